@@ -1,0 +1,112 @@
+"""A data set of labelled images held in memory, and its checksum."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from advcourse.inputs import InputError, check_images, check_labels, check_range
+
+
+def pixel_checksum(pixels: np.ndarray, labels: np.ndarray) -> str:
+    """SHA-256 (hex) of the pixels as uint8, row by row, then the labels as little-endian int64."""
+    digest = hashlib.sha256(np.ascontiguousarray(pixels, dtype=np.uint8))
+    digest.update(np.ascontiguousarray(labels, dtype="<i8"))
+    return digest.hexdigest()
+
+
+class ImageSet(Dataset):
+    """Labelled images, all in memory: a torch `Dataset` that also hands out its tensors whole.
+
+    Args:
+        images: float32 in [0, 1], shape (N, C, H, W).
+        labels: int64, shape (N,), indices into `classes`.
+        classes: the name of each class.
+        name, split, licence: where the images come from, and on what terms.
+
+    Raises:
+        InputError: shapes, values or labels that do not fit together.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, classes: Sequence[str], *, name: str, split: str, licence: str
+    ):
+        check_images(images, "images")
+        self.images, self.labels = images, check_labels(labels, images, "labels")
+        self.classes = tuple(classes)
+        if len(labels) and int(labels.max()) >= len(self.classes):
+            raise InputError(
+                f"labels: got label {int(labels.max())}; allowed are 0 to {len(self.classes) - 1}"
+            )
+        self.name, self.split, self.licence = name, split, licence
+
+    @classmethod
+    def from_pixels(
+        cls,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        classes: Sequence[str],
+        *,
+        name: str,
+        split: str,
+        licence: str,
+    ) -> "ImageSet":
+        """The set of uint8 pixels (N, C, H, W) and integer labels (N,). Both are copied."""
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32).div_(255)
+        labels = torch.tensor(np.asarray(labels), dtype=torch.int64)
+        return cls(images, labels, classes, name=name, split=split, licence=licence)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        return self.images[i], int(self.labels[i])
+
+    def __repr__(self) -> str:
+        shape = "x".join(str(side) for side in self.images.shape[1:])
+        return f"ImageSet({self.name!r}, {self.split!r}: {len(self)} images of {shape}, {len(self.classes)} classes)"
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 (hex) of the pixels as uint8 followed by the labels as int64: tells whether two sets are the same."""
+        pixels = self.images.mul(255).round_().to(torch.uint8)
+        return pixel_checksum(pixels.cpu().numpy(), self.labels.cpu().numpy())
+
+    def subset(self, indices: Sequence[int] | Tensor) -> "ImageSet":
+        """The set of the images at `indices` (copied), in that order."""
+        indices = torch.as_tensor(indices)
+        if indices.dtype != torch.bool:
+            indices = indices.long()
+        return ImageSet(
+            self.images[indices],
+            self.labels[indices],
+            self.classes,
+            name=self.name,
+            split=self.split,
+            licence=self.licence,
+        )
+
+    def first(self, n: int) -> tuple[Tensor, Tensor]:
+        """Copies of the first n images (n, C, H, W) and labels (n,)."""
+        check_range(n, "n", 0, len(self), integer=True)
+        return self.images[:n].clone(), self.labels[:n].clone()
+
+    def pick(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """n images (n, C, H, W) and labels (n,) drawn without replacement, classes as balanced as the set allows.
+
+        The same seed draws the same images. Classes take turns, so that any first part is balanced too.
+        """
+        check_range(n, "n", 0, len(self), integer=True)
+        generator = torch.Generator().manual_seed(seed)
+        shuffled = torch.randperm(len(self), generator=generator)
+        class_order = torch.randperm(len(self.classes), generator=generator)
+        labels = self.labels.cpu()[shuffled]
+        turn = torch.empty(len(self), dtype=torch.int64)  # how many of its class come before it
+        for label in labels.unique():
+            members = labels == label
+            turn[members] = torch.arange(int(members.sum()))
+        chosen = shuffled[torch.argsort(turn * len(self.classes) + class_order[labels])[:n]]
+        return self.images[chosen], self.labels[chosen]

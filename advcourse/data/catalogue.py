@@ -1,0 +1,43 @@
+"""The data sets by name."""
+
+from pathlib import Path
+
+from advcourse.data.base import ImageSet
+from advcourse.inputs import check_choice
+
+SHIPPED = ("mnist-5k", "signs")
+DOWNLOADED = ("mnist", "cifar10", "gtsrb")
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load` knows; the shipped sets, which need no network, come first."""
+    return SHIPPED + DOWNLOADED
+
+
+def load(name: str, split: str = "test", root: str | Path | None = None, download: bool = False) -> ImageSet:
+    """The data set `name` (see `names`) as an `ImageSet` of float32 images (N, C, H, W) in [0, 1].
+
+    Args:
+        name: "mnist-5k" or "signs", which ship with the package; or "mnist", "cifar10" or "gtsrb", read by torchvision.
+        split: "train" or "test" (default).
+        root: folder of the sets that do not ship; default $ADVCOURSE_DATA, else ~/.cache/advcourse.
+        download: fetch a set that is not in `root` (default False).
+
+    The tensors are the caller's own: changing them changes no later load.
+
+    Raises:
+        InputError: an unknown name or split; files that are missing or damaged.
+    """
+    check_choice(name, "name", names())
+    check_choice(split, "split", ("train", "test"))
+    if name == "mnist-5k":
+        from advcourse.data import digits
+
+        return digits.load(split)
+    if name == "signs":
+        from advcourse.data import signs
+
+        return signs.load(split)
+    from advcourse.data import full
+
+    return full.load(name, split, root, download)

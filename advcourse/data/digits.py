@@ -1,0 +1,37 @@
+"""mnist-5k: 5 000 handwritten digits of MNIST, shipped with the package.
+
+The file is made by `python -m advcourse.data.make_digits`. Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based
+learning applied to document recognition", Proceedings of the IEEE 86(11), 1998.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from advcourse.data.base import ImageSet
+from advcourse.data.packed import read_packed
+from advcourse.inputs import check_choice
+
+NAME = "mnist-5k"
+FILE = Path(__file__).parent / "files" / "mnist-5k.npz"
+CLASSES = tuple("0123456789")
+LICENCE = "CC BY-SA 3.0 (MNIST: Yann LeCun and Corinna Cortes)"
+CHECKSUMS = {
+    "train": "84a1eb1f9c72d4b80796c4ba94083416bfd903ddb11d7ae0a956e47327194bed",
+    "test": "23c931031845f928fbb808b6796f38643b6697e25c1ca7cc4fe00a7b8a5086aa",
+}
+
+
+@cache
+def _pixels(split: str):
+    return read_packed(FILE, split, CHECKSUMS[split])
+
+
+def load(split: str = "test") -> ImageSet:
+    """4 000 training or 1 000 test digits, 400 or 100 of each class, in a fixed random order; images (N, 1, 28, 28).
+
+    Raises:
+        InputError: an unknown split, or a missing or damaged file.
+    """
+    check_choice(split, "split", tuple(CHECKSUMS))
+    pixels, labels = _pixels(split)
+    return ImageSet.from_pixels(pixels, labels, CLASSES, name=NAME, split=split, licence=LICENCE)

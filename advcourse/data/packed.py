@@ -1,0 +1,52 @@
+"""Image sets packed in one compressed array file: written once by a script, verified on each first reading."""
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from advcourse.data.base import pixel_checksum
+from advcourse.inputs import InputError
+
+
+def write_packed(path: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, str]:
+    """Write `{split: (uint8 pixels (N, C, H, W), labels (N,))}`; returns the checksum of each split.
+
+    The file appears whole or not at all.
+    """
+    arrays = {}
+    for split, (pixels, labels) in splits.items():
+        arrays[f"{split}_images"] = pixels.astype(np.uint8)
+        arrays[f"{split}_labels"] = labels.astype(np.uint8)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return {split: pixel_checksum(*pair) for split, pair in splits.items()}
+
+
+def read_packed(path: Path, split: str, checksum: str) -> tuple[np.ndarray, np.ndarray]:
+    """The uint8 pixels (N, C, H, W) and the labels (N,) of one split.
+
+    Raises:
+        InputError: the file is missing, cannot be read, or its contents do not have the given checksum.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            pixels, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+    except FileNotFoundError:
+        raise InputError(f"data file {path} is missing; install the package again") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"data file {path} is damaged ({error}); install the package again") from error
+    found = pixel_checksum(pixels, labels)
+    if found != checksum:
+        raise InputError(
+            f"data file {path} is damaged: split {split!r} has checksum {found[:12]}..., "
+            f"{checksum[:12]}... expected; install the package again"
+        )
+    return pixels, labels
