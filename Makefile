@@ -1,0 +1,85 @@
+# Needs Python 3.11 or later and make; everything else is installed into .venv.
+#   make lab    the course in JupyterLab          make test    all that is checked before a change goes in
+
+VENV ?= .venv
+# Set PYTHON to choose the interpreter that .venv is made with.
+PYTHON ?=
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help lab install test lint format unit test-browser refresh train release benchmark doctor clean
+
+help:
+	@echo "make lab           open the course in JupyterLab"
+	@echo "make test          lint, unit tests, and every chapter run and compared"
+	@echo "make test-browser  chapter 00 in a real browser (needs Chromium)"
+	@echo "make format        put all code into the project's format"
+	@echo "make refresh       run the chapters again and store their outputs"
+	@echo "make release       make the students' copies of the labs"
+	@echo "make train         train every shipped model again"
+	@echo "make benchmark     time the attacks beside other libraries"
+	@echo "make doctor        what is installed, what is missing, how to get it"
+	@echo "make clean         remove build/ and caches"
+
+lab: $(INSTALLED)
+	@$(BIN)/advcourse lab
+
+install: $(INSTALLED)
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(INSTALLED)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# One run of pytest over all: unit tests, nbval and papermill over the chapters. Its closing line is the last.
+test: lint
+	@$(PYTEST) -n $(WORKERS) --dist loadgroup --nbval-lax --nbval-current-env --ignore=tests/browser tests chapters
+
+unit: $(INSTALLED)
+	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/browser --ignore=tests/chapters tests
+
+test-browser: $(INSTALLED)
+	@$(PYTEST) tests/browser
+
+refresh: $(INSTALLED)
+	@$(BIN)/advcourse refresh
+
+train: $(INSTALLED)
+	@$(BIN)/advcourse train
+
+release: $(INSTALLED)
+	@$(BIN)/advcourse release
+
+benchmark: $(INSTALLED)
+	@$(BIN)/python benchmarks/gradient_attacks.py
+
+doctor: $(INSTALLED)
+	@$(BIN)/advcourse doctor
+
+clean:
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+
+# The stamp is newer than what it was installed from: a second run has nothing to do.
+$(INSTALLED): pyproject.toml tests/requirements-peers.txt | $(BIN)/python
+	@echo "Installing advcourse into $(VENV). The first time takes some minutes and about 6 GB of disk."
+	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --no-deps --requirement tests/requirements-peers.txt
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        "$$python" -m venv $(VENV) && exit 0; \
+	        rm -rf $(VENV); \
+	        echo "'$$python -m venv' failed. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	    fi; \
+	done; \
+	echo "Python 3.11 or later was not found (looked for: $(or $(PYTHON),python3.13 python3.12 python3.11 python3))." >&2; \
+	echo "Install it, or name it: make lab PYTHON=/path/to/python3" >&2; exit 1
