@@ -1,0 +1,30 @@
+"""Adversarial attacks on deep learning systems and the defenses against them: the library behind the course."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_ROOMS = (
+    "attacks",
+    "coverage",
+    "data",
+    "inputs",
+    "labs",
+    "metrics",
+    "models",
+    "plots",
+    "rounding",
+    "training",
+    "widgets",
+)
+
+
+def __getattr__(name):
+    # Rooms are imported when they are first used, so that `import advcourse` costs next to nothing.
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_ROOMS])

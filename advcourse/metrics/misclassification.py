@@ -1,0 +1,63 @@
+"""Misclassification (the survey's section 3): does the attack do what it wants, and how sure is the model of the wrong answer?
+
+Shapes: `logits` (N, K) of the attacked images, `y` (N,) true labels, `target` (N,) the labels that a targeted attack wants.
+"""
+
+import torch
+
+from advcourse.inputs import InputError, check_classes, check_labels
+
+
+def _checked(logits, labels, name):
+    if not isinstance(logits, torch.Tensor) or logits.dim() != 2:
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise InputError(f"logits: got {shape}; allowed is a tensor of shape (N, K)")
+    labels = check_labels(labels, logits, name)
+    check_classes(labels, logits.shape[1], name)
+    return labels
+
+
+def margin(logits, labels):
+    """Z_label - max_{i != label} Z_i, shape (N,): negative where another class wins (Carlini and Wagner 2017, f6).
+
+    The excluded logit is set to -inf. Multiplying it by zero instead would be wrong where all others are negative.
+    Labels are trusted here, for this runs in the inner loop of attacks, where a check would stall a GPU.
+    """
+    labels = labels.unsqueeze(1)
+    return logits.gather(1, labels).squeeze(1) - logits.scatter(1, labels, -torch.inf).amax(1)
+
+
+def succeeded(logits, y, target=None):
+    """Which attacks got what they wanted, shape (N,) bool: any label but `y`, or exactly `target` where it is given."""
+    y = _checked(logits, y, "y")
+    prediction = logits.argmax(1)
+    return prediction != y if target is None else prediction == _checked(logits, target, "target")
+
+
+def misclassification_rate(logits, y, target=None):
+    """MR: the share of the N attacked images that fool the model as intended, in [0, 1]; NaN for N = 0.
+
+    Source: DEEPSEC (Ling et al. 2019), section 3. For a targeted attack this is the share that hits `target`; call it without
+    `target` for the share that is merely wrong.
+    """
+    return succeeded(logits, y, target).double().mean().item()
+
+
+def _mean_confidence(logits, labels, success):
+    return logits.double().softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)[success].mean().item()
+
+
+def wrong_confidence(logits, y, target=None):
+    """ACAC: mean softmax probability of the wrong label that is given, over the successes, in [0, 1]; NaN without any.
+
+    Source: DEEPSEC (Ling et al. 2019), average confidence of the adversarial class.
+    """
+    return _mean_confidence(logits, logits.argmax(1), succeeded(logits, y, target))
+
+
+def true_confidence(logits, y, target=None):
+    """ACTC: mean softmax probability that is left to the true label, over the successes, in [0, 1]; NaN without any.
+
+    Source: DEEPSEC (Ling et al. 2019), average confidence of the true class.
+    """
+    return _mean_confidence(logits, y.long(), succeeded(logits, y, target))
