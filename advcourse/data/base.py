@@ -67,11 +67,12 @@ class ImageSet(Dataset):
 
     def __repr__(self) -> str:
         shape = "x".join(str(side) for side in self.images.shape[1:])
-        return f"ImageSet({self.name!r}, {self.split!r}: {len(self)} images of {shape}, {len(self.classes)} classes)"
+        size = f"{len(self)} images of {shape}, {len(self.classes)} classes"
+        return f"ImageSet({self.name!r}, {self.split!r}: {size})"
 
     @property
     def checksum(self) -> str:
-        """SHA-256 (hex) of the pixels as uint8 followed by the labels as int64: tells whether two sets are the same."""
+        """SHA-256 (hex) of the pixels as uint8, then of the labels as int64: equal for equal sets."""
         pixels = self.images.mul(255).round_().to(torch.uint8)
         return pixel_checksum(pixels.cpu().numpy(), self.labels.cpu().numpy())
 
@@ -95,7 +96,7 @@ class ImageSet(Dataset):
         return self.images[:n].clone(), self.labels[:n].clone()
 
     def pick(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """n images (n, C, H, W) and labels (n,) drawn without replacement, classes as balanced as the set allows.
+        """n images (n, C, H, W) and labels (n,), drawn without replacement, classes as balanced as can be.
 
         The same seed draws the same images. Classes take turns, so that any first part is balanced too.
         """

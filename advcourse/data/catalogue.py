@@ -18,7 +18,8 @@ def load(name: str, split: str = "test", root: str | Path | None = None, downloa
     """The data set `name` (see `names`) as an `ImageSet` of float32 images (N, C, H, W) in [0, 1].
 
     Args:
-        name: "mnist-5k" or "signs", which ship with the package; or "mnist", "cifar10" or "gtsrb", read by torchvision.
+        name: "mnist-5k" or "signs", which ship with the package; or "mnist", "cifar10" or "gtsrb", which
+            torchvision reads.
         split: "train" or "test" (default).
         root: folder of the sets that do not ship; default $ADVCOURSE_DATA, else ~/.cache/advcourse.
         download: fetch a set that is not in `root` (default False).

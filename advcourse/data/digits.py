@@ -1,7 +1,7 @@
 """mnist-5k: 5 000 handwritten digits of MNIST, shipped with the package.
 
-The file is made by `python -m advcourse.data.make_digits`. Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based
-learning applied to document recognition", Proceedings of the IEEE 86(11), 1998.
+The file is made by `python -m advcourse.data.make_digits`. Source: LeCun, Bottou, Bengio and Haffner,
+"Gradient-based learning applied to document recognition", Proceedings of the IEEE 86(11), 1998.
 """
 
 from functools import cache
@@ -27,7 +27,7 @@ def _pixels(split: str):
 
 
 def load(split: str = "test") -> ImageSet:
-    """4 000 training or 1 000 test digits, 400 or 100 of each class, in a fixed random order; images (N, 1, 28, 28).
+    """4 000 training or 1 000 test digits, 400 or 100 a class, in a fixed random order; images (N, 1, 28, 28).
 
     Raises:
         InputError: an unknown split, or a missing or damaged file.

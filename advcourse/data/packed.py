@@ -1,4 +1,4 @@
-"""Image sets packed in one compressed array file: written once by a script, verified on each first reading."""
+"""Image sets packed in one compressed array file: written once by a script, verified when read."""
 
 import os
 import zipfile
