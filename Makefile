@@ -77,7 +77,7 @@ $(BIN)/python:
 	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
 	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        "$$python" -m venv $(VENV) && exit 0; \
-	        rm -rf $(VENV); \
+	        rm -f $(BIN)/python; \
 	        echo "'$$python -m venv' failed. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
 	    fi; \
 	done; \

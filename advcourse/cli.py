@@ -1,0 +1,155 @@
+"""The command `advcourse`. Each command says how it is called; the work is done elsewhere, and imported when it is needed."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="A course and a library on adversarial attacks on deep learning systems and the defenses against them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool):
+    if wanted:
+        from advcourse import __version__
+
+        typer.echo(f"advcourse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+):
+    pass
+
+
+@app.command()
+def lab(
+    browser: Annotated[bool, typer.Option(help="Open a browser; otherwise the address is printed.")] = True,
+    port: Annotated[int, typer.Option(help="Port of the server.")] = 8888,
+):
+    """Open the course in JupyterLab, on chapter 00."""
+    from advcourse.notebooks import FIRST, checkout
+
+    root = checkout()
+    settings = str(Path(__file__).parent / "jupyter")  # turns the news notice off
+    paths = [settings, os.environ.get("JUPYTER_CONFIG_PATH")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", f"--port={port}"]
+    command += [f"--LabApp.default_url=/lab/tree/chapters/{FIRST}.ipynb"]
+    command += [] if browser else ["--no-browser"]
+    command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    os.execv(sys.executable, command)
+
+
+@app.command()
+def run(
+    chapter: Annotated[list[str] | None, typer.Argument(help='By number ("2") or name; all if none.')] = None,
+    profile: Annotated[str, typer.Option(help="fast (two processor cores) or full (a GPU).")] = "fast",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the executed notebooks and the table.")] = Path(
+        "build"
+    ),
+):
+    """Run chapters; write the executed notebooks and a table of the seconds and the memory each one took."""
+    from advcourse import notebooks
+
+    paths = notebooks.select(chapter or [], notebooks.checkout())
+    reports = notebooks.run_all(paths, out, profile, device, seed)
+    typer.echo(notebooks.table(reports).to_string(index=False))
+    typer.echo(f"Notebooks and table: {out}")
+    raise typer.Exit(int(any(report.error for report in reports)))
+
+
+@app.command()
+def refresh(
+    chapter: Annotated[list[str] | None, typer.Argument(help='By number ("2") or name; all if none.')] = None,
+):
+    """Run chapters and store them with their new outputs (for authors)."""
+    from tqdm import tqdm
+
+    from advcourse import notebooks
+
+    for path in tqdm(notebooks.select(chapter or [], notebooks.checkout()), unit="chapter"):
+        notebooks.refresh(path)
+
+
+@app.command()
+def train(
+    model: Annotated[list[str] | None, typer.Argument(help="Names of shipped models; all if none.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the weights and cards.")] = Path("build/models"),
+):
+    """Train shipped models again, and compare their accuracy with the shipped ones'."""
+    from advcourse import models, recipes
+    from advcourse.inputs import check_choice
+
+    names = [check_choice(name, "model", tuple(models.names())) for name in model or models.names()]
+    typer.echo(f"{'model':<14}{'shipped':>9}{'now':>9}{'points':>9}")
+    for name in names:
+        shipped = models.card(name)["clean_accuracy"]
+        now = recipes.train_shipped(name, out, progress=True)["clean_accuracy"]
+        typer.echo(f"{name:<14}{shipped:>9.2%}{now:>9.2%}{100 * (now - shipped):>+9.2f}")
+    typer.echo(f"Weights and cards: {out}")
+
+
+@app.command()
+def doctor():
+    """Say what is installed, what is missing and how to get it. The exit status is 0 when the course can run."""
+    from advcourse.doctor import examine, report
+
+    findings = examine()
+    typer.echo(report(findings))
+    raise typer.Exit(int(any(finding.stops_the_course for finding in findings)))
+
+
+@app.command()
+def coverage(
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
+    write: Annotated[
+        Path | None, typer.Option(help="Put the table between the markers of this file.")
+    ] = None,
+):
+    """Say how far the course covers the survey: code, chapter, test and lab of each of its ids."""
+    from advcourse import coverage
+
+    if write:
+        coverage.write(write)
+    else:
+        typer.echo(coverage.as_json() if json else coverage.as_markdown() if markdown else coverage.as_text())
+
+
+@app.command()
+def release():
+    """Make the students' copies of the labs in exercises/ from solutions/ (for authors)."""
+    from advcourse.labs.release import release
+
+    for path in release():
+        typer.echo(path)
+
+
+def main():
+    """Run the command. Bad input is told in one line, without a traceback, and the exit status is then 2."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except ValueError as error:
+        inputs = sys.modules.get(
+            "advcourse.inputs"
+        )  # where it was never imported, the error is not of its kind
+        if not (inputs and isinstance(error, inputs.InputError)):
+            raise
+        typer.echo(f"advcourse: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,173 @@
+"""How far the course covers the survey: each id of `docs/survey.md` with its code, chapter cell, test and lab.
+
+To cover an id, add a line to `_SHOWN`. Tests demand that every entry points at something that is there.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from advcourse.files import replacing
+
+BEGIN, END = "<!-- coverage: made by `advcourse coverage --write README.md` -->", "<!-- coverage ends -->"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one id of the survey is shown. Everything but `section` and `title` is None where it is not shown yet.
+
+    `code` is "module:name", `chapter` a notebook's name without its ending, `cell` the tag of the cell in it, `test`
+    "file::function", `lab` a folder of `exercises/`.
+    """
+
+    section: str
+    title: str
+    code: str | None = None
+    chapter: str | None = None
+    cell: str | None = None
+    test: str | None = None
+    lab: str | None = None
+
+    @property
+    def covered(self):
+        """True when the library, a chapter and a test show it."""
+        return None not in (self.code, self.chapter, self.cell, self.test)
+
+
+_TITLES = {
+    "1 Introduction": {
+        "intro.discovery": "a slight perturbation makes a network output any wrong label",
+        "intro.breadth": "the same in other kinds of learning and application",
+        "intro.hypotheses": "four hypotheses on why adversarial examples exist",
+    },
+    "2 Attacks": {
+        "attack.fgsm": "FGSM",
+        "attack.rfgsm": "R+FGSM",
+        "attack.bim": "BIM",
+        "attack.pgd": "PGD",
+        "attack.umifgsm": "U-MI-FGSM",
+        "attack.deepfool": "DeepFool",
+        "attack.uap": "UAP",
+        "attack.optmargin": "OptMargin",
+        "attack.llc": "LLC",
+        "attack.rllc": "R+LLC",
+        "attack.illc": "ILLC",
+        "attack.tmifgsm": "T-MI-FGSM",
+        "attack.jsma": "JSMA",
+        "attack.cw_l0": "C&W L0",
+        "attack.cw_l2": "C&W L2",
+        "attack.cw_linf": "C&W L∞",
+        "attack.ead": "EAD",
+        "attack.stadv": "stAdv",
+    },
+    "3 Measuring attacks": {
+        "metric.misclassification": "misclassification",
+        "metric.imperceptibility": "imperceptibility",
+        "metric.robustness": "robustness to transformations",
+        "metric.efficiency": "efficiency",
+    },
+    "4 The real world": {
+        "case.phone": "phone camera",
+        "case.face": "face recognition",
+        "case.sign": "road signs",
+        "case.malware": "malware detection",
+    },
+    "5 Defenses": {
+        "defense.nat": "natural adversarial training",
+        "defense.pat": "PGD adversarial training",
+        "defense.eat": "ensemble adversarial training",
+        "defense.dcn": "deep contractive network",
+        "defense.distillation": "defensive distillation",
+        "defense.igr": "input gradient regularisation",
+        "defense.eit": "ensemble input transformation",
+        "defense.rt": "random transformation",
+        "defense.pixeldefend": "PixelDefend",
+        "defense.thermometer": "thermometer encoding",
+        "defense.rc": "region-based classification",
+        "defense.lid": "LID",
+        "defense.squeezing": "feature squeezing",
+        "defense.magnet": "MagNet",
+    },
+    "6 Challenges": {
+        "challenge.training": "cost and reach of adversarial training",
+        "challenge.masking": "substitute models against gradient masking",
+        "challenge.transformation": "false alarms and misses of input transformation",
+        "challenge.region": "radius and cost of region-based classification",
+        "challenge.detection": "what detection costs",
+        "challenge.adaptive": "adaptive attacks",
+    },
+    "7 Life cycle": {
+        "lifecycle.poisoning": "data poisoning",
+        "lifecycle.backdoor": "backdoors",
+        "lifecycle.inversion": "model inversion",
+        "lifecycle.membership": "membership inference",
+        "lifecycle.whole": "evaluation over the whole life cycle",
+    },
+}
+
+# id -> (code, chapter, test, lab); the cell in the chapter bears the id as its tag.
+_SHOWN = {}
+
+
+def _entry(section, identifier, title):
+    code, chapter, test, lab = _SHOWN.get(identifier, (None,) * 4)
+    return Entry(section, title, code, chapter, identifier if chapter else None, test, lab)
+
+
+REGISTRY = {
+    identifier: _entry(section, identifier, title)
+    for section, titles in _TITLES.items()
+    for identifier, title in titles.items()
+}
+
+
+def not_yet():
+    """The ids that are not covered, in the survey's order."""
+    return [identifier for identifier, entry in REGISTRY.items() if not entry.covered]
+
+
+def summary():
+    """One sentence: how many ids of the survey are covered."""
+    return f"{len(REGISTRY) - len(not_yet())} of the survey's {len(REGISTRY)} ids are covered."
+
+
+def as_json():
+    """The registry as JSON: id -> the entry's fields and `covered`."""
+    rows = {identifier: {**asdict(entry), "covered": entry.covered} for identifier, entry in REGISTRY.items()}
+    return json.dumps(rows, indent=2, ensure_ascii=False)
+
+
+def as_text():
+    """The registry as lines for a terminal, one an id."""
+    width = max(map(len, REGISTRY))
+    lines = []
+    for identifier, entry in REGISTRY.items():
+        where = f"{entry.code}  {entry.chapter}  {entry.lab or ''}".rstrip() if entry.covered else "not yet"
+        lines.append(f"{identifier:<{width}}  {where}")
+    return "\n".join([*lines, "", summary()])
+
+
+def as_markdown(root=""):
+    """The registry as a Markdown table; links start at `root` (`"../"` inside a chapter)."""
+    lines = ["| survey | | library | chapter | lab |", "|---|---|---|---|---|"]
+    for identifier, entry in REGISTRY.items():
+        cells = [f"`{identifier}`", entry.title, "not yet", "", ""]
+        if entry.covered:
+            module, name = entry.code.split(":")
+            cells[2] = f"`{module.removeprefix('advcourse.')}.{name}`"
+            cells[3] = f"[{entry.chapter[:2]}]({root}chapters/{entry.chapter}.ipynb)"
+            cells[4] = f"[{entry.lab}]({root}exercises/{entry.lab})" if entry.lab else ""
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([summary(), "", *lines])
+
+
+def write(path):
+    """Put the table between the markers of the Markdown file at `path`. Raises `InputError` where they are missing."""
+    text = Path(path).read_text(encoding="utf-8")
+    if not 0 <= text.find(BEGIN) < text.find(END):
+        from advcourse.inputs import InputError  # imports torch, which the rest of this file does without
+
+        raise InputError(f"path: {path} has no lines {BEGIN!r} and {END!r} to write between")
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    with replacing(path) as partial:
+        partial.write_text(f"{head}{BEGIN}\n{as_markdown()}\n{END}{tail}", encoding="utf-8")
