@@ -3,7 +3,6 @@
 import os
 import pickle
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,14 +84,8 @@ def _gtsrb(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarr
     source = GTSRB(root, split=split, download=download)
     pixels = np.empty((len(source), GTSRB_SIDE, GTSRB_SIDE, 3), dtype=np.uint8)
     labels = np.empty(len(source), dtype=np.int64)
-
-    def read(i: int) -> None:
-        image, labels[i] = source[i]
-        pixels[i] = image.resize((GTSRB_SIDE, GTSRB_SIDE), Image.Resampling.BILINEAR)
-
-    with ThreadPoolExecutor() as pool:  # decoding and resizing release the interpreter's lock
-        for _ in pool.map(read, range(len(source))):
-            pass
+    for i, (image, label) in enumerate(source):
+        pixels[i], labels[i] = image.resize((GTSRB_SIDE, GTSRB_SIDE), Image.Resampling.BILINEAR), label
     return pixels.transpose(0, 3, 1, 2), labels
 
 
