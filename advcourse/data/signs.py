@@ -1,0 +1,155 @@
+"""signs: road signs of 16 classes in varied view, light, blur and surroundings, 3 x 32 x 32, drawn by this package.
+
+`render` draws new ones, `load` reads the shipped set, `template` gives one sign face on (for posters and stickers
+on a sign). The file is made by `python -m advcourse.data.signs`. Nothing here is a photograph: the set measures
+what attacks do to a model, not how well a model reads real roads (for that: `data.load("gtsrb")`).
+"""
+
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from advcourse.data.base import ImageSet
+from advcourse.data.packed import read_packed, write_packed
+from advcourse.inputs import InputError, check_choice, check_range
+
+NAME = "signs"
+FILE = Path(__file__).parent / "files" / "signs.npz"
+LICENCE = "that of this package (images drawn by it)"
+CLASSES = (
+    "stop",
+    "yield",
+    "no entry",
+    "speed limit 30",
+    "speed limit 50",
+    "speed limit 80",
+    "speed limit 120",
+    "no overtaking",
+    "no parking",
+    "priority road",
+    "turn left",
+    "turn right",
+    "straight ahead",
+    "roundabout",
+    "pedestrian crossing",
+    "warning",
+)
+SPLITS = {"train": (3000, 1), "test": (1000, 2)}  # images and seed
+CHECKSUMS = {
+    "train": "5bf223b766201242e4db92d64359a34d678d2c4f7af6cc72489e4348129a528a",
+    "test": "46ac49a529de284c125ecb7750f86cab1efd965a5df6c3433e0dc2c08d59392c",
+}
+
+
+@cache
+def _pixels(split: str):
+    return read_packed(FILE, split, CHECKSUMS[split])
+
+
+def load(split: str = "test") -> ImageSet:
+    """3 000 training or 1 000 test signs, classes balanced within one image; images (N, 3, 32, 32).
+
+    Raises:
+        InputError: an unknown split, or a missing or damaged file.
+    """
+    check_choice(split, "split", tuple(CHECKSUMS))
+    pixels, labels = _pixels(split)
+    return ImageSet.from_pixels(pixels, labels, CLASSES, name=NAME, split=split, licence=LICENCE)
+
+
+def template(class_index: int, size: int = 128) -> tuple[Tensor, Tensor]:
+    """The sign of one class face on, without background.
+
+    Args:
+        class_index: index into `CLASSES`.
+        size: pixels a side (default 128).
+
+    Returns:
+        RGB, float32 in [0, 1], shape (3, size, size), and alpha, shape (size, size): 1 on the plate, 0 beside it,
+        between on its edge. Where alpha is 0, RGB is 0. Paste with `alpha * rgb + (1 - alpha) * background`.
+
+    Raises:
+        InputError: an unknown class, or a size out of 8 to 1024.
+    """
+    check_range(class_index, "class_index", 0, len(CLASSES) - 1, integer=True)
+    check_range(size, "size", 8, 1024, integer=True)
+    from advcourse.data.sign_shapes import draw  # matplotlib: not needed to load the shipped set
+
+    rgba = torch.from_numpy(draw(CLASSES[class_index], size)).permute(2, 0, 1).float() / 255
+    return rgba[:3] * (rgba[3] > 0), rgba[3]
+
+
+def render(n: int, seed: int = 0, classes=None, size: int = 32) -> tuple[Tensor, Tensor]:
+    """n newly drawn signs, in random order, classes balanced within one image.
+
+    Args:
+        n: how many.
+        seed: the same seed draws the same images; a smaller n gives the first ones of a larger n (default 0).
+        classes: the classes to draw, by name or index (default all); labels stay indices into `CLASSES`.
+        size: pixels a side (default 32).
+
+    Returns:
+        images, float32 in [0, 1], shape (n, 3, size, size), and labels, int64, shape (n,).
+
+    Raises:
+        InputError: n or size out of range, or an unknown class.
+    """
+    check_range(n, "n", 0, None, integer=True)
+    check_range(seed, "seed", 0, 2**32 - 1, integer=True)
+    check_range(size, "size", 8, 256, integer=True)
+    from advcourse.data.sign_scenes import balanced_labels, photograph
+
+    labels = balanced_labels(n, _indices(classes), seed)
+    face_size = max(96, 3 * size)
+    faces = [
+        torch.cat([rgb, alpha[None]]) for rgb, alpha in (template(c, face_size) for c in range(len(CLASSES)))
+    ]
+    return photograph(torch.stack(faces), labels, seed, size), labels
+
+
+def _indices(classes) -> list[int]:
+    if classes is None:
+        return list(range(len(CLASSES)))
+    allowed = {**{name: i for i, name in enumerate(CLASSES)}, **{i: i for i in range(len(CLASSES))}}
+    chosen = [classes] if isinstance(classes, str | int) else list(classes)
+    for item in chosen:
+        if item not in allowed:
+            raise InputError(
+                f"classes: got {item!r}; allowed are {', '.join(CLASSES)} or 0 to {len(CLASSES) - 1}"
+            )
+    if not chosen:
+        raise InputError("classes: got none; allowed is at least one class")
+    return sorted({allowed[item] for item in chosen})
+
+
+def to_pixels(images: Tensor) -> np.ndarray:
+    """uint8 pixels of float images in [0, 1]."""
+    return (images * 255).round().to(torch.uint8).numpy()
+
+
+def make(path: Path = FILE) -> dict[str, str]:
+    """Write the file of the shipped set; returns the checksum of each split."""
+    splits = {}
+    for split, (n, seed) in SPLITS.items():
+        images, labels = render(n, seed)
+        splits[split] = to_pixels(images), labels.numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_packed(path, splits)
+
+
+def main() -> int:
+    checksums = make()
+    for split, checksum in checksums.items():
+        print(f"{split}: {checksum}")
+    if checksums != CHECKSUMS:
+        print("these differ from signs.CHECKSUMS: another processor rounds some pixels by one grey level")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
