@@ -6,6 +6,7 @@ drawings are our own. Text takes the outlines of DejaVu Sans, which matplotlib s
 everywhere.
 """
 
+from functools import cache
 from pathlib import Path as FilePath
 
 import matplotlib
@@ -209,6 +210,7 @@ SHAPES = {
 }
 
 
+@cache
 def draw(name, size):
     """The sign `name` as uint8 RGBA, (size, size, 4), row 0 at the top; alpha is not premultiplied."""
     figure = Figure(figsize=(size / 100, size / 100), dpi=100)
@@ -220,4 +222,6 @@ def draw(name, size):
         axes.add_patch(PathPatch(path, facecolor=colour, linewidth=0, clip_on=False))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba()).copy()
+    picture = np.asarray(canvas.buffer_rgba()).copy()
+    picture.flags.writeable = False  # it stays in the cache
+    return picture
