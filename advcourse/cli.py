@@ -1,5 +1,6 @@
 """The command `advcourse`. Each command says how it is called; the work is done elsewhere, and imported when it is needed."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -65,7 +66,12 @@ def run(
     from advcourse import notebooks
 
     paths = notebooks.select(chapter or [], notebooks.checkout())
-    reports = notebooks.run_all(paths, out, profile, device, seed)
+    try:
+        reports = notebooks.run_all(paths, out, profile, device, seed)
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would tell of the cell that was cut off
+        typer.echo(f"Interrupted. The chapters that were finished are in {out}.", err=True)
+        raise typer.Exit(130) from None
     typer.echo(notebooks.table(reports).to_string(index=False))
     typer.echo(f"Notebooks and table: {out}")
     raise typer.Exit(int(any(report.error for report in reports)))
@@ -142,9 +148,6 @@ def main():
     """Run the command. Bad input is told in one line, without a traceback, and the exit status is then 2."""
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
-        sys.exit(130)
     except ValueError as error:
         inputs = sys.modules.get(
             "advcourse.inputs"

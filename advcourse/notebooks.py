@@ -16,6 +16,8 @@ from advcourse.files import replacing
 FIRST = "00_start_here"
 PROFILES = ("fast", "full")
 KERNEL = "python3"
+# Kernels log to the terminal that the progress bar is on; what goes wrong in a cell is in the notebook.
+QUIET = ["--IPKernelApp.log_level=50"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -123,8 +125,10 @@ def run(chapter, out, profile="fast", device="auto", seed=0, timeout=None, progr
                     scratch / chapter.name,
                     {"profile": profile, "device": device, "seed": seed},
                     kernel_name=KERNEL,
+                    language="python",
                     cwd=chapter.parent,
                     execution_timeout=timeout,
+                    extra_arguments=QUIET,
                     progress_bar={"desc": chapter.stem} if progress else False,
                 )
             except papermill.PapermillExecutionError as failure:
@@ -210,6 +214,7 @@ def refresh(chapter, timeout=None):
         notebook,
         timeout=timeout,
         kernel_name=KERNEL,
+        extra_arguments=QUIET,
         resources=resources,
         record_timing=False,
         store_widget_state=False,

@@ -1,0 +1,139 @@
+"""The checkout as a whole: what belongs in it, what does not, and that it says the same everywhere."""
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import advcourse
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".cff", ".txt", ".json", ".ipynb", ""}
+
+# Written in pieces, so that this file does not find itself.
+STUBS = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|place" r"holder|NotImplemented" r"Error)\b")
+REGISTRIES = re.compile(
+    "|".join(
+        [r"py" r"pi\.org", "pythonhosted", r"npm" r"js\.org", r"deb\.deb" "ian", r"download\.py" "torch"]
+    )
+)
+MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|tmp|work|opt|mnt|private/var)/\w")
+
+
+def tracked():
+    """The files that git tracks, or all that would be if this is no clone."""
+    git = subprocess.run(
+        ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    if git.returncode:
+        pytest.skip("not a git clone")
+    return [ROOT / name for name in git.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def texts():
+    """(path, text) of every tracked text file."""
+    return [(path, path.read_text(encoding="utf-8")) for path in tracked() if path.suffix in TEXT]
+
+
+@pytest.mark.parametrize("pattern", [STUBS, REGISTRIES], ids=["nothing left undone", "no registry's address"])
+def test_no_file_says(pattern):
+    """Checks every tracked text file against a pattern that must not occur."""
+    assert {
+        str(path.relative_to(ROOT)): found[0] for path, text in texts() if (found := pattern.search(text))
+    } == {}
+
+
+def test_the_patterns_find_what_they_are_for():
+    """Checks the patterns on lines that must, and lines that must not, be found."""
+    assert STUBS.search("# TO" + "DO: later") and not STUBS.search("to do this")
+    assert REGISTRIES.search("https://py" + "pi.org/simple") and not REGISTRIES.search("pip install torch")
+    assert MACHINE.search("open('/home" + "/me/x')") and not MACHINE.search("chapters/home/x and ../tmp/x")
+
+
+def test_notebooks_name_no_machine():
+    """Checks the notebooks, outputs included (pictures apart), for absolute paths of somebody's machine."""
+    for path in tracked():
+        if path.suffix == ".ipynb":
+            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+                for output in cell.get("outputs", []):
+                    output.get("data", {}).pop("image/png", None)
+                assert not MACHINE.search(json.dumps(cell)), (
+                    f"{path.name}: {MACHINE.search(json.dumps(cell))[0]}"
+                )
+
+
+def test_the_checkout_stays_small():
+    """Checks sizes: a chapter below 1 MB, all files together below 60 MB."""
+    sizes = {path: path.stat().st_size for path in tracked()}
+    assert sum(sizes.values()) < 60e6
+    assert [path.name for path, size in sizes.items() if path.suffix == ".ipynb" and size >= 1e6] == []
+
+
+def test_the_files_that_people_look_for_are_there():
+    """Checks that the project's papers and commands exist, and that the licence is the one that is declared."""
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "CITATION.cff",
+        "environment.yml",
+        "Makefile",
+        ".ci/run",
+    ):
+        assert (ROOT / name).is_file(), name
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+
+
+def test_the_version_is_the_same_everywhere():
+    """Checks pyproject.toml, CITATION.cff and the package against each other, and the citation's required fields."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert project["version"] == advcourse.__version__ == str(citation["version"])
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["license"] == project["license"] == "MIT"
+
+
+def blocks(path, language):
+    """The fenced blocks of `language` in the Markdown file at `path`."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_readme_code_runs(monkeypatch, tmp_path):
+    """Checks the README's Python by running it, block after block; what it says in `# ->` comments must come true."""
+    monkeypatch.chdir(tmp_path)
+    code = blocks(ROOT / "README.md", "python")
+    assert code
+    space = {}
+    for block in code:
+        exec(compile(block, "README.md", "exec"), space)
+        for expression, value in re.findall(r"^print\((.*)\) +# -> (.*)$", block, re.M):
+            assert str(eval(expression, space)) == value, expression
+
+
+def test_links_lead_somewhere():
+    """Checks every relative link of the Markdown pages against the files of the checkout."""
+    for path in tracked():
+        if path.suffix == ".md":
+            for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+                assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_readme_maps_every_chapter():
+    """Checks the README's map of the course against the chapters that are there: each is linked, by its name."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "chapters").glob("*.ipynb"):
+        assert f"(chapters/{path.name})" in text, path.name
+
+
+def test_make_runs_what_the_readme_names():
+    """Checks each `make X` of README.md and CONTRIBUTING.md against the Makefile's targets."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    named = set()
+    for name in ("README.md", "CONTRIBUTING.md"):
+        named |= set(re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8"), re.M))
+    assert named and named <= targets
