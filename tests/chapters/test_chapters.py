@@ -1,0 +1,201 @@
+"""Every chapter: run from the first cell to the last with papermill, and held against the rules of CONTRIBUTING.md."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from advcourse import notebooks
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMETERS = {"profile": "fast", "device": "auto", "seed": 0}
+CELL_LIMIT = 900  # seconds for one cell, so that an endless one ends; far above what any should take
+
+
+def chapter_parameters():
+    """The chapters, each kept on one worker, so that it is executed once."""
+    for path in notebooks.chapters(ROOT):
+        yield pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(f"chapter-{path.stem}"))
+
+
+@pytest.fixture(scope="session", params=chapter_parameters())
+def path(request):
+    """The path of a chapter."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def stored(path):
+    """A chapter as it is stored."""
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.fixture(scope="session")
+def run(path, tmp_path_factory):
+    """The report of running a chapter in the fast profile, and the executed notebook."""
+    out = tmp_path_factory.mktemp(path.stem)
+    report = notebooks.run(path, out, **PARAMETERS, timeout=CELL_LIMIT, progress=False)
+    return report, nbformat.read(out / path.name, as_version=4)
+
+
+def code_cells(notebook):
+    """The cells with code in them."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def tags(cell):
+    """The tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def prose(notebook):
+    """All text cells as one string."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def section(notebook, title):
+    """The text from the heading that has `title` in it (any case) to the end of its cell and of those below, up to a heading."""
+    found = re.search(rf"^#+ [^\n]*{title}[^\n]*\n(.*?)(?=^#|\Z)", prose(notebook), re.M | re.S | re.I)
+    assert found, f"no section {title!r}"
+    return found[1]
+
+
+def pictures(notebook):
+    """Every output that holds a picture."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return [output for output in outputs if "image/png" in output.get("data", {}) or "<img" in html(output)]
+
+
+def html(output):
+    """The HTML of an output, if any."""
+    return "".join(output.get("data", {}).get("text/html", ""))
+
+
+# What a run shows
+
+
+def test_runs_in_the_fast_profile(run):
+    """Checks that a kernel executes every cell, in order and without an error."""
+    report, executed = run
+    assert report.error is None
+    counts = [cell.execution_count for cell in code_cells(executed)]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not [
+        output for cell in code_cells(executed) for output in cell.outputs if output.output_type == "error"
+    ]
+
+
+def test_the_parameters_are_taken(path, run):
+    """Checks that papermill knows all three parameters from the tagged cell (of an unknown one it only warns) and sets them."""
+    known = papermill.inspect_notebook(str(path), language="python")
+    assert known.keys() == PARAMETERS.keys()
+    [injected] = [cell for cell in run[1].cells if "injected-parameters" in tags(cell)]
+    space = {}
+    exec(injected.source, space)
+    assert {name: space[name] for name in PARAMETERS} == PARAMETERS
+
+
+def test_nothing_is_said_on_stderr(run):
+    """Checks that no cell warns: a warning in a course is a question that nobody answers."""
+    for cell in code_cells(run[1]):
+        said = [o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr"]
+        assert [text for text in said if "it/s" not in text and "%|" not in text] == []  # progress bars may
+
+
+# What is stored
+
+
+def test_stored_outputs_are_whole(path, stored):
+    """Checks that the stored chapter was run from top to bottom, has no error, and is below 1 MB."""
+    counts = [cell.execution_count for cell in code_cells(stored)]
+    assert counts == list(range(1, len(counts) + 1)), "run: make refresh"
+    assert not [o for cell in code_cells(stored) for o in cell.outputs if o.output_type == "error"]
+    assert path.stat().st_size < 1e6
+
+
+def test_stored_metadata_is_clean(path, stored):
+    """Checks that refreshing would strip nothing: no timings, no machine, no widget that is dead without its kernel."""
+    cleaned = notebooks.clean(nbformat.from_dict(json.loads(json.dumps(stored))))
+    assert cleaned == stored, "run: make refresh"
+    assert len({cell.id for cell in stored.cells}) == len(stored.cells)
+
+
+# How it is written
+
+
+def test_first_two_cells(stored):
+    """Checks the first cell's title, section of the survey, abilities and minutes, and the values in the parameters cell."""
+    first, second = stored.cells[:2]
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    for wanted in (r"\bsurvey", r"able to", r"\bminutes?\b"):
+        assert re.search(wanted, first.source, re.I), wanted
+    assert "parameters" in tags(second)
+    space = {}
+    exec(second.source, space)
+    assert {name: space.get(name) for name in PARAMETERS} == PARAMETERS
+
+
+def test_ends_with_exercises_and_references(stored):
+    """Checks the closing sections: survey against measurement, later work, three exercises, references with numbers, in this order."""
+    assert len(re.findall(r"^(?:\d+\. |#+ )", section(stored, "Exercises"), re.M)) == 3
+    assert re.findall(r"\[\d+\]", section(stored, "References"))
+    titles = re.findall(r"^#+ (.*)$", prose(stored), re.M)
+    order = [
+        next(i for i, title in enumerate(titles) if word in title.lower())
+        for word in ("exercises", "references")
+    ]
+    assert order == sorted(order) and titles[-1].lower().startswith("references")
+    assert stored.cells[-1].cell_type == "markdown"
+
+
+def test_something_to_see_every_three_cells(stored):
+    """Checks the rhythm: between two outputs with something to see lie at most three cells without."""
+    shows = [bool(cell.get("outputs")) for cell in stored.cells]
+    first, last = shows.index(True), len(shows) - shows[::-1].index(True)
+    gaps = "".join("x" if show else "." for show in shows[first:last])
+    assert "...." not in gaps, gaps
+
+
+def test_figures_have_alternative_text(stored):
+    """Checks that every stored picture carries a text for those who do not see it."""
+    assert pictures(stored)
+    for output in pictures(stored):
+        text = output.metadata.get("image/png", {}).get("alt") or "".join(
+            re.findall(r'alt="([^"]*)"', html(output))
+        )
+        assert len(text) > 20, output.get("data", {}).get("text/plain")
+
+
+def test_chapters_define_nothing(stored):
+    """Checks the code: no classes, and functions only where the box is opened; what is worth a name belongs into the library."""
+    for cell in code_cells(stored):
+        kinds = {type(node) for node in ast.walk(ast.parse(cell.source))}
+        assert ast.ClassDef not in kinds
+        assert ast.FunctionDef not in kinds or "open-the-box" in tags(cell), cell.source
+
+
+def test_the_box_is_opened(stored):
+    """Checks that one cell writes the core by hand and asserts that it equals the library's."""
+    [box] = [cell for cell in code_cells(stored) if "open-the-box" in tags(cell)]
+    assert [
+        node for node in ast.walk(ast.parse(box.source)) if isinstance(node, ast.Assert)
+    ] or "assert_close" in box.source
+
+
+def test_code_is_short(stored):
+    """Checks that a cell has at most ten lines of code (where the box is opened, and where claims are checked, thirty)."""
+    for cell in code_cells(stored):
+        lines = [
+            line for line in cell.source.splitlines() if line.strip() and not line.strip().startswith("#")
+        ]
+        hidden = cell.metadata.get("jupyter", {}).get("source_hidden")
+        assert len(lines) <= (30 if hidden or "open-the-box" in tags(cell) else 10), cell.source
+
+
+def test_the_reader_predicts(stored):
+    """Checks that the reader is asked for a guess before a result."""
+    assert re.search(r"\bpredict", prose(stored), re.I)
