@@ -140,7 +140,7 @@ def test_first_two_cells(stored):
 
 
 def test_ends_with_exercises_and_references(stored):
-    """Checks the closing sections: survey against measurement, later work, three exercises, references with numbers, in this order."""
+    """Checks the closing sections: three exercises, then, last, references with the survey's numbers."""
     assert len(re.findall(r"^(?:\d+\. |#+ )", section(stored, "Exercises"), re.M)) == 3
     assert re.findall(r"\[\d+\]", section(stored, "References"))
     titles = re.findall(r"^#+ (.*)$", prose(stored), re.M)
