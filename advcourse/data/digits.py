@@ -16,8 +16,8 @@ FILE = Path(__file__).parent / "files" / "mnist-5k.npz"
 CLASSES = tuple("0123456789")
 LICENCE = "CC BY-SA 3.0 (MNIST: Yann LeCun and Corinna Cortes)"
 CHECKSUMS = {
-    "train": "84a1eb1f9c72d4b80796c4ba94083416bfd903ddb11d7ae0a956e47327194bed",
-    "test": "23c931031845f928fbb808b6796f38643b6697e25c1ca7cc4fe00a7b8a5086aa",
+    "train": "1eaeef618c5d52224a7dc950f52a3d2da6b97b9c2a939bbaf90b6b33cc6e1638",
+    "test": "c1c23abe5c372643d8892d5ddde0d5d16f8872530bd91ae18fbdbfb990a259b0",
 }
 
 

