@@ -4,6 +4,7 @@ A *model* is an `nn.Module` that maps float images in [0, 1], shape (N, C, H, W)
 Normalisation is a layer inside the model, so that budgets, distances and pictures all live in [0, 1].
 """
 
+import reprlib
 import warnings
 from contextlib import contextmanager
 
@@ -21,7 +22,7 @@ class ProbabilitiesWarning(UserWarning):
 def _given(value):
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)} and type {value.dtype}"
-    return f"{value!r} ({type(value).__name__})"
+    return f"{reprlib.repr(value)} ({type(value).__name__})"
 
 
 def check_choice(value, name, allowed):

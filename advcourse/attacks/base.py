@@ -2,7 +2,7 @@
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar
 
@@ -13,15 +13,28 @@ from advcourse.attacks.noise import Noise
 from advcourse.attacks.targets import least_likely
 from advcourse.inputs import (
     InputError,
+    check_choice,
     check_classes,
     check_images,
     check_labels,
     check_logits,
     check_model,
+    check_range,
     check_target,
     evaluating,
     predict,
 )
+
+# What a hyper-parameter of this name may be, in every attack: the lowest number, and whether it must be whole.
+_NUMBERS = {
+    "eps": (0, False),
+    "alpha": (0, False),
+    "steps": (1, True),
+    "restarts": (1, True),
+    "decay": (0, False),
+    "seed": (0, True),
+}
+_CHOICES = {"norm": ("Linf", "L2"), "keep": ("best", "last", "first")}
 
 
 class Victim:
@@ -108,6 +121,15 @@ class Attack:
         False  # aims at the least likely class, and takes no target from the caller
     )
     seed: ClassVar[int] = 0
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in _CHOICES:
+                check_choice(value, field.name, _CHOICES[field.name])
+            elif field.name in _NUMBERS and not (value is None and field.default is None):
+                low, integer = _NUMBERS[field.name]
+                check_range(value, field.name, low, integer=integer)
 
     def __call__(self, model, x, y, target=None):
         return self._attack(model, x, y, target)[0]

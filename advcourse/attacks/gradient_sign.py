@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from advcourse.attacks.ascent import Schedule, ascend
 from advcourse.attacks.base import Attack
-from advcourse.inputs import InputError, check_choice, check_range
+from advcourse.inputs import InputError, check_range
 
 
 class GradientSign(Attack):
@@ -18,18 +18,6 @@ class GradientSign(Attack):
     def schedule(self):
         """This attack as settings of the one loop: a `Schedule`."""
         raise NotImplementedError
-
-    def __post_init__(self):
-        check_range(self.eps, "eps", 0)
-        if getattr(self, "alpha", None) is not None:
-            check_range(self.alpha, "alpha", 0)
-        check_range(self.seed, "seed", 0, integer=True)
-        settings = self.schedule
-        check_range(settings.steps, "steps", 1, integer=True)
-        check_range(settings.restarts, "restarts", 1, integer=True)
-        check_range(settings.decay, "decay", 0)
-        check_choice(settings.norm, "norm", ("Linf", "L2"))
-        check_choice(settings.keep, "keep", ("best", "last", "first"))
 
     def _perturb(self, victim, x, y, target, noise):
         return ascend(self.schedule, victim, x, y, target, noise)

@@ -1,0 +1,290 @@
+"""What every attack keeps, whatever its algorithm.
+
+The tests run over `attacks.REGISTRY`: an attack is covered once it is registered. Their settings are drawn at random from
+what its fields allow. The truth they check against is the contract itself: the threat model's box and budget, the caller's
+own copies of everything handed in, and the same attack run another way.
+"""
+
+import dataclasses
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nets import Function, Scaled, conv, images, linear
+from torch import nn
+
+import advcourse.attacks.base
+from advcourse import attacks, metrics
+
+ATTACKS = pytest.mark.parametrize("cls", attacks.REGISTRY.values(), ids=attacks.REGISTRY)
+CLASSES = 5
+FIELDS = {
+    "eps": st.sampled_from([0.0, 1 / 255, 8 / 255, 0.1, 0.3, 0.5, 1.0]),
+    "alpha": st.floats(0, 1),  # as a share of eps
+    "steps": st.integers(1, 4),
+    "restarts": st.integers(1, 3),
+    "decay": st.sampled_from([0.0, 0.5, 1.0]),
+    "norm": st.sampled_from(["Linf", "L2"]),
+    "keep": st.sampled_from(["best", "last", "first"]),
+    "random_start": st.booleans(),
+    "targeted": st.booleans(),
+    "seed": st.integers(0, 2**40),
+}
+
+
+@st.composite
+def attacks_of(draw, cls):
+    """An attack of class `cls` with any allowed settings, and few steps."""
+    drawn = {
+        field.name: draw(FIELDS[field.name]) for field in dataclasses.fields(cls) if field.name in FIELDS
+    }
+    if "alpha" in drawn:
+        drawn["alpha"] *= drawn["eps"]
+    if not drawn.get("random_start", True):
+        drawn["restarts"] = 1
+    return cls(**drawn)
+
+
+def quick(cls, **fields):
+    """The attack with `fields`, where it has them, and few steps."""
+    known = {field.name for field in dataclasses.fields(cls)}
+    return cls(**{name: value for name, value in ({"steps": 4} | fields).items() if name in known})
+
+
+def batch(attack, n, shape=(1, 8, 8), seed=0, dtype=torch.float32, classes=CLASSES):
+    """Images, labels, and targets for an attack that takes them."""
+    y = torch.randint(0, classes, (n,), generator=torch.Generator().manual_seed(seed))
+    return (
+        images(n, shape, seed, dtype),
+        y,
+        (y + 1) % classes if attack.targeted and not attack.chooses_target else None,
+    )
+
+
+@ATTACKS
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_images_stay_in_the_box_and_in_the_budget(cls, data):
+    """[0, 1] exactly; L-infinity up to one ulp of a pixel; L2 up to float32's rounding of a sum."""
+    attack = data.draw(attacks_of(cls))
+    shape = data.draw(st.sampled_from([(1, 8, 8), (3, 6, 7)]))
+    dtype = data.draw(st.sampled_from([torch.float32, torch.float64]))
+    x, y, target = batch(attack, data.draw(st.integers(1, 9)), shape, dtype=dtype)
+    if data.draw(st.booleans()):
+        x = x.round()  # pixels at the ends of the range, as most of a digit's are
+    x_adv = attack(conv(shape, CLASSES, dtype=dtype), x, y, target)
+    assert x_adv.shape == x.shape and x_adv.dtype == x.dtype and not x_adv.requires_grad
+    assert x_adv.min() >= 0 and x_adv.max() <= 1
+    if attack.kind == "budgeted" and attack.norm == "Linf":
+        assert (x_adv - x).abs().max() <= attack.eps + torch.finfo(dtype).eps
+    elif attack.kind == "budgeted":
+        assert metrics.l2(x, x_adv).max() <= attack.eps * (1 + 1e-6) + 1e-6
+
+
+@ATTACKS
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_the_record_is_true(cls, data):
+    """Each entry against a fresh forward pass, numpy's norms, or the images that a plain call returns."""
+    attack = data.draw(attacks_of(cls))
+    model = conv()
+    x, y, target = batch(attack, data.draw(st.integers(1, 9)))
+    record = attack.run(model, x, y, target)
+    assert record.attack is attack
+    assert torch.equal(record.images, attack(model, x, y, target))
+    assert torch.equal(record.clean, x) and torch.equal(record.labels, y)
+    with torch.no_grad():
+        logits = model.eval()(record.images)
+    torch.testing.assert_close(record.logits, logits)
+    wanted = logits.argmax(1) == record.target if attack.targeted else logits.argmax(1) != y
+    assert torch.equal(record.success, wanted)
+    assert record.success_rate == pytest.approx(wanted.double().mean().item())
+    delta = (record.images.double() - x.double()).flatten(1).numpy()
+    for name, order in (("L0", 0), ("L1", 1), ("L2", 2), ("Linf", np.inf)):
+        np.testing.assert_allclose(
+            record.distances[name], np.linalg.norm(delta, ord=order, axis=1), rtol=1e-9, atol=1e-12
+        )
+    assert record.steps.shape == (len(x),) and record.seconds > 0
+    assert record.backward_passes >= record.steps.sum()
+    if attack.targeted:
+        assert (record.target != y).all()
+
+
+def test_passes_are_counted_as_the_model_sees_them():
+    """Against counters inside the model: a forward hook, and a hook on the gradient that comes back to its output."""
+    for cls in attacks.REGISTRY.values():
+        seen = {"forward": 0, "backward": 0}
+
+        def count(module, inputs, output, seen=seen):
+            seen["forward"] += len(output)
+            if output.requires_grad:
+                output.register_hook(lambda grad: seen.__setitem__("backward", seen["backward"] + len(grad)))
+
+        model = conv()
+        attack = quick(cls)
+        x, y, target = batch(attack, 7)
+        model.register_forward_hook(count)
+        record = attack.run(model, x, y, target)
+        assert seen["forward"] == record.forward_passes + len(x)  # the last check is not the attack's
+        assert seen["backward"] == record.backward_passes
+
+
+@ATTACKS
+def test_nothing_is_left_behind(cls):
+    """Modes, parameters, gradients, buffers, tensors and all global random states are as copies taken before say."""
+    model = conv().train()
+    model[1].eval()  # a frozen batch norm in a model that trains
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    model[5].bias.requires_grad_(False)
+    attack = quick(cls, restarts=2)
+    x, y, target = batch(attack, 6)
+    x.requires_grad_()
+
+    def state():
+        torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()
+        tensors = [x, y, *model.state_dict().values(), *(p.grad for p in model.parameters()), torch_state]
+        flags = [m.training for m in model.modules()] + [p.requires_grad for p in model.parameters()]
+        return (
+            [t.detach().clone() for t in tensors if t is not None],
+            flags,
+            pickle.dumps((numpy_state, random.getstate())),
+        )
+
+    before = state()
+    record = attack.run(model, x, y, target)
+    after = state()
+    assert all(torch.equal(a, b) for a, b in zip(before[0], after[0], strict=True))
+    assert before[1:] == after[1:]
+    assert x.grad is None and x.requires_grad and not record.images.requires_grad
+    assert record.images.data_ptr() != x.data_ptr()
+
+
+@ATTACKS
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_the_same_seed_gives_the_same_images_in_any_chunks(cls, data):
+    """One pass over 37 images against chunks of any size, with other global random states."""
+    attack = data.draw(attacks_of(cls))
+    model = conv(dtype=torch.float64)
+    x, y, target = batch(attack, 37, dtype=torch.float64)
+    whole = attack(model, x, y, target)
+    torch.manual_seed(data.draw(st.integers(0, 99)))
+    size = data.draw(st.integers(1, 37))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(advcourse.attacks.base, "_chunk_size", lambda x: size)
+        chunked = attack(model, x, y, target)
+    torch.testing.assert_close(chunked, whole, rtol=0, atol=1e-9)
+
+
+@ATTACKS
+def test_another_seed_gives_other_images_where_there_is_a_seed(cls):
+    """A seed that changes nothing would not be one; an attack without a seed is deterministic by the test above."""
+    if "seed" not in {field.name for field in dataclasses.fields(cls)}:
+        assert cls.seed == 0
+        return
+    attack = quick(cls, keep="last", steps=1)
+    x, y, target = batch(attack, 6)
+    other = dataclasses.replace(attack, seed=1)
+    assert not torch.equal(attack(conv(), x, y, target), other(conv(), x, y, target))
+
+
+@ATTACKS
+def test_a_model_that_draws_random_numbers_follows_the_seed(cls):
+    """Dropout that stays on at inference: the same images twice, from different global states, which stay as they were."""
+    model = Function(lambda x: nn.functional.dropout(x.flatten(1), 0.3)[:, :CLASSES] * 3 - 1)
+    attack = quick(cls)
+    x, y, target = batch(attack, 6)
+    torch.manual_seed(1)
+    first = attack(model, x, y, target)
+    state = torch.manual_seed(2).get_state()
+    assert torch.equal(first, attack(model, x, y, target))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@ATTACKS
+def test_an_empty_batch_gives_an_empty_batch(cls):
+    """No images in, none out, and no rate of anything."""
+    attack = quick(cls)
+    x, y, target = batch(attack, 0)
+    record = attack.run(conv(), x, y, target)
+    assert record.images.shape == (0, 1, 8, 8) and record.success.shape == (0,) and record.steps.shape == (0,)
+    assert np.isnan(record.success_rate) and record.forward_passes == record.backward_passes == 0
+
+
+@ATTACKS
+def test_each_image_is_attacked_on_its_own(cls):
+    """The first image alone gives what it gives among others: no mean over the batch enters its gradient or its norm."""
+    attack = quick(cls)
+    model = conv(dtype=torch.float64)
+    x, y, target = batch(attack, 6, dtype=torch.float64)
+    alone = attack(model, x[:1], y[:1], None if target is None else target[:1])
+    torch.testing.assert_close(alone, attack(model, x, y, target)[:1], rtol=0, atol=1e-9)
+
+
+@ATTACKS
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_its_repr_repeats_it_and_it_cannot_be_changed(cls, data):
+    """Python's own `eval` of the text gives an equal attack."""
+    attack = data.draw(attacks_of(cls))
+    assert eval(repr(attack), vars(attacks)) == attack
+    field = dataclasses.fields(attack)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(attack, field, 1)
+
+
+@ATTACKS
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_it_works_where_gradients_are_off(cls, mode):
+    """The same images as with gradients on: attacks turn on what they need."""
+    attack = quick(cls)
+    x, y, target = batch(attack, 6)
+    expected = attack(conv(), x, y, target)
+    model = conv()
+    with mode():
+        assert torch.equal(
+            attack(model, x.clone(), y.clone(), None if target is None else target.clone()), expected
+        )
+
+
+@ATTACKS
+def test_scaled_logits_hide_nothing(cls):
+    """The decisions are the same, so an attack must do as well; cross-entropy's gradient is exactly 0 at these logits."""
+    attack = quick(cls, eps=0.5, alpha=0.1)
+    model = linear(CLASSES, (1, 8, 8), dtype=torch.float32)
+    x, y, target = batch(attack, 64)
+    y = model(x).argmax(1)
+    target = None if target is None else (y + 1) % CLASSES
+    x.requires_grad_()
+    assert not torch.autograd.grad(nn.functional.cross_entropy(Scaled(model, 1e5)(x), y), x)[0].any()
+    plain, scaled = (attack.run(m, x, y, target).success_rate for m in (model, Scaled(model, 1e5)))
+    assert plain > 0.05
+    # Not equal: at this scale only the nearest other class has a say in the direction, where all had one before.
+    assert scaled >= 0.8 * plain
+
+
+@ATTACKS
+def test_a_model_without_gradients_gives_no_nan(cls):
+    """Constant logits: there is no direction to go, and the images come back in the box."""
+    model = Function(lambda x: x.flatten(1)[:, :CLASSES] * 0 + torch.arange(CLASSES))
+    attack = quick(cls)
+    x, y, target = batch(attack, 6)
+    x_adv = attack(model, x, y, target)
+    assert torch.isfinite(x_adv).all() and x_adv.min() >= 0 and x_adv.max() <= 1
+
+
+@pytest.mark.gpu
+@ATTACKS
+def test_a_gpu_gives_the_cpus_images(cls):
+    """The same attack in float64 on both devices."""
+    attack = quick(cls, eps=0.1, alpha=0.03)
+    x, y, target = batch(attack, 40, dtype=torch.float64)
+    model = conv(dtype=torch.float64)
+    expected = attack(model, x, y, target)
+    on_gpu = attack(model.cuda(), x.cuda(), y.cuda(), None if target is None else target.cuda())
+    torch.testing.assert_close(on_gpu.cpu(), expected, rtol=0, atol=1e-6)
