@@ -1,7 +1,6 @@
 """What every attack is: its contract, its record, and the model as the attack sees it."""
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar
@@ -24,6 +23,7 @@ from advcourse.inputs import (
     evaluating,
     predict,
 )
+from advcourse.randomness import seeded
 
 # What a hyper-parameter of this name may be, in every attack: the lowest number, and whether it must be whole.
 _NUMBERS = {
@@ -113,13 +113,11 @@ class Attack:
     Randomness comes from `seed` alone. Bad input raises `advcourse.inputs.InputError`.
     """
 
-    kind: ClassVar[
-        str
-    ]  # "budgeted": the strongest point in a ball; "minimum-norm": the nearest point that succeeds
+    # "budgeted": the strongest point found in a ball; "minimum-norm": the nearest point found that succeeds.
+    kind: ClassVar[str]
     targeted: ClassVar[bool] = False
-    chooses_target: ClassVar[bool] = (
-        False  # aims at the least likely class, and takes no target from the caller
-    )
+    # Aims at the least likely class of the clean image, and takes no target from the caller.
+    chooses_target: ClassVar[bool] = False
     seed: ClassVar[int] = 0
 
     def __post_init__(self):
@@ -152,23 +150,20 @@ class Attack:
     def _attack(self, model, x, y, target):
         y, target = self._checked(model, x, y, target)
         victim = Victim(model, y, target)
-        chunks = []
-        with (
-            evaluating(model),
-            _seeded(self.seed, x.device),
-            torch.inference_mode(False),
-            torch.enable_grad(),
-        ):
+        images, goals, steps = [x.detach()[:0]], [y[:0]], [y[:0]]
+        # A model may draw random numbers of its own: they follow from the seed as well, and the global state stays.
+        with evaluating(model), seeded(x.device, self.seed), torch.inference_mode(False), torch.enable_grad():
             x = x.detach().clone() if x.is_inference() else x.detach()
             for first in range(0, len(x), size := _chunk_size(x)):
                 part = slice(first, first + size)
-                goal = least_likely(victim(x[part]).detach(), y[part]) if self.chooses_target else target
-                goal = goal if goal is None or self.chooses_target else goal[part]
-                images, steps = self._perturb(victim, x[part], y[part], goal, Noise(self.seed, first))
-                chunks.append((images.detach(), steps, goal))
-        if not chunks:
-            return x.clone(), y.clone() if self.targeted else None, torch.zeros_like(y), victim
-        images, steps, goals = zip(*chunks, strict=True)
+                goal = target if target is None else target[part]
+                if self.chooses_target:
+                    with torch.no_grad():
+                        goal = least_likely(victim(x[part]), y[part])
+                perturbed, taken = self._perturb(victim, x[part], y[part], goal, Noise(self.seed, first))
+                images.append(perturbed.detach())
+                steps.append(taken)
+                goals.append(goal)
         return torch.cat(images), torch.cat(goals) if self.targeted else None, torch.cat(steps), victim
 
     def _checked(self, model, x, y, target):
@@ -191,20 +186,5 @@ class Attack:
 
 def _chunk_size(x):
     # On a CPU, buffers of larger batches are returned to the system and faulted in again at each step; a GPU wants few launches.
-    at_32_by_32 = 2048 if x.is_cuda else 200
-    return (
-        max(16, at_32_by_32 * 1024 // (x.shape[2] * x.shape[3]), 1)
-        if x.shape[2] * x.shape[3] > 1024
-        else at_32_by_32
-    )
-
-
-@contextmanager
-def _seeded(seed, device):
-    """A model may draw random numbers of its own: let them follow from `seed`, and leave the global state as it was."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
+    images_of_32_by_32 = 2048 if x.is_cuda else 200
+    return max(16, min(images_of_32_by_32, images_of_32_by_32 * 1024 // (x.shape[2] * x.shape[3])))
