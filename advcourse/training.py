@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from advcourse import checkpoints
+from advcourse.augmentation import Augmentation
 from advcourse.checkpoints import describe
 from advcourse.inputs import (
     InputError,
@@ -33,7 +34,6 @@ from advcourse.inputs import (
 from advcourse.randomness import random_state, seeded, set_random_state
 
 Objective = Callable[[nn.Module, Tensor, Tensor], Tensor]
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Pair = tuple[Tensor, Tensor]
 
 
@@ -63,23 +63,6 @@ class History:
 def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy of the logits `model(x)`, the objective of ordinary training: a scalar in nats."""
     return F.cross_entropy(model(x), y)
-
-
-def shifts(pixels: int) -> Augmentation:
-    """Augmentation that moves each image by its own whole number of pixels, up to `pixels` along each axis.
-
-    What moves in at an edge repeats that edge. Images (N, C, H, W) in, the same shape out.
-    """
-    return partial(_shift, pixels=check_range(pixels, "pixels", 0, integer=True))
-
-
-def _shift(x: Tensor, generator: torch.Generator, pixels: int) -> Tensor:
-    offsets = torch.randint(-pixels, pixels + 1, (2, len(x), 1), generator=generator).to(x.device)
-    height, width = x.shape[2:]
-    rows = (torch.arange(height, device=x.device) + offsets[0]).clamp_(0, height - 1)
-    columns = (torch.arange(width, device=x.device) + offsets[1]).clamp_(0, width - 1)
-    moved = x.gather(2, rows[:, None, :, None].expand_as(x))
-    return moved.gather(3, columns[:, None, None, :].expand_as(x))
 
 
 def one_cycle(done: float) -> float:
@@ -130,7 +113,7 @@ def fit(
         optimizer: `(parameters, lr=lr) -> optimizer`; others by `functools.partial`.
         schedule: "one-cycle", "constant", or a function from the share of training done, in (0, 1), to the share
             of `lr`.
-        augment: `(x, generator) -> x` on each batch, drawing from `generator` (on the CPU); see `shifts`.
+        augment: `(x, generator) -> x` on each batch, drawing from `generator` (on the CPU); see `advcourse.augmentation`.
         device: where to train; "auto" takes a GPU if there is one.
         seed: decides the order, the augmentation and all else that is random. The global random state is kept.
         checkpoint: a file written after each epoch. If it is there, training goes on from it, and on the CPU ends
