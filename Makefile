@@ -69,8 +69,9 @@ clean:
 # The stamp is newer than what it was installed from: a second run has nothing to do.
 $(INSTALLED): pyproject.toml tests/requirements-peers.txt | $(BIN)/python
 	@echo "Installing advcourse into $(VENV). The first time takes some minutes and about 6 GB of disk."
-	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
-	@$(BIN)/python -m pip install --quiet --no-deps --requirement tests/requirements-peers.txt
+	@if [ -t 1 ]; then quiet=; else quiet=--quiet; fi; \
+	$(BIN)/python -m pip install $$quiet --editable ".[dev]" && \
+	$(BIN)/python -m pip install $$quiet --no-deps --requirement tests/requirements-peers.txt
 	@touch $@
 
 $(BIN)/python:

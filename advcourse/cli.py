@@ -99,11 +99,12 @@ def train(
     from advcourse import models, recipes
     from advcourse.inputs import check_choice
 
-    names = [check_choice(name, "model", tuple(models.names())) for name in model or models.names()]
+    known = tuple(recipes.RECIPES)
+    names = [check_choice(name, "model", known) for name in model or known]
     typer.echo(f"{'model':<14}{'shipped':>9}{'now':>9}{'points':>9}")
     for name in names:
-        shipped = models.card(name)["clean_accuracy"]
-        now = recipes.train_shipped(name, out, progress=True)["clean_accuracy"]
+        shipped = models.card(name)["clean_accuracy"] if name in models.names() else float("nan")
+        now = recipes.train_shipped(name, out)["clean_accuracy"]
         typer.echo(f"{name:<14}{shipped:>9.2%}{now:>9.2%}{100 * (now - shipped):>+9.2f}")
     typer.echo(f"Weights and cards: {out}")
 

@@ -105,13 +105,63 @@ _TITLES = {
     },
 }
 
-# id -> (code, chapter, test, lab); the cell in the chapter bears the id as its tag.
-_SHOWN = {}
+
+def _shown(code, chapter, test, lab=None):
+    """The parts of an `Entry`, from names without what all of them share."""
+    file, function = test.split("::")
+    return {
+        "code": f"advcourse.{code}",
+        "chapter": chapter,
+        "test": f"tests/test_{file}.py::test_{function}",
+        "lab": lab,
+    }
+
+
+# The cell in the chapter bears the id as its tag.
+_SHOWN = {
+    "intro.discovery": _shown(
+        "attacks:PGD", "00_start_here", "gradient_attacks::two_linear_classes_targeted"
+    ),
+    "intro.hypotheses": _shown(
+        "attacks:FGSM", "01_why_they_exist", "gradient_attacks::linf_on_ten_linear_classes"
+    ),
+    "attack.fgsm": _shown("attacks:FGSM", "02_one_step", "peers::untargeted_equals_torchattacks", "lab1"),
+    "attack.rfgsm": _shown(
+        "attacks:RFGSM", "02_one_step", "peers::random_step_then_foolboxs_gradient_step", "lab1"
+    ),
+    "attack.llc": _shown(
+        "attacks:LLC", "02_one_step", "peers::least_likely_class_equals_torchattacks", "lab1"
+    ),
+    "attack.rllc": _shown(
+        "attacks:RLLC", "02_one_step", "peers::random_step_then_foolboxs_gradient_step", "lab1"
+    ),
+    "attack.bim": _shown("attacks:BIM", "03_many_steps", "peers::untargeted_equals_torchattacks", "lab1"),
+    "attack.pgd": _shown(
+        "attacks:PGD",
+        "03_many_steps",
+        "gradient_attacks::pgd_finds_the_smallest_budget_of_a_linear_model",
+        "lab1",
+    ),
+    "attack.umifgsm": _shown(
+        "attacks:UMIFGSM", "03_many_steps", "gradient_attacks::momentum_by_hand", "lab1"
+    ),
+    "attack.illc": _shown(
+        "attacks:ILLC", "03_many_steps", "peers::least_likely_class_equals_torchattacks", "lab1"
+    ),
+    "attack.tmifgsm": _shown(
+        "attacks:TMIFGSM", "03_many_steps", "peers::targeted_equals_torchattacks", "lab1"
+    ),
+    "metric.misclassification": _shown(
+        "metrics:misclassification_rate",
+        "02_one_step",
+        "metrics::misclassification_rate_counts_what_the_attacker_wanted",
+    ),
+}
 
 
 def _entry(section, identifier, title):
-    code, chapter, test, lab = _SHOWN.get(identifier, (None,) * 4)
-    return Entry(section, title, code, chapter, identifier if chapter else None, test, lab)
+    shown = _SHOWN.get(identifier, {})
+    return Entry(section, title, cell=identifier if shown else None, **shown)
 
 
 REGISTRY = {

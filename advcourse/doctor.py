@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import itertools
 import shutil
 import sys
 from dataclasses import dataclass
@@ -102,20 +103,30 @@ def _kernel():
     return Finding("kernel", same, f"{KERNEL}: {sys.executable if generic else interpreter}", remedy)
 
 
+def _shipped(name, remedy, load, *arguments):
+    from advcourse.inputs import InputError
+
+    try:
+        load(*arguments)
+    except InputError as error:
+        return Finding(name, False, str(error), remedy)
+    return Finding(name, True, "whole, checksum right")
+
+
 def _data():
     from advcourse import data
 
-    for name in ("mnist-5k", "signs"):
-        sizes = [f"{split} {len(data.load(name, split))}" for split in ("train", "test")]
-        yield Finding(f"data {name}", True, f"{', '.join(sizes)} images, checksums right")
+    for name, split in itertools.product(("mnist-5k", "signs"), ("train", "test")):
+        yield _shipped(f"data {name} {split}", "install the package again", data.load, name, split)
 
 
 def _models():
-    from advcourse import models
+    from advcourse import models, recipes
 
-    for name in models.names():
-        models.load(name)
-        yield Finding(f"model {name}", True, "weights whole, checksum right")
+    for name in recipes.RECIPES:
+        yield _shipped(
+            f"model {name}", f"install the package again, or: advcourse train {name}", models.load, name
+        )
 
 
 def _chapters():

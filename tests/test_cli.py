@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import psutil
 import pytest
 from typer.testing import CliRunner
 
-from advcourse import __version__, cli, doctor, models, notebooks
+from advcourse import __version__, cli, doctor, models, notebooks, recipes
 
 COMMAND = [sys.executable, "-c", "from advcourse.cli import main; main()"]
 
@@ -142,12 +141,13 @@ def test_doctor_exit_status(monkeypatch):
 
 def test_train_compares_with_the_shipped(monkeypatch, tmp_path):
     """Checks the table of `train` with a training that is known to give 0.5 points less than the shipped model."""
-    name = models.names()[0]
-    shipped = models.card(name)["clean_accuracy"]
-    recipes = SimpleNamespace(train_shipped=lambda name, out, progress: {"clean_accuracy": shipped - 0.005})
-    monkeypatch.setitem(sys.modules, "advcourse.recipes", recipes)
-    monkeypatch.setattr("advcourse.recipes", recipes, raising=False)
-    result = CliRunner().invoke(cli.app, ["train", name, "--out", str(tmp_path)])
-    assert result.exit_code == 0 and f"{name} " in result.output and "-0.50" in result.output
+    card = {"clean_accuracy": models.card("mnist-mlp")["clean_accuracy"] - 0.005}
+    trained = []
+    monkeypatch.setattr(recipes, "train_shipped", lambda name, out: trained.append((name, out)) or card)
+    result = CliRunner().invoke(cli.app, ["train", "mnist-mlp", "--out", str(tmp_path)])
+    assert result.exit_code == 0 and "mnist-mlp " in result.output and "-0.50" in result.output
+    assert trained == [("mnist-mlp", tmp_path)]
+    assert CliRunner().invoke(cli.app, ["train", "--out", str(tmp_path)]).exit_code == 0
+    assert [name for name, _ in trained[1:]] == list(recipes.RECIPES)
     wrong = CliRunner().invoke(cli.app, ["train", "resnet-9000"])
     assert wrong.exit_code != 0 and "model: got 'resnet-9000'" in str(wrong.exception)

@@ -51,17 +51,36 @@ def test_a_missing_or_old_package_stops_the_course(monkeypatch, line):
 
 
 def test_damaged_data_and_weights_stop_the_course(monkeypatch):
-    """Checks with loaders that refuse: the reason is shown, the other examinations go on, and the verdict names both."""
+    """Checks with loaders of which some refuse: each thing damaged is named with its reason, and nothing else is."""
+    load_data, load_model = data.load, models.load
 
-    def damaged(name, split=None):
+    def damaged(name, split):
+        return damage(name) if (name, split) == ("signs", "test") else load_data(name, split)
+
+    def damage(name):
         raise InputError(f"{name} is damaged")
 
     monkeypatch.setattr(data, "load", damaged)
-    monkeypatch.setattr(models, "load", damaged)
+    monkeypatch.setattr(
+        models, "load", lambda name: damage(name) if name == "mnist-mlp" else load_model(name)
+    )
     findings = doctor.examine()
-    assert {finding.name for finding in findings if finding.stops_the_course} == {"data", "models"}
-    text = doctor.report(findings)
-    assert "mnist-5k is damaged" in text and text.endswith("The course cannot run: data, models.")
+    stopped = {finding.name: finding.found for finding in findings if finding.stops_the_course}
+    assert stopped == {"data signs test": "signs is damaged", "model mnist-mlp": "mnist-mlp is damaged"}
+    assert doctor.report(findings).endswith("The course cannot run: data signs test, model mnist-mlp.")
+
+
+def test_an_examination_that_crashes_is_a_finding(monkeypatch):
+    """Checks with an import that fails: the doctor tells of it and goes on to the examinations after it."""
+
+    def broken():
+        raise ImportError("no module named data")
+
+    monkeypatch.setitem(doctor._EXAMINATIONS, "data", (broken, "install it again"))
+    findings = doctor.examine()
+    [finding] = [finding for finding in findings if finding.stops_the_course]
+    assert finding == doctor.Finding("data", False, "ImportError: no module named data", "install it again")
+    assert findings[-1].name == "tools for authors"
 
 
 def test_no_browser_and_no_gpu_stop_nothing(monkeypatch):
