@@ -1,0 +1,282 @@
+"""The figures, the picture with its alternative text, and the numbers as the course prints them."""
+
+import io
+import math
+from html.parser import HTMLParser
+
+import matplotlib
+import nbformat
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import pyplot
+from PIL import Image
+from scipy.stats import binomtest
+
+from advcourse import plots
+from advcourse.inputs import InputError
+from advcourse.rounding import number, percent
+
+LOGITS = torch.tensor([[4.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+@pytest.fixture
+def images():
+    """Three colour images with a margin of 0.2 to either end of [0, 1]."""
+    return 0.2 + 0.6 * torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def pixels(figure):
+    return np.asarray(Image.open(io.BytesIO(plots.png(figure))))
+
+
+# Rounding
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.985, "99 %"),
+        (np.float32(0.98499995), "99 %"),  # the same 197 of 200, as a float32 mean
+        (torch.tensor(0.125), "13 %"),
+        (1, "100 %"),
+        (-0.001, "0 %"),
+        (float("nan"), "n/a"),
+    ],
+)
+def test_percent(value, text):
+    """Checks against numbers rounded by hand, halves away from zero."""
+    assert percent(value) == text
+
+
+def test_percent_in_other_steps():
+    """Checks against numbers rounded by hand."""
+    assert [percent(2 / 3, step) for step in (0.1, 1, 5, 25)] == ["66.7 %", "67 %", "65 %", "75 %"]
+    assert percent(0, 0.1) == "0.0 %"
+
+
+@given(st.integers(1, 1000), st.data())
+def test_percent_does_not_see_float32(n, data):
+    """Checks that k of n prints alike as a float64 quotient and as float32 neighbours of it."""
+    k = data.draw(st.integers(0, n))
+    single = np.float32(k / n)
+    for value in (single, np.nextafter(single, np.float32(2)), np.nextafter(single, np.float32(0))):
+        assert percent(value) == percent(k / n)
+
+
+@pytest.mark.parametrize(
+    "value, digits, text",
+    [
+        (0.3, 2, "0.30"),
+        (1234, 2, "1200"),
+        (0.0999, 2, "0.10"),
+        (-0.5, 1, "-0.5"),
+        (1.25e-5, 2, "1.3e-05"),
+        (9_999_999, 3, "1.00e+07"),
+        (0.0, 3, "0"),
+        (float("inf"), 2, "inf"),
+        (float("nan"), 2, "n/a"),
+    ],
+)
+def test_number(value, digits, text):
+    """Checks against numbers rounded by hand."""
+    assert number(value, digits) == text
+
+
+@given(st.floats(-1e300, 1e300, allow_subnormal=False), st.integers(1, 5))
+def test_number_is_near(value, digits):
+    """Checks the printed number against the value: off by half a unit of its last digit at most."""
+    assert math.isclose(float(number(value, digits)), value, rel_tol=0.5001 * 10 ** (1 - digits) + 1e-5)
+
+
+# Figures
+
+
+def test_no_pyplot_state(images):
+    """Checks pyplot's figures and matplotlib's settings against those before: nothing is left behind."""
+    before = dict(matplotlib.rcParams)
+    plots.grid(images)
+    plots.lines({"a": ([0, 1], [0, 1])}, "x", "y")
+    assert pyplot.get_fignums() == [] and dict(matplotlib.rcParams) == before
+
+
+def test_grid_shows_each_image_under_its_title(images):
+    """Checks the arrays and titles in the figure against the input."""
+    figure = plots.grid(images, ["one", "two", "three"], columns=2)
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title() for axis in shown] == ["one", "two", "three"]
+    for axis, image in zip(shown, images, strict=True):
+        assert np.allclose(axis.images[0].get_array(), image.permute(1, 2, 0))
+
+
+def test_long_titles_stay_over_their_image(images):
+    """Checks the titles' boxes, as drawn, against the figure and each other."""
+    figure = plots.grid(images[:1].expand(8, -1, -1, -1), ["pedestrian crossing\n98 %"] * 8)
+    figure.canvas.draw()
+    boxes = [axis.title.get_window_extent() for axis in figure.axes]
+    assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))
+    assert all(box.y1 <= figure.bbox.y1 for box in boxes)
+
+
+def test_adversarial_rows(images):
+    """Checks titles, factor, frames and the middle row's colours against an attack made by hand."""
+    change = torch.zeros_like(images)
+    change[0, 0, 2, 3], change[1, 2, 4, 4] = 0.1, -0.05
+    after = LOGITS[[1, 1, 0]]
+    figure = plots.adversarial(images, images + change, LOGITS, after, classes=("cat", "dog", "elk"))
+    axes = np.array(figure.axes).reshape(3, 3)
+    assert [axis.get_title() for axis in axes[0]] == ["cat\n96 %", "dog\n79 %", "elk\n58 %"]
+    assert [axis.get_title() for axis in axes[2]] == ["dog\n79 %", "dog\n79 %", "cat\n96 %"]
+    assert [axis.spines["top"].get_visible() for axis in axes[2]] == [True, False, True]
+    assert axes[1, 0].get_ylabel() == "change × 10"
+    assert np.allclose(axes[1, 0].images[0].get_array()[2, 3], [1, 0.5, 0.5], atol=1e-5)
+    assert np.allclose(axes[1, 1].images[0].get_array()[4, 4], [0.5, 0.5, 0.25], atol=1e-5)
+    assert np.allclose(axes[1, 2].images[0].get_array(), 0.5)
+
+
+def test_grey_change_reads_in_grey():
+    """Checks that the map of a grey image's change, printed in grey, rises with the change, from dark to bright."""
+    change = np.linspace(-0.3, 0.3, 31).reshape(1, 1, 31)
+    colours = plots.change_picture(change, 3)[0]
+    luminance = colours @ [0.299, 0.587, 0.114]
+    assert (np.diff(luminance) > 0).all()
+    assert luminance[0] < 0.25 and abs(luminance[15] - 0.5) < 0.05 and luminance[-1] > 0.75
+
+
+@given(st.floats(1e-5, 1))
+def test_magnification_is_the_largest_that_fits(largest):
+    """Checks the definition: one significant digit, nothing clipped, and the next such factor would clip."""
+    factor = plots.magnification(np.array([[-largest, largest / 2]]))
+    assert factor * largest <= 1 + 1e-5
+    step = 10 ** math.floor(math.log10(factor) + 1e-9)
+    assert (factor + step) * largest > 1 - 1e-5
+    assert abs(factor / step - round(factor / step)) < 1e-9
+
+
+@pytest.mark.parametrize("change", [0.0, 1.0])
+def test_magnification_without_need(change):
+    """Checks the two ends: no change at all, and the largest that there is."""
+    assert plots.magnification(np.full((2, 2), change)) == 1
+
+
+@pytest.mark.parametrize("k, n", [(0, 20), (7, 50), (200, 200)])
+def test_wilson_against_scipy(k, n):
+    """Checks the band against scipy's interval for a binomial proportion."""
+    truth = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    assert np.allclose(plots.wilson(k / n, n), (truth.low, truth.high), atol=1e-6)
+
+
+def test_accuracy_against_eps():
+    """Checks that curves differ without colour, that axes bear units, and that the band is drawn where it is asked for."""
+    curves = {"FGSM": ([0, 0.1, 0.2], [1, 0.5, 0.2]), "PGD": ([0, 0.1, 0.2], [1, 0.2, float("nan")])}
+    axis = plots.accuracy_against_eps(curves, samples=100, chance=0.1).axes[0]
+    first, second = axis.lines[:2]
+    assert first.get_marker() != second.get_marker() and first.get_linestyle() != second.get_linestyle()
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["FGSM", "PGD"]
+    assert "L∞" in axis.get_xlabel() and "0 to 1" in axis.get_xlabel() and axis.get_ylabel() == "accuracy"
+    assert len(axis.collections) == 2
+    low, high = plots.wilson(0.5, 100)
+    vertices = axis.collections[0].get_paths()[0].vertices
+    assert {round(low, 6), round(high, 6)} <= {round(y, 6) for _, y in vertices}
+    assert not plots.accuracy_against_eps(curves).axes[0].collections
+
+
+def test_bars_say_their_numbers():
+    """Checks the texts beside the bars and their lengths against the values."""
+    values = {"FGSM": {"digits": 0.8, "signs": float("nan")}, "PGD": {"digits": 1.0}}
+    axis = plots.bars(values, "misclassification rate", percentages=True).axes[0]
+    assert [text.get_text() for text in axis.texts] == ["80 %", "100 %", "n/a", "n/a"]
+    assert [patch.get_width() for patch in axis.patches] == [0.8, 1.0, 0, 0]
+    assert len({patch.get_hatch() for patch in axis.patches}) == 2
+    assert [text.get_text() for text in plots.bars({"a": 0.25}, "L2").axes[0].texts] == ["0.25"]
+
+
+def test_slice_names_its_areas():
+    """Checks that each name stands inside its own area, and the colours to the left and right of a known boundary."""
+    a = np.linspace(-2, 2, 41)
+    labels = np.where(a[None, :] > 0.5, 2, 0) * np.ones((41, 1), dtype=int)
+    axis = plots.slice2d(labels, 2, classes=("cat", "dog", "elk"), points={"FGSM": (1, 0)}).axes[0]
+    places = {text.get_text(): text.get_position() for text in axis.texts}
+    assert places["cat"][0] < 0.5 < places["elk"][0] and "dog" not in places and "FGSM" in places
+    picture = axis.images[0].get_array()
+    assert (picture[:, 0] == picture[0, 0]).all() and (picture[:, -1] == picture[0, -1]).all()
+    assert (picture[0, 0] != picture[0, -1]).any()
+    assert [tuple(np.ravel(line.get_xydata())) for line in axis.lines] == [(0, 0), (1, 0)]
+
+
+def test_slice_of_one_class():
+    """Checks that a plane without a boundary draws none."""
+    axis = plots.slice2d(np.ones((5, 5), dtype=int), 1).axes[0]
+    assert not axis.collections and [text.get_text() for text in axis.texts][0] == "1"
+
+
+# The picture in a notebook
+
+
+class _Images(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.alts = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.alts.append(dict(attributes).get("alt"))
+
+
+def test_alternative_text_reaches_the_page(images):
+    """Checks with nbconvert's own HTML that the figure appears once, with its alternative text, quotes and all."""
+    from nbconvert import HTMLExporter
+
+    alt = 'Three images called "a" & <b>, each with noise'
+    data, metadata = plots.show(plots.grid(images), alt)._repr_mimebundle_()
+    output = nbformat.v4.new_output("display_data", data, metadata=metadata)
+    cell = nbformat.v4.new_code_cell("show", outputs=[output])
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    parser = _Images()
+    parser.feed(page)
+    assert parser.alts == [alt]
+
+
+def test_png_is_small_and_the_same_each_time(images):
+    """Checks the bytes of two drawings, and that Pillow reads the size that the figure has at 80 dots an inch."""
+    figure = plots.grid(images)
+    first = plots.png(figure)
+    assert first == plots.png(plots.grid(images)) and len(first) < 30_000
+    assert Image.open(io.BytesIO(first)).size == tuple((figure.get_size_inches() * 80).astype(int))
+    assert (pixels(figure) == np.asarray(Image.open(io.BytesIO(plots.png(figure, optimize=False))))).all()
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda x: plots.grid(x[0]), ["images", "(3, 8, 8)", "(N, C, H, W)"]),
+        (lambda x: plots.grid(x + 1), ["images", "[0, 1]"]),
+        (lambda x: plots.grid(x[:, :2]), ["images", "1 or 3 channels"]),
+        (lambda x: plots.grid(x[:0]), ["images", "1 or more"]),
+        (lambda x: plots.grid(x, ["a"]), ["titles", "1", "3"]),
+        (lambda x: plots.grid(x, columns=0), ["columns", "0"]),
+        (lambda x: plots.adversarial(x, x[:2], LOGITS, LOGITS), ["images", "2", "3"]),
+        (lambda x: plots.adversarial(x, x, LOGITS[:2], LOGITS), ["before", "2", "3"]),
+        (lambda x: plots.adversarial(x, x, LOGITS, LOGITS, classes=("a",)), ["classes", "1", "3"]),
+        (lambda x: plots.adversarial(x, x, LOGITS, LOGITS, magnify=0), ["magnify", "0"]),
+        (lambda x: plots.lines({}, "x", "y"), ["curves", "at least one"]),
+        (lambda x: plots.lines({"a": ([0], [1, 2])}, "x", "y"), ["curves['a'] y", "2", "1"]),
+        (lambda x: plots.lines({"a": [0]}, "x", "y"), ["curves", "(x, y)"]),
+        (lambda x: plots.accuracy_against_eps({"a": ([0], [1.5])}, samples=5), ["share", "1.5", "[0, 1]"]),
+        (lambda x: plots.bars({"a": {}}, "x"), ["values", "at least one"]),
+        (lambda x: plots.slice2d(np.ones(4), 1), ["predictions", "(4,)", "(n, n)"]),
+        (lambda x: plots.slice2d(np.ones((4, 4)), 0), ["radius", "0"]),
+        (lambda x: plots.show(plots.grid(x), ""), ["alt", "''"]),
+        (lambda x: percent("much"), ["rate", "'much'", "one number"]),
+        (lambda x: percent(x), ["rate", "one number"]),
+        (lambda x: percent(1, nearest=0), ["nearest", "0"]),
+        (lambda x: number(1, digits=0), ["digits", "0"]),
+    ],
+)
+def test_bad_input(images, call, words):
+    """Checks that the message names the argument, what was given and what is allowed."""
+    with pytest.raises(InputError) as error:
+        call(images)
+    assert all(word in str(error.value) for word in words)
