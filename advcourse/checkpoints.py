@@ -17,7 +17,9 @@ FORMAT = "advcourse training 1"
 def write(path: Path, settings: dict, state: dict) -> None:
     """Write the checkpoint, with its folder. The old file stays until the new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
+    unfinished = path.with_name(
+        path.name + ".tmp"
+    )  # one name: what a kill leaves behind, the next write takes up
     with unfinished.open("wb") as file:
         torch.save({"format": FORMAT, "settings": settings, **state}, file)
         file.flush()

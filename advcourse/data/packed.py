@@ -1,6 +1,5 @@
 """Image sets packed in one compressed array file: written once by a script, verified when read."""
 
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from advcourse.data.base import pixel_checksum
+from advcourse.files import replacing
 from advcourse.inputs import InputError
 
 
@@ -20,13 +20,8 @@ def write_packed(path: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -
     for split, (pixels, labels) in splits.items():
         arrays[f"{split}_images"] = pixels.astype(np.uint8)
         arrays[f"{split}_labels"] = labels.astype(np.uint8)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
     return {split: pixel_checksum(*pair) for split, pair in splits.items()}
 
 

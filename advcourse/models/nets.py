@@ -1,0 +1,98 @@
+"""The networks of the course: small, without dropout or batch normalisation, so that what fools them is easy to see.
+
+Each maps images (N, C, H, W) in [0, 1] to logits (N, K).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)  # of the 60 000 training images
+SIGNS_MEAN, SIGNS_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std for each channel, as a layer, so that attacks and budgets see images in [0, 1]."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+class MnistCNN(nn.Sequential):
+    """Two convolutions, each with max-pooling, and one hidden layer: the default model of the course. 1 x 28 x 28."""
+
+    def __init__(self, classes: int = 10):
+        super().__init__(
+            Normalise(MNIST_MEAN, MNIST_STD),
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32 * 7 * 7, 100),
+            nn.ReLU(),
+            nn.Linear(100, classes),
+        )
+
+
+class MnistWide(nn.Sequential):
+    """Twice as many channels, strides instead of pooling, no hidden layer. 1 x 28 x 28.
+
+    After Springenberg et al., "Striving for simplicity: the all convolutional net", arXiv:1412.6806.
+    """
+
+    def __init__(self, classes: int = 10):
+        super().__init__(
+            Normalise(MNIST_MEAN, MNIST_STD),
+            nn.Conv2d(1, 32, 5, stride=2, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 5, stride=2, padding=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * 7 * 7, classes),
+        )
+
+
+class MnistMLP(nn.Sequential):
+    """Two hidden layers and no convolution. 1 x 28 x 28."""
+
+    def __init__(self, classes: int = 10):
+        super().__init__(
+            Normalise(MNIST_MEAN, MNIST_STD),
+            nn.Flatten(),
+            nn.Linear(28 * 28, 256),
+            nn.ReLU(),
+            nn.Linear(256, 128),
+            nn.ReLU(),
+            nn.Linear(128, classes),
+        )
+
+
+class SignsCNN(nn.Sequential):
+    """Three convolutions, each with max-pooling, and one hidden layer. 3 x 32 x 32."""
+
+    def __init__(self, classes: int):
+        super().__init__(
+            Normalise(SIGNS_MEAN, SIGNS_STD),
+            nn.Conv2d(3, 32, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64 * 4 * 4, 128),
+            nn.ReLU(),
+            nn.Linear(128, classes),
+        )

@@ -1,0 +1,143 @@
+"""Trained models on disk: weights as safetensors, and beside them a card, NAME.json, that says how they came about."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from advcourse.files import replacing
+from advcourse.inputs import InputError, check_choice, resolve_device
+from advcourse.models.nets import MnistCNN, MnistMLP, MnistWide, SignsCNN
+
+SHIPPED = Path(__file__).parent / "weights"
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "mnist-cnn": MnistCNN,
+    "mnist-wide": MnistWide,
+    "mnist-mlp": MnistMLP,
+    "signs-cnn": partial(SignsCNN, classes=16),
+}
+
+
+def build(name: str, seed: int | None = None) -> nn.Module:
+    """The untrained network of that architecture, in training mode.
+
+    Args:
+        name: a key of `ARCHITECTURES`: "mnist-cnn", "mnist-wide", "mnist-mlp" or "signs-cnn".
+        seed: decides the weights and leaves the global random state as it was; None (default) draws from that state.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    network = ARCHITECTURES[check_choice(name, "name", tuple(ARCHITECTURES))]
+    if seed is None:
+        return network()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return network()
+
+
+def names(folder: str | os.PathLike | None = None) -> tuple[str, ...]:
+    """The trained models in `folder` (default: those that ship), plain architectures first."""
+    found = {path.stem for path in _folder(folder).glob("*.json")}
+    return tuple(name for name in ARCHITECTURES if name in found) + tuple(sorted(found - set(ARCHITECTURES)))
+
+
+def card(name: str, folder: str | os.PathLike | None = None) -> dict:
+    """How the model `name` came about: architecture, data, settings, seed, clean_accuracy, sha256 of the weights, torch.
+
+    Raises:
+        InputError: an unknown name, or a card that is damaged.
+    """
+    check_choice(name, "name", names(folder))
+    path = _folder(folder) / f"{name}.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["architecture"], content["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"card {path} is damaged ({error!r}); {_REPAIR}") from error
+    return content
+
+
+def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLike | None = None) -> nn.Module:
+    """The trained model `name` in eval mode on `device` (default the CPU).
+
+    Args:
+        name: one of `names(folder)`.
+        device: "cpu" (default), "cuda", "auto", ...
+        folder: where NAME.safetensors and NAME.json are; default: the models that ship with the package.
+
+    Raises:
+        InputError: an unknown name; weights that are missing, damaged, or of another architecture than the card says.
+    """
+    about, path = card(name, folder), _folder(folder) / f"{name}.safetensors"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"weights {path} are missing; {_REPAIR}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != about["sha256"]:
+        raise InputError(
+            f"weights {path} are damaged: checksum {found[:12]}..., {about['sha256'][:12]}... on the card; {_REPAIR}"
+        )
+    model = build(check_choice(about["architecture"], f"architecture of {path}", tuple(ARCHITECTURES)))
+    weights = safetensors.torch.load(content)
+    _check_architecture(
+        model, weights, f"weights {path} do not fit the architecture {about['architecture']!r}"
+    )
+    model.load_state_dict(weights)
+    return model.eval().to(resolve_device(device))
+
+
+def save(model: nn.Module, name: str, card: dict, folder: str | os.PathLike | None = None) -> dict:
+    """Write NAME.safetensors and NAME.json into `folder` (default: where the shipped models are); returns the card.
+
+    Args:
+        model: a network of the architecture `card["architecture"]`, on any device.
+        name: the name to `load` it by: letters, digits, ".", "_" and "-".
+        card: what is known of the model; plain values. "sha256" and "torch" are added.
+
+    Raises:
+        InputError: a bad name, or a model that is not of the architecture on the card.
+    """
+    if not name or name.startswith(".") or not all(c.isalnum() or c in "._-" for c in name):
+        raise InputError(f"name: got {name!r}; allowed are letters, digits, '.', '_' and '-'")
+    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    architecture = check_choice(card.get("architecture"), 'card["architecture"]', tuple(ARCHITECTURES))
+    _check_architecture(
+        build(architecture, seed=0), weights, f"model: not of the architecture {architecture!r}"
+    )
+    content = safetensors.torch.save(weights)
+    card = {**card, "sha256": hashlib.sha256(content).hexdigest(), "torch": torch.__version__.split("+")[0]}
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    target = _folder(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    for path, written in ((f"{name}.safetensors", content), (f"{name}.json", text.encode())):
+        with replacing(target / path) as partial:
+            partial.write_bytes(written)
+    return card
+
+
+_REPAIR = "install the package again, or train the model anew"
+
+
+def _folder(folder: str | os.PathLike | None) -> Path:
+    return SHIPPED if folder is None else Path(folder)
+
+
+def _check_architecture(model: nn.Module, weights: dict[str, torch.Tensor], complaint: str) -> None:
+    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    given = {key: tuple(tensor.shape) for key, tensor in weights.items()}
+    differing = sorted(key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key))
+    if differing:
+        key = differing[0]
+        raise InputError(
+            f"{complaint}: {len(differing)} tensors differ, the first is {key!r}, "
+            f"shape {given.get(key, 'missing')} given, {expected.get(key, 'none')} allowed"
+        )

@@ -1,0 +1,81 @@
+"""How the shipped models were trained: `train_shipped(name)` trains one again."""
+
+import os
+from dataclasses import asdict, dataclass
+
+from torch import nn
+
+from advcourse import data, models
+from advcourse.augmentation import warps
+from advcourse.inputs import accuracy, check_choice
+from advcourse.training import fit
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a model's weights: network, training set, the settings of `fit`, and one seed.
+
+    degrees, scale, pixels: how far each training image is turned, resized and moved, see `augmentation.warps`.
+    """
+
+    architecture: str
+    data: str
+    epochs: int
+    batch_size: int = 64
+    lr: float = 3e-3
+    degrees: float = 10.0
+    scale: float = 0.1
+    pixels: float = 2.0
+    seed: int = 0
+
+    def train(self, progress: bool = True) -> nn.Module:
+        """The trained model, on the CPU, where the same seed gives the same weights. The last weights are kept."""
+        model = models.build(self.architecture, self.seed)
+        fit(
+            model,
+            data.load(self.data, "train"),
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            augment=warps(self.degrees, self.scale, self.pixels),
+            device="cpu",
+            seed=self.seed,
+            progress=progress,
+        )
+        return model.eval()
+
+
+RECIPES = {
+    "mnist-cnn": Recipe("mnist-cnn", "mnist-5k", epochs=15),
+    "mnist-wide": Recipe("mnist-wide", "mnist-5k", epochs=15),
+    "mnist-mlp": Recipe("mnist-mlp", "mnist-5k", epochs=40, lr=2e-3),
+    "signs-cnn": Recipe("signs-cnn", "signs", epochs=15),
+}
+
+
+def train_shipped(name: str, out: str | os.PathLike | None = None, progress: bool = True) -> dict:
+    """Train the shipped model `name` again, from its recipe; returns its card.
+
+    Args:
+        name: a key of `RECIPES`.
+        out: folder for NAME.safetensors and NAME.json, which `models.load(name, folder=out)` reads; None (default)
+            writes nothing.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    recipe = RECIPES[check_choice(name, "name", tuple(RECIPES))]
+    training, held_out = data.load(recipe.data, "train"), data.load(recipe.data, "test")
+    model = recipe.train(progress)
+    settings = asdict(recipe)
+    card = {
+        "name": name,
+        "architecture": settings.pop("architecture"),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "data": {"name": settings.pop("data"), "train": training.checksum, "test": held_out.checksum},
+        "seed": settings.pop("seed"),
+        "settings": settings,
+        "clean_accuracy": round(accuracy(model, held_out.images, held_out.labels), 6),
+    }
+    return card if out is None else models.save(model, name, card, out)
