@@ -1,0 +1,230 @@
+"""The attack explorer, driven as a user drives it: by setting the value of a control."""
+
+import io
+from dataclasses import dataclass
+from html import unescape
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot
+from PIL import Image
+from torch import nn
+
+from advcourse import attacks, widgets
+from advcourse.data import ImageSet
+from advcourse.inputs import InputError
+from advcourse.rounding import number
+
+CLASSES = ("dark", "bright", "<even>")
+
+
+@pytest.fixture
+def model():
+    """Three classes of the mean brightness m of a 1 x 4 x 4 image: logits 0, 16 m - 8 and -9."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([[0.0], [1.0], [0.0]]).expand(3, 16))
+        net[1].bias.copy_(torch.tensor([0.0, -8.0, -9.0]))
+    return net.eval()
+
+
+@pytest.fixture
+def images():
+    """Brightness 0.4, which is dark by 1.6 / 16 = 0.1, and 0.7, which is bright by 0.2."""
+    pixels = torch.tensor([0.4, 0.7])[:, None, None, None].expand(2, 1, 4, 4).clone()
+    return ImageSet(pixels, torch.tensor([0, 1]), CLASSES, name="grey", split="test", licence="none")
+
+
+@pytest.fixture
+def explorer(model, images):
+    return widgets.explorer(model, images, eps=0.05)
+
+
+def text(explorer):
+    return unescape(explorer.message.value)
+
+
+def picture(explorer):
+    return np.asarray(Image.open(io.BytesIO(explorer.picture.value)))
+
+
+def test_eps_decides_the_outcome(explorer):
+    """Checks against the linear model's own arithmetic: FGSM fools it from eps = 0.1 on."""
+    assert "does not fool the model" in text(explorer) and "now it says dark" in text(explorer)
+    before = explorer.picture.value
+    explorer.eps.value = 0.11
+    assert "does fool the model" in text(explorer) and "now it says bright" in text(explorer)
+    assert explorer.picture.value != before
+
+
+def test_text_says_what_the_attack_says(explorer, model, images):
+    """Checks the text against a run of the same attack outside the explorer."""
+    explorer.index.value, explorer.attack.value = 1, "BIM"
+    explorer.steps.value, explorer.eps.value = 7, 0.3
+    x, y = images.images[1:], images.labels[1:]
+    result = attacks.BIM(0.3, alpha=2.5 * 0.3 / 7, steps=7).run(model, x, y)
+    assert torch.equal(explorer.result.images, result.images)
+    for part in (
+        str(result.attack),
+        f"L∞ {number(result.distances['Linf'])}",
+        f"L2 {number(result.distances['L2'])}",
+        f"{int(result.steps)} step",
+        "The label is bright",
+    ):
+        assert part in text(explorer)
+
+
+def test_picture_shows_clean_change_and_result(explorer):
+    """Checks grey levels in the PNG: the clean image left, cividis' bright end in the middle, the result right."""
+    explorer.eps.value = 0.2
+    shown = picture(explorer)
+    row = shown[shown.shape[0] * 2 // 3].astype(int)
+    left, middle, right = (row[int(shown.shape[1] * at)] for at in (1 / 6, 1 / 2, 5 / 6))
+    assert abs(left - 0.4 * 255).max() <= 1
+    assert middle[0] > 240 and middle[1] > 220 and middle[2] < 120
+    assert abs(right - 0.6 * 255).max() <= 1
+
+
+def test_image_slider(explorer, images):
+    """Checks that the attack was run on the image chosen."""
+    before = explorer.picture.value
+    explorer.index.value = 1
+    assert torch.equal(explorer.result.clean, images.images[1:])
+    assert explorer.picture.value != before
+
+
+def test_target(explorer):
+    """Checks that the chosen class reaches the attack, and that "none" takes it away again."""
+    explorer.eps.value, explorer.target.value = 0.2, 1
+    assert explorer.result.attack.targeted and explorer.result.target.tolist() == [1]
+    assert "does make the model say bright" in text(explorer)
+    explorer.target.value = 2
+    assert "does not make the model say <even>" in text(explorer) and "<even>" not in explorer.message.value
+    explorer.target.value = widgets.UNTARGETED
+    assert explorer.result.target is None
+
+
+def test_controls_that_an_attack_does_not_heed_are_disabled(explorer):
+    """Checks against the signatures: one-step attacks take no steps, LLC no target, T-MI-FGSM always one."""
+    disabled = {}
+    for name in explorer.attack.options:
+        explorer.attack.value = name
+        disabled[name] = (explorer.eps.disabled, explorer.steps.disabled, explorer.target.disabled)
+    assert disabled["FGSM"] == (False, True, False)
+    assert disabled["LLC"] == (False, True, True)
+    assert disabled["PGD"] == (False, False, False)
+    assert disabled["U-MI-FGSM"] == (False, False, True)
+    assert disabled["T-MI-FGSM"] == (False, False, False)
+
+
+def test_every_attack_runs(explorer):
+    """Checks that each attack of the list gives a result within the budget, once a target is chosen."""
+    explorer.target.value = 1
+    for name in explorer.attack.options:
+        explorer.attack.value = name
+        assert explorer.error is None and explorer.result.distances["Linf"] <= 0.05 + 1e-6
+
+
+def test_an_attack_that_wants_a_target_says_so(explorer):
+    """Checks that what the library raises is read on the page, and that choosing a target mends it."""
+    explorer.attack.value = "T-MI-FGSM"
+    assert isinstance(explorer.error, InputError) and "target: got None" in text(explorer)
+    explorer.target.value = 1
+    assert explorer.error is None and "No result" not in text(explorer)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An attack that fails, as a student's may."""
+
+    eps: float
+    targeted = False
+    chooses_target = False
+
+    def run(self, model, x, y, target=None):
+        raise ZeroDivisionError("step <0>")
+
+
+def test_a_failing_attack_is_a_sentence(model, images):
+    """Checks that the error is on the page, the old result is gone, and the next choice works."""
+    explorer = widgets.explorer(model, images, {"FGSM": attacks.FGSM, "mine": Broken})
+    before = explorer.picture.value
+    explorer.attack.value = "mine"
+    assert "ZeroDivisionError: step <0>" in text(explorer) and "<0>" not in explorer.message.value
+    assert explorer.result is None and isinstance(explorer.error, ZeroDivisionError)
+    shown = picture(explorer)
+    assert shown[shown.shape[0] * 2 // 3, shown.shape[1] // 2].tolist() == [255, 255, 255]
+    explorer.attack.value = "FGSM"
+    assert explorer.error is None and explorer.picture.value == before
+
+
+def test_a_failing_factory_is_a_sentence(model, images):
+    """Checks an error before the attack exists: parameters that its class refuses."""
+    explorer = widgets.explorer(model, images, {"PGD": lambda eps: attacks.PGD(eps, steps=-1)})
+    assert "InputError: steps" in text(explorer)
+
+
+def test_a_model_that_errs_already_is_named(model, images):
+    """Checks the text for an image whose label the model gets wrong before any attack."""
+    wrong = ImageSet(images.images, 1 - images.labels, CLASSES, name="grey", split="test", licence="none")
+    assert "errs on the clean image already" in text(widgets.explorer(model, wrong))
+
+
+def test_colour_images_and_other_sizes(images):
+    """Checks that a colour image of another shape fills the same figure."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 5, 3))
+    pixels = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(0))
+    data = ImageSet(pixels, torch.tensor([0, 1]), CLASSES, name="colour", split="test", licence="none")
+    explorer = widgets.explorer(model, data, eps_max=0.1)
+    assert explorer.error is None and explorer.eps.value == 0.05 and explorer.eps.max == 0.1
+
+
+def test_accessible(explorer):
+    """Checks that each control is named, and that the picture's words are announced when they change."""
+    for control in (explorer.index, explorer.attack, explorer.eps, explorer.steps, explorer.target):
+        assert control.description
+    assert 'role="status"' in explorer.message.value and 'aria-live="polite"' in explorer.message.value
+    assert explorer.picture.tooltip in text(explorer) and len(explorer.picture.tooltip) > 40
+
+
+def test_nothing_piles_up(explorer):
+    """Checks pyplot's figures and the figure's artists after many changes, and that equal settings give equal bytes."""
+    first, artists = explorer.picture.value, len(explorer._figure.findobj())
+    for eps in (0.1, 0.2, 0.3, 0.05):
+        explorer.eps.value = eps
+    assert explorer.picture.value == first
+    assert len(explorer._figure.findobj()) == artists and pyplot.get_fignums() == []
+
+
+def test_shipped_digits_and_model():
+    """Checks the shipped model and digits in the explorer: FGSM at eps = 0.3 changes the first digit's label."""
+    from advcourse import data, models
+
+    digits, model = data.load("mnist-5k"), models.load("mnist-cnn")
+    explorer = widgets.explorer(model, digits, eps=0.3)
+    assert explorer.error is None and bool(explorer.result.success)
+    assert f"The label is {int(digits.labels[0])}." in text(explorer)
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"factories": {}}, ["factories", "none"]),
+        ({"index": 2}, ["index", "2", "1"]),
+        ({"eps": 0.6}, ["eps", "0.6", "0.5"]),
+        ({"eps_max": 0}, ["eps_max", "0"]),
+        ({"steps": 0}, ["steps", "0"]),
+    ],
+)
+def test_bad_settings(model, images, settings, words):
+    """Checks that the message names the argument, what was given and what is allowed."""
+    with pytest.raises(InputError) as error:
+        widgets.explorer(model, images, **settings)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_bad_data(model, images):
+    """Checks the message for a set without images."""
+    with pytest.raises(InputError, match="data: got .*0, 1, 4, 4"):
+        widgets.explorer(model, images.subset([]))
