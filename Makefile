@@ -40,10 +40,10 @@ format: $(INSTALLED)
 
 # One run of pytest over all: unit tests, nbval and papermill over the chapters. Its closing line is the last.
 test: lint
-	@$(PYTEST) -n $(WORKERS) --dist loadgroup --nbval-lax --nbval-current-env --ignore=tests/browser tests chapters
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env --ignore=tests/browser tests chapters
 
 unit: $(INSTALLED)
-	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/browser --ignore=tests/chapters tests
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --ignore=tests/browser --ignore=tests/chapters tests
 
 test-browser: $(INSTALLED)
 	@$(PYTEST) tests/browser

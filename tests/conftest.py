@@ -1,11 +1,10 @@
-"""What all tests share: the checkout's folder, small notebooks, GPU tests skipped with a reason, and who runs where."""
+"""What all tests share: small notebooks, GPU tests skipped with a reason, and which worker runs what."""
 
 from pathlib import Path
 
 import nbformat
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
+from xdist.scheduler import LoadFileScheduling
 
 
 def cuda_available():
@@ -15,22 +14,26 @@ def cuda_available():
     return torch.cuda.is_available()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep a file's tests on one worker, as notebooks need (`--dist loadgroup`); a test may name another group."""
+    """Skip GPU tests, with a reason, where there is no GPU."""
     gpu = [item for item in items if item.get_closest_marker("gpu")]
     if gpu and not cuda_available():
         for item in gpu:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0].replace("/", ".")))
 
 
-@pytest.fixture(scope="session")
-def root():
-    """The folder of the checkout."""
-    return ROOT
+class ByFileAndChapter(LoadFileScheduling):
+    """Keeps a file's tests on one worker, as notebooks need, but hands out the chapters' tests chapter by chapter."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return nodeid[nodeid.index("[") :] if file.endswith("test_chapters.py") and "[" in nodeid else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Used with `-n 2 --dist loadfile`."""
+    return ByFileAndChapter(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture

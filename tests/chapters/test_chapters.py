@@ -16,13 +16,8 @@ PARAMETERS = {"profile": "fast", "device": "auto", "seed": 0}
 CELL_LIMIT = 900  # seconds for one cell, so that an endless one ends; far above what any should take
 
 
-def chapter_parameters():
-    """The chapters, each kept on one worker, so that it is executed once."""
-    for path in notebooks.chapters(ROOT):
-        yield pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(f"chapter-{path.stem}"))
-
-
-@pytest.fixture(scope="session", params=chapter_parameters())
+# Of the session, so that a chapter is executed once; tests/conftest.py keeps each chapter on one worker.
+@pytest.fixture(scope="session", params=notebooks.chapters(ROOT), ids=lambda path: path.stem)
 def path(request):
     """The path of a chapter."""
     return request.param
