@@ -63,8 +63,12 @@ def third_party_imports(folder):
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names.add(node.module.split(".")[0])
-    own = {path.stem for path in (ROOT / folder).rglob("*.py")} | {"advcourse", "tests"}
-    return names - own - set(sys.stdlib_module_names)
+    own = {
+        part
+        for path in (ROOT / folder).rglob("*.py")
+        for part in path.relative_to(ROOT).with_suffix("").parts
+    }
+    return names - own - {"advcourse"} - set(sys.stdlib_module_names)
 
 
 def normal(name):
