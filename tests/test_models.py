@@ -101,10 +101,12 @@ def test_weights_are_small_and_no_pickles():
 
 
 def test_models_take_gradients_and_are_not_shared():
-    """Against a second load, after the first was overwritten."""
+    """Against a second load, after the first was overwritten; and torch's random state, which loading leaves alone."""
+    state = torch.get_rng_state()
     first, second = models.load("mnist-mlp"), models.load("mnist-mlp")
     with torch.no_grad():
         next(first.parameters()).zero_()
+    assert torch.equal(torch.get_rng_state(), state)
     assert next(second.parameters()).abs().sum() > 0
     assert all(parameter.requires_grad for parameter in second.parameters())
 

@@ -1,65 +1,19 @@
 import io
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
 from contextlib import redirect_stderr
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny import blobs, linear, network, quiet, same, snapshot
 from torch import nn
 from torch.nn import functional as F
 
 from advcourse import data
-from advcourse.augmentation import shifts, warps
+from advcourse.augmentation import shifts
 from advcourse.inputs import InputError, accuracy
 from advcourse.training import DivergenceError, cross_entropy, fit, one_cycle
-
-quiet = partial(fit, device="cpu", progress=False)
-
-
-def blobs(n=60, classes=3, seed=0):
-    """Images 1 x 4 x 4 in `classes` noisy, overlapping kinds."""
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(n) % classes
-    x = 0.3 * torch.rand(n, 1, 4, 4, generator=generator)
-    x[torch.arange(n), 0, y, :] += 0.25
-    return x, y
-
-
-def linear(classes=3, pixels=16):
-    model = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes))
-    nn.init.zeros_(model[1].weight)
-    nn.init.zeros_(model[1].bias)
-    return model
-
-
-def network(seed=0, width=8):
-    """With dropout and batch normalisation, so that random state and buffers matter."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(16, width),
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-            nn.Linear(width, 3),
-        )
-
-
-def same(model, state):
-    return all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
-
-
-def snapshot(model):
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
 
 # ---- it minimises what it is given ----
 
@@ -206,54 +160,6 @@ def test_modes_gradients_and_requires_grad_are_as_before():
     )
 
 
-# ---- augmentation ----
-
-
-def test_shifts_move_each_image_by_its_own_whole_pixels():
-    """Against numpy: every result is a window of the image padded by its edges, and all windows come up."""
-    x = torch.rand(400, 2, 5, 7)
-    moved = shifts(2)(x, torch.Generator().manual_seed(0)).numpy()
-    padded = np.pad(x.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="edge")
-    hits = np.zeros((5, 5), int)
-    for image, source in zip(moved, padded):
-        windows = [
-            (i, j)
-            for i in range(5)
-            for j in range(5)
-            if np.array_equal(image, source[:, i : i + 5, j : j + 7])
-        ]
-        assert len(windows) == 1
-        hits[windows[0]] += 1
-    assert hits.min() >= 3
-
-
-def test_shifts_by_nothing_and_repeated():
-    """Against the image itself for 0 pixels, and against a second draw from an equal generator."""
-    x = torch.rand(8, 1, 5, 5)
-    assert torch.equal(shifts(0)(x, torch.Generator()), x)
-    first, second = (shifts(2)(x, torch.Generator().manual_seed(5)) for _ in range(2))
-    assert torch.equal(first, second) and not torch.equal(first, x)
-    with pytest.raises(InputError, match="pixels: got -1"):
-        shifts(-1)
-
-
-def test_warps_turn_resize_and_move_like_torchvision():
-    """Against torchvision's affine, fed the draws of an equal generator, away from the edges."""
-    from torchvision.transforms import InterpolationMode, functional
-
-    x = torch.rand(6, 2, 24, 32, generator=torch.Generator().manual_seed(1))
-    moved = warps(degrees=20, scale=0.2, pixels=3)(x, torch.Generator().manual_seed(0))
-    draws = 2 * torch.rand(4, 6, generator=torch.Generator().manual_seed(0)) - 1
-    assert draws.abs().max() > 0.9
-    for image, result, (angle, size, across, down) in zip(x, moved, draws.T.tolist()):
-        expected = functional.affine(
-            image, 20 * angle, [3 * across, 3 * down], 1 + 0.2 * size, [0.0, 0.0], InterpolationMode.BILINEAR
-        )
-        assert torch.allclose(result[:, 9:15, 9:23], expected[:, 9:15, 9:23], atol=1e-4)
-    assert torch.allclose(warps(0, 0, 0)(x, torch.Generator()), x, atol=1e-5)
-    assert warps(20, 0.2, 3)(torch.ones(50, 1, 28, 28), torch.Generator().manual_seed(0)).max() <= 1
-
-
 # ---- the best weights ----
 
 
@@ -340,148 +246,6 @@ def test_an_interrupted_run_keeps_the_best_weights():
     with pytest.raises(KeyboardInterrupt):
         quiet(model, blobs(), Spoiled(7, stop), epochs=3, batch_size=16, schedule="constant")
     assert same(model, kept.state_dict())
-
-
-# ---- checkpoints ----
-
-DEADLY = "ADVCOURSE_TEST_KILL_AT_BATCH"
-
-
-class Deadly:
-    """Cross-entropy that ends its own process, as a power cut would, at the batch that the environment names."""
-
-    count = 0
-
-    def __call__(self, model, x, y):
-        self.count += 1
-        if str(self.count) == os.environ.get(DEADLY):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return cross_entropy(model, x, y)
-
-    def __repr__(self):
-        return "Deadly()"
-
-
-def resumable_run(checkpoint):
-    model = network()
-    history = quiet(
-        model,
-        blobs(),
-        Deadly(),
-        validation=blobs(seed=1),
-        epochs=6,
-        batch_size=16,
-        lr=0.05,
-        augment=shifts(1),
-        checkpoint=checkpoint,
-    )
-    return model, history
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
-    """Against an uninterrupted run, bit for bit, where the first process was killed in the middle of epoch 4."""
-    path = tmp_path / "runs" / "killed.pt"
-    here = Path(__file__).parent
-    folders = [str(here), str(here.parent)]
-    code = f"import sys; sys.path[:0] = {folders}; import test_training as t; t.resumable_run({str(path)!r})"
-    killed = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, DEADLY: "14"}, capture_output=True
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    state = torch.load(path, weights_only=True)  # tensors, numbers and text: nothing that could run code
-    assert len(state["history"]["loss"]) == 3
-    resumed, history = resumable_run(path)
-    whole, whole_history = resumable_run(tmp_path / "whole.pt")
-    assert same(resumed, whole.state_dict())
-    assert history.loss == whole_history.loss and history.score == whole_history.score
-    assert history.best_epoch == whole_history.best_epoch and len(history) == 6
-
-
-def test_a_finished_checkpoint_gives_its_result_at_once(tmp_path):
-    """Against the first run, without one more call of the objective."""
-    first, history = resumable_run(tmp_path / "a.pt")
-    calls, Deadly.count = Deadly.count, 0
-    again, again_history = resumable_run(tmp_path / "a.pt")
-    Deadly.count = calls
-    assert same(again, first.state_dict()) and again_history == history
-    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
-
-
-def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path, monkeypatch):
-    """Against a disk that fills up in epoch 2: the checkpoint of epoch 1 can still be resumed."""
-    real, writes = torch.save, []
-
-    def save(state, file):
-        writes.append(file)
-        if len(writes) == 2:
-            file.write(b"half")
-            raise OSError("disk full")
-        real(state, file)
-
-    monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(OSError, match="disk full"):
-        resumable_run(tmp_path / "a.pt")
-    resumed, history = resumable_run(tmp_path / "a.pt")
-    assert len(history) == 6 and same(resumed, resumable_run(tmp_path / "b.pt")[0].state_dict())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pt", "b.pt"]
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"lr": 0.01}, r"lr \(0.001 there, 0.01 here\)"),
-        ({"seed": 1}, "seed"),
-        ({"epochs": 3}, "epochs"),
-        ({"batch_size": 7}, "batch_size"),
-        ({"augment": shifts(2)}, "augment"),
-        ({"schedule": "constant"}, "schedule"),
-        ({"optimizer": torch.optim.SGD}, "optimizer"),
-        ({"optimizer": partial(torch.optim.Adam, weight_decay=0.1)}, "optimizer"),
-        ({"validation": blobs(seed=1)}, "score"),
-        ({"objective": lambda model, x, y: cross_entropy(model, x, y)}, "objective"),
-        ({"data": blobs(seed=2)}, "data"),
-        ({"model": network(width=9)}, "architecture"),
-        ({"model": nn.Sequential(*list(network())[:3], nn.Tanh(), *list(network())[4:])}, "architecture"),
-    ],
-)
-def test_a_checkpoint_of_another_run_is_refused(change, message, tmp_path):
-    """Against one changed setting at a time: the error names it, and the model is as it came."""
-    arguments = {
-        "model": network(),
-        "data": blobs(),
-        "epochs": 2,
-        "augment": shifts(1),
-        "checkpoint": tmp_path / "a.pt",
-    }
-    quiet(**arguments)
-    arguments |= {"model": network(), **change}
-    before = snapshot(arguments["model"])
-    with pytest.raises(InputError, match=f"checkpoint: .*a.pt.*other.*{message}"):
-        quiet(**arguments)
-    assert same(arguments["model"], before)
-
-
-class Payload:
-    """What a malicious checkpoint would hold."""
-
-    def __reduce__(self):
-        return (pytest.fail, ("code of the checkpoint ran",))
-
-
-@pytest.mark.parametrize("content", ["cut", "empty", "text", "other", "code"])
-def test_a_damaged_or_foreign_checkpoint_is_refused(content, tmp_path):
-    """Against five files that are no checkpoint, one of which would run code if it were unpickled."""
-    path = tmp_path / "a.pt"
-    quiet(linear(), blobs(), epochs=1, checkpoint=path)
-    if content == "cut":
-        path.write_bytes(path.read_bytes()[:-700])
-    elif content in ("empty", "text"):
-        path.write_bytes(b"" if content == "empty" else b"no checkpoint")
-    else:
-        torch.save({"format": Payload(), "settings": {}} if content == "code" else [1, 2], path)
-    with pytest.raises(InputError, match="checkpoint: .*a.pt.*damaged"):
-        quiet(linear(), blobs(), epochs=1, checkpoint=path)
 
 
 # ---- arguments ----
