@@ -232,7 +232,7 @@ class _Run:
         bar.set_postfix(loss=f"{self.history.loss[-1]:.4f}", score=f"{self.history.score[-1]:.4f}")
 
     def _step(self, x: Tensor, y: Tensor) -> float:
-        """One step of the optimizer, left out where the loss is not finite; returns the loss."""
+        """One step of the optimizer; returns the loss."""
         if self.augment is not None:
             x = self.augment(x, self.generator)
         loss = self.objective(self.model, x, y)
@@ -242,10 +242,8 @@ class _Run:
             )
         self.stepper.zero_grad()
         loss.backward()
-        value = loss.item()
-        if math.isfinite(value):
-            self.stepper.step()
-        return value
+        self.stepper.step()
+        return loss.item()
 
     def _set_lr(self, done: float) -> None:
         for group, peak in zip(self.stepper.param_groups, self.peaks):
