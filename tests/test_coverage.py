@@ -105,6 +105,15 @@ def test_readme_is_up_to_date():
     assert written == coverage.as_markdown(), "run: advcourse coverage --write README.md"
 
 
+def test_the_map_in_chapter_00_is_up_to_date():
+    """Checks the map that chapter 00 stores among its outputs against the registry."""
+    cells = nbformat.read(ROOT / "chapters" / "00_start_here.ipynb", as_version=4).cells
+    maps = [
+        output.get("data", {}).get("text/markdown") for cell in cells for output in cell.get("outputs", [])
+    ]
+    assert coverage.as_markdown("../") in maps, "run: advcourse refresh 0"
+
+
 def test_write_keeps_what_stands_around(tmp_path):
     """Checks `write` on a file whose other lines are known, and that a file without markers is refused and left alone."""
     page = tmp_path / "page.md"
