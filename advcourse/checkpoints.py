@@ -17,9 +17,7 @@ FORMAT = "advcourse training 1"
 def write(path: Path, settings: dict, state: dict) -> None:
     """Write the checkpoint, with its folder. The old file stays until the new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(
-        path.name + ".tmp"
-    )  # one name: what a kill leaves behind, the next write takes up
+    unfinished = path.with_name(path.name + ".tmp")  # always one name: a kill leaves one file at most
     with unfinished.open("wb") as file:
         torch.save({"format": FORMAT, "settings": settings, **state}, file)
         file.flush()
