@@ -89,9 +89,7 @@ def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLik
     architecture = check_choice(about["architecture"], f"architecture of {path}", tuple(ARCHITECTURES))
     model = build(architecture, seed=0)  # with a seed, so that the global random state stays as it is
     weights = safetensors.torch.load(content)
-    _check_architecture(
-        model, weights, f"weights {path} do not fit the architecture {architecture!r}"
-    )
+    _check_architecture(model, weights, f"weights {path} do not fit the architecture {architecture!r}")
     model.load_state_dict(weights)
     return model.eval().to(resolve_device(device))
 
