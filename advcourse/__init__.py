@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     "attacks",
+    "augmentation",
     "coverage",
     "data",
     "inputs",
@@ -13,6 +14,7 @@ _ROOMS = (
     "metrics",
     "models",
     "plots",
+    "recipes",
     "rounding",
     "training",
     "widgets",
