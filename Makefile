@@ -38,6 +38,9 @@ format: $(INSTALLED)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# The workers share the processor: with more than one thread each they would wait for one another at every step.
+test unit: export OMP_NUM_THREADS = 1
+
 # One run of pytest over all: unit tests, nbval and papermill over the chapters. Its closing line is the last.
 test: lint
 	@$(PYTEST) -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env --ignore=tests/browser tests chapters
