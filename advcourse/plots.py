@@ -314,6 +314,7 @@ def image_axes(titles, left=0.05):
                 box = ((left + c * (cell + gap) + gap / 2) / width, top / height, cell / width, cell / height)
                 axes[r, c] = figure.add_axes(box, xticks=[], yticks=[])
                 axes[r, c].set_title(title, y=1)  # a place of its own: matplotlib's search for one is slow
+                axes[r, c].xaxis.set_visible(False)
                 frame(axes[r, c], False)
     return figure, axes
 

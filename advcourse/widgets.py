@@ -15,7 +15,7 @@ UNTARGETED = -1
 
 def _madry(eps, steps):
     """The step size with which `steps` steps reach 2.5 times eps (Madry et al. 2018, appendix)."""
-    return 2.5 * eps / steps
+    return round(2.5 * eps / steps, 6)
 
 
 ATTACKS = {
@@ -40,7 +40,10 @@ class Explorer(ipywidgets.VBox):
         self._device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self._figure, self._axes = plots.image_axes([["\n\n", "\n\n", "\n\n"]])  # three lines each
         self._figure.set_dpi(100)
-        self._artists = [axis.imshow([[[1.0] * 3]], interpolation="nearest") for axis in self._axes[0]]
+        blank = torch.ones(*data.images.shape[2:], 3).numpy()
+        for axis in self._axes.flat:  # nothing of theirs shows, and drawing nothing takes time
+            axis.yaxis.set_visible(False)
+        self._artists = [axis.imshow(blank, interpolation="nearest") for axis in self._axes[0]]
         self.result = self.error = None
 
         wide = {"style": {"description_width": "60px"}, "layout": {"width": "330px"}}
@@ -51,7 +54,7 @@ class Explorer(ipywidgets.VBox):
         self.eps = ipywidgets.FloatSlider(eps, description="eps", **budget, **wide)
         self.steps = ipywidgets.IntSlider(steps, 1, max(40, steps), description="steps", **wide)
         self.target = ipywidgets.Dropdown(options=classes, description="target", **wide)
-        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self.picture = ipywidgets.Image(format="png", layout={"width": "660px", "max_width": "100%"})
         self.message = ipywidgets.HTML()
         rows = ([self.index, self.attack], [self.eps, self.steps], [self.target])
         layout = {"flex_flow": "row wrap"}
@@ -84,7 +87,7 @@ class Explorer(ipywidgets.VBox):
         """The attack of the present settings. Controls that its factory does not take are disabled."""
         factory = self._factories[self.attack.value]
         targeted = self.target.value != UNTARGETED
-        chosen = {"eps": self.eps.value, "steps": self.steps.value, "targeted": targeted}
+        chosen = {"eps": round(self.eps.value, 6), "steps": self.steps.value, "targeted": targeted}
         accepted = inspect.signature(factory).parameters
         attack = factory(**{name: value for name, value in chosen.items() if name in accepted})
         self.eps.disabled, self.steps.disabled = "eps" not in accepted, "steps" not in accepted
@@ -97,8 +100,7 @@ class Explorer(ipywidgets.VBox):
         picture = (
             image[0].expand(3, -1, -1).permute(1, 2, 0).cpu().numpy() if torch.is_tensor(image) else image
         )
-        height, width = picture.shape[:2]
-        self._artists[column].set(data=picture, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+        self._artists[column].set_data(picture)
         answer = "" if logits is None else plots.answers(logits, self._data.classes)[1][0]
         self._axes[0, column].title.set_text(f"{title}\n{answer}")
         plots.frame(self._axes[0, column], False)
@@ -113,20 +115,24 @@ class Explorer(ipywidgets.VBox):
     def _sentence(self, result, before):
         classes = self._data.classes
         first, then = (plots.answers(z, classes)[1][0].replace("\n", ", ") for z in (before, result.logits))
-        aim = "fool the model" if result.target is None else f"make the model say {classes[result.target]}"
+        verb, aim = "fool", "the model"
+        if result.target is not None:
+            verb, aim = "make", f"the model say {classes[result.target]}"
         already = "" if before.argmax() == result.labels else " It errs on the clean image already."
         steps = int(result.steps)
         return (
-            f"{result.attack} {'does' if result.success else 'does not'} {aim}. "
+            f"{result.attack} {f'{verb}s' if result.success else f'does not {verb}'} {aim}. "
             f"The label is {classes[result.labels]}. The model said {first}; now it says {then}.{already} "
             f"L∞ {number(result.distances['Linf'])}, L2 {number(result.distances['L2'])}; "
             f"{steps} step{'s' * (steps != 1)}."
         )
 
     def _say(self, text):
-        """The text below the picture, which is its alternative text as well."""
+        """Put the text below the picture: the picture's alternative, for an Image has none of its own.
+
+        (Its `tooltip` is no way out: with one, ipywidgets 8.1 draws no image at all.)
+        """
         self.message.value = f'<p role="status" aria-live="polite">{html.escape(text)}</p>'
-        self.picture.tooltip = text
 
 
 def explorer(model, data, factories=None, *, index=0, eps=None, eps_max=0.5, steps=10):

@@ -206,6 +206,16 @@ def test_slice_names_its_areas():
     assert [tuple(np.ravel(line.get_xydata())) for line in axis.lines] == [(0, 0), (1, 0)]
 
 
+def test_slice_puts_row_0_at_the_bottom():
+    """Checks pixels of the PNG, found by the axis' own transformation, against a plane split into below and above."""
+    labels = np.repeat([[0], [2]], 10, axis=0) * np.ones((20, 20), dtype=int)
+    figure = plots.slice2d(labels, 2)
+    drawn = pixels(figure)
+    for y, colour in ((-1.7, plots.COLOURS[0]), (1.7, plots.COLOURS[2])):
+        column, row = figure.axes[0].transData.transform((1.7, y)).astype(int)
+        assert tuple(drawn[drawn.shape[0] - 1 - row, column]) == tuple(bytes.fromhex(colour[1:]))
+
+
 def test_slice_of_one_class():
     """Checks that a plane without a boundary draws none."""
     axis = plots.slice2d(np.ones((5, 5), dtype=int), 1).axes[0]
