@@ -2,6 +2,7 @@
 
 import html
 import inspect
+from contextlib import contextmanager
 
 import ipywidgets
 import torch
@@ -16,6 +17,17 @@ UNTARGETED = -1
 def _madry(eps, steps):
     """The step size with which `steps` steps reach 2.5 times eps (Madry et al. 2018, appendix)."""
     return round(2.5 * eps / steps, 6)
+
+
+@contextmanager
+def _one_thread():
+    """One thread of the processor inside: for one image more of them gain nothing, and cost much where others work too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 ATTACKS = {
@@ -68,11 +80,12 @@ class Explorer(ipywidgets.VBox):
         x, y = (part[i : i + 1].to(self._device) for part in (self._data.images, self._data.labels))
         self.result = self.error = None
         try:
-            before = predict(self._model, x)
-            self._draw(0, x, "clean", before)
-            attack = self._chosen_attack()
-            target = None if self.target.disabled or label == UNTARGETED else torch.full_like(y, label)
-            self.result = attack.run(self._model, x, y, target)
+            with _one_thread():
+                before = predict(self._model, x)
+                self._draw(0, x, "clean", before)
+                attack = self._chosen_attack()
+                target = None if self.target.disabled or label == UNTARGETED else torch.full_like(y, label)
+                self.result = attack.run(self._model, x, y, target)
         except Exception as error:  # whatever an attack under study raises belongs on the page, not in a log
             self.error = error
             self._draw(1, torch.ones_like(x), "")

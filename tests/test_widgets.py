@@ -178,6 +178,18 @@ def test_a_failing_attack_is_a_sentence(model, images):
     assert explorer.error is None and explorer.picture.value == before
 
 
+@pytest.mark.parametrize("attack", [attacks.FGSM, Broken])
+def test_threads_are_given_back(model, images, attack):
+    """Checks torch's own count of threads before and after, for an attack that works and for one that fails."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        widgets.explorer(model, images, {"it": attack})
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_failing_factory_is_a_sentence(model, images):
     """Checks an error before the attack exists: parameters that its class refuses."""
     explorer = widgets.explorer(model, images, {"PGD": lambda eps: attacks.PGD(eps, steps=-1)})
