@@ -1,0 +1,239 @@
+"""The engine of the labs: a task is a row of properties, asked in order of a student's function. The first that fails speaks.
+
+`judge(task, runner, seed)` serves the notebook, where the runner calls a local function, and any other place that the function
+may live in. The judge makes the questions, keeps its own copies of images and models, and believes the returned values alone.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+
+import torch
+
+from advcourse import data
+from advcourse.inputs import InputError, check_choice, check_range
+from advcourse.labs.measuring import measure
+from advcourse.labs.running import CRASH, NOTHING, OTHER, UNWRITTEN, Call, LocalRunner
+from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Picture, Verdict
+from advcourse.labs.victims import Victim
+
+
+@dataclass(frozen=True)
+class Task:
+    """One graded task of a lab.
+
+    name: of the function that the student writes; parameters: the names of its parameters, in order, "model" among them if it
+    takes one; settings(draw, x): fresh values for those that are not "model", "x" or "y"; properties: functions of
+    (student, draw) that return nothing, or raise a `Finding`; hints: from a nudge to nearly the answer.
+    """
+
+    name: str
+    title: str
+    points: int
+    parameters: tuple[str, ...]
+    settings: Callable
+    properties: tuple[Callable, ...]
+    hints: tuple[str, ...]
+
+    def case(
+        self,
+        draw,
+        kind="smooth",
+        n=4,
+        grey=False,
+        mixed=False,
+        shape=(1, 28, 28),
+        classes=10,
+        **overrides,
+    ):
+        """A fresh question: a victim of this `kind`, `n` images, and settings; `overrides` replace settings.
+
+        `grey` images are so near to 0.5 that no attack of a small budget is clipped; of `mixed` ones every second is a negative.
+        """
+        x, y = draw.images(n, shape)
+        if mixed:
+            x[1::2] = 1 - x[1::2]
+        x = 0.4 + 0.2 * x if grey else x
+        values = {"x": x, "y": y % classes, **self.settings(draw, x), **overrides}
+        victim = Victim(kind, draw.integer(), shape, classes) if "model" in self.parameters else None
+        return Case(victim, values["y"], {name: values[name] for name in self.parameters if name != "model"})
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question: what the function is called with, and the true labels. `case["eps"]` is the argument eps."""
+
+    victim: Victim | None
+    labels: torch.Tensor
+    arguments: dict = field(default_factory=dict)
+
+    def __getitem__(self, name):
+        return self.arguments[name]
+
+    def but(self, victim=None, **arguments):
+        """The same question with some things changed."""
+        return Case(victim or self.victim, self.labels, {**self.arguments, **arguments})
+
+    def to(self, dtype):
+        """The same question with images of another type."""
+        changed = {
+            k: v.to(dtype)
+            for k, v in self.arguments.items()
+            if isinstance(v, torch.Tensor) and v.is_floating_point()
+        }
+        return self.but(**changed)
+
+    def image(self, i):
+        """The question about image `i` alone."""
+        one = {k: v[i : i + 1] for k, v in self.arguments.items() if isinstance(v, torch.Tensor)}
+        return Case(self.victim, self.labels[i : i + 1], {**self.arguments, **one})
+
+
+class Draw:
+    """Fresh randomness for one check; all of it follows from `seed`."""
+
+    def __init__(self, seed):
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def integer(self):
+        return int(torch.randint(2**31, (), generator=self._generator))
+
+    def number(self, low, high):
+        """A number in [low, high] with three decimals."""
+        share = torch.rand((), generator=self._generator, dtype=torch.float64).item()
+        return round(low + share * (high - low), 3)
+
+    def normal(self, shape):
+        return torch.randn(shape, generator=self._generator)
+
+    def uniform(self, shape):
+        return torch.rand(shape, generator=self._generator)
+
+    def images(self, n, shape=(1, 28, 28)):
+        """`n` digits and their labels; for another shape, coloured noise and labels 0, 1, 2..."""
+        if shape == (1, 28, 28):
+            return _digits().pick(n, self.integer())
+        return self.uniform((n, *shape)), torch.arange(n) % 10
+
+
+@cache
+def _digits():
+    return data.load("mnist-5k", "test")
+
+
+class Student:
+    """The function of one student, as the properties see it."""
+
+    def __init__(self, runner, task):
+        self.runner, self.task = runner, task
+
+    def ask(self, case, device="cpu"):
+        """Whatever came back: a `Reply`."""
+        return self.runner(Call(case.victim, case.arguments, device))
+
+    def __call__(self, case):
+        """The images that the function returned, float64, shaped like x; a `Finding` if it returned none."""
+        return self.images(self.ask(case), case)
+
+    def images(self, reply, case):
+        """As `__call__`, of a reply that is there already."""
+        name, x = self.task.name, case["x"]
+        if reply.kind == UNWRITTEN:
+            where = "" if reply.detail == name else f" It calls {reply.detail}, which is not written yet."
+            told = f"Write your answer in place of `raise NotImplementedError()`.{where}"
+            raise Finding("not attempted", told, outcome=NOT_ATTEMPTED)
+        if reply.kind == NOTHING:
+            told = (
+                f"{name} returned {reply.detail}. If you have written it, is the `return` missing at the end?"
+            )
+            raise Finding("nothing returned", told, outcome=NOT_ATTEMPTED)
+        if reply.kind == CRASH:
+            told = (
+                "Your function stopped with an error. The last line says which; the line above it is where."
+            )
+            raise Finding("crash", told, outcome=CRASHED, trace=reply.detail)
+        if reply.kind == OTHER:
+            raise Finding("type", f"Return a torch.Tensor of images. Yours returned: {reply.detail}.")
+        if reply.value.shape != x.shape:
+            shapes = f"{tuple(reply.value.shape)}; the images that came in have {tuple(x.shape)}"
+            raise Finding("shape", f"The result must have the shape of x. Yours has {shapes}.")
+        if not reply.value.is_floating_point():
+            told = f"The result must hold floating-point pixels like x. Yours holds {reply.value.dtype}."
+            raise Finding("type", told)
+        if not torch.isfinite(reply.value).all():
+            bad = ~torch.isfinite(reply.value.flatten(1)).all(1)
+            told = f"There are NaN or infinite pixels in {int(bad.sum())} of {len(x)} images. Is a number divided by 0?"
+            raise Finding("not a number", told)
+        return reply.value.double()
+
+
+def picture(case, images, i):
+    """The `Picture` of image `i` of the batch that the student returned."""
+    return Picture(case["x"][i], images[i])
+
+
+def judge(task, runner, seed):
+    """Ask all properties of `task` of the function behind `runner`, with the randomness of `seed`; returns a `Verdict`."""
+    student, draw = Student(runner, task), Draw(seed)
+    try:
+        for ask in task.properties:
+            ask(student, draw)
+    except Finding as finding:
+        found = {"key": finding.key, "picture": finding.picture, "trace": finding.trace}
+        return Verdict(task.name, finding.outcome, finding.message, 0, task.points, seed, **found)
+    return Verdict(
+        task.name, RIGHT, f"All {len(task.properties)} properties hold.", task.points, task.points, seed
+    )
+
+
+class Hint:
+    """A hint that shows itself as text."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return self.text
+
+
+class Lab:
+    """The tasks of one lab, and what a student does with them."""
+
+    def __init__(self, name, tasks):
+        self.name, self.tasks = name, {task.name: task for task in tasks}
+
+    @property
+    def points(self):
+        """The sum over the tasks that are graded by program."""
+        return sum(task.points for task in self.tasks.values())
+
+    def check(self, function, task=None, seed=None):
+        """Check a function against its task, and say what is right or wrong.
+
+        Args:
+            function: the student's answer.
+            task: the task's name (default: the function's own name).
+            seed: repeats an earlier check (default: a fresh one each time).
+
+        Returns a `Verdict`, which shows itself. Raises `InputError` for what is no function or no task of this lab.
+        """
+        if not callable(function):
+            raise InputError(
+                f"function: got {function!r}; allowed is the function itself, for example check(fgsm)"
+            )
+        name = check_choice(task or getattr(function, "__name__", None), "task", tuple(self.tasks))
+        seed = secrets.randbelow(2**31) if seed is None else check_range(seed, "seed", 0, integer=True)
+        return judge(self.tasks[name], LocalRunner(function), seed)
+
+    def measure(self, function, guess=None, n=100, **settings):
+        """Try an attack out on `n` digits: see `advcourse.labs.measuring.measure`."""
+        return measure(function, guess, n, **settings)
+
+    def hint(self, task, level=1):
+        """Hint number `level` for a task: 1 is a nudge, the last is nearly the answer."""
+        name = getattr(task, "__name__", task)
+        hints = self.tasks[check_choice(name, "task", tuple(self.tasks))].hints
+        check_range(level, "level", 1, len(hints), integer=True)
+        more = f' More help: hint("{name}", {level + 1})' if level < len(hints) else ""
+        return Hint(f"Hint {level} of {len(hints)}: {hints[level - 1]}{more}")

@@ -1,0 +1,265 @@
+"""Lab 1, "One step and many steps": its tasks, points and hints."""
+
+from advcourse import attacks
+from advcourse.labs.checks import Lab, Task
+from advcourse.labs.lab1 import many_steps, one_step, projections
+from advcourse.labs.properties import (
+    answers,
+    asks_the_model,
+    changes_the_images,
+    follows,
+    fools,
+    keeps_what_it_gets,
+    leaves_nothing_behind,
+    other_device,
+    other_shape,
+    other_type,
+    recognises,
+    stays_in_budget,
+    stays_in_the_box,
+    treats_images_alone,
+    uses_seed,
+)
+
+_FIRST = (answers, keeps_what_it_gets, changes_the_images, asks_the_model, stays_in_the_box)
+_LAST = (other_type, other_shape, other_device, leaves_nothing_behind)
+_TWO_CLASSES = {"kind": "linear", "classes": 2, "grey": True}
+
+
+def _eps(draw, x):
+    return {"eps": draw.number(0.1, 0.2)}
+
+
+def _library(attack, **fixed):
+    """The right answer's images on real digits, for its success: by the library's attack with the settings of the case."""
+
+    def images(model, case):
+        names = [name for name in attack.__dataclass_fields__ if name in case.arguments]
+        settings = {name: case[name] for name in names} | fixed
+        return attack(**settings)(model, case["x"], case.labels)
+
+    return images
+
+
+FGSM = Task(
+    "fgsm",
+    "One step along the sign of the gradient",
+    2,
+    ("model", "x", "y", "eps"),
+    _eps,
+    (
+        *_FIRST,
+        recognises(one_step.fgsm, one_step.FGSM_SLIPS, grey=True),
+        stays_in_budget(),
+        treats_images_alone,
+        follows(one_step.fgsm, kind="linear"),
+        follows(one_step.fgsm),
+        *_LAST,
+        fools(_library(attacks.FGSM), eps=0.3),
+    ),
+    (
+        "You need the gradient of the loss with respect to the pixels, not the weights. So the pixels must ask for one: "
+        "x.clone().requires_grad_().",
+        "loss = cross_entropy(model(x_in), y), then torch.autograd.grad(loss, x_in)[0] is the gradient.",
+        "Return (x + eps * gradient.sign()).clamp(0, 1).",
+    ),
+)
+
+LLC = Task(
+    "llc",
+    "One step towards the least likely class",
+    2,
+    ("model", "x", "eps"),
+    _eps,
+    (
+        *_FIRST,
+        recognises(one_step.llc, one_step.LLC_SLIPS, grey=True),
+        stays_in_budget(),
+        treats_images_alone,
+        follows(one_step.llc, kind="linear"),
+        follows(one_step.llc),
+        *_LAST,
+        fools(_library(attacks.LLC), eps=0.3),
+    ),
+    (
+        "Two parts: which class is the target of each image? And which way does the loss of that class have to go?",
+        "target = model(x).argmin(1): the smallest logit in each row. It is a label like any other.",
+        "As fgsm with the target in place of y, and with minus: (x - eps * gradient.sign()).clamp(0, 1).",
+    ),
+)
+
+RFGSM = Task(
+    "rfgsm",
+    "A random step first",
+    3,
+    ("model", "x", "y", "eps", "alpha", "seed"),
+    lambda draw, x: {
+        "eps": (eps := draw.number(0.1, 0.2)),
+        "alpha": round(eps * draw.number(0.3, 0.42), 4),
+        "seed": draw.integer(),
+    },
+    (
+        *_FIRST,
+        stays_in_budget(one_step.too_long_second_step),
+        uses_seed("All seeds give the same images: the first step is not random."),
+        one_step.two_sign_steps,
+        one_step.start_stays_in_the_box,
+        *_LAST,
+        fools(_library(attacks.RFGSM), eps=0.3, alpha=0.05),
+    ),
+    (
+        "Two steps, one after the other. The second starts where the first has ended, and its gradient is taken there.",
+        "noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x) is on x's device and of its type. "
+        "Its sign is +1 or -1, each as likely as the other.",
+        "start = (x + alpha * noise.sign()).clamp(0, 1); then return fgsm(model, start, y, eps - alpha).",
+    ),
+)
+
+PROJECT = Task(
+    "project",
+    "Back into the ball and the box",
+    2,
+    ("x_adv", "x", "eps"),
+    lambda draw, x: {"eps": (eps := draw.number(0.1, 0.2)), "x_adv": x + 1.5 * eps * draw.normal(x.shape)},
+    (
+        answers,
+        keeps_what_it_gets,
+        recognises(projections.project, projections.PROJECT_SLIPS),
+        stays_in_the_box,
+        stays_in_budget(),
+        treats_images_alone,
+        follows(projections.project, projections.EXACTLY),
+        *_LAST,
+    ),
+    (
+        "In L-infinity every pixel is free of the others. What is the smallest value that a pixel may have? And the largest?",
+        "A pixel must be at least x - eps and at least 0, and at most x + eps and at most 1.",
+        "x_adv.clamp(x - eps, x + eps).clamp(0, 1): clamp takes tensors as limits too.",
+    ),
+)
+
+BIM = Task(
+    "bim",
+    "Many small steps",
+    4,
+    ("model", "x", "y", "eps", "alpha", "steps", "target"),
+    lambda draw, x: {
+        "eps": (eps := draw.number(0.1, 0.2)),
+        "steps": 6,
+        "alpha": round(eps * draw.number(0.25, 0.35), 4),
+        "target": None,
+    },
+    (
+        *_FIRST,
+        recognises(many_steps.iterate, many_steps.BIM_SLIPS, grey=True),
+        stays_in_budget(many_steps.projected_too_early),
+        treats_images_alone,
+        follows(many_steps.iterate, **_TWO_CLASSES),
+        follows(many_steps.iterate),
+        many_steps.aims_at_the_target,
+        *_LAST,
+        fools(_library(attacks.BIM, keep="last"), n=16, eps=0.3, alpha=0.06, steps=8),
+    ),
+    (
+        "The loop holds x_i, the image so far. Each turn: the gradient at x_i, one step of alpha, project around x.",
+        "Detach x_i at the start of each turn and let it require gradients: x_i = x_i.detach().requires_grad_(). "
+        "Then nothing is left over from the turn before.",
+        "label, sign = (y, 1) if target is None else (target, -1). In the loop: "
+        "x_i = project(x_i + sign * alpha * gradient.sign(), x, eps), gradient being that of label. Return x_i.detach().",
+    ),
+)
+
+MIFGSM = Task(
+    "mifgsm",
+    "Steps with momentum",
+    3,
+    ("model", "x", "y", "eps", "steps", "decay"),
+    lambda draw, x: {"eps": draw.number(0.1, 0.2), "steps": 6, "decay": draw.number(0.6, 0.8)},
+    (
+        *_FIRST,
+        recognises(many_steps.iterate, many_steps.MIFGSM_SLIPS, grey=True),
+        stays_in_budget(),
+        treats_images_alone,
+        follows(many_steps.iterate, **_TWO_CLASSES),
+        follows(many_steps.iterate, grey=True),
+        *_LAST,
+        fools(_library(attacks.UMIFGSM, keep="last"), n=16, eps=0.3, steps=8),
+    ),
+    (
+        "As bim, but the direction is not the last gradient alone: it is g, which remembers the ones before.",
+        "The L1 norm is one number for each image: gradient.abs().sum(dim=(1, 2, 3), keepdim=True). It keeps its four "
+        "dimensions, so that you can divide by it.",
+        "Before the loop g = torch.zeros_like(x). In it: g = decay * g + gradient / norm. The step is (eps / steps) * g.sign().",
+    ),
+)
+
+PGD = Task(
+    "pgd",
+    "Random starts, and the best of many",
+    5,
+    ("model", "x", "y", "eps", "alpha", "steps", "restarts", "seed"),
+    lambda draw, x: {
+        "eps": (eps := draw.number(0.1, 0.2)),
+        "alpha": eps / 2,
+        "steps": 6,
+        "restarts": 2,
+        "seed": draw.integer(),
+    },
+    (
+        *_FIRST,
+        recognises(many_steps.reaches_the_corner, many_steps.PGD_SLIPS, **_TWO_CLASSES),
+        stays_in_budget(many_steps.projected_too_early),
+        many_steps.starts_at_random,
+        uses_seed("All seeds give the same images: the start is not random.", steps=1, restarts=1),
+        follows(many_steps.reaches_the_corner, **_TWO_CLASSES),
+        many_steps.climbs_from_its_start,
+        many_steps.keeps_the_best,
+        *_LAST,
+        fools(_library(attacks.PGD), n=16, eps=0.3, alpha=0.06, steps=10, restarts=2),
+    ),
+    (
+        "Make the generator once, before the loop over restarts: then each restart draws another start. The inner loop is bim's, "
+        "from that start.",
+        "start = x + eps * (2 * u - 1) with u = torch.rand(x.shape, generator=generator).to(x), then project it. For the best "
+        'you need one loss for each image: cross_entropy(..., reduction="none").',
+        "Keep best and best_loss (N,), which begins at minus infinity. After each restart: better = loss > best_loss; "
+        "best = torch.where(better.view(-1, 1, 1, 1), x_i, best); and the same for best_loss.",
+    ),
+)
+
+
+def _around(draw, x):
+    """Points far outside the L2 ball, one inside it, and one that is x itself. Their changes have a few large pixels."""
+    noise = draw.normal(x.shape) ** 3
+    noise = noise / noise.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    eps = draw.number(0.3, 0.6)
+    lengths = eps * (8 + 4 * draw.uniform((len(x), 1, 1, 1)))
+    lengths[0], lengths[1:2] = 0.4 * eps, 0
+    return {"eps": eps, "x_adv": x + lengths * noise}
+
+
+PROJECT_L2 = Task(
+    "project_l2",
+    "A round ball",
+    3,
+    ("x_adv", "x", "eps"),
+    _around,
+    (
+        answers,
+        keeps_what_it_gets,
+        recognises(projections.project_l2, projections.PROJECT_L2_SLIPS),
+        stays_in_the_box,
+        projections.stays_in_the_l2_ball,
+        treats_images_alone,
+        follows(projections.project_l2, projections.EXACTLY),
+        *_LAST,
+    ),
+    (
+        "Write delta = x_adv - x. If it is longer than eps, make it shorter and keep its direction. If not, leave it.",
+        "length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1): one number for each image. The factor is eps / length, but at "
+        "most 1. What if the length is 0?",
+        "factor = (eps / length.clamp_min(1e-12)).clamp_max(1); return (x + factor * delta).clamp(0, 1).",
+    ),
+)
+
+LAB = Lab("lab1", (FGSM, LLC, RFGSM, PROJECT, BIM, MIFGSM, PGD, PROJECT_L2))

@@ -1,0 +1,96 @@
+"""The labs' notebooks: the students' copies in exercises/ are made from solutions/, by nbgrader's own preprocessors."""
+
+from pathlib import Path
+
+import nbformat
+
+from advcourse.files import replacing
+from advcourse.inputs import InputError, check_choice
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CLEAN = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def labs(root=None):
+    """The names of the labs: the folders of solutions/ that hold a notebook."""
+    folder = (Path(root) if root else ROOT) / "solutions"
+    if not folder.is_dir():
+        raise InputError(
+            f"root: {folder} is not there; allowed is a clone of the project, which holds solutions/"
+        )
+    return tuple(sorted({path.parent.name for path in folder.glob("*/*.ipynb")}))
+
+
+def release(lab=None, out=None, root=None):
+    """Make the students' copies: answers, hidden tests and outputs removed, tests and explanations locked.
+
+    Args:
+        lab: the lab's name (default: all labs).
+        out: folder that gets one folder a lab (default: exercises/ of the clone).
+        root: the clone (default: the one that the package is installed from).
+
+    Returns the paths written. The same solutions give the same bytes, and cell ids stay. Raises `InputError` for an unknown lab
+    and where nbgrader is missing.
+    """
+    root = Path(root) if root else ROOT
+    out = Path(out) if out else root / "exercises"
+    written = []
+    for path in _notebooks(lab, root):
+        copy = student_copy(nbformat.read(path, as_version=4))
+        target = out / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as partial:
+            nbformat.write(copy, partial)
+        written.append(target)
+    return written
+
+
+def student_copy(notebook):
+    """The student's copy of an author's notebook, as `nbgrader generate_assignment` makes it; the argument stays as it is."""
+    try:
+        from nbgrader import preprocessors
+    except ImportError as error:
+        raise InputError(
+            f"nbgrader is not installed ({error}); install it with: pip install nbgrader"
+        ) from error
+    copy, resources = nbformat.from_dict(notebook), {}
+    for name in (
+        "LockCells",
+        "ClearSolutions",
+        "ClearOutput",
+        "CheckCellMetadata",
+        "ClearHiddenTests",
+        "ClearMarkScheme",
+        "ComputeChecksums",
+        "CheckCellMetadata",
+    ):
+        copy, resources = getattr(preprocessors, name)().preprocess(copy, resources)
+    copy.metadata = nbformat.from_dict(CLEAN)
+    return copy
+
+
+def refresh(lab=None, root=None):
+    """Run the authors' notebooks and store them with their new outputs, in place. Returns their paths.
+
+    Raises nbclient's `CellExecutionError` where a cell fails; that notebook is then left as it was.
+    """
+    from nbclient import NotebookClient
+
+    root = Path(root) if root else ROOT
+    paths = _notebooks(lab, root)
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        resources = {"metadata": {"path": str(path.parent)}}
+        NotebookClient(notebook, kernel_name="python3", resources=resources, record_timing=False).execute()
+        notebook.metadata = nbformat.from_dict(CLEAN)
+        with replacing(path) as partial:
+            nbformat.write(notebook, partial)
+    return paths
+
+
+def _notebooks(lab, root):
+    chosen = labs(root) if lab is None else (check_choice(lab, "lab", labs(root)),)
+    return [path for name in chosen for path in sorted((root / "solutions" / name).glob("*.ipynb"))]

@@ -1,0 +1,182 @@
+"""The student's side of a check: call the function once, and say what came back and what was left behind.
+
+This is the border between what is asked of a student's function and how its answer is judged. All that crosses it, in a `Call`
+and in a `Reply`, is numbers, strings and arrays, so that the function may as well live in another process. This side knows no
+right answer. What a `Reply` says beside its `value` is what this side saw: a judge that trusts nobody believes the value alone.
+"""
+
+import contextlib
+import inspect
+import io
+import linecache
+import random
+import sysconfig
+import traceback
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from advcourse.labs.victims import Victim
+from advcourse.randomness import random_state, set_random_state
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+UNWRITTEN, NOTHING, CRASH, OTHER, TENSOR = "unwritten", "nothing", "crash", "other", "tensor"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the function is called with: `arguments` by name, CPU tensors, numbers or None; `victim`, if it takes a `model`.
+
+    The model has the type of the first tensor among the arguments, and all are moved to `device`.
+    """
+
+    victim: Victim | None
+    arguments: dict = field(default_factory=dict)
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back from one call.
+
+    `kind`: "tensor", with a copy on the CPU in `value` (None otherwise); "nothing", the function returned None or `...`; "other",
+    something that is no tensor; "unwritten", it reached `raise NotImplementedError`; "crash". `detail` holds the type's name, the
+    name of the function that is not written, or the last lines of the traceback. `left` names what the function changed that was
+    not its own.
+    """
+
+    kind: str
+    value: torch.Tensor | None = None
+    detail: str = ""
+    device: str = ""
+    requires_grad: bool = False
+    left: tuple[str, ...] = ()
+
+
+class LocalRunner:
+    """Calls a function of this process."""
+
+    def __init__(self, function):
+        self._function = function
+
+    def parameters(self):
+        """The names of the function's parameters, those with a default value marked by a trailing "="."""
+        try:
+            found = inspect.signature(self._function).parameters.values()
+        except (TypeError, ValueError):
+            return ()
+        return tuple(p.name + ("" if p.default is p.empty else "=") for p in found)
+
+    def __call__(self, call):
+        """Make the call on copies of its arrays, and put the process back into the state that it had. Returns a `Reply`."""
+        arguments = {name: _own_copy(value, call.device) for name, value in call.arguments.items()}
+        tensors = [value for value in arguments.values() if isinstance(value, torch.Tensor)]
+        model = call.victim.build(tensors[0].dtype, call.device) if call.victim else None
+        given = arguments if model is None else {"model": model, **arguments}
+        with _restored(call.device):
+            before = _marks(model, tensors, call.device)
+            reply = self._answer(given)
+            after = _marks(model, tensors, call.device)
+        left = tuple(name for name in before if not _equal(before[name], after[name]))
+        return Reply(**{**vars(reply), "left": left})
+
+    def _answer(self, arguments):
+        try:
+            with _quiet():
+                value = self._function(**arguments)
+        except Exception as error:
+            return _failure(error)
+        except SystemExit as error:
+            return Reply(CRASH, detail=f"{_where(error)}SystemExit: the function ended the program")
+        if value is None or value is Ellipsis or value is NotImplemented:
+            return Reply(NOTHING, detail=type(value).__name__)
+        with torch._C.DisableTorchFunctionSubclass():  # a subclass could answer for itself what it holds
+            if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+                return Reply(OTHER, detail=type(value).__name__)
+            plain = torch.Tensor.as_subclass(value.detach().to("cpu", copy=True), torch.Tensor)
+            return Reply(TENSOR, plain, device=str(value.device), requires_grad=value.requires_grad)
+
+
+def _own_copy(value, device):
+    return value.clone().to(device) if isinstance(value, torch.Tensor) else value
+
+
+@contextlib.contextmanager
+def _quiet():
+    # The function is called many times: what it prints belongs to the student's own runs, not into the verdict.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+
+
+@contextlib.contextmanager
+def _restored(device):
+    """Afterwards the global random states, the gradient mode and the default type are as before."""
+    states = random_state(torch.device(device)), np.random.get_state(), random.getstate()
+    enabled, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+    torch.set_grad_enabled(True)
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(enabled)
+        torch.set_default_dtype(dtype)
+        set_random_state(torch.device(device), states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+def _marks(model, tensors, device):
+    """All that a function must leave as it was, by name; the first that differs is the first to be told."""
+    marks = {"input": [t.detach().clone() for t in tensors]}
+    if model is not None:
+        marks |= {
+            "mode": [module.training for module in model.modules()],
+            "buffers": [buffer.clone() for buffer in model.buffers()],
+            "parameters": [p.detach().clone() for p in model.parameters()],
+            "parameter flags": [p.requires_grad for p in model.parameters()],
+            "parameter gradients": [p.grad is None for p in model.parameters()],
+        }
+    marks["input flags"] = [(t.requires_grad, t.grad is None) for t in tensors]
+    states = random_state(torch.device(device))
+    _, numbers, place, *_ = np.random.get_state()
+    marks["random state"] = [*states.values(), numbers.tobytes(), place, random.getstate()]
+    marks["gradient mode"] = [torch.is_grad_enabled(), str(torch.get_default_dtype())]
+    return marks
+
+
+def _equal(before, after):
+    return len(before) == len(after) and all(map(_same, before, after))
+
+
+def _same(a, b):
+    if not isinstance(a, torch.Tensor):
+        return a == b
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+
+
+def _failure(error):
+    frames = _frames(error)
+    if isinstance(error, NotImplementedError) and frames:
+        last = frames[
+            -1
+        ]  # torch raises the same type for what it cannot do; a stub raises it on a line of its own
+        if not error.args or last.line.startswith("raise NotImplementedError"):
+            return Reply(UNWRITTEN, detail=last.name)
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 300 else text[:297] + "..."
+    return Reply(CRASH, detail=f"{_where(error)}{type(error).__name__}: {text}")
+
+
+def _where(error):
+    """The last lines of the student's own code that the error went through, outermost first."""
+    return "".join(f"line {frame.lineno}, in {frame.name}: {frame.line}\n" for frame in _frames(error)[-3:])
+
+
+def _frames(error):
+    linecache.checkcache()
+    libraries = *(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")), PACKAGE
+    return [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(libraries)]

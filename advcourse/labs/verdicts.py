@@ -1,0 +1,127 @@
+"""What a check says: a verdict in words, with the offending picture, for a notebook, a terminal or a program."""
+
+import base64
+import html
+import re
+from dataclasses import dataclass
+
+import torch
+
+from advcourse import plots
+
+RIGHT, WRONG, NOT_ATTEMPTED, CRASHED = "right", "wrong", "not attempted yet", "crashed"
+_LOOK = {  # the word is always there; the sign and the colour of the bar only help to find it
+    RIGHT: ("✓", "#1b7837"),
+    WRONG: ("✗", "#b35806"),
+    NOT_ATTEMPTED: ("…", "#777777"),
+    CRASHED: ("!", "#762a83"),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image before and after: clean | yours | change. Both are tensors of shape (C, H, W)."""
+
+    clean: torch.Tensor
+    yours: torch.Tensor
+
+    @property
+    def alt(self):
+        """The picture in words."""
+        change = self.yours - self.clean
+        return (
+            f"Three pictures: the clean image; yours, with values from {self.yours.min():.2f} to {self.yours.max():.2f}; "
+            f"and the change, from {change.min():+.3f} to {change.max():+.3f}."
+        )
+
+    def png(self):
+        """The picture as PNG bytes."""
+        change = self.yours - self.clean
+        factor = plots.magnification(change)
+        figure, axes = plots.image_axes([["clean", "yours", f"change × {factor:g}\nbright: lighter"]])
+        for axis, image in zip(axes[0], (self.clean, self.yours)):
+            axis.imshow(_rgb(image), interpolation="nearest")
+        axes[0, 2].imshow(plots.change_picture(change, factor), interpolation="nearest")
+        return plots.png(figure)
+
+
+def _rgb(image):
+    return image.detach().float().clamp(0, 1).expand(3, -1, -1).movedim(0, -1).numpy()
+
+
+def image_tag(png, alt):
+    """An HTML image that carries its PNG bytes, and its words for those who do not see it."""
+    return (
+        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}" '
+        f'style="max-width: 100%">'
+    )
+
+
+def marked_up(text):
+    """Plain text as HTML; what stands between backticks becomes code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+class Finding(Exception):
+    """What a property has to say against an answer. `key` names the mistake; `message` tells it, and what to look at."""
+
+    def __init__(self, key, message, picture=None, outcome=WRONG, trace=""):
+        super().__init__(message)
+        self.key, self.message, self.picture, self.outcome, self.trace = key, message, picture, outcome, trace
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one check.
+
+    `outcome`: "right", "wrong", "not attempted yet" or "crashed"; `key` names the mistake, "" if none; `message` tells it;
+    `points` out of `possible`; `seed` repeats the check; `picture` shows an image that went wrong, or is None; `trace` has the
+    last lines of a crash.
+    """
+
+    task: str
+    outcome: str
+    message: str
+    points: int
+    possible: int
+    seed: int
+    key: str = ""
+    picture: Picture | None = None
+    trace: str = ""
+
+    @property
+    def right(self):
+        """True for full points."""
+        return self.outcome == RIGHT
+
+    def as_dict(self):
+        """All but the picture, as JSON can hold it."""
+        return {name: value for name, value in vars(self).items() if name != "picture"}
+
+    @property
+    def _headline(self):
+        return f"{self.task}: {self.outcome}", f"{self.points} of {self.possible} points"
+
+    @property
+    def _again(self):
+        repeatable = self.outcome in (WRONG, CRASHED)
+        return f"To repeat this very check: check({self.task}, seed={self.seed})" if repeatable else ""
+
+    def __repr__(self):
+        head, points = self._headline
+        alt = self.picture.alt if self.picture else ""
+        return "\n".join(filter(None, [f"{head} ({points})", self.message, self.trace, alt, self._again]))
+
+    def _repr_html_(self):
+        head, points = self._headline
+        sign, colour = _LOOK[self.outcome]
+        parts = [f"<div><strong>{sign} {html.escape(head)}</strong> ({points})</div>"]
+        parts += [f"<div>{marked_up(self.message)}</div>"]
+        if self.trace:
+            parts.append(f'<pre style="margin: 0.4em 0">{html.escape(self.trace)}</pre>')
+        if self.picture:
+            parts.append(f"<div>{image_tag(self.picture.png(), self.picture.alt)}</div>")
+        if self._again:
+            parts.append(f"<div><small>{html.escape(self._again)}</small></div>")
+        style = f"border-left: 5px solid {colour}; padding: 0.3em 0.8em; max-width: 46em"
+        return f'<div role="status" style="{style}">{"".join(parts)}</div>'

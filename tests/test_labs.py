@@ -1,0 +1,460 @@
+"""The engine of the labs: outcomes, the border between asking and judging, what a check leaves behind, release."""
+
+import io
+import json
+import random
+import re
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from museum.lab1 import fgsm as fgsm_answers
+from museum.lab1 import pgd as pgd_answers
+from PIL import Image
+from torch.nn.functional import cross_entropy
+
+from advcourse import data
+from advcourse.inputs import InputError
+from advcourse.labs import release as releasing
+from advcourse.labs.checks import Draw, judge
+from advcourse.labs.lab1 import LAB, TASKS, check, hint, measure
+from advcourse.labs.running import Call, LocalRunner, Reply
+from advcourse.labs.victims import KINDS, Victim
+
+fgsm = fgsm_answers.with_grad
+
+
+def outcome(function, task="fgsm", seed=0):
+    verdict = check(function, task, seed)
+    assert verdict.right == (verdict.points > 0)
+    return verdict.outcome
+
+
+# Outcomes
+
+
+def test_the_four_outcomes():
+    """Checks each outcome on a function that is by its construction right, wrong, unwritten or broken."""
+
+    def unwritten(model, x, y, eps):
+        raise NotImplementedError()
+
+    def crashing(model, x, y, eps):
+        return model.no_such_thing(x)
+
+    assert outcome(fgsm) == "right"
+    assert outcome(fgsm_answers.sign_flipped) == "wrong"
+    assert outcome(unwritten) == "not attempted yet"
+    assert outcome(crashing) == "crashed"
+
+
+@pytest.mark.parametrize("value", [None, ..., NotImplemented])
+def test_nothing_returned_is_not_attempted(value):
+    """Checks the three values that stand for nothing, and that the message asks after a missing return."""
+    verdict = check(lambda model, x, y, eps: value, "fgsm")
+    assert verdict.outcome == "not attempted yet" and "return" in verdict.message
+
+
+def test_a_crash_names_the_students_line():
+    """Checks the trace against this file's own text: the failing line, its function, and the error; no line of a library."""
+
+    def step(x):
+        return x.reshape(7, 7, 7)  # the line to be named
+
+    def broken(model, x, y, eps):
+        return step(x)
+
+    verdict = check(broken, "fgsm")
+    lines = verdict.trace.splitlines()
+    assert [re.sub(r"\d+", "N", line) for line in lines[:2]] == [
+        "line N, in broken: return step(x)",
+        "line N, in step: return x.reshape(N, N, N)  # the line to be named",
+    ]
+    number = int(lines[1].split()[1].rstrip(","))
+    with open(__file__, encoding="utf-8") as file:
+        assert "the line to be named" in file.readlines()[number - 1]
+    assert lines[-1].startswith("RuntimeError: shape") and len(lines) == 3
+    assert "the line to be named" in repr(verdict) and "RuntimeError" in verdict._repr_html_()
+
+
+def test_a_missing_helper_is_named():
+    """Checks that a stub of another task, reached through the answer, counts as not attempted and is named."""
+
+    def project(x_adv, x, eps):
+        raise NotImplementedError()
+
+    verdict = check(lambda model, x, y, eps: project(x, x, eps), "fgsm")
+    assert verdict.outcome == "not attempted yet" and "project" in verdict.message
+
+
+def test_torchs_own_not_implemented_is_a_crash():
+    """Checks against torch itself, which raises NotImplementedError for operations that a type does not have."""
+
+    def half_done(model, x, y, eps):
+        raise NotImplementedError('"fancy_kernel" not implemented for this type') from None
+
+    def torch_raises(model, x, y, eps):
+        torch.library.define("advcourse_test::nothing", "(Tensor x) -> Tensor")
+        return torch.ops.advcourse_test.nothing(x)
+
+    assert outcome(half_done) == "not attempted yet"  # a raise of the student's own
+    assert outcome(torch_raises) == "crashed"
+
+
+def test_ending_the_program_is_a_crash():
+    """Checks that exit() in an answer does not end the notebook's process."""
+    assert check(lambda model, x, y, eps: sys.exit(0), "fgsm").outcome == "crashed"
+
+
+# The verdict
+
+
+def test_a_verdict_shows_words_and_a_small_picture():
+    """Checks the HTML for the word, the message and the alternative text, and the PNG's size in pixels with Pillow."""
+    verdict = check(fgsm_answers.sign_flipped, "fgsm", seed=3)
+    page = verdict._repr_html_()
+    assert "fgsm: wrong" in page and "0 of 2 points" in page and verdict.message in page
+    assert re.search(r'alt="Three pictures: .* the change, from -0\.\d+ to \+0\.\d+\."', page)
+    picture = Image.open(io.BytesIO(verdict.picture.png()))
+    assert picture.format == "PNG" and max(picture.size) <= 80 * 8 and len(verdict.picture.png()) < 30_000
+    assert "seed=3" in repr(verdict) and "seed" not in repr(check(fgsm, "fgsm"))
+
+
+def test_a_verdict_is_data():
+    """Checks that it survives JSON, with the points of the task."""
+    verdict = check(fgsm_answers.sign_flipped, "fgsm", seed=3)
+    again = json.loads(json.dumps(verdict.as_dict()))
+    assert (again["task"], again["outcome"], again["key"], again["points"], again["possible"]) == (
+        "fgsm",
+        "wrong",
+        "descends",
+        0,
+        2,
+    )
+
+
+def test_html_in_a_students_error_is_escaped():
+    """Checks that an error text with markup cannot become markup."""
+
+    def evil(model, x, y, eps):
+        raise ValueError("<script>alert(1)</script>")
+
+    assert "<script>" not in check(evil, "fgsm")._repr_html_()
+
+
+def test_a_seed_repeats_a_check_and_fresh_ones_differ():
+    """Checks messages that hold drawn numbers: equal for one seed, not equal for fresh ones."""
+    told = [check(fgsm_answers.twice_the_budget, "fgsm", seed=5).message for _ in range(2)]
+    assert told[0] == told[1]
+    assert len({check(fgsm_answers.twice_the_budget, "fgsm").message for _ in range(4)}) > 1
+
+
+def test_bad_arguments_are_told():
+    """Checks that each message names the argument and what is allowed."""
+    with pytest.raises(InputError, match=r"function: got 3; allowed is the function"):
+        check(3)
+    with pytest.raises(InputError, match=r"task: got 'nothing'; allowed are 'fgsm'"):
+        check(fgsm, "nothing")
+    with pytest.raises(InputError, match=r"seed: got -1"):
+        check(fgsm, "fgsm", seed=-1)
+    with pytest.raises(InputError, match=r"level: got 9; allowed is an integer >= 1 and <= 3"):
+        hint("fgsm", 9)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_hints_rise(task):
+    """Checks number and order: each hint says how many there are and, but for the last, how to get more."""
+    hints = [repr(hint(task, level)) for level in (1, 2, 3)]
+    assert [text.split(":")[0] for text in hints] == [f"Hint {n} of 3" for n in (1, 2, 3)]
+    assert [f'hint("{task}", {n})' in text for n, text in ((2, hints[0]), (3, hints[1]), (4, hints[2]))] == [
+        1,
+        1,
+        0,
+    ]
+
+
+# What a check leaves behind
+
+
+def test_a_check_restores_everything():
+    """Checks the process against itself: random states, gradient mode, default type and standard output, after rude answers."""
+
+    def rude(model, x, y, eps):
+        torch.manual_seed(7)
+        np.random.seed(7)
+        random.seed(7)
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        print("noise")
+        raise ValueError
+
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    for answer in (rude, fgsm):
+        check(answer, "fgsm")
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all() and random.getstate() == before[2]
+    assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
+
+
+def test_answers_print_nothing_into_the_verdict(capsys):
+    """Checks the captured output: notebooks' graders take a line on stderr for a failure."""
+
+    def loud(model, x, y, eps):
+        print("step", file=sys.stderr)
+        print("step")
+        return fgsm(model, x, y, eps)
+
+    assert outcome(loud) == "right"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_digits_and_models_are_not_the_students():
+    """Checks that an answer which ruins all it gets ruins no later check: the library's digits and models stay as they are."""
+
+    def vandal(model, x, y, eps):
+        with torch.no_grad():
+            x.zero_()
+            for parameter in model.parameters():
+                parameter.zero_()
+        return x
+
+    assert outcome(vandal) == "wrong"
+    assert outcome(fgsm) == "right"
+    assert len(data.load("mnist-5k").images.unique()) > 2
+
+
+# The border
+
+
+class Wire:
+    """A runner behind arrays in numpy's format and JSON: what another process would see of a call."""
+
+    def __init__(self, function):
+        self._inner = LocalRunner(function)
+
+    def parameters(self):
+        return tuple(json.loads(json.dumps(self._inner.parameters())))
+
+    def __call__(self, call):
+        arrays = {k: self._array(v) for k, v in call.arguments.items() if isinstance(v, torch.Tensor)}
+        plain = {k: v for k, v in call.arguments.items() if k not in arrays}
+        victim = vars(call.victim) if call.victim else None
+        sent = json.loads(json.dumps({"plain": plain, "victim": victim, "device": call.device}))
+        if victim:
+            sent["victim"]["shape"] = tuple(sent["victim"]["shape"])
+        arguments = {name: arrays.get(name, sent["plain"].get(name)) for name in call.arguments}
+        reply = self._inner(Call(Victim(**sent["victim"]) if victim else None, arguments, sent["device"]))
+        told = json.loads(json.dumps({k: v for k, v in vars(reply).items() if k != "value"}))
+        value = None if reply.value is None else self._array(reply.value)
+        return Reply(**{**told, "left": tuple(told["left"]), "value": value})
+
+    @staticmethod
+    def _array(tensor):
+        file = io.BytesIO()
+        np.save(file, tensor.detach().numpy(), allow_pickle=False)
+        return torch.from_numpy(np.load(io.BytesIO(file.getvalue()), allow_pickle=False))
+
+
+@pytest.mark.parametrize(
+    "task, function",
+    [
+        ("fgsm", fgsm),
+        ("fgsm", fgsm_answers.sign_flipped),
+        ("fgsm", fgsm_answers.changes_x_in_place),
+        ("pgd", pgd_answers.last_restart),
+    ],
+)
+def test_all_that_crosses_the_border_is_numbers_strings_and_arrays(task, function):
+    """Checks the judge behind JSON and unpickled arrays against the judge of a local function: the same verdict."""
+    here, there = (judge(TASKS[task], runner(function), 11) for runner in (LocalRunner, Wire))
+    assert here.as_dict() == there.as_dict()
+
+
+def test_the_judges_copy_is_its_own():
+    """Checks that a result changed after it was returned, or a subclass that lies about its contents, changes no verdict."""
+    kept = []
+
+    class Liar(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            return torch.zeros(1)
+
+    def keeps(model, x, y, eps):
+        kept.append(fgsm(model, x, y, eps))
+        for old in kept[:-1]:
+            old.zero_()
+        return kept[-1]
+
+    def lies(model, x, y, eps):
+        return fgsm_answers.sign_flipped(model, x, y, eps).as_subclass(Liar)
+
+    assert outcome(keeps) == "right"
+    assert check(lies, "fgsm").key == "descends"
+
+
+def test_a_model_of_another_type_is_a_changed_model():
+    """Checks the comparison of weights where the answer has turned them into another type, which torch cannot compare."""
+
+    def doubles(model, x, y, eps):
+        return fgsm(model.double(), x.double(), y, eps).float()
+
+    assert check(doubles, "fgsm").key == "parameters"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recipe_builds_the_same_model_twice(kind):
+    """Checks two builds of one recipe on the same images, and that no global random number is drawn."""
+    recipe = Victim(kind, seed=4, shape=(1, 28, 28), classes=10 if kind != "two hills" else 2)
+    before = torch.get_rng_state()
+    first, second = recipe.build(), recipe.build()
+    assert torch.equal(before, torch.get_rng_state())
+    x, _ = Draw(0).images(4)
+    assert torch.equal(first(x), second(x)) and not first.training
+    assert all(a is not b for a, b in zip(first.parameters(), second.parameters()))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("task", TASKS)
+def test_right_answers_hold_on_a_gpu(task):
+    """Checks the property that asks for another device, with an answer that stays on the CPU and with the right answers."""
+    from museum.lab1 import ROOMS
+
+    def stays_home(model, x, y, eps):
+        return fgsm(model.cpu(), x.cpu(), y.cpu(), eps)
+
+    (room,) = (room for room in ROOMS if room.task == task)
+    for answer in room.rights:
+        verdict = check(answer, task)
+        assert verdict.right, verdict
+    assert check(stays_home, "fgsm").key == "other device"
+
+
+# Trying out
+
+
+def test_measure_counts_as_the_metrics_do():
+    """Checks the count against the library's own attack, whose images are the same, judged by hand."""
+    result = measure(fgsm, 40, n=50, eps=0.3)
+    images = result.images
+    model = Victim("mnist-cnn").build()
+    with torch.no_grad():
+        assert torch.equal(model(images).argmax(1), result.predictions)
+    assert re.search(rf"{round(result.rate * 50)} of 50 digits. You guessed 40", repr(result))
+    assert "The model sees" in result._repr_html_()
+
+
+def test_measure_says_what_is_missing():
+    """Checks the text for an unwritten answer and for one that returns no images."""
+
+    def unwritten(model, x, y, eps):
+        raise NotImplementedError()
+
+    assert repr(measure(unwritten, eps=0.3)) == "unwritten is not written yet."
+    assert "no images" in repr(measure(lambda model, x, y, eps: cross_entropy(model(x), y), eps=0.3))
+
+
+# Release
+
+
+def author_notebook():
+    """A small lab with an answer, a hidden test, outputs and a written question."""
+
+    def marked(cell, **nbgrader):
+        given = {"grade": False, "solution": False, "locked": False, "task": False, "schema_version": 3}
+        cell.metadata["nbgrader"] = {**given, **nbgrader}
+        return cell
+
+    answer = nbformat.v4.new_code_cell(
+        "def f(x):\n    ### BEGIN SOLUTION\n    return x + 1\n    ### END SOLUTION", id="answer-1"
+    )
+    test = nbformat.v4.new_code_cell(
+        "f(1)\n### BEGIN HIDDEN TESTS\nassert f(41) == 42\n### END HIDDEN TESTS",
+        id="test-1",
+        outputs=[nbformat.v4.new_output("stream", text="an output")],
+        execution_count=3,
+    )
+    question = nbformat.v4.new_markdown_cell("It is forty-two.", id="question-1")
+    cells = [
+        marked(answer, solution=True, grade_id="f"),
+        marked(test, grade=True, locked=True, points=2, grade_id="f-points"),
+        marked(question, grade=True, solution=True, points=1, grade_id="why"),
+    ]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone with one small lab."""
+    folder = tmp_path / "solutions" / "lab9"
+    folder.mkdir(parents=True)
+    nbformat.write(author_notebook(), folder / "lab9.ipynb")
+    return tmp_path
+
+
+def test_release_takes_out_all_that_tells(clone):
+    """Checks the copy's text: no answer, hidden test or output; ids, points and the locked test remain."""
+    (path,) = releasing.release(root=clone)
+    assert path == clone / "exercises" / "lab9" / "lab9.ipynb"
+    text = path.read_text(encoding="utf-8")
+    for secret in ("x + 1", "BEGIN SOLUTION", "HIDDEN", "f(41)", "an output", "forty"):
+        assert secret not in text
+    copy = nbformat.read(path, as_version=4)
+    assert [cell.id for cell in copy.cells] == ["answer-1", "test-1", "question-1"]
+    assert copy.cells[0].source.endswith("raise NotImplementedError()")
+    assert copy.cells[1].metadata["editable"] is False and copy.cells[1].metadata.nbgrader.points == 2
+
+
+def test_release_is_what_nbgrader_makes(clone):
+    """Checks the bytes against nbgrader's own `generate_assignment`, run on the same clone."""
+    from nbgrader.converters import GenerateAssignment
+    from nbgrader.coursedir import CourseDirectory
+    from nbgrader.preprocessors import SaveCells
+
+    notebook = nbformat.read(clone / "solutions" / "lab9" / "lab9.ipynb", as_version=4)
+    notebook.metadata = nbformat.from_dict(releasing.CLEAN)
+    nbformat.write(notebook, clone / "solutions" / "lab9" / "lab9.ipynb")
+    course = CourseDirectory(root=str(clone), source_directory="solutions", release_directory="theirs")
+    course.assignment_id = "lab9"
+    converter = GenerateAssignment(coursedir=course, no_database=True)
+    converter.preprocessors = [
+        step for step in converter.preprocessors if step is not SaveCells
+    ]  # needs a gradebook
+    converter.start()
+    (ours,) = releasing.release("lab9", root=clone)
+    assert ours.read_bytes() == (clone / "theirs" / "lab9" / "lab9.ipynb").read_bytes()
+
+
+def test_release_twice_gives_the_same_bytes(clone):
+    """Checks two releases against each other, the second over the first, with nothing else left in the folder."""
+    (path,) = releasing.release("lab9", root=clone)
+    first = path.read_bytes()
+    (path,) = releasing.release("lab9", out=clone / "exercises", root=clone)
+    assert path.read_bytes() == first and [p.name for p in path.parent.iterdir()] == ["lab9.ipynb"]
+
+
+def test_release_tells_bad_input(clone, tmp_path, monkeypatch):
+    """Checks the errors for an unknown lab, for no clone, and for a missing nbgrader; nothing is written then."""
+    with pytest.raises(InputError, match="lab: got 'lab8'; allowed are 'lab9'"):
+        releasing.release("lab8", root=clone)
+    with pytest.raises(InputError, match="solutions is not there"):
+        releasing.release(root=tmp_path / "elsewhere")
+    monkeypatch.setitem(sys.modules, "nbgrader", None)
+    with pytest.raises(InputError, match="nbgrader is not installed .*pip install nbgrader"):
+        releasing.release(root=clone)
+    assert not list(clone.glob("exercises/**/*.ipynb"))
+
+
+def test_the_lab_has_the_points_it_says():
+    """Checks the sum by hand: 2 + 2 + 3 + 2 + 4 + 3 + 5 + 3."""
+    assert LAB.points == 24 and list(TASKS) == [
+        "fgsm",
+        "llc",
+        "rfgsm",
+        "project",
+        "bim",
+        "mifgsm",
+        "pgd",
+        "project_l2",
+    ]
