@@ -1,1 +1,7 @@
-"""The labs. A lab is a package of this room, which holds its tasks, and a notebook in `solutions/`."""
+"""The labs. `check(function)` judges a student's answer; the judge and the function share nothing but arrays and numbers.
+
+`running` calls the function and says what came back; `checks` asks and judges, by the `properties` of a task; `definitions` holds
+the formulas that the judge goes by, and `victims` the models; `release` makes the students' notebooks.
+
+A new lab is a package here, as `lab1`, a notebook in `solutions/`, and its right and wrong answers in `tests/museum/`.
+"""
