@@ -132,11 +132,12 @@ def notebook(folder):
     return nbformat.read(ROOT / folder / "lab1" / "lab1.ipynb", as_version=4)
 
 
-def executed(path):
-    """The notebook at `path`, run from its first to its last cell."""
+def executed(path, *more):
+    """The notebook at `path`, run from its first to its last cell; `more` are the sources of cells put at its end."""
     from nbclient import NotebookClient
 
     book = nbformat.read(path, as_version=4)
+    book.cells += [nbformat.v4.new_code_cell(source) for source in more]
     NotebookClient(
         book, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}, timeout=300
     ).execute()
@@ -170,10 +171,16 @@ def test_the_authors_notebook_is_all_right():
 
 @pytest.mark.slow
 def test_an_untouched_copy_runs_to_the_end():
-    """Checks a fresh run of the student's copy: every task is not attempted yet, worth 0 points, and no cell fails."""
+    """Checks a fresh run of the student's copy: every task is not attempted yet, worth 0 points, and no cell fails.
+
+    At its end stands an answer that crashes: its line must be told as it stands in the cell.
+    """
     from nbgrader.utils import determine_grade
 
-    book = executed(ROOT / "exercises" / "lab1" / "lab1.ipynb")
+    crashing = "def fgsm(model, x, y, eps):\n    return x.nothing(eps)"
+    book = executed(ROOT / "exercises" / "lab1" / "lab1.ipynb", crashing, "check(fgsm)")
+    crash = book.cells.pop().outputs[0]["data"]["text/plain"]
+    assert "fgsm: crashed" in crash and "line 2, in fgsm: return x.nothing(eps)\nAttributeError" in crash
     assert {task: text.split(" (")[0] for task, text in shown(book, "-check").items()} == {
         task: f"{task}: not attempted yet" for task in TASKS
     }
