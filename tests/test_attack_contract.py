@@ -33,6 +33,22 @@ FIELDS = {
     "random_start": st.booleans(),
     "targeted": st.booleans(),
     "seed": st.integers(0, 2**40),
+    "overshoot": st.sampled_from([0.0, 0.02, 0.5]),
+    "classes": st.sampled_from([2, 5, 10]),
+    "passes": st.integers(1, 2),
+    "goal": st.sampled_from([0.0, 0.8, 1.0]),
+    "theta": st.sampled_from([-1.0, -0.3, 0.5, 1.0]),
+    "gamma": st.sampled_from([0.0, 0.1, 1.0]),
+    "confidence": st.sampled_from([0.0, 0.5]),
+    "lr": st.sampled_from([0.01, 0.1]),
+    "binary_search_steps": st.integers(1, 3),
+    "initial_const": st.sampled_from([0.001, 1.0, 100.0]),
+    "beta": st.sampled_from([0.0, 0.001, 0.1]),
+    "rule": st.sampled_from(["EN", "L1"]),
+    "tau": st.sampled_from([0.0, 0.05]),
+    "copies": st.integers(1, 3),
+    "radius": st.sampled_from([0.0, 0.1]),
+    "rounds": st.integers(1, 3),
 }
 
 
@@ -69,7 +85,7 @@ def batch(attack, n, shape=(1, 8, 8), seed=0, dtype=torch.float32, classes=CLASS
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_images_stay_in_the_box_and_in_the_budget(cls, data):
-    """[0, 1] exactly; L-infinity up to one ulp of a pixel; L2 up to float32's rounding of a sum."""
+    """[0, 1] exactly; L-infinity up to one ulp of a pixel; L2 up to float32's rounding of a sum; what fails as it was."""
     attack = data.draw(attacks_of(cls))
     shape = data.draw(st.sampled_from([(1, 8, 8), (3, 6, 7)]))
     dtype = data.draw(st.sampled_from([torch.float32, torch.float64]))
@@ -79,9 +95,14 @@ def test_images_stay_in_the_box_and_in_the_budget(cls, data):
     x_adv = attack(conv(shape, CLASSES, dtype=dtype), x, y, target)
     assert x_adv.shape == x.shape and x_adv.dtype == x.dtype and not x_adv.requires_grad
     assert x_adv.min() >= 0 and x_adv.max() <= 1
-    if attack.kind == "budgeted" and attack.norm == "Linf":
+    if attack.kind == "minimum-norm":
+        missed = ~attack.run(conv(shape, CLASSES, dtype=dtype), x, y, target).success
+        assert torch.equal(x_adv[missed], x[missed])
+    elif attack.norm == "L0":
+        assert metrics.l0(x, x_adv, per="channel").max() <= attack.gamma * x[0].numel()
+    elif attack.norm == "Linf":
         assert (x_adv - x).abs().max() <= attack.eps + torch.finfo(dtype).eps
-    elif attack.kind == "budgeted":
+    else:
         assert metrics.l2(x, x_adv).max() <= attack.eps * (1 + 1e-6) + 1e-6
 
 
@@ -176,7 +197,7 @@ def test_the_same_seed_gives_the_same_images_in_any_chunks(cls, data):
     torch.manual_seed(data.draw(st.integers(0, 99)))
     size = data.draw(st.integers(1, 37))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(advcourse.attacks.base, "_chunk_size", lambda x: size)
+        patch.setattr(advcourse.attacks.base, "_chunk_size", lambda x, whole=False: len(x) if whole else size)
         chunked = attack(model, x, y, target)
     torch.testing.assert_close(chunked, whole, rtol=0, atol=1e-9)
 
@@ -219,6 +240,8 @@ def test_an_empty_batch_gives_an_empty_batch(cls):
 @ATTACKS
 def test_each_image_is_attacked_on_its_own(cls):
     """The first image alone gives what it gives among others: no mean over the batch enters its gradient or its norm."""
+    if cls.universal:
+        pytest.skip("one perturbation for all images together")
     attack = quick(cls)
     model = conv(dtype=torch.float64)
     x, y, target = batch(attack, 6, dtype=torch.float64)
@@ -276,6 +299,50 @@ def test_a_model_without_gradients_gives_no_nan(cls):
     x, y, target = batch(attack, 6)
     x_adv = attack(model, x, y, target)
     assert torch.isfinite(x_adv).all() and x_adv.min() >= 0 and x_adv.max() <= 1
+
+
+@ATTACKS
+def test_a_model_in_half_precision_is_attacked_in_its_own_type(cls):
+    """bfloat16, which a CPU has too: the images come back in it, in the box, and the record is what the model says of them."""
+    attack = quick(cls, eps=0.5, alpha=0.2)
+    model = conv(dtype=torch.bfloat16)
+    x, y, target = batch(attack, 20, dtype=torch.bfloat16)
+    record = attack.run(model, x, y, target)
+    assert record.images.dtype == torch.bfloat16 and record.images.min() >= 0 and record.images.max() <= 1
+    with torch.no_grad():
+        assert torch.equal(record.logits, model.eval()(record.images))
+    exact = attack.run(conv(), x.float(), y, target)
+    assert abs(record.success_rate - exact.success_rate) <= 0.25
+
+
+@ATTACKS
+def test_the_layout_in_memory_changes_nothing(cls):
+    """A `channels_last` model and the plain one: the same weights, so the same images, in float64."""
+    attack = quick(cls)
+    shape = (3, 8, 8)
+    x, y, target = batch(attack, 6, shape, dtype=torch.float64)
+    expected = attack(conv(shape, dtype=torch.float64), x, y, target)
+    model = conv(shape, dtype=torch.float64).to(memory_format=torch.channels_last)
+    images = attack(model, x, y, target)
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-9)
+    assert images.is_contiguous()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@ATTACKS
+def test_a_gpu_attacks_models_in_half_precision(cls, dtype, layout):
+    """As many images are fooled, to a few, as in float32 on the CPU, whatever the layout of the model."""
+    attack = quick(cls, eps=0.5, alpha=0.2)
+    shape = (3, 8, 8)
+    x, y, target = batch(attack, 40, shape)
+    expected = attack.run(conv(shape), x, y, target).success_rate
+    model = conv(shape).to("cuda", dtype, memory_format=layout)
+    goal = None if target is None else target.cuda()
+    record = attack.run(model, x.to("cuda", dtype), y.cuda(), goal)
+    assert record.images.dtype == dtype and record.images.min() >= 0 and record.images.max() <= 1
+    assert abs(record.success_rate - expected) <= 0.2
 
 
 @pytest.mark.gpu

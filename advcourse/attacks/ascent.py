@@ -45,7 +45,7 @@ def log_odds(logits, labels):
 def ascend(s, victim, x, y, target, noise):
     """Run the loop with settings `s` on images `x` (N, C, H, W), labels `y` (N,); `target` (N,) or None for untargeted.
 
-    Returns the strongest images found, (N, C, H, W), and the steps taken for each, (N,).
+    Returns the strongest images found, (N, C, H, W), the steps taken for each, (N,), and nothing more to tell.
     """
     label, away = (y, 1) if target is None else (target, -1)
     strongest = _Strongest(x)
@@ -57,7 +57,7 @@ def ascend(s, victim, x, y, target, noise):
             left = left[strongest.margin[left] >= 0]
             if not len(left):
                 break
-    return strongest.images, strongest.steps
+    return strongest.images, strongest.steps, {}
 
 
 class _Strongest:

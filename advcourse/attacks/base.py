@@ -1,7 +1,7 @@
 """What every attack is: its contract, its record, and the model as the attack sees it."""
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import ClassVar
 
@@ -23,30 +23,51 @@ from advcourse.inputs import (
     evaluating,
     predict,
 )
+from advcourse.metrics import margin
 from advcourse.randomness import seeded
 
-# What a hyper-parameter of this name may be, in every attack: the lowest number, and whether it must be whole.
+# What a hyper-parameter of this name may be, in every attack: lowest, highest, and whether it must be whole.
 _NUMBERS = {
-    "eps": (0, False),
-    "alpha": (0, False),
-    "steps": (1, True),
-    "restarts": (1, True),
-    "decay": (0, False),
-    "seed": (0, True),
+    "eps": (0, None, False),
+    "alpha": (0, None, False),
+    "steps": (1, None, True),
+    "restarts": (1, None, True),
+    "decay": (0, None, False),
+    "seed": (0, None, True),
+    "overshoot": (0, None, False),
+    "classes": (2, None, True),
+    "passes": (1, None, True),
+    "goal": (0, 1, False),
+    "theta": (-1, 1, False),
+    "gamma": (0, 1, False),
+    "confidence": (0, None, False),
+    "lr": (1e-6, None, False),
+    "binary_search_steps": (1, None, True),
+    "initial_const": (1e-12, None, False),
+    "beta": (0, None, False),
+    "tau": (0, None, False),
+    "copies": (1, None, True),
+    "radius": (0, 1, False),
+    "rounds": (1, None, True),
 }
-_CHOICES = {"norm": ("Linf", "L2"), "keep": ("best", "last", "first")}
+_CHOICES = {"norm": ("Linf", "L2"), "keep": ("best", "last", "first"), "rule": ("EN", "L1")}
 
 
 class Victim:
-    """The model under attack. Checks its first answer against the contract, and counts what is asked of it."""
+    """The model under attack. Checks its first answer against the contract, and counts what is asked of it.
 
-    def __init__(self, model, y, target):
+    Attacks reckon in float32 or float64; a model in half precision sees the images, and is differentiated, in its own type
+    `dtype`.
+    """
+
+    def __init__(self, model, y, target, dtype):
         self._model, self._labels, self._answered = model, {"y": y, "target": target}, False
+        self._dtype = dtype
         self.forward_passes = self.backward_passes = 0
 
     def __call__(self, x):
         """Logits (N, K) of the images `x`, with a graph behind them where `x` requires gradients."""
-        logits = self._model(x)
+        logits = self._model(x.to(self._dtype)).to(x.dtype)
         if not self._answered:
             check_logits(logits, len(x))
             for name, labels in self._labels.items():
@@ -56,10 +77,24 @@ class Victim:
         self.forward_passes += len(x)
         return logits
 
-    def gradient(self, values, x):
+    def gradient(self, values, x, keep_graph=False):
         """Gradient (N, C, H, W) of each image's own value in `values` (N,): summed, so the batch size does not divide it."""
         self.backward_passes += len(x)
-        return torch.autograd.grad(values.sum(), x)[0]
+        return torch.autograd.grad(values.sum(), x, retain_graph=keep_graph)[0]
+
+    def lead(self, logits, label, away):
+        """How far each image is from success, shape (N,): negative where `label` is left (`away` 1) or reached (-1).
+
+        It is negative only beyond what rounding can undo: the same image in a batch of another size gets logits that differ in
+        their last digits, and a minimum-norm attack ends right at the boundary.
+        """
+        return away * margin(logits, label) + 4 * self._resolution(logits) * logits.abs().amax(1)
+
+    def _resolution(self, logits):
+        exact = torch.finfo(self._dtype).eps
+        # Convolutions in float32 on a GPU keep 10 bits of the mantissa, unless told otherwise.
+        short = logits.is_cuda and torch.backends.cudnn.allow_tf32 and self._dtype == torch.float32
+        return 2**-11 if short else exact
 
 
 @dataclass(frozen=True)
@@ -68,7 +103,8 @@ class AttackResult:
 
     `attack` repeats it; `clean`, `images` (N, C, H, W); `labels`, `target` (N,), target None if untargeted; `logits` (N, K) of a
     fresh forward pass over `images`; `steps` (N,) taken for each image; `forward_passes` and `backward_passes`, image passes
-    summed over the batch, without that last check; `seconds` for the whole batch.
+    summed over the batch, without that last check; `seconds` for the whole batch; `details`, what this attack alone has to tell:
+    name -> tensor (N, ...), as its docstring says.
     """
 
     attack: "Attack"
@@ -81,6 +117,7 @@ class AttackResult:
     forward_passes: int
     backward_passes: int
     seconds: float
+    details: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def predictions(self):
@@ -118,16 +155,18 @@ class Attack:
     targeted: ClassVar[bool] = False
     # Aims at the least likely class of the clean image, and takes no target from the caller.
     chooses_target: ClassVar[bool] = False
+    # Makes one perturbation for all images together, so it sees the whole batch at once.
+    universal: ClassVar[bool] = False
     seed: ClassVar[int] = 0
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in _CHOICES:
-                check_choice(value, field.name, _CHOICES[field.name])
-            elif field.name in _NUMBERS and not (value is None and field.default is None):
-                low, integer = _NUMBERS[field.name]
-                check_range(value, field.name, low, integer=integer)
+        for given in fields(self):
+            name, value = given.name, getattr(self, given.name)
+            if name in _CHOICES:
+                check_choice(value, name, _CHOICES[name])
+            elif name in _NUMBERS and not (value is None and given.default is None):
+                low, high, integer = _NUMBERS[name]
+                check_range(value, name, low, high, integer=integer)
 
     def __call__(self, model, x, y, target=None):
         return self._attack(model, x, y, target)[0]
@@ -135,36 +174,43 @@ class Attack:
     def run(self, model, x, y, target=None):
         """Attack, and return the whole record: see `AttackResult`."""
         began = time.perf_counter()
-        images, target, steps, victim = self._attack(model, x, y, target)
+        images, target, steps, details, victim = self._attack(model, x, y, target)
         if x.is_cuda:
             torch.cuda.synchronize(x.device)
         seconds = time.perf_counter() - began
         logits = predict(model, images) if len(x) else x.new_zeros(0, 1)
         passes = victim.forward_passes, victim.backward_passes
-        return AttackResult(self, x.detach().clone(), images, y, target, logits, steps, *passes, seconds)
+        return AttackResult(
+            self, x.detach().clone(), images, y, target, logits, steps, *passes, seconds, details
+        )
 
     def _perturb(self, victim, x, y, target, noise):
-        """Adversarial images for one chunk of the batch, and the steps taken for each image: what a subclass writes."""
+        """What a subclass writes: adversarial images for one chunk of the batch, the steps taken for each, and its details."""
         raise NotImplementedError
 
     def _attack(self, model, x, y, target):
         y, target = self._checked(model, x, y, target)
-        victim = Victim(model, y, target)
-        images, goals, steps = [x.detach()[:0]], [y[:0]], [y[:0]]
+        victim = Victim(model, y, target, x.dtype)
+        images, goals, steps, details = [x.detach()[:0]], [y[:0]], [y[:0]], {}
         # A model may draw random numbers of its own: they follow from the seed as well, and the global state stays.
         with evaluating(model), seeded(x.device, self.seed), torch.inference_mode(False), torch.enable_grad():
-            x = x.detach().clone() if x.is_inference() else x.detach()
-            for first in range(0, len(x), size := _chunk_size(x)):
+            x = _working_copy(model, x)
+            for first in range(0, len(x), size := _chunk_size(x, self.universal)):
                 part = slice(first, first + size)
                 goal = target if target is None else target[part]
                 if self.chooses_target:
                     with torch.no_grad():
                         goal = least_likely(victim(x[part]), y[part])
-                perturbed, taken = self._perturb(victim, x[part], y[part], goal, Noise(self.seed, first))
-                images.append(perturbed.detach())
+                noise = Noise(self.seed, first)
+                perturbed, taken, told = self._perturb(victim, x[part], y[part], goal, noise)
+                images.append(perturbed.detach().to(images[0].dtype).contiguous())
                 steps.append(taken)
                 goals.append(goal)
-        return torch.cat(images), torch.cat(goals) if self.targeted else None, torch.cat(steps), victim
+                for name, values in told.items():
+                    details.setdefault(name, []).append(values)
+        details = {name: torch.cat(values) for name, values in details.items()}
+        target = torch.cat(goals) if self.targeted else None
+        return torch.cat(images), target, torch.cat(steps), details, victim
 
     def _checked(self, model, x, y, target):
         check_model(model, check_images(x))
@@ -184,7 +230,20 @@ class Attack:
         return y, check_target(check_labels(target, x, "target"), y)
 
 
-def _chunk_size(x):
+def _working_copy(model, x):
+    """The images as the attack reckons with them: no less than float32, and laid out in memory as the model's filters are."""
+    x = x.detach().clone() if x.is_inference() else x.detach()
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    filters = [p for p in model.parameters() if p.dim() == 4 and not p.is_contiguous()]
+    if any(p.is_contiguous(memory_format=torch.channels_last) for p in filters):
+        x = x.contiguous(memory_format=torch.channels_last)
+    return x
+
+
+def _chunk_size(x, whole=False):
+    if whole:
+        return max(1, len(x))
     # On a CPU, buffers of larger batches are returned to the system and faulted in again at each step; a GPU wants few launches.
     images_of_32_by_32 = 2048 if x.is_cuda else 200
     return max(16, min(images_of_32_by_32, images_of_32_by_32 * 1024 // (x.shape[2] * x.shape[3])))

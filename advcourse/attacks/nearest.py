@@ -1,0 +1,31 @@
+"""What a minimum-norm attack keeps: for each image the nearest point seen so far that does what the attack wants."""
+
+import torch
+
+
+class Nearest:
+    """The best point so far for each of the images `x` (N, C, H, W); until there is one, the clean image, at distance infinity.
+
+    `measure(clean, images)` gives the distances, shape (N,), by which points are compared.
+    """
+
+    def __init__(self, x, measure):
+        self._clean, self._measure = x, measure
+        self.images = x.clone()
+        self.distance = x.new_full((len(x),), torch.inf)
+
+    @property
+    def found(self):
+        """For which images a point is known that succeeds, shape (N,) bool."""
+        return self.distance.isfinite()
+
+    def offer(self, index, images, success):
+        """Take those of `images`, the points of the images number `index`, that succeed nearer by than any before.
+
+        Returns which were taken, shape (len(index),) bool.
+        """
+        distance = self._measure(self._clean[index], images)
+        nearer = success & (distance < self.distance[index])
+        self.images[index[nearer]] = images[nearer]
+        self.distance[index[nearer]] = distance[nearer]
+        return nearer
