@@ -1,0 +1,51 @@
+"""The course's figures. Each function takes arrays or tensors and returns a `matplotlib.figure.Figure`.
+
+No pyplot: no state is left behind and no figure is shown by itself; `show(figure, alt)` displays one, with alternative
+text. All figures can be read in grey: lines differ by marker and dash, areas bear their names, bars are hatched, and
+the map of a change runs from dark (less light) to bright (more light). Colours are those of Okabe and Ito (2008) and the
+map cividis (Nunez, Anderton and Renslow, PLOS ONE 13(7), 2018), which colour-blind readers can tell apart.
+"""
+
+from advcourse.plots.charts import accuracy_against_eps, bars, lines, wilson
+from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
+from advcourse.plots.maps import slice2d
+from advcourse.plots.style import (
+    COLOURS,
+    DASHES,
+    DPI,
+    FOOLED,
+    HATCHES,
+    MARKERS,
+    OUTLINED,
+    STYLE,
+    Picture,
+    frame,
+    png,
+    show,
+)
+
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "DPI",
+    "FOOLED",
+    "HATCHES",
+    "MARKERS",
+    "OUTLINED",
+    "STYLE",
+    "Picture",
+    "show",
+    "png",
+    "frame",
+    "grid",
+    "adversarial",
+    "magnification",
+    "change_picture",
+    "image_axes",
+    "answers",
+    "lines",
+    "accuracy_against_eps",
+    "wilson",
+    "bars",
+    "slice2d",
+]

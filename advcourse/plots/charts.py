@@ -1,0 +1,114 @@
+"""Curves and bars."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from advcourse.inputs import InputError, check_range
+from advcourse.plots.style import (
+    COLOURS,
+    DASHES,
+    HATCHES,
+    MARKERS,
+    as_numbers,
+    check_mapping,
+    new_chart,
+    same_length,
+)
+from advcourse.rounding import number, percent
+
+
+def lines(curves, xlabel, ylabel, *, samples=None, percentages=False, chance=None):
+    """Curves over a common axis; each has its own colour, marker and dash.
+
+    Args:
+        curves: name -> (x, y), two sequences of one length; NaN leaves a gap.
+        xlabel, ylabel: what the axes measure, with the unit.
+        samples: where y is a share of this many images: draws the 95 % band of it (Wilson's interval).
+        percentages: y is a share, shown as 0 to 100 % (default False).
+        chance: a dotted line at this y, the share that guessing reaches.
+    """
+    check_mapping(curves, "curves")
+    figure, axis = new_chart(5.6, 3.4)
+    for i, (name, pair) in enumerate(curves.items()):
+        if len(pair) != 2:
+            raise InputError(f"curves: got {len(pair)} sequences for {name!r}; allowed are two, (x, y)")
+        x, y = (as_numbers(values, f"curves[{name!r}]").ravel() for values in pair)
+        same_length(y, x, f"curves[{name!r}] y", "its x")
+        colour, marker, dash = (cycle[i % len(cycle)] for cycle in (COLOURS, MARKERS, DASHES))
+        axis.plot(x, y, color=colour, marker=marker, linestyle=dash, markersize=5, label=name)
+        if samples is not None:
+            axis.fill_between(x, *wilson(y, samples), color=colour, alpha=0.15, linewidth=0)
+    if chance is not None:
+        axis.axhline(chance, color="0.4", linestyle=":", linewidth=1)
+        axis.text(
+            1, chance, "chance", transform=axis.get_yaxis_transform(), ha="right", va="bottom", color="0.3"
+        )
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    if percentages:
+        axis.set_ylim(-0.03, 1.03)
+        axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def accuracy_against_eps(curves, *, norm="L∞", samples=None, chance=None):
+    """Accuracy under attack against the budget eps: `lines` with its labels.
+
+    Args:
+        curves: name -> (eps, accuracy), eps in units of the pixel range [0, 1], accuracy in [0, 1].
+        norm: of the budget, for the label (default "L∞").
+        samples: images measured; draws the 95 % band.
+        chance: accuracy of guessing, 1 / K.
+    """
+    xlabel = f"eps, {norm} (pixels range from 0 to 1)"
+    return lines(curves, xlabel, "accuracy", samples=samples, percentages=True, chance=chance)
+
+
+def wilson(share, samples, z=1.959964):
+    """Wilson's interval (low, high) for a share of `samples` images; z = 1.96 gives 95 %. Source: Wilson, JASA 22, 1927."""
+    check_range(samples, "samples", 1, integer=True)
+    share = as_numbers(share, "share")
+    if (share < 0).any() or (share > 1).any():
+        raise InputError(
+            f"share: got {share[(share < 0) | (share > 1)][0]:g}; allowed are shares in [0, 1] (and NaN)"
+        )
+    centre = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
+    half = z / (1 + z**2 / samples) * np.sqrt(share * (1 - share) / samples + z**2 / (4 * samples**2))
+    return centre - half, centre + half
+
+
+def bars(values, xlabel, *, percentages=False):
+    """Horizontal bars, each with its number; NaN shows as "n/a".
+
+    Args:
+        values: name -> number, or name -> {series -> number}.
+        xlabel: what is measured, with the unit.
+        percentages: the numbers are shares, shown as percentages (default False).
+    """
+    check_mapping(values, "values")
+    table = {name: row if isinstance(row, Mapping) else {"": row} for name, row in values.items()}
+    series = list(dict.fromkeys(key for row in table.values() for key in row))
+    if not series:
+        raise InputError("values: got no numbers; allowed is at least one")
+    figure, axis = new_chart(5.6, 0.7 + 0.28 * len(table) * len(series) + 0.1 * len(table))
+    height = 0.8 / len(series)
+    for i, key in enumerate(series):
+        at = np.arange(len(table)) + (i - (len(series) - 1) / 2) * height
+        lengths = np.array([float(row.get(key, np.nan)) for row in table.values()])
+        style = {"color": COLOURS[i % len(COLOURS)], "hatch": HATCHES[i % len(HATCHES)], "edgecolor": "white"}
+        drawn = axis.barh(at, np.nan_to_num(lengths), 0.9 * height, label=key, linewidth=0, **style)
+        texts = [percent(length) if percentages else number(length) for length in lengths]
+        axis.bar_label(drawn, texts, padding=3, fontsize=8)
+    axis.set_yticks(np.arange(len(table)), list(table))
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_xlabel(xlabel)
+    if percentages:
+        axis.set_xlim(0, 1.12)
+        axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    if len(series) > 1:
+        axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

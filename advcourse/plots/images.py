@@ -1,0 +1,132 @@
+"""Figures made of images."""
+
+from textwrap import fill
+
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.figure import Figure
+
+from advcourse.inputs import InputError, check_range
+from advcourse.plots.style import DPI, STYLE, as_numbers, frame, rgb_pictures, same_length
+from advcourse.rounding import percent
+
+
+def grid(images, titles=None, columns=8):
+    """Images in rows of `columns`, each under its title.
+
+    Args:
+        images: (N, 1 or 3, H, W), float in [0, 1].
+        titles: N texts (default none).
+        columns: images in a row (default 8).
+    """
+    pictures = rgb_pictures(images, "images")
+    check_range(columns, "columns", 1, 40, integer=True)
+    titles = [""] * len(pictures) if titles is None else [str(title) for title in titles]
+    same_length(titles, pictures, "titles", "images")
+    columns = min(columns, len(pictures))
+    titles += [""] * (-len(titles) % columns)
+    figure, axes = image_axes([titles[i : i + columns] for i in range(0, len(titles), columns)])
+    for axis, picture in zip(axes.flat, pictures, strict=False):
+        axis.imshow(picture, interpolation="nearest")
+    for axis in axes.flat[len(pictures) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def adversarial(clean, images, before, after, *, classes=None, success=None, magnify=None):
+    """Three rows: clean images, the change, adversarial images; over the images the model's label and its confidence.
+
+    The change keeps its sign and is magnified by one factor for the whole figure, which its row states. Zero is mid-grey,
+    what grew darker is dark, what grew lighter is bright: for grey images on the map cividis (blue to yellow), for
+    colour images each channel for itself, as 0.5 + 0.5 * factor * change.
+
+    Args:
+        clean, images: (N, 1 or 3, H, W), float in [0, 1], before and after the attack.
+        before, after: the model's logits (N, K) for them.
+        classes: names of the K classes (default their numbers).
+        success: (N,) bool, which images get a frame (default: those whose label changed).
+        magnify: the factor (default: the largest of 1, 2, 3, ... 10, 20, ... that clips nothing).
+    """
+    shown, changed = rgb_pictures(clean, "clean"), rgb_pictures(images, "images")
+    same_length(changed, shown, "images", "clean")
+    same_length(before, shown, "before", "clean")
+    same_length(after, shown, "after", "clean")
+    (labels, titles), (new_labels, new_titles) = answers(before, classes), answers(after, classes)
+    success = labels != new_labels if success is None else as_numbers(success, "success")
+    same_length(success, shown, "success", "clean")
+    change = as_numbers(images, "images") - as_numbers(clean, "clean")
+    if magnify is None:
+        magnify = magnification(change)
+    check_range(magnify, "magnify", 0, exclusive_low=True)
+    middle = [change_picture(one, magnify) for one in change]
+    figure, axes = image_axes([titles, [""] * len(shown), new_titles], left=0.3)
+    rows = (("clean", shown), (f"change × {magnify:g}", middle), ("adversarial", changed))
+    for row, (name, pictures) in zip(axes, rows, strict=True):
+        row[0].set_ylabel(name)
+        for axis, picture in zip(row, pictures, strict=True):
+            axis.imshow(picture, interpolation="nearest")
+    for axis, framed in zip(axes[2], success, strict=True):
+        frame(axis, bool(framed))
+    return figure
+
+
+def magnification(change):
+    """The largest factor of one significant digit, at least 1, by which a change within [-1, 1] stays within [-1, 1]."""
+    largest = float(np.abs(as_numbers(change, "change")).max(initial=0))
+    if not 0 < largest < 1:
+        return 1
+    power = 10.0 ** np.floor(np.log10(1 / largest) + 1e-6)
+    factor = np.floor(1 / largest / power + 1e-6) * power
+    return int(factor) if factor < 1e6 else factor
+
+
+def change_picture(change, factor):
+    """A signed change (1 or 3, H, W) times `factor` as RGB (H, W, 3): see `adversarial`."""
+    scaled = np.clip(0.5 + 0.5 * factor * as_numbers(change, "change"), 0, 1)
+    return colormaps["cividis"](scaled[0])[..., :3] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
+
+
+def image_axes(titles, left=0.05):
+    """A figure with an axis without ticks for each title, row by row; and the axes (rows, columns).
+
+    Args:
+        titles: lists of one length, a text (wrapped to fit) for each image; a row of empty ones takes no room.
+        left: inches beside the images, for the names of the rows.
+    """
+    columns = len(titles[0])
+    cell, gap = min(1.5, 9 / columns), 0.12
+    characters = max(6, int(cell * 13))
+    titles = [
+        ["\n".join(fill(line, characters) for line in title.split("\n")) for title in row] for row in titles
+    ]
+    above = [0.12 + 0.16 * max(t.count("\n") + 1 for t in row) if any(row) else gap for row in titles]
+    width, height = left + columns * (cell + gap), len(titles) * cell + sum(above) + gap / 2
+    top = height
+    axes = np.empty((len(titles), columns), dtype=object)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        for r, row in enumerate(titles):
+            top -= above[r] + cell
+            for c, title in enumerate(row):
+                box = ((left + c * (cell + gap) + gap / 2) / width, top / height, cell / width, cell / height)
+                axes[r, c] = figure.add_axes(box, xticks=[], yticks=[])
+                axes[r, c].set_title(title, y=1)  # a place of its own: matplotlib's search for one is slow
+                axes[r, c].xaxis.set_visible(False)
+                frame(axes[r, c], False)
+    return figure, axes
+
+
+def answers(logits, classes=None):
+    """The model's answers in words, "name\\n98 %", for logits (N, K); and the labels (N,)."""
+    logits = as_numbers(logits, "logits").astype(float)
+    if logits.ndim != 2:
+        raise InputError(f"logits: got shape {logits.shape}; allowed is (N, K)")
+    if classes is not None and len(classes) < logits.shape[1]:
+        raise InputError(
+            f"classes: got {len(classes)} names; allowed is one for each of {logits.shape[1]} classes"
+        )
+    labels = logits.argmax(1)
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    confidence = odds.max(1) / odds.sum(1)
+    names = [str(label if classes is None else classes[label]) for label in labels]
+    return labels, [f"{name}\n{percent(sure)}" for name, sure in zip(names, confidence, strict=True)]

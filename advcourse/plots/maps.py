@@ -1,0 +1,52 @@
+"""The input space in two dimensions."""
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from advcourse.inputs import InputError, check_range
+from advcourse.plots.style import COLOURS, MARKERS, OUTLINED, as_numbers, new_chart
+
+
+def slice2d(predictions, radius, *, classes=None, xlabel=None, ylabel=None, points=None):
+    """A plane through the input space: the model's label as areas, the image that it passes through as a cross.
+
+    Args:
+        predictions: labels (n, n); row i, column j is the model's answer for x + a_j d1 + a_i d2, with a from -radius to
+            radius. Row 0 is drawn at the bottom.
+        radius: length of the steps at the edge, in the unit of d1 and d2.
+        classes: names of the classes (default their numbers).
+        xlabel, ylabel: of the directions (default "along direction 1 (L2)", and 2 where they have length 1).
+        points: name -> (a1, a2), marked and named in the picture.
+    """
+    labels = as_numbers(predictions, "predictions").astype(int)
+    if labels.ndim != 2 or min(labels.shape) < 2:
+        raise InputError(f"predictions: got shape {labels.shape}; allowed is (n, n), n >= 2")
+    check_range(radius, "radius", 0, exclusive_low=True)
+    figure, axis = new_chart(4.4, 3.9)
+    extent = (-radius, radius, -radius, radius)
+    colours = np.array([to_rgb(colour) for colour in COLOURS])[labels % len(COLOURS)]
+    axis.imshow(colours, extent=extent, origin="lower", interpolation="nearest")
+    for label in np.unique(labels):
+        area = labels == label
+        if not area.all():
+            axis.contour(area.astype(float), [0.5], colors="white", linewidths=1.2, extent=extent)
+        if area.mean() > 0.004:  # below that there is no room for the name
+            at = (2 * (_deepest(area) + 0.5) / labels.shape[::-1] - 1) * radius
+            name = str(label if classes is None else classes[label])
+            axis.text(*at, name, ha="center", va="center", fontsize=9, fontweight="bold", **OUTLINED)
+    for i, (name, at) in enumerate({"x": (0, 0), **(points or {})}.items()):
+        marker = "X" if i == 0 else MARKERS[i % len(MARKERS)]
+        axis.plot(*at, marker, color="white", markeredgecolor="black", markersize=8)
+        axis.annotate(name, at, (6, 5), textcoords="offset points", fontsize=8, **OUTLINED)
+    axis.set(xlim=extent[:2], ylim=extent[2:])
+    axis.set_xlabel(xlabel or "along direction 1 (L2)")
+    axis.set_ylabel(ylabel or "along direction 2 (L2)")
+    return figure
+
+
+def _deepest(area):
+    """[column, row] of the point of `area` (n, n) that lies farthest from its edge."""
+    from scipy.ndimage import distance_transform_edt  # slow to import, and needed here only
+
+    depth = distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]
+    return np.array(np.unravel_index(depth.argmax(), area.shape))[::-1]

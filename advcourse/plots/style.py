@@ -1,0 +1,111 @@
+"""What every figure shares: colours, sizes, the axis of a chart, how a figure is shown, and the checks of what is drawn."""
+
+import base64
+import html
+from collections.abc import Mapping
+from io import BytesIO
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from PIL import Image
+
+from advcourse.inputs import InputError, check_images
+
+DPI = 80
+COLOURS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #000000 #7F7F7F #8C6D31 #5E3C99".split()
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+HATCHES = ("", "//", "..", "xx", "\\\\", "oo", "++", "--")
+FOOLED = "#D55E00"  # the frame of an image that fools the model
+OUTLINED = {"color": "white", "path_effects": [withStroke(linewidth=2, foreground="black")]}
+STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
+
+
+class Picture:
+    """A figure as PNG with its alternative text, for a notebook: `show` makes it.
+
+    JupyterLab and nbconvert drop the alternative text of a plain image/png, so the output also holds an HTML <img>,
+    which both prefer and whose `alt` they keep; its plain text is the alternative text itself.
+    """
+
+    def __init__(self, png: bytes, alt: str):
+        self.png, self.alt = png, alt
+
+    def __repr__(self):
+        return self.alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        data = base64.b64encode(self.png).decode()
+        tag = f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{data}">'
+        return {"text/html": tag, "image/png": data, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+def show(figure, alt):
+    """The figure for display as a cell's last line, or with IPython's `display`: a `Picture`.
+
+    Args:
+        figure: a matplotlib figure.
+        alt: what the figure shows, for those who cannot see it; at least a few words.
+    """
+    if not isinstance(alt, str) or len(alt.split()) < 3:
+        raise InputError(f"alt: got {alt!r}; allowed is a text that says what the figure shows")
+    return Picture(png(figure), alt)
+
+
+def png(figure, optimize=True):
+    """The figure as the bytes of an RGB PNG. `optimize=False` is faster, the file larger."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    file = BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
+    picture.save(file, "PNG", **({"optimize": True} if optimize else {"compress_level": 1}))
+    return file.getvalue()
+
+
+def frame(axis, shown):
+    """Draw or remove the thick frame of an image that fools the model."""
+    for spine in axis.spines.values():
+        spine.set(visible=shown, color=FOOLED, linewidth=3)
+
+
+def new_chart(width, height):
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        axis = figure.add_subplot()
+    axis.tick_params(labelsize=8)
+    return figure, axis
+
+
+def as_numbers(values, name):
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().numpy()
+    try:
+        return np.asarray(values, dtype=None if isinstance(values, np.ndarray) else float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: got {type(values).__name__}; allowed are numbers ({error})") from None
+
+
+def rgb_pictures(images, name):
+    """RGB pictures (N, H, W, 3), float in [0, 1], of a checked batch (N, 1 or 3, H, W)."""
+    batch = check_images(
+        images if isinstance(images, torch.Tensor) else torch.as_tensor(as_numbers(images, name)), name
+    )
+    if batch.shape[1] not in (1, 3) or not len(batch):
+        raise InputError(
+            f"{name}: got shape {tuple(batch.shape)}; allowed are 1 or more images of 1 or 3 channels"
+        )
+    return batch.detach().cpu().float().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+
+
+def same_length(values, others, name, other_name):
+    if len(values) != len(others):
+        raise InputError(f"{name}: got {len(values)}; allowed are {len(others)}, as many as {other_name}")
+
+
+def check_mapping(values, name):
+    if not isinstance(values, Mapping) or not values:
+        raise InputError(f"{name}: got {values!r}; allowed is a dictionary with at least one entry")
