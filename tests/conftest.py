@@ -6,6 +6,8 @@ import nbformat
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+pytest.register_assert_rewrite("lab_tests")  # so that its failures show both sides, too
+
 
 def cuda_available():
     """Imports torch only in runs that have GPU tests."""

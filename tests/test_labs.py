@@ -161,18 +161,6 @@ def test_bad_arguments_are_told():
         hint("fgsm", 9)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_hints_rise(task):
-    """Checks number and order: each hint says how many there are and, but for the last, how to get more."""
-    hints = [repr(hint(task, level)) for level in (1, 2, 3)]
-    assert [text.split(":")[0] for text in hints] == [f"Hint {n} of 3" for n in (1, 2, 3)]
-    assert [f'hint("{task}", {n})' in text for n, text in ((2, hints[0]), (3, hints[1]), (4, hints[2]))] == [
-        1,
-        1,
-        0,
-    ]
-
-
 # What a check leaves behind
 
 
@@ -314,18 +302,12 @@ def test_a_recipe_builds_the_same_model_twice(kind):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("task", TASKS)
-def test_right_answers_hold_on_a_gpu(task):
-    """Checks the property that asks for another device, with an answer that stays on the CPU and with the right answers."""
-    from museum.lab1 import ROOMS
+def test_an_answer_that_stays_on_the_cpu_is_told():
+    """Checks the property that asks for another device, with an answer that moves all it gets to the CPU."""
 
     def stays_home(model, x, y, eps):
         return fgsm(model.cpu(), x.cpu(), y.cpu(), eps)
 
-    (room,) = (room for room in ROOMS if room.task == task)
-    for answer in room.rights:
-        verdict = check(answer, task)
-        assert verdict.right, verdict
     assert check(stays_home, "fgsm").key == "other device"
 
 

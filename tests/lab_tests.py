@@ -1,0 +1,228 @@
+"""The tests that every lab passes. A lab's own test file takes them over, and adds those of its formulas:
+
+class TestLab1(LabTests):
+    lab, rooms, written, pictures = LAB, ROOMS, 6, 7
+"""
+
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from advcourse.labs.release import release
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@cache
+def verdict_on(lab, task, answer):
+    return lab.check(answer, task, seed=1)
+
+
+def notebook(folder, name):
+    return nbformat.read(ROOT / folder / name / f"{name}.ipynb", as_version=4)
+
+
+def executed(path, *more):
+    """The notebook at `path`, run from its first to its last cell; `more` are the sources of cells put at its end."""
+    from nbclient import NotebookClient
+
+    book = nbformat.read(path, as_version=4)
+    book.cells += [nbformat.v4.new_code_cell(source) for source in more]
+    resources = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(book, kernel_name="python3", resources=resources, timeout=300).execute()
+    return book
+
+
+def shown(book, ending):
+    """What the cells whose id has this ending show as text, by task."""
+    found = {}
+    for cell in book.cells:
+        if cell.id.endswith(ending):
+            (output,) = cell.outputs
+            found[cell.id.removesuffix(ending)] = output["data"]["text/plain"]
+    return found
+
+
+class LabTests:
+    """`lab` and the `rooms` of its museum; `written`: points of the written questions; `pictures`: so many are shown, or more."""
+
+    lab, rooms, written, pictures = None, (), 0, 0
+
+    def pytest_generate_tests(self, metafunc):
+        """Give each test the tasks, rooms or answers that it asks for by the names of its arguments."""
+        rooms = self.rooms
+        rows = {
+            ("task",): [(room.task,) for room in rooms],
+            ("room",): [(room,) for room in rooms],
+            ("task", "right"): [(room.task, answer) for room in rooms for answer in room.rights],
+            ("task", "key", "wrong"): [(room.task, *row) for room in rooms for row in room.wrongs],
+        }
+        wanted = tuple(
+            name for name in ("task", "room", "right", "key", "wrong") if name in metafunc.fixturenames
+        )
+        if wanted:
+            metafunc.parametrize(wanted, rows[wanted], ids=self._id)
+
+    @staticmethod
+    def _id(value):
+        return getattr(value, "task", getattr(value, "__name__", value))
+
+    @property
+    def solutions(self):
+        return notebook("solutions", self.lab.name)
+
+    @property
+    def exercises(self):
+        return notebook("exercises", self.lab.name)
+
+    # The museum
+
+    def test_every_task_has_a_room(self):
+        """Checks the demand of the course: two right answers or more, and five wrong ones or more, for each task."""
+        assert [room.task for room in self.rooms] == list(self.lab.tasks)
+        for room in self.rooms:
+            assert len(room.rights) >= 2 and len(room.wrongs) >= 5, room.task
+
+    def test_no_two_mistakes_share_a_message(self, room):
+        """Checks the museum of one task against itself: as many keys, and as many messages, as there are wrong answers."""
+        for told in ("key", "message"):
+            found = Counter(
+                getattr(verdict_on(self.lab, room.task, answer), told) for _, answer in room.wrongs
+            )
+            assert set(found.values()) == {1}, found
+
+    def test_right_answers_pass(self, task, right):
+        """Checks answers that were written differently: all are right, each time with fresh images, models and budgets."""
+        for seed in (1, 2):
+            verdict = self.lab.check(right, task, seed)
+            assert verdict.right and verdict.points == self.lab.tasks[task].points, verdict
+
+    def test_wrong_answers_meet_their_own_message(self, task, key, wrong):
+        """Checks the mistake that each answer was written to make against the one that it is told."""
+        verdict = verdict_on(self.lab, task, wrong)
+        assert verdict.key == key, verdict
+        assert verdict.points == 0 and len(verdict.message.split()) >= 4
+        assert verdict.outcome == ("crashed" if key == "crash" else "wrong")
+
+    @pytest.mark.gpu
+    def test_right_answers_hold_on_a_gpu(self, room):
+        """Checks the property that asks for another device, where there is one, with the right answers."""
+        for answer in room.rights:
+            verdict = self.lab.check(answer, room.task)
+            assert verdict.right, verdict
+
+    def test_hints_rise(self, task):
+        """Checks number and order: each hint says how many there are and, but for the last, how to get more."""
+        hints = [repr(self.lab.hint(task, level)) for level in (1, 2, 3)]
+        assert [text.split(":")[0] for text in hints] == [f"Hint {n} of 3" for n in (1, 2, 3)]
+        told = [f'hint("{task}", {n})' in text for n, text in ((2, hints[0]), (3, hints[1]), (4, hints[2]))]
+        assert told == [True, True, False]
+
+    # The notebook
+
+    @pytest.mark.slow
+    def test_the_authors_notebook_is_all_right(self):
+        """Checks a fresh run: each check says right, and each locked cell gives the task's points, as nbgrader reads them."""
+        from nbgrader.utils import determine_grade
+
+        book = executed(ROOT / "solutions" / self.lab.name / f"{self.lab.name}.ipynb")
+        assert {task: text.split(" (")[0] for task, text in shown(book, "-check").items()} == {
+            task: f"{task}: right" for task in self.lab.tasks
+        }
+        grades = {cell.id: determine_grade(cell) for cell in book.cells if cell.id.endswith("-points")}
+        assert grades == {f"{name}-points": (t.points, t.points) for name, t in self.lab.tasks.items()}
+        assert shown(self.solutions, "-check") == shown(book, "-check")
+
+    @pytest.mark.slow
+    def test_an_untouched_copy_runs_to_the_end(self):
+        """Checks a fresh run of the student's copy: every task is not attempted yet, worth 0 points, and no cell fails.
+
+        At its end stands an answer that crashes: its line must be told as it stands in the cell.
+        """
+        from nbgrader.utils import determine_grade
+
+        task = next(iter(self.lab.tasks.values()))
+        line = f"return {task.parameters[0]}.nothing()"
+        crashing = f"def {task.name}({', '.join(task.parameters)}):\n    {line}"
+        path = ROOT / "exercises" / self.lab.name / f"{self.lab.name}.ipynb"
+        book = executed(path, crashing, f"check({task.name})")
+        crash = book.cells.pop().outputs[0]["data"]["text/plain"]
+        assert f"{task.name}: crashed" in crash
+        assert f"line 2, in {task.name}: {line}\nAttributeError" in crash
+        assert {name: text.split(" (")[0] for name, text in shown(book, "-check").items()} == {
+            name: f"{name}: not attempted yet" for name in self.lab.tasks
+        }
+        assert all(
+            determine_grade(cell)[0] == 0
+            for cell in book.cells
+            if cell.metadata.get("nbgrader", {}).get("grade")
+        )
+
+    def test_the_students_copy_is_up_to_date(self, tmp_path):
+        """Checks the stored copy byte by byte against a fresh release of the stored solutions."""
+        (fresh,) = release(self.lab.name, out=tmp_path)
+        stored = ROOT / "exercises" / self.lab.name / f"{self.lab.name}.ipynb"
+        assert fresh.read_bytes() == stored.read_bytes()
+
+    def test_the_students_copy_holds_no_answer(self):
+        """Checks the copy for each line between the author's solution marks, for the marks, and for the written answers."""
+        copy = "\n".join(cell.source for cell in self.exercises.cells)
+        secrets, inside = ["BEGIN SOLUTION", "HIDDEN TESTS", "MARK SCHEME"], False
+        for cell in self.solutions.cells:
+            meta = cell.metadata.get("nbgrader", {})
+            if cell.cell_type == "markdown" and meta.get("solution"):
+                secrets += [line.strip() for line in cell.source.splitlines() if line.strip()]
+            for line in cell.source.splitlines():
+                if "SOLUTION" in line:
+                    inside = "BEGIN" in line
+                elif inside and line.strip():
+                    secrets.append(line.strip())
+        assert len(secrets) > 40
+        assert [secret for secret in secrets if secret in copy] == []
+        assert not any(cell.get("outputs") for cell in self.exercises.cells)
+
+    @pytest.mark.parametrize("folder", ["solutions", "exercises"])
+    def test_the_notebooks_format_is_nbgraders(self, folder):
+        """Checks the notebooks with the validators of nbformat and nbgrader, and the points against the lab's own."""
+        from nbgrader.nbgraderformat import MetadataValidator
+
+        book = notebook(folder, self.lab.name)
+        nbformat.validate(book)
+        MetadataValidator().validate_nb(book)
+        points = {
+            cell.id: cell.metadata.nbgrader.points
+            for cell in book.cells
+            if cell.metadata.get("nbgrader", {}).get("grade")
+        }
+        assert {k.removesuffix("-points"): v for k, v in points.items() if k.endswith("-points")} == {
+            name: task.points for name, task in self.lab.tasks.items()
+        }
+        (stated,) = re.findall(r"\*\*Points:\*\* (\d+)\.", book.cells[0].source)
+        assert sum(points.values()) == int(stated) == self.lab.points + self.written
+
+    def test_stated_points_and_signatures_are_the_tasks(self):
+        """Checks each heading's points and each stub's parameters against the task that the check goes by."""
+        text = "\n".join(cell.source for cell in self.exercises.cells)
+        tasks = self.lab.tasks
+        headings = re.findall(r"### Task \d: `(\w+)` \((\d) points\)", text)
+        assert {name: int(points) for name, points in headings} == {n: t.points for n, t in tasks.items()}
+        stubs = {name: stated for name, stated in re.findall(r"^def (\w+)\((.*)\):$", text, re.M)}
+        for name, task in tasks.items():
+            assert tuple(p.split("=")[0] for p in stubs[name].split(", ")) == task.parameters
+
+    def test_stored_pictures_are_light(self):
+        """Checks the stored file: below 400 kB, and every picture has alternative text."""
+        path = ROOT / "solutions" / self.lab.name / f"{self.lab.name}.ipynb"
+        assert path.stat().st_size < 400_000
+        pages = [
+            out["data"]["text/html"]
+            for cell in self.solutions.cells
+            for out in cell.get("outputs", [])
+            if "text/html" in out.get("data", {})
+        ]
+        assert sum("<img" in page for page in pages) >= self.pictures
+        assert all('<img alt="' in page for page in pages if "<img" in page)
