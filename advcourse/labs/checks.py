@@ -25,7 +25,8 @@ class Task:
 
     name: of the function that the student writes; parameters: the names of its parameters, in order, "model" among them if it
     takes one; settings(draw, x): fresh values for those that are not "model", "x" or "y"; properties: functions of
-    (student, draw) that return nothing, or raise a `Finding`; hints: from a nudge to nearly the answer.
+    (student, draw) that return nothing, or raise a `Finding`; hints: from a nudge to nearly the answer; shape(case): the
+    shape of the result where it holds no images like x.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Task:
     settings: Callable
     properties: tuple[Callable, ...]
     hints: tuple[str, ...]
+    shape: Callable | None = None
 
     def case(
         self,
@@ -138,7 +140,7 @@ class Student:
 
     def images(self, reply, case):
         """As `__call__`, of a reply that is there already."""
-        name, x = self.task.name, case["x"]
+        name = self.task.name
         if reply.kind == UNWRITTEN:
             where = "" if reply.detail == name else f" It calls {reply.detail}, which is not written yet."
             told = f"Write your answer in place of `raise NotImplementedError()`.{where}"
@@ -153,19 +155,32 @@ class Student:
                 "Your function stopped with an error. The last line says which; the line above it is where."
             )
             raise Finding("crash", told, outcome=CRASHED, trace=reply.detail)
-        if reply.kind == OTHER:
-            raise Finding("type", f"Return a torch.Tensor of images. Yours returned: {reply.detail}.")
-        if reply.value.shape != x.shape:
-            shapes = f"{tuple(reply.value.shape)}; the images that came in have {tuple(x.shape)}"
-            raise Finding("shape", f"The result must have the shape of x. Yours has {shapes}.")
-        if not reply.value.is_floating_point():
-            told = f"The result must hold floating-point pixels like x. Yours holds {reply.value.dtype}."
-            raise Finding("type", told)
-        if not torch.isfinite(reply.value).all():
-            bad = ~torch.isfinite(reply.value.flatten(1)).all(1)
-            told = f"There are NaN or infinite pixels in {int(bad.sum())} of {len(x)} images. Is a number divided by 0?"
-            raise Finding("not a number", told)
+        self._check_result(reply, case)
         return reply.value.double()
+
+    def _check_result(self, reply, case):
+        """The shape and type of what came back, and that all its numbers are finite."""
+        held, of_images = ("numbers", "") if self.task.shape else ("pixels", " of images")
+        if reply.kind == OTHER:
+            raise Finding("type", f"Return a torch.Tensor{of_images}. Yours returned: {reply.detail}.")
+        wanted = tuple(self.task.shape(case) if self.task.shape else case["x"].shape)
+        if (found := tuple(reply.value.shape)) != wanted:
+            told = f"The result must have the shape of x. Yours has {found}; the images that came in have {wanted}."
+            if self.task.shape:
+                told = f"The result must have the shape {wanted} here. Yours has {found}."
+            raise Finding("shape", told)
+        if not reply.value.is_floating_point():
+            told = f"The result must hold floating-point {held} like x. Yours holds {reply.value.dtype}."
+            if self.task.shape:
+                told = f"The result must hold floating-point {held}. Yours holds {reply.value.dtype}."
+            raise Finding("type", told)
+        if not (finite := torch.isfinite(reply.value)).all():
+            if self.task.shape:
+                where = f"{int((~finite).sum())} of {finite.numel()} places"
+            else:
+                where = f"{int((~finite.flatten(1).all(1)).sum())} of {wanted[0]} images"
+            told = f"There are NaN or infinite {held} in {where}. Is a number divided by 0?"
+            raise Finding("not a number", told)
 
 
 def picture(case, images, i):
