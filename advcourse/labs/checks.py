@@ -26,7 +26,8 @@ class Task:
     name: of the function that the student writes; parameters: the names of its parameters, in order, "model" among them if it
     takes one; settings(draw, x): fresh values for those that are not "model", "x" or "y"; properties: functions of
     (student, draw) that return nothing, or raise a `Finding`; hints: from a nudge to nearly the answer; shape(case): the
-    shape of the result where it holds no images like x.
+    shape of the result where it holds no images like x; numbers: what it holds, "finite" numbers, also "infinite" ones, or
+    "whole" ones, which may be integers.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Task:
     properties: tuple[Callable, ...]
     hints: tuple[str, ...]
     shape: Callable | None = None
+    numbers: str = "finite"
 
     def case(
         self,
@@ -87,8 +89,11 @@ class Case:
         return self.but(**changed)
 
     def image(self, i):
-        """The question about image `i` alone."""
-        one = {k: v[i : i + 1] for k, v in self.arguments.items() if isinstance(v, torch.Tensor)}
+        """The question about image `i` alone: of tensors that have a row for each image, its row."""
+        n = len(self.labels)
+        one = {
+            k: v[i : i + 1] for k, v in self.arguments.items() if isinstance(v, torch.Tensor) and len(v) == n
+        }
         return Case(self.victim, self.labels[i : i + 1], {**self.arguments, **one})
 
 
@@ -169,17 +174,21 @@ class Student:
             if self.task.shape:
                 told = f"The result must have the shape {wanted} here. Yours has {found}."
             raise Finding("shape", told)
-        if not reply.value.is_floating_point():
+        if not reply.value.is_floating_point() and self.task.numbers != "whole":
             told = f"The result must hold floating-point {held} like x. Yours holds {reply.value.dtype}."
             if self.task.shape:
                 told = f"The result must hold floating-point {held}. Yours holds {reply.value.dtype}."
             raise Finding("type", told)
-        if not (finite := torch.isfinite(reply.value)).all():
+        finite = torch.isfinite(reply.value)
+        if self.task.numbers == "infinite":
+            finite = ~torch.isnan(reply.value)
+        if not finite.all():
             if self.task.shape:
                 where = f"{int((~finite).sum())} of {finite.numel()} places"
             else:
                 where = f"{int((~finite.flatten(1).all(1)).sum())} of {wanted[0]} images"
-            told = f"There are NaN or infinite {held} in {where}. Is a number divided by 0?"
+            odd = "NaN" if self.task.numbers == "infinite" else "NaN or infinite"
+            told = f"There are {odd} {held} in {where}. Is a number divided by 0?"
             raise Finding("not a number", told)
 
 
