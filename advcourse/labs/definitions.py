@@ -10,13 +10,18 @@ from torch.nn.functional import cross_entropy, one_hot
 
 
 @lru_cache(maxsize=4)
-def _model(victim):
+def _built(victim):
     return victim.build(torch.float64)
+
+
+def model_of(case):
+    """The judge's own copy of the case's model, in float64."""
+    return _built(case.victim)
 
 
 def slope(case, x, label):
     """Gradient (N, C, H, W) of each image's cross-entropy J(x, label) on the victim of `case`."""
-    model = _model(case.victim)
+    model = model_of(case)
     if case.victim.kind == "linear":
         logits = model(x).detach()
         residual = logits.softmax(1) - one_hot(label, logits.shape[1])
@@ -27,7 +32,7 @@ def slope(case, x, label):
 
 def logits(case, x):
     with torch.no_grad():
-        return _model(case.victim)(x)
+        return model_of(case)(x)
 
 
 def least_likely(case):
