@@ -18,8 +18,11 @@ from advcourse.attacks.gradient_sign import (
     UMIFGSM,
     gradient_family,
 )
+from advcourse.attacks.saliency import JSMA
 from advcourse.attacks.targets import choose_target
 
-REGISTRY = {attack.__name__: attack for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM)}
+REGISTRY = {
+    attack.__name__: attack for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM, JSMA)
+}
 
 __all__ = [*REGISTRY, "REGISTRY", "Attack", "AttackResult", "Schedule", "choose_target", "gradient_family"]

@@ -50,7 +50,12 @@ _NUMBERS = {
     "radius": (0, 1, False),
     "rounds": (1, None, True),
 }
-_CHOICES = {"norm": ("Linf", "L2"), "keep": ("best", "last", "first"), "rule": ("EN", "L1")}
+_CHOICES = {
+    "norm": ("Linf", "L2"),
+    "keep": ("best", "last", "first"),
+    "rule": ("EN", "L1"),
+    "others": ("sum", "logsumexp"),
+}
 
 
 class Victim:
@@ -88,7 +93,7 @@ class Victim:
         It is negative only beyond what rounding can undo: the same image in a batch of another size gets logits that differ in
         their last digits, and a minimum-norm attack ends right at the boundary.
         """
-        return away * margin(logits, label) + 4 * self._resolution(logits) * logits.abs().amax(1)
+        return away * margin(logits, label) + 4 * self._resolution(logits) * logits.detach().abs().amax(1)
 
     def _resolution(self, logits):
         exact = torch.finfo(self._dtype).eps
