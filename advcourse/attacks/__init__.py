@@ -6,6 +6,7 @@ result = PGD(eps=0.3, steps=40).run(model, x, y)   # images, success, distances,
 
 from advcourse.attacks.ascent import Schedule
 from advcourse.attacks.base import Attack, AttackResult
+from advcourse.attacks.deepfool import DeepFool
 from advcourse.attacks.gradient_sign import (
     BIM,
     FGSM,
@@ -22,7 +23,8 @@ from advcourse.attacks.saliency import JSMA
 from advcourse.attacks.targets import choose_target
 
 REGISTRY = {
-    attack.__name__: attack for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM, JSMA)
+    attack.__name__: attack
+    for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM, DeepFool, JSMA)
 }
 
 __all__ = [*REGISTRY, "REGISTRY", "Attack", "AttackResult", "Schedule", "choose_target", "gradient_family"]
