@@ -47,6 +47,7 @@ FIELDS = {
     "rule": st.sampled_from(["EN", "L1"]),
     "others": st.sampled_from(["sum", "logsumexp"]),
     "tau": st.sampled_from([0.0, 0.05]),
+    "adapt": st.booleans(),
     "copies": st.integers(1, 3),
     "radius": st.sampled_from([0.0, 0.1]),
     "rounds": st.integers(1, 3),
@@ -210,7 +211,7 @@ def test_another_seed_gives_other_images_where_there_is_a_seed(cls):
         assert cls.seed == 0
         return
     attack = quick(cls, keep="last", steps=1)
-    x, y, target = batch(attack, 6)
+    x, y, target = batch(attack, 60)
     other = dataclasses.replace(attack, seed=1)
     assert not torch.equal(attack(conv(), x, y, target), other(conv(), x, y, target))
 

@@ -20,11 +20,12 @@ from advcourse.attacks.gradient_sign import (
     gradient_family,
 )
 from advcourse.attacks.saliency import JSMA
+from advcourse.attacks.spatial import StAdv
 from advcourse.attacks.targets import choose_target
 
 REGISTRY = {
     attack.__name__: attack
-    for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM, DeepFool, JSMA)
+    for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM, DeepFool, JSMA, StAdv)
 }
 
 __all__ = [*REGISTRY, "REGISTRY", "Attack", "AttackResult", "Schedule", "choose_target", "gradient_family"]
