@@ -1,0 +1,239 @@
+"""EAD: its shrinkage and its loop as the judge computes them, and the slips known by their results."""
+
+import torch
+
+from advcourse.labs import definitions as by_hand
+from advcourse.labs.checks import picture
+from advcourse.labs.lab3.nearest import at_distance
+from advcourse.labs.lab3.questions import lead
+from advcourse.labs.properties import agree, formula, same_as
+from advcourse.labs.verdicts import Finding
+
+EXACTLY = 1.0
+
+
+def _shrunk(z, x, beta):
+    change = z - x
+    return (x + change.sign() * (change.abs() - beta).clamp_min(0)).clamp(0, 1)
+
+
+def shrink(case):
+    return _shrunk(case["z"].double(), by_hand.clean(case), case["beta"])
+
+
+def _by_change(rule):
+    """A slip that is a rule for the change z - x of each pixel: rule(change, beta)."""
+
+    def images(case):
+        x = by_hand.clean(case)
+        return (x + rule(case["z"].double() - x, case["beta"])).clamp(0, 1)
+
+    return images
+
+
+def _soft(change, beta):
+    return change.sign() * (change.abs() - beta).clamp_min(0)
+
+
+SHRINK_SLIPS = (
+    (
+        "perturbation",
+        "The result is the shrunk change alone. Add x again.",
+        same_as(
+            lambda case: _soft(case["z"].double() - by_hand.clean(case), case["beta"]).clamp(0, 1), EXACTLY
+        ),
+    ),
+    (
+        "about zero",
+        "The pixels are shrunk towards 0. They shrink towards x: it is the change z - x that the L1 norm wants small.",
+        same_as(lambda case: _soft(case["z"].double(), case["beta"]).clamp(0, 1), EXACTLY),
+    ),
+    (
+        "cut, not shrunk",
+        "Small changes go, but large ones stay as they are. They shrink too, each by beta.",
+        same_as(_by_change(lambda d, beta: torch.where(d.abs() > beta, d, 0.0)), EXACTLY),
+    ),
+    (
+        "small changes stay",
+        "Changes of up to beta stay as they are. They become 0: these pixels go back to x, which is what makes EAD sparse.",
+        same_as(_by_change(lambda d, beta: torch.where(d.abs() > beta, _soft(d, beta), d)), EXACTLY),
+    ),
+    (
+        "past x",
+        "All changes lose beta, small ones too, and those end beyond x. Up to beta a pixel goes back to x and stops.",
+        same_as(_by_change(lambda d, beta: d - beta * d.sign()), EXACTLY),
+    ),
+    (
+        "pushed outwards",
+        "Large changes grow by beta. They shrink by it: z - beta where z is above x, z + beta where it is below.",
+        same_as(_by_change(lambda d, beta: torch.where(d.abs() > beta, d + beta * d.sign(), 0.0)), EXACTLY),
+    ),
+    (
+        "one side",
+        "Only pixels that became lighter are kept. Those that became darker by more than beta shrink likewise, to z + beta.",
+        same_as(_by_change(lambda d, beta: (d - beta).clamp_min(0)), EXACTLY),
+    ),
+    (
+        "box first",
+        "z is clipped to [0, 1] before it is shrunk. Shrink first, then clip: S_beta is min(z - beta, 1) and max(z + beta, 0).",
+        same_as(
+            lambda case: _shrunk(case["z"].double().clamp(0, 1), by_hand.clean(case), case["beta"]), EXACTLY
+        ),
+    ),
+)
+
+
+def around(draw, x):
+    """Points near x and far from it, some outside the box."""
+    beta = draw.number(0.05, 0.1)
+    return {"beta": beta, "z": x + 2.5 * beta * draw.normal(x.shape)}
+
+
+# The loop
+
+
+def _slope(case, x_i, weight):
+    """Gradient of c f plus the squared distance at x_i, which counts `weight` times."""
+    x_i = x_i.detach().requires_grad_()
+    far = (x_i - by_hand.clean(case)).square().sum()
+    value = case["const"] * lead(case, x_i).clamp_min(0).sum() + weight * far
+    return torch.autograd.grad(value, x_i)[0]
+
+
+def _price(rule, case, x_i):
+    change = (x_i - by_hand.clean(case)).flatten(1)
+    length, square = change.abs().sum(1), change.square().sum(1)
+    return length if rule == "L1" else case["beta"] * length + square
+
+
+def ead(case, keep="best", momentum=lambda k: k / (k + 3), decays=True, **changed):
+    """FISTA with a fixed constant, and the best of its iterates. The rest of the arguments serve the slips.
+
+    keep: the "best" (or the "success or end"), "first" or "last" success, or the "end" of the loop; changed: the `rule`, the
+    `threshold` (a function of alpha_k and beta), the `centre` of the shrinkage (a function of x and y_k), the place of the
+    gradient (`at`), what is `returned`, "x" or "y", and the weight `far` of the distance.
+    """
+    x, beta, steps = by_hand.clean(case), case["beta"], case["steps"]
+    rule, threshold = changed.get("rule", case["rule"]), changed.get("threshold", lambda alpha, beta: beta)
+    x_k, y_k = x, x
+    best, lowest = x, torch.full((len(x),), torch.inf, dtype=x.dtype)
+    for k in range(steps):
+        alpha = case["lr"] * ((1 - k / steps) ** 0.5 if decays else 1)
+        place = x_k if changed.get("at") == "x" else y_k
+        stepped = y_k - alpha * _slope(case, place, changed.get("far", 1))
+        new = _shrunk(stepped, changed.get("centre", lambda x, y: x)(x, y_k), threshold(alpha, beta))
+        y_k, x_k = new + momentum(k) * (new - x_k), new
+        shown = y_k if changed.get("returned") == "y" else x_k
+        price = _price(rule, case, shown)
+        better = lead(case, shown) < 0
+        if keep in ("best", "success or end"):
+            better &= price < lowest
+        elif keep == "first":
+            better &= lowest.isinf()
+        best = torch.where(better.view(-1, 1, 1, 1), shown, best)
+        lowest = torch.where(better, price, lowest)
+    if keep == "success or end":
+        return torch.where(lowest.isinf().view(-1, 1, 1, 1), shown, best)
+    return shown if keep == "end" else best
+
+
+EAD_SLIPS = (
+    (
+        "keeps the last",
+        "The last success is returned. Any iterate may be the best: compare each success with the best so far.",
+        {"keep": "last"},
+    ),
+    (
+        "keeps the first",
+        "The first success is returned. Later ones are better: compare each success with the best so far.",
+        {"keep": "first"},
+    ),
+    (
+        "end of the loop",
+        "The end of the loop is returned, successful or not. Keep the best success, and x where there is none.",
+        {"keep": "end"},
+    ),
+    (
+        "failure not clean",
+        "Where nothing fools, the end of the loop comes back. Begin with best = x, and replace it by successes alone.",
+        {"keep": "success or end"},
+    ),
+    (
+        "threshold alpha beta",
+        "The threshold shrinks with the step: alpha_k beta, as in a textbook. In EAD it is beta itself.",
+        {"threshold": lambda alpha, beta: alpha * beta},
+    ),
+    (
+        "shrinks towards y",
+        "The step is shrunk towards y_k. It shrinks towards the clean image x: shrink(z, x, beta).",
+        {"centre": lambda x, y: y},
+    ),
+    (
+        "no momentum",
+        "Each step starts from the iterate x_k. FISTA starts from y_k, which looks ahead: x_k + k / (k + 3) (x_k - x_{k-1}).",
+        {"momentum": lambda k: 0.0},
+    ),
+    (
+        "momentum ahead",
+        "The momentum is one step ahead: (k + 1) / (k + 4). It is k / (k + 3) with k from 0, so the first is 0.",
+        {"momentum": lambda k: (k + 1) / (k + 4)},
+    ),
+    (
+        "full momentum",
+        "The momentum is 1 throughout. It grows towards 1: k / (k + 3).",
+        {"momentum": lambda k: 1.0},
+    ),
+    (
+        "gradient at x_k",
+        "The step starts from y_k, but its gradient is taken at x_k. Take it where the step starts.",
+        {"at": "x"},
+    ),
+    (
+        "no distance",
+        "The gradient is that of c f alone. g also holds the squared distance |y_k - x|^2, which pulls back.",
+        {"far": 0},
+    ),
+    (
+        "steps of one length",
+        "All steps are lr long. They get shorter: alpha_k = lr sqrt(1 - k / steps).",
+        {"decays": False},
+    ),
+    (
+        "rule EN alone",
+        "rule is not looked at: EN decides always. With rule L1 the least L1 norm wins, the sum of |x_i - x|.",
+        {"rule": "EN"},
+    ),
+    (
+        "rule L1 alone",
+        "rule is not looked at: L1 decides always. With rule EN the least beta L1 + L2^2 wins.",
+        {"rule": "L1"},
+    ),
+    (
+        "judges y",
+        "What is judged and kept is y_k, which is not shrunk and may leave the box. Judge the iterate x_{k+1}.",
+        {"returned": "y"},
+    ),
+)
+
+
+def _cases(task, draw):
+    """A bent model; and a linear one with two classes: one big step to the boundary, by both rules, many small ones, too few."""
+    line = task.case(draw, kind="linear", classes=2, grey=True)
+    near = at_distance(line, draw.number(0.38, 0.42)).but(const=draw.number(76, 84), lr=0.04, beta=1e-2)
+    far = at_distance(line, draw.number(0.6, 0.8)).but(const=draw.number(9, 11), lr=0.05, beta=1e-3)
+    hopeless = far.but(const=0.5, beta=1e-6, steps=8)
+    return task.case(draw, grey=True), near, near.but(rule="L1"), far, hopeless
+
+
+def follows_fista(student, draw):
+    """The images of the formula in all cases. A slip is named if it explains all of them."""
+    cases = _cases(student.task, draw)
+    images = [student(case) for case in cases]
+    wrong = [i for i, case in enumerate(cases) if not agree(images[i], ead(case))]
+    if not wrong:
+        return
+    case, found = cases[wrong[0]], images[wrong[0]]
+    for key, message, changed in EAD_SLIPS:
+        if all(agree(mine, ead(asked, **changed)) for asked, mine in zip(cases, images)):
+            raise Finding(key, message, picture(case, found, 0))
+    raise formula(case, found, ead(case))

@@ -1,0 +1,233 @@
+"""C&W L2 by its behaviour: a linear model with two classes has closed forms for the nearest image that fools and for the least c.
+
+The label leads by m(x'), which falls by g . delta, g being the difference of the two rows of W. The nearest image that fools is
+m / |g| away. And |delta|^2 + c f is least at delta = c g / 2 while that does not fool: so c must exceed 2 m / |g|^2.
+"""
+
+import torch
+
+from advcourse.labs import definitions as by_hand
+from advcourse.labs.checks import picture
+from advcourse.labs.lab3.questions import lead, seen
+from advcourse.labs.verdicts import Finding
+from advcourse.metrics import l2
+from advcourse.rounding import number
+
+FAR = 0.05  # from the boundary, where the least constant is asked for; unsquared distances make it 1 / (2 FAR) times as large
+SLOW = {
+    "lr": 8e-5,
+    "steps": 120,
+    "searches": 1,
+}  # about 25 of these steps lead to the boundary: no overshoot to speak of
+LINE = {"kind": "linear", "classes": 2, "grey": True}
+REACHED = 1e-5  # a lead this small is rounding
+
+
+def _normal(case):
+    """g (N, C, H, W): the lead falls along it."""
+    weight = by_hand.model_of(case)[1].weight.detach()
+    return (weight[1 - case.labels] - weight[case.labels]).view_as(case["x"])
+
+
+def _length(images):
+    return images.flatten(1).norm(dim=1)
+
+
+def at_distance(case, far):
+    """The same images, moved along g until the boundary is `far` (a number, or one for each image) away."""
+    g, x = _normal(case), by_hand.clean(case)
+    surplus = lead(case, x).detach() / _length(g) - far
+    return case.but(x=(x + (surplus / _length(g)).view(-1, 1, 1, 1) * g).float())
+
+
+def least_constant(case):
+    return (2 * lead(case, by_hand.clean(case)) / _length(_normal(case)).square()).mean().item()
+
+
+def fooled(case, images):
+    """Which images fool, with all the confidence that was asked for."""
+    return lead(case, images) < REACHED - case["confidence"]
+
+
+def _is_clean(case, images):
+    return (images - by_hand.clean(case)).abs().flatten(1).amax(1) < 1e-6
+
+
+def _distance(case, images):
+    """L2 distance of each image, infinite where it does not fool."""
+    return torch.where(fooled(case, images), l2(by_hand.clean(case), images), torch.inf)
+
+
+def weighs_as_the_formula(student, draw):
+    """Whether |delta|^2 + c f fools tells by which constants suffice: those above the closed form's, and no others."""
+    case = at_distance(student.task.case(draw, **LINE), FAR).but(**SLOW)
+    least = least_constant(case)
+
+    def share(times):
+        tried = case.but(const=times * least)
+        return fooled(tried, student(tried)).double().mean().item()
+
+    enough, little = share(2.5), share(0.2)
+    if enough == 1 and little == 0:
+        return
+    if little > 0:
+        if share(1e-4) > 0:
+            told = "Even a constant of next to nothing fools: the distance plays no part in the loss. Add |x' - x|^2 to c f."
+            raise Finding("no distance", told)
+        told = (
+            f"A constant of {number(0.2 * least)} fools here, where the formula needs {number(least)}: the distance weighs too "
+            "little. Sum the squares over the pixels of an image; do not average them."
+        )
+        raise Finding("distance averaged", told)
+    n = len(case["x"])
+    if share(1.6 * n) == 1:
+        told = (
+            f"It takes {n} times the constant that the formula needs, and there are {n} images: f is averaged over the batch, "
+            "the distance is not. Add both up."
+        )
+        raise Finding("f averaged", told)
+    if share(2.0 / FAR) == 1:
+        told = (
+            f"It takes about {1 / (2 * FAR):.0f} times the constant that the formula needs. Is the distance squared? "
+            "|x' - x|^2 has no root."
+        )
+        raise Finding("distance not squared", told)
+    told = (
+        f"With c = {number(2.5 * least)} and small steps no image fools; by the closed form {number(least)} suffices. Check the "
+        "sign of f, and that Adam steps on w."
+    )
+    raise Finding("does not succeed", told)
+
+
+def gives_up_cleanly(student, draw):
+    """A constant far too small fools nothing: then the clean image comes back, exactly."""
+    case = at_distance(student.task.case(draw, **LINE), 0.5)
+    case = case.but(const=0.05 * least_constant(case), searches=1, lr=1e-3, steps=20)
+    images = student(case)
+    astray = ~_is_clean(case, images) & ~fooled(case, images)
+    if astray.any():
+        told = "Where nothing fools, something else than x comes back. Begin with best = x, and replace it by successes alone."
+        raise Finding("failure not clean", told, picture(case, images, int(astray.nonzero()[0])))
+
+
+def grows_until_it_fools(student, draw):
+    """From a constant far too small the search must climb: six rounds are a factor of 100000."""
+    case = at_distance(student.task.case(draw, **LINE), 0.3)
+    case = case.but(const=0.01 * least_constant(case), searches=5, lr=0.01, steps=15)
+    if not (success := fooled(case, student(case))).all():
+        told = (
+            f"{int((~success).sum())} of {len(success)} images do not fool. The first constant is 100 times too small here; the "
+            "search has five rounds to let it grow. Does c change after each round, by `search`?"
+        )
+        raise Finding("search stuck", told)
+
+
+def keeps_the_best(student, draw):
+    """More steps never make the result worse, nor do more rounds: any iterate of any round may be the best."""
+    case = at_distance(student.task.case(draw, **LINE), 0.3)
+    case = case.but(const=3 * least_constant(case), searches=1, lr=0.01)
+    runs = [_distance(case, student(case.but(steps=steps))) for steps in (8, 20, 22, 24, 27, 30, 34)]
+    if any((later > earlier + 1e-5).any() for earlier, later in zip(runs, runs[1:])):
+        told = (
+            "With more steps an image gets worse: the last iterate decides. Compare every iterate of the loop with the best so "
+            "far, and keep the nearest that fools."
+        )
+        raise Finding("last iterate", told)
+    if torch.equal(runs[0], runs[-1]):
+        told = "The first iterate that fools is kept. Adam comes nearer afterwards: compare each success with the best so far."
+        raise Finding("first success", told)
+    rounds = [_distance(case, student(case.but(searches=searches, steps=12))) for searches in (1, 2, 3, 4)]
+    if any((later > earlier + 1e-5).any() for earlier, later in zip(rounds, rounds[1:])):
+        told = (
+            "With more rounds of the search an image gets worse: what an earlier constant has found is forgotten. Keep the best "
+            "over all rounds: set it up before the loop."
+        )
+        raise Finding("best forgotten", told)
+
+
+def comes_near(student, draw):
+    """On the linear model the distance is at most 5 % above the closed form's, and never below."""
+    case = at_distance(student.task.case(draw, **LINE), 0.3)
+    case = case.but(const=30 * least_constant(case), searches=5, lr=0.005, steps=50)
+    images = student(case)
+    ratio = _distance(case, images) / 0.3
+    if (worst := ratio.max().item()) > 1.05:
+        told = (
+            f"An image ends {number(worst)} times as far away as the nearest one that fools (on a linear model that one is "
+            "known). Is c lowered after a success, and is every iterate compared?"
+        )
+        raise Finding("too far", told, picture(case, images, int(ratio.argmax())))
+
+
+def searches_alone(student, draw):
+    """Images at very different distances need different constants: each alone and all together give the same."""
+    far = torch.tensor([0.02, 0.1, 0.5], dtype=torch.float64)
+    case = at_distance(student.task.case(draw, n=3, **LINE), far)
+    case = case.but(const=0.1 * least_constant(case), searches=4, lr=0.005, steps=30)
+    together = student(case)
+    distances = _distance(case, together)
+    for i, one in enumerate(map(case.image, range(len(far)))):
+        if not torch.isclose(_distance(one, student(one))[0], distances[i], rtol=0.02):
+            told = (
+                "An image attacked alone comes out otherwise than in a batch. Does one outcome decide for all? lo, hi, c, the "
+                "success and the best are vectors, one number for each image."
+            )
+            raise Finding("search shared", told, picture(case, together, i))
+
+
+def leads_by_the_confidence(student, draw):
+    """With a confidence the label trails by as much, and the image is no farther than that needs."""
+    case = at_distance(student.task.case(draw, **LINE), 0.2)
+    confidence = 0.5 * lead(case, by_hand.clean(case)).mean().item()
+    case = case.but(confidence=confidence, const=3 * least_constant(case), searches=4, lr=0.01, steps=40)
+    images = student(case)
+    behind = -lead(case, images)
+    short = behind < confidence * 0.98 - REACHED
+    if not short.any():
+        return
+    i = int(short.nonzero()[0])
+    if _is_clean(case, images).any():
+        told = "With a confidence no image is found. f must fall to -confidence: give cw_loss the confidence."
+        raise Finding("confidence never reached", told, picture(case, images, i))
+    told = (
+        f"The other class leads by {number(behind[i].item())}; a confidence of {number(confidence)} was asked for. Only iterates "
+        "with f <= -confidence count as success."
+    )
+    raise Finding("confidence", told, picture(case, images, i))
+
+
+def reaches_the_target(student, draw):
+    """With a target the images are seen as it."""
+    case = student.task.case(draw, kind="linear", grey=True)
+    case = case.but(
+        target=(case.labels + 1 + draw.integer() % 9) % 10, const=1.0, searches=4, lr=0.02, steps=20
+    )
+    images = student(case)
+    missed = ~fooled(case, images)
+    if not missed.any():
+        return
+    i, seen = int(missed.nonzero()[0]), by_hand.logits(case, images).argmax(1)
+    if torch.equal(images, student(case.but(target=None))):
+        told = "With a target the images are the same as without. Where target is given, it is the label, and targeted is True."
+        raise Finding("target unused", told, picture(case, images, i))
+    told = f"{int(missed.sum())} of {len(missed)} miss the target; one is seen as {seen[i]}, wanted is {case['target'][i]}."
+    raise Finding("misses the target", told, picture(case, images, i))
+
+
+def starts_at_saturated_pixels(student, draw):
+    """Black and white images must be able to move: their pixels start inside the box."""
+    case = student.task.case(draw, kind="linear", classes=2)
+    case = seen(case.but(x=case["x"].round(), const=100.0, searches=2, lr=0.1, steps=30))
+    images = student(case)
+    if not fooled(case, images).all():
+        told = "Images of black and white pixels hardly move. Start from `to_w(x)`, which draws their pixels into the box."
+        raise Finding("flat start", told, picture(case, images, 0))
+
+
+def fools_digits(student, draw):
+    """On real digits and the model that ships with the library all are fooled."""
+    case = student.task.case(draw, "mnist-cnn", 4, const=10.0, lr=0.3, steps=20, searches=1)
+    images = student(case)
+    if not fooled(case, images).all():
+        told = f"{int(fooled(case, images).sum())} of {len(images)} digits fool the model; a right answer fools them all."
+        raise Finding("weak", told, picture(case, images, int((~fooled(case, images)).nonzero()[0])))

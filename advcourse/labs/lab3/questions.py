@@ -1,0 +1,42 @@
+"""The questions of lab 3: as those of other labs, but y is what the victim sees, so that every image has a way to go."""
+
+from dataclasses import dataclass
+
+import torch
+
+from advcourse.labs import definitions as by_hand
+from advcourse.labs.checks import Case, Task
+
+
+@dataclass(frozen=True)
+class NearestTask(Task):
+    """A task for an attack that looks for the nearest image that fools. See `Task`."""
+
+    def case(self, draw, *args, **how):
+        case = super().case(draw, *args, **how)
+        return case if "y" in how else seen(case)
+
+
+def seen(case):
+    """The same question with the victim's own prediction as the label of each image."""
+    y = by_hand.most_likely(case)
+    return Case(case.victim, y, {**case.arguments, "y": y})
+
+
+def own(values, label):
+    """The value (N,) of the label in each row of `values` (N, K)."""
+    return values.gather(1, label[:, None])[:, 0]
+
+
+def others(values, label):
+    """The largest of `values` (N, K) in each row but that of the label, (N,)."""
+    excluded = torch.nn.functional.one_hot(label, values.shape[1]).bool()
+    return values.masked_fill(excluded, -torch.inf).amax(1)
+
+
+def lead(case, images):
+    """How far the label's logit is ahead of the best other (N,): below 0 the images fool. With a target, how far it is behind."""
+    logits, target = by_hand.model_of(case)(images), case.arguments.get("target")
+    label = case.labels if target is None else target
+    ahead = own(logits, label) - others(logits, label)
+    return ahead if target is None else -ahead
