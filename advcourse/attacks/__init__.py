@@ -22,10 +22,11 @@ from advcourse.attacks.gradient_sign import (
 from advcourse.attacks.saliency import JSMA
 from advcourse.attacks.spatial import StAdv
 from advcourse.attacks.targets import choose_target
+from advcourse.attacks.uap import UAP
 
 REGISTRY = {
     attack.__name__: attack
-    for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM, DeepFool, JSMA, StAdv)
+    for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM, DeepFool, UAP, JSMA, StAdv)
 }
 
 __all__ = [*REGISTRY, "REGISTRY", "Attack", "AttackResult", "Schedule", "choose_target", "gradient_family"]

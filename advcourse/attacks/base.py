@@ -49,11 +49,13 @@ _NUMBERS = {
     "copies": (1, None, True),
     "radius": (0, 1, False),
     "rounds": (1, None, True),
+    "batch": (1, None, True),
 }
 _CHOICES = {
     "norm": ("Linf", "L2"),
     "keep": ("best", "last", "first"),
     "rule": ("EN", "L1"),
+    "method": ("deepfool", "minibatch"),
     "others": ("sum", "logsumexp"),
 }
 

@@ -67,7 +67,7 @@ class DeepFool(Attack):
 
 
 class Walk:
-    """Where the walk has led N images: `images`; whether each has `crossed`; `steps` taken; `nearest`, the last class aimed at."""
+    """Where the walk has led N images: `images`; whether each has `crossed`; `steps` taken; `nearest`, its last aim."""
 
     def __init__(self, x, taken):
         self.images = x.clone()

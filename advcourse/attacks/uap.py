@@ -1,0 +1,135 @@
+"""Universal adversarial perturbations: one change that fools a model on most images, also on those that it has not seen."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from advcourse.attacks.ascent import log_odds
+from advcourse.attacks.base import Attack
+from advcourse.attacks.deepfool import walk
+from advcourse.inputs import InputError, check_images, predict
+
+_AT_ONCE = {
+    "deepfool": 25,
+    "minibatch": 50,
+}  # images whose steps are computed together, at most; measured on mnist-cnn
+_UPDATES = 10  # in a pass at least, so that a few images are not one batch
+_FORWARD_BATCH = 256
+_SHARPNESS = 10  # of the smoothed fooling rate, in units of the model's usual log-odds
+
+
+@dataclass(frozen=True)
+class UAP(Attack):
+    """Universal adversarial perturbation: one v, ||v|| <= eps, that changes the model's answer on most images clip(x + v).
+
+    `method="deepfool"`, the paper's: for each image that v does not fool yet, v <- project(v + DeepFool(x_j + v)), over the
+    shuffled images again and again. Paper: Moosavi-Dezfooli, Fawzi, Fawzi and Frossard 2017, "Universal adversarial
+    perturbations", algorithm 1 (arXiv 1610.08401). DeepFool is the L2 one whatever the norm of v, as in the authors' code.
+    Three things differ. The steps of a small batch are computed together, from the same v, and added; `batch=1` is the paper's
+    order, and no stronger. x + v is clipped to [0, 1], as the images that are handed over are. And v is the best of all passes.
+
+    `method="minibatch"`: projected ascent of v along the gradient's sign (in L2 the gradient), over mini-batches. Paper: Shafahi,
+    Najibi, Xu, Dickerson, Davis and Goldstein 2018, "Universal Adversarial Training", algorithm 2 (arXiv 1811.11304). That
+    paper clips the cross-entropy, so that no single image rules. Here v climbs the fooling rate itself, made smooth: the mean
+    of sigmoid(10 * log-odds / their mean size on the clean images), which does not depend on the scale of the logits. Steps
+    start at 2 * eps and shrink evenly to 0. It is stronger, and several times faster.
+
+    Both judge by the clean prediction: an image is fooled where the model says something else of it than before, so labels play
+    no part. Both stop after the first pass that fools the share `goal`. `perturbation` returns v, to add to other images.
+
+    Args:
+        eps: budget, in the unit of `norm`: pixel range for "Linf" (default 0.3), Euclidean length for "L2".
+        norm: of v, "Linf" (default) or "L2".
+        method: "deepfool" (default) or "minibatch".
+        passes: over the images, at most (default 10).
+        goal: the share of images that is enough, 1 - delta in the paper (default 0.8).
+        overshoot, steps: of DeepFool for one image (default 0.02, and at most 10 steps; not crossed by then, it adds nothing).
+        batch: images in a step (default None: a tenth of them, at most 25 with "deepfool" and 50 with "minibatch").
+        seed: of the order of the images (default 0).
+
+    Details of the record: "perturbation" (N, C, H, W), v for each image; "fooled" (N,) bool, whether the answer changed.
+
+    Example:
+        >>> v = UAP(eps=0.3, method="minibatch", goal=1.0).perturbation(model, x)
+        >>> others_adv = (others + v).clamp(0, 1)
+    """
+
+    eps: float = 0.3
+    norm: str = "Linf"
+    method: str = "deepfool"
+    passes: int = 10
+    goal: float = 0.8
+    overshoot: float = 0.02
+    steps: int = 10
+    batch: int | None = None
+    seed: int = 0
+    kind: ClassVar[str] = "budgeted"
+    universal: ClassVar[bool] = True
+
+    def perturbation(self, model, x, y=None):
+        """One perturbation v (C, H, W) made from the images `x` (N, C, H, W), N >= 1; add it to others and clip to [0, 1].
+
+        Labels `y` (N,) are checked where given, and otherwise not needed.
+        """
+        if not len(check_images(x)):
+            raise InputError("x: got no images; allowed is at least one to make a perturbation from")
+        y = predict(model, x).argmax(1) if y is None else y
+        return self.run(model, x, y).details["perturbation"][0].clone()
+
+    def _perturb(self, victim, x, y, target, noise):
+        with torch.no_grad():
+            clean = _logits(victim, x)
+        said = clean.argmax(1)
+        update = self._deepfool if self.method == "deepfool" else self._ascent(log_odds(clean, said))
+        v = best = torch.zeros_like(x[0])
+        fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        steps = torch.zeros_like(said)
+        size = self.batch or max(1, min(_AT_ONCE[self.method], len(x) // _UPDATES))
+        for turn in range(self.passes):
+            order = noise.uniform(x[:, :1, :1, :1], turn).flatten().argsort()
+            batches = order.split(size)
+            for i, part in enumerate(batches):
+                done = (turn + i / len(batches)) / self.passes
+                v, taken = update(victim, x[part], said[part], v, done)
+                steps[part] += taken
+            with torch.no_grad():
+                now = _logits(victim, (x + v).clamp(0, 1)).argmax(1) != said
+            if now.sum() >= fooled.sum():
+                best, fooled = v, now
+            if fooled.sum() >= self.goal * len(x):
+                break
+        told = {"perturbation": best.expand_as(x), "fooled": fooled}
+        return (x + best).clamp(0, 1), steps, told
+
+    def _deepfool(self, victim, x, said, v, done):
+        """v after the DeepFool steps of those images that it does not fool yet; and the steps of each image."""
+        x_v = (x + v).clamp(0, 1)
+        over = walk(victim, x_v, said, (self.steps, self.overshoot, "L2"))
+        changes = (over.images - x_v) * over.crossed.view(-1, 1, 1, 1)
+        return self._project(v + changes.sum(0)), over.steps
+
+    def _ascent(self, odds):
+        """The step of projected ascent on the smoothed fooling rate; `odds` (N,) of the clean images set its width."""
+        sharpness = _SHARPNESS / odds.abs().mean().clamp_min(torch.finfo(odds.dtype).tiny)
+
+        def step(victim, x, said, v, done):
+            x_v = (x + v).clamp(0, 1).requires_grad_()
+            rate = torch.sigmoid(sharpness * log_odds(victim(x_v), said))
+            # Where x + v was clipped, v has no say.
+            inside = (x + v >= 0) & (x + v <= 1)
+            gradient = (victim.gradient(rate, x_v) * inside).sum(0)
+            length = gradient.norm().clamp_min(torch.finfo(x.dtype).tiny)
+            direction = gradient.sign() if self.norm == "Linf" else gradient / length
+            return self._project(v + 2 * self.eps * (1 - done) * direction), 1
+
+        return step
+
+    def _project(self, v):
+        if self.norm == "Linf":
+            return v.clamp(-self.eps, self.eps)
+        return v * (self.eps / v.norm().clamp_min(torch.finfo(v.dtype).tiny)).clamp_max(1)
+
+
+def _logits(victim, x):
+    return torch.cat([victim(part) for part in x.split(_FORWARD_BATCH)])
