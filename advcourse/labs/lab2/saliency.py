@@ -1,0 +1,270 @@
+"""JSMA: the pair with the highest score and the whole attack as the judge computes them, and slips known by their results."""
+
+import torch
+
+from advcourse.labs import definitions as by_hand
+from advcourse.labs.checks import picture
+from advcourse.labs.lab2.nearest import jacobian
+from advcourse.labs.properties import agree, same_as
+from advcourse.labs.verdicts import Finding
+
+NONE = (-1, -1)
+
+
+def _slopes(gradients, target):
+    """alpha and beta, (N, d): how the target's logit, and the sum of the others, grow with each pixel."""
+    flat, rows = gradients.flatten(2), torch.arange(len(target))
+    alpha = flat[rows, target]
+    return alpha, flat.sum(1) - alpha
+
+
+def _pair(alpha, beta, free, score="product", conditions="pair", itself=False):
+    """The best pair (p, q) of one image, p < q, or NONE. `score`, `conditions` and `itself` serve the slips."""
+    a, b = alpha[:, None] + alpha, beta[:, None] + beta
+    allowed = free[:, None] & free
+    if not itself:
+        allowed = allowed & ~torch.eye(len(alpha), dtype=torch.bool)
+    if conditions == "pair":
+        allowed = allowed & (a > 0) & (b < 0)
+    elif conditions == "each":
+        good = (alpha > 0) & (beta < 0)
+        allowed = allowed & good[:, None] & good
+    elif conditions == "reversed":
+        allowed = allowed & (a < 0) & (b > 0)
+    value = {"product": -a * b, "target": a, "sum": a - b}[score].masked_fill(~allowed, -torch.inf)
+    place = int(value.argmax())
+    if not allowed.flatten()[place]:
+        return NONE
+    return tuple(sorted(divmod(place, len(alpha))))
+
+
+def _pairs(gradients, target, free, others="others", **slip):
+    alpha, beta = _slopes(gradients, target)
+    beta = beta + alpha if others == "all" else beta
+    found = [_pair(*row, **slip) for row in zip(alpha, beta, free.flatten(1))]
+    return torch.tensor(found, dtype=torch.double)
+
+
+def best_pair(case, **slip):
+    free = torch.ones_like(case["free"]) if slip.pop("all free", False) else case["free"]
+    return _pairs(case["gradients"].double(), case["target"], free, **slip)
+
+
+def _two_singles(case):
+    """Two pixels, each with the best score of its own."""
+    alpha, beta = _slopes(case["gradients"].double(), case["target"])
+    good = (alpha > 0) & (beta < 0) & case["free"].flatten(1)
+    return (-alpha * beta).masked_fill(~good, -torch.inf).topk(2).indices.double()
+
+
+def _slip(**changed):
+    return lambda case: best_pair(case, **changed)
+
+
+PAIR_SLIPS = (
+    (
+        "no conditions",
+        "The highest product wins, whatever its signs. Two pixels that lower the target and raise the others have a "
+        "high product, too. A pair counts only where A > 0 and B < 0.",
+        _slip(conditions="none"),
+    ),
+    (
+        "target among the others",
+        "B sums up the gradients of all classes, the target among them. Leave the target out: B = sum of all - target.",
+        _slip(others="all"),
+    ),
+    (
+        "reversed",
+        "The pairs lower the target and raise the others: the conditions are the wrong way round. Ask for A > 0 and B < 0.",
+        _slip(conditions="reversed"),
+    ),
+    (
+        "each pixel alone",
+        "Both pixels must meet the conditions alone. They are for the pair: a pixel that lowers the target a little "
+        "may help more by lowering the others.",
+        _slip(conditions="each"),
+    ),
+    (
+        "two single pixels",
+        "These are the two pixels with the best scores of their own. The score is for pairs: add the gradients of p and q "
+        "first, then multiply.",
+        _two_singles,
+    ),
+    (
+        "paired with itself",
+        "A pixel is paired with itself. p and q must differ: take the diagonal out.",
+        _slip(itself=True),
+    ),
+    (
+        "search set unused",
+        "A chosen pixel is not free. Pixels outside the search set are out of the question: use the argument free.",
+        _slip(**{"all free": True}),
+    ),
+    (
+        "target's gradient alone",
+        "The pair with the largest A wins. The score is the product -A * B: how much the others fall counts as well.",
+        _slip(score="target"),
+    ),
+    (
+        "sum, not product",
+        "The score is A - B. It is the product -A * B.",
+        _slip(score="sum"),
+    ),
+)
+
+
+def finds_the_pair(student, draw):
+    """The pair is the judge's, in either order. Where it is that of a slip, the slip is named."""
+    case = student.task.case(draw, **MANY)
+    found, expected = student(case).sort(1).values, best_pair(case)
+    if torch.equal(found, expected):
+        return
+    for key, message, slip in PAIR_SLIPS:
+        if torch.equal(found, slip(case).sort(1).values):
+            raise Finding(key, message)
+    wrong = (found != expected).any(1)
+    i = int(wrong.nonzero()[0])
+    if (expected[wrong] == -1).all():
+        raise _a_pair_too_many(i, "no pair meets the conditions", found[i])
+    yours, right = (tuple(int(place) for place in pair[i]) for pair in (found, expected))
+    told = f"Image {i}: your pair is {yours}, the one with the highest score is {right}. Compare your lines with the formula."
+    raise Finding("formula", told)
+
+
+def _a_pair_too_many(i, why, found):
+    told = (
+        f"Image {i}: {why}, and yet the answer is {tuple(int(place) for place in found)}. The argmax of a table without "
+        "any score is its first place. Look whether the best score is a score at all; if not, return (-1, -1)."
+    )
+    return Finding("a pair where there is none", told)
+
+
+def says_that_there_is_none(student, draw):
+    """Where no pair meets the conditions, or only one pixel is free, the answer is (-1, -1)."""
+    case = student.task.case(draw)
+    gradients, free = case["gradients"].clone(), case["free"].clone()
+    gradients[1] = gradients[1].abs()  # every class gains with every pixel: B < 0 nowhere
+    free[2] = False
+    free[2, 0, 1, 1] = True
+    found = student(case.but(gradients=gradients, free=free))
+    for i, why in ((1, "no pair meets the conditions"), (2, "only one pixel is free")):
+        if (found[i] != -1).any():
+            raise _a_pair_too_many(i, why, found[i])
+
+
+# The whole attack
+
+
+def jsma(case, **slip):
+    """JSMA with the settings of the case; what differs in a `slip`: see JSMA_SLIPS."""
+    x, theta, target = by_hand.clean(case), slip.get("theta", case["theta"]), case["target"]
+    x_i, rounds = x.clone(), int(case["gamma"] * x[0].numel() / 2)
+    barred = torch.zeros_like(x, dtype=torch.bool)
+    rounds = rounds * slip.get("budget", 1)
+    for _ in range(rounds):
+        logits, gradients = jacobian(case, x if slip.get("at x") else x_i)
+        if slip.get("softmax"):
+            p = logits.softmax(1).view(*logits.shape, 1, 1, 1)
+            gradients = p * (gradients - (p * gradients).sum(1, keepdim=True))
+        going = logits.argmax(1) != target
+        if slip.get("at x"):
+            going = by_hand.logits(case, x_i).argmax(1) != target
+        if slip.get("no stop"):
+            going = torch.ones_like(going)
+        if slip.get("together"):
+            going = going.all().expand(len(x))
+        free = torch.ones_like(barred) if slip.get("all free") else (x_i < 1) & ~barred
+        pairs = _pairs(
+            gradients, target, free, **{k: v for k, v in slip.items() if k in ("conditions", "others")}
+        )
+        for n in range(len(x)):
+            p, q = (int(v) for v in pairs[n])
+            if not going[n] or (p, q) == NONE:
+                continue
+            flat = x_i[n].view(-1)
+            for k in (p, q):
+                flat[k] = theta if slip.get("sets") else flat[k] + theta * slip.get("away", 1)
+                if slip.get("leaves at once"):
+                    barred[n].view(-1)[k] = True
+        x_i = x_i.clamp(0, 1)
+    return x_i
+
+
+def _jsma(**slip):
+    return same_as(lambda case: jsma(case, **slip))
+
+
+JSMA_SLIPS = (
+    (
+        "box",
+        "Pixels go beyond 1: a pixel that was grey gets the whole theta. Clip to [0, 1] after each step.",
+        lambda case, images: agree(images.clamp(0, 1), jsma(case)),
+    ),
+    (
+        "budget in pairs",
+        "Twice as many pixels change as allowed: gamma is a share of pixels, and each round changes two. Halve the "
+        "number of rounds.",
+        _jsma(budget=2),
+    ),
+    (
+        "does not stop",
+        "Pixels go on changing after the target is reached. An image that has got there stays as it is.",
+        _jsma(**{"no stop": True}),
+    ),
+    (
+        "stops with the first",
+        "All images stop as soon as one has reached its target. The others go on.",
+        _jsma(together=True),
+    ),
+    (
+        "probabilities",
+        "The pairs are those of the softmax. There the others' sum is the target with a minus, and says nothing new. Take the "
+        "gradients of the logits.",
+        _jsma(softmax=True),
+    ),
+    (
+        "jacobian at x",
+        "All pairs are chosen by the gradients at the clean image. They change with every pair: take them anew at x_i.",
+        _jsma(**{"at x": True}),
+    ),
+    (
+        "saturated pixels stay",
+        "Pixels that are white already are chosen again, and nothing changes. Free are only those below 1.",
+        _jsma(**{"all free": True}),
+    ),
+    (
+        "leaves too early",
+        "A pixel is out after its first change, though it is not white yet. It stays free until it reaches 1.",
+        _jsma(**{"leaves at once": True}),
+    ),
+    (
+        "darker",
+        "The pixels become darker, but the pair was chosen for lighter ones. Add theta.",
+        _jsma(away=-1),
+    ),
+    (
+        "sets the value",
+        "The pixels are set to theta. Add theta to what they are, and clip.",
+        _jsma(sets=True),
+    ),
+    (
+        "theta unused",
+        "The pixels become white at once. Add theta, and clip to 1.",
+        _jsma(theta=1.0),
+    ),
+)
+
+
+def changes_few_pixels(student, draw):
+    """At most the share gamma of the pixels changes."""
+    case = student.task.case(draw, **SMALL)
+    images, d = student(case), case["x"][0].numel()
+    changed = (images != by_hand.clean(case)).flatten(1).sum(1)
+    allowed = 2 * int(case["gamma"] * d / 2)
+    if (most := int(changed.max())) > allowed:
+        told = f"{most} of {d} pixels have changed; gamma = {case['gamma']} allows {allowed}."
+        raise Finding("budget", told, picture(case, images, int(changed.argmax())))
+
+
+MANY = {"shape": (1, 4, 5), "n": 24}  # few pixels, so that each condition decides somewhere
+SMALL = {"shape": (1, 6, 6), "n": 8, "gamma": 0.3}

@@ -1,0 +1,142 @@
+"""UAP, the mini-batch variant, as the judge computes it, and slips known by their results."""
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from advcourse.inputs import predict
+from advcourse.labs import definitions as by_hand
+from advcourse.labs.properties import MOST, SAME
+from advcourse.labs.verdicts import Finding, Picture
+
+HELD_OUT = 100
+NOISE = {
+    "n": 20,
+    "shape": (1, 8, 8),
+    "grey": True,
+}  # images of many classes, whose gradients pull v to and fro
+
+
+def uap(case, **slip):
+    """The perturbation (C, H, W); what differs in a `slip`: see UAP_SLIPS."""
+    x, eps, cap = by_hand.clean(case), case["eps"], case["cap"]
+    alpha, model = slip.get("alpha", case["alpha"]), by_hand.model_of(case)
+    own = case.labels if slip.get("label") else by_hand.most_likely(case)
+    v = torch.zeros_like(x[0])
+    size = len(x) if slip.get("at once") else slip.get("batch", case["batch"])
+    for _ in range(slip.get("passes", case["passes"])):
+        for images, labels in zip(x.split(size), own.split(size)):
+            v = v.detach().requires_grad_()
+            loss = cross_entropy(model((images + v).clamp(0, 1)), labels, reduction="none")
+            capped = loss if slip.get("no cap") else loss.clamp_max(cap)
+            value = loss.mean().clamp_max(cap) if slip.get("cap on the mean") else capped.mean()
+            gradient = torch.autograd.grad(value, v)[0]
+            step = gradient if slip.get("no sign") else gradient.sign()
+            v = v.detach() + slip.get("away", 1) * alpha * step
+            v = v if slip.get("project") == "end" else v.clamp(-eps, eps)
+    return v.clamp(-eps, eps).detach()
+
+
+def _same(found, expected):
+    return ((found - expected).abs() < SAME).double().mean().item() >= MOST
+
+
+def _slip(**changed):
+    return lambda case, found: _same(found, uap(case, **changed))
+
+
+UAP_SLIPS = (
+    (
+        "descends",
+        "The loss falls with each step. The images must leave their class: add the step.",
+        _slip(away=-1),
+    ),
+    (
+        "label",
+        "The steps leave the label y. A universal perturbation is to change the model's answer: k is the class predicted for the "
+        "clean image.",
+        _slip(label=True),
+    ),
+    (
+        "no cap",
+        "The loss of an image grows without end: those that are fooled long since pull harder than those that are not. "
+        "Cap each at `cap` before you average.",
+        _slip(**{"no cap": True}),
+    ),
+    (
+        "cap on the mean",
+        'The mean is capped, not each image\'s loss: one large loss stops all. Use reduction="none", cap, then average.',
+        _slip(**{"cap on the mean": True}),
+    ),
+    (
+        "no sign",
+        "The steps are the gradient itself. Take its sign.",
+        _slip(**{"no sign": True}),
+    ),
+    (
+        "one pass",
+        "Only one pass counts. Repeat it, `passes` times, and let each go on from the v of the one before: v = 0 "
+        "stands before the loops.",
+        _slip(passes=1),
+    ),
+    (
+        "all at once",
+        "All images are used in one step for each pass. Split them into mini-batches: x.split(batch), one step for each.",
+        _slip(**{"at once": True}),
+    ),
+    (
+        "projects at the end",
+        "v is projected only once, at the end. Clip it to [-eps, eps] after every step.",
+        _slip(project="end"),
+    ),
+)
+
+
+def _shown(case, v, i=0):
+    """Image i, and with the perturbation on it."""
+    return Picture(case["x"][i], (case["x"][i].double() + v).clamp(0, 1))
+
+
+def recognises_uap(**how):
+    """The perturbation is the judge's. Where it is that of a slip, the slip is named."""
+
+    def ask(student, draw):
+        case = student.task.case(draw, **how)
+        v, expected = student(case), uap(case)
+        if _same(v, expected):
+            return
+        for key, message, test in UAP_SLIPS:
+            if test(case, v):
+                raise Finding(key, message, _shown(case, v))
+        share = ((v - expected).abs() >= SAME).double().mean().item()
+        told = f"{share:.0%} of the perturbation is not what the formula gives. Compare your lines with it, one symbol at a time."
+        raise Finding("formula", told, _shown(case, v))
+
+    return ask
+
+
+def is_something(student, draw):
+    """The perturbation is neither 0 nor beyond the budget."""
+    case = student.task.case(draw, grey=True)
+    v, eps = student(case), case["eps"]
+    size = v.abs().max().item()
+    if size == 0:
+        raise Finding("zero", "The perturbation is 0 everywhere. Is the changed v the one that you return?")
+    if size > eps + 1e-6:
+        told = f"The perturbation reaches {size:.3f}, more than the budget eps = {eps}. Clip it to [-eps, eps] after each step."
+        raise Finding("budget", told, _shown(case, v))
+
+
+def fools_other_images(student, draw):
+    """Added to digits that it was not made on, it changes the model's answer about as often as the judge's does."""
+    settings = {"eps": 0.3, "alpha": 0.05, "passes": 4, "batch": 16, "cap": 3.0}
+    case = student.task.case(draw, "mnist-cnn", 64, **settings)
+    others, _ = draw.images(HELD_OUT)
+    model = case.victim.build()
+    before = predict(model, others).argmax(1)
+    theirs, ours = (
+        (predict(model, (others + v.float()).clamp(0, 1)).argmax(1) != before).sum().item()
+        for v in (student(case), uap(case))
+    )
+    if theirs < 0.6 * ours:
+        told = f"On {HELD_OUT} digits that it was not made on, it changes {theirs} answers; a right one changes {ours}."
+        raise Finding("weak", told)
