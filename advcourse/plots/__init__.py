@@ -7,6 +7,7 @@ map cividis (Nunez, Anderton and Renslow, PLOS ONE 13(7), 2018), which colour-bl
 """
 
 from advcourse.plots.charts import accuracy_against_eps, bars, lines, wilson
+from advcourse.plots.fields import bent, signed_maps
 from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
 from advcourse.plots.maps import slice2d
 from advcourse.plots.style import (
@@ -48,4 +49,6 @@ __all__ = [
     "wilson",
     "bars",
     "slice2d",
+    "signed_maps",
+    "bent",
 ]
