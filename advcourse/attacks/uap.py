@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import torch
 
-from advcourse.attacks.ascent import log_odds
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import walk
 from advcourse.inputs import InputError, check_images, predict
+from advcourse.metrics import margin
 
 _AT_ONCE = {
     "deepfool": 25,
@@ -16,7 +16,7 @@ _AT_ONCE = {
 }  # images whose steps are computed together, at most; measured on mnist-cnn
 _UPDATES = 10  # in a pass at least, so that a few images are not one batch
 _FORWARD_BATCH = 256
-_SHARPNESS = 10  # of the smoothed fooling rate, in units of the model's usual log-odds
+_SHARPNESS = 10  # of the smoothed fooling rate, in units of the clean images' mean margin
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class UAP(Attack):
     `method="minibatch"`: projected ascent of v along the gradient's sign (in L2 the gradient), over mini-batches. Paper: Shafahi,
     Najibi, Xu, Dickerson, Davis and Goldstein 2018, "Universal Adversarial Training", algorithm 2 (arXiv 1811.11304). That
     paper clips the cross-entropy, so that no single image rules. Here v climbs the fooling rate itself, made smooth: the mean
-    of sigmoid(10 * log-odds / their mean size on the clean images), which does not depend on the scale of the logits. Steps
-    start at 2 * eps and shrink evenly to 0. It is stronger, and several times faster.
+    of sigmoid(-10 * margin / mean margin of the clean images), margin the lead of the predicted class, which does not depend on
+    the scale of the logits. Steps start at 2 * eps and shrink evenly to 0. It is the stronger of the two, and the faster.
 
     Both judge by the clean prediction: an image is fooled where the model says something else of it than before, so labels play
     no part. Both stop after the first pass that fools the share `goal`. `perturbation` returns v, to add to other images.
@@ -81,7 +81,7 @@ class UAP(Attack):
         with torch.no_grad():
             clean = _logits(victim, x)
         said = clean.argmax(1)
-        update = self._deepfool if self.method == "deepfool" else self._ascent(log_odds(clean, said))
+        update = self._deepfool if self.method == "deepfool" else self._ascent(margin(clean, said))
         v = best = torch.zeros_like(x[0])
         fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         steps = torch.zeros_like(said)
@@ -109,13 +109,13 @@ class UAP(Attack):
         changes = (over.images - x_v) * over.crossed.view(-1, 1, 1, 1)
         return self._project(v + changes.sum(0)), over.steps
 
-    def _ascent(self, odds):
-        """The step of projected ascent on the smoothed fooling rate; `odds` (N,) of the clean images set its width."""
-        sharpness = _SHARPNESS / odds.abs().mean().clamp_min(torch.finfo(odds.dtype).tiny)
+    def _ascent(self, margins):
+        """The step of projected ascent on the smoothed fooling rate; the `margins` (N,) of the clean images set its width."""
+        sharpness = _SHARPNESS / margins.mean().clamp_min(torch.finfo(margins.dtype).tiny)
 
         def step(victim, x, said, v, done):
             x_v = (x + v).clamp(0, 1).requires_grad_()
-            rate = torch.sigmoid(sharpness * log_odds(victim(x_v), said))
+            rate = torch.sigmoid(-sharpness * margin(victim(x_v), said))
             # Where x + v was clipped, v has no say.
             inside = (x + v >= 0) & (x + v <= 1)
             gradient = (victim.gradient(rate, x_v) * inside).sum(0)
