@@ -70,7 +70,7 @@ def bent(clean, flow, images, before, after, *, classes=None, success=None, shor
     (labels, titles), (new_labels, new_titles) = answers(before, classes), answers(after, classes)
     success = labels != new_labels if success is None else as_numbers(success, "success")
     figure, axes = image_axes([titles, new_titles], left=0.3)
-    figure.set_size_inches(1.5 * figure.get_size_inches())  # arrows of one pixel need room
+    figure.set_size_inches(1.3 * figure.get_size_inches())  # arrows of one pixel need room
     for name, row, pictures in zip(("clean, with the flow", "bent"), axes, (shown, changed), strict=True):
         row[0].set_ylabel(name)
         for axis, picture in zip(row, pictures, strict=True):
