@@ -45,7 +45,7 @@ class UAP(Attack):
         passes: over the images, at most (default 10).
         goal: the share of images that is enough, 1 - delta in the paper (default 0.8).
         overshoot, steps: of DeepFool for one image (default 0.02, and at most 10 steps; not crossed by then, it adds nothing).
-        batch: images in a step (default None: a tenth of them, at most 25 with "deepfool" and 50 with "minibatch").
+        batch: images in a step (default None: a tenth of them, at most 25, with "deepfool"; at most 50 with "minibatch").
         seed: of the order of the images (default 0).
 
     Details of the record: "perturbation" (N, C, H, W), v for each image; "fooled" (N,) bool, whether the answer changed.
@@ -85,7 +85,8 @@ class UAP(Attack):
         v = best = torch.zeros_like(x[0])
         fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         steps = torch.zeros_like(said)
-        size = self.batch or max(1, min(_AT_ONCE[self.method], len(x) // _UPDATES))
+        most = len(x) // 10 if self.method == "deepfool" else len(x)
+        size = self.batch or max(1, min(_AT_ONCE[self.method], most))
         for turn in range(self.passes):
             order = noise.uniform(x[:, :1, :1, :1], turn).flatten().argsort()
             batches = order.split(size)
