@@ -10,11 +10,8 @@ from advcourse.attacks.deepfool import walk
 from advcourse.inputs import InputError, check_images, predict
 from advcourse.metrics import margin
 
-_AT_ONCE = {
-    "deepfool": 25,
-    "minibatch": 50,
-}  # images whose steps are computed together, at most; measured on mnist-cnn
-_UPDATES = 10  # in a pass at least, so that a few images are not one batch
+# Images in a step, as many as there are but at most this; with "deepfool" at most a tenth of them, for its steps add up.
+_AT_ONCE = {"deepfool": 25, "minibatch": 50}
 _FORWARD_BATCH = 256
 _SHARPNESS = 10  # of the smoothed fooling rate, in units of the clean images' mean margin
 
