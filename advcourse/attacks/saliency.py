@@ -23,18 +23,19 @@ class JSMA(Attack):
     Paper: Papernot et al. 2016, "The Limitations of Deep Learning in Adversarial Settings", equations 8 to 10 and
     algorithm 3 (arXiv 1511.07528). Norm: L0, of channel values: each channel of a pixel is a feature of its own, so a colour
     pixel may count three times. The paper leaves m out: the rules are the same where all values can move by theta, as from
-    black to white, and without m pairs are wasted on pixels that are nearly white. It works on logits: of probabilities B is -A
-    always (Carlini and Wagner 2017 call the two forms JSMA-Z and JSMA-F). The best pair is exact, for images of any size.
+    black to white, and without m pairs are wasted on pixels that are nearly white (Loison, Combey and Hajri 2020, arXiv
+    2007.06032, put it in as well). It works on logits: of probabilities B is -A always (Carlini and Wagner 2017 call the two
+    forms JSMA-Z and JSMA-F). The best pair is exact, for images of any size.
 
     An image ends at its target, after floor(gamma * d / 2) pairs of its d values, or where no pair is admissible.
 
     Args:
         theta: what is added to both values of a pair, in [-1, 1] and not 0; the sum is clipped to [0, 1] (default 1.0). A
-            negative one decreases. A value that is not at the end then may be chosen again.
+            negative one decreases: m_i < 0 turns the paper's inequalities round. A value not at the end may be chosen again.
         gamma: at most floor(gamma * d) values change, in [0, 1] (default 0.145, the paper's).
         others: how the other classes enter B: "sum" (default), the paper's; or "logsumexp", the derivative of
             log sum_{j != t} exp Z_j, where each counts by its probability, so that rivals matter and hopeless classes do not.
-            Needs fewer pixels. Weights of this kind: Loison, Combey and Hajri 2020 (arXiv 2007.06032).
+            Needs fewer pixels. Loison, Combey and Hajri weight by probabilities too.
 
     Details:
         ended: (N,) why an image ended, a place in `JSMA.ENDED`: 0 target reached, 1 budget spent, 2 no admissible pair.
