@@ -51,6 +51,8 @@ FIELDS = {
     "copies": st.integers(1, 3),
     "radius": st.sampled_from([0.0, 0.1]),
     "rounds": st.integers(1, 3),
+    "decrease": st.sampled_from([0.3, 0.9]),
+    "slides": st.integers(0, 4),
     "method": st.sampled_from(["deepfool", "minibatch"]),
     "batch": st.sampled_from([None, 1, 5]),
 }

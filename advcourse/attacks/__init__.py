@@ -6,7 +6,11 @@ result = PGD(eps=0.3, steps=40).run(model, x, y)   # images, success, distances,
 
 from advcourse.attacks.ascent import Schedule
 from advcourse.attacks.base import Attack, AttackResult
+from advcourse.attacks.cw_l0 import CWL0
+from advcourse.attacks.cw_l2 import CWL2
+from advcourse.attacks.cw_linf import CWLinf
 from advcourse.attacks.deepfool import DeepFool
+from advcourse.attacks.ead import EAD
 from advcourse.attacks.gradient_sign import (
     BIM,
     FGSM,
@@ -19,14 +23,17 @@ from advcourse.attacks.gradient_sign import (
     UMIFGSM,
     gradient_family,
 )
+from advcourse.attacks.optmargin import OptMargin
 from advcourse.attacks.saliency import JSMA
 from advcourse.attacks.spatial import StAdv
 from advcourse.attacks.targets import choose_target
 from advcourse.attacks.uap import UAP
 
-REGISTRY = {
-    attack.__name__: attack
-    for attack in (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM, DeepFool, UAP, JSMA, StAdv)
-}
+# In the order of the survey's Table 1.
+_TABLE_1 = (
+    *(FGSM, RFGSM, BIM, PGD, UMIFGSM, DeepFool, UAP, OptMargin),
+    *(LLC, RLLC, ILLC, TMIFGSM, JSMA, CWL0, CWL2, CWLinf, EAD, StAdv),
+)
+REGISTRY = {attack.__name__: attack for attack in _TABLE_1}
 
 __all__ = [*REGISTRY, "REGISTRY", "Attack", "AttackResult", "Schedule", "choose_target", "gradient_family"]

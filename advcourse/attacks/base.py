@@ -49,6 +49,8 @@ _NUMBERS = {
     "copies": (1, None, True),
     "radius": (0, 1, False),
     "rounds": (1, None, True),
+    "decrease": (0.01, 0.99, False),
+    "slides": (0, None, True),
     "batch": (1, None, True),
 }
 _CHOICES = {

@@ -1,4 +1,4 @@
-"""What a minimum-norm attack keeps: for each image the nearest point seen so far that does what the attack wants."""
+"""What a minimum-norm attack keeps for each image: the nearest point so far that does what the attack wants, and its state."""
 
 import torch
 
@@ -29,3 +29,12 @@ class Nearest:
         self.images[index[nearer]] = images[nearer]
         self.distance[index[nearer]] = distance[nearer]
         return nearer
+
+
+class PerImage:
+    """State of an attack whose attributes are tensors with the images first."""
+
+    def keep(self, on):
+        """Go on with the images where `on` (N,) is True."""
+        for name, values in vars(self).items():
+            setattr(self, name, values[on])

@@ -1,0 +1,70 @@
+"""Sliding along the decision boundary towards the clean image: how the search of C&W L2 and EAD ends.
+
+Near the boundary the constraint "the model is fooled" is almost linear, lead + g.(x' - x_k) <= 0, and the nearest point
+under a linear constraint in the box is known but for one multiplier. Descent on a sum of distance and hinge keeps
+crossing the boundary instead, and needs many more passes to come as close.
+"""
+
+import torch
+
+_NEWTON = 6  # iterations for the multiplier: it is the root of a piecewise linear function
+_TOO_MUCH = 1e12
+
+
+def slide(victim, x, nearest, label, away, confidence, steps, sparsity=0.0):
+    """Bring the points that `nearest` knows closer to the images `x` (N, C, H, W), in at most `steps` steps each.
+
+    A step from x_k minimises pull * (|d|_2^2 + sparsity * |d|_1) + (1 - pull) * |x + d - x_k|_2^2 over d, under the
+    linearised constraint and in the box. While it succeeds the pull grows; where it does not the pull shrinks, and the
+    next step only restores. A point whose pull has become too small to matter leaves the batch. Returns the steps
+    taken, (N,).
+    """
+    taken = torch.zeros(len(x), dtype=torch.long, device=x.device)
+    index = nearest.found.nonzero().squeeze(1)
+    x_k, pull = nearest.images[index], x.new_full((len(index),), 0.5)
+    for step in range(steps + 1):
+        if not len(index):
+            break
+        x_k.requires_grad_(step < steps)
+        lead = victim.lead(victim(x_k), label[index], away) + confidence
+        success = lead.detach() < 0
+        nearest.offer(index, x_k.detach(), success)
+        if step == steps:
+            break
+        g = victim.gradient(lead, x_k)
+        pull = torch.where(success, 1.1 * pull, 0.7 * pull).clamp_max(0.9)
+        # Aim beyond the boundary, by a share of the distance: far at first, which finds better parts of it, and ever less.
+        beyond = 0.005 + 0.3 * (1 - step / steps) ** 3
+        x_k = step_to_boundary(x[index], x_k.detach(), lead.detach(), g, pull * success, sparsity, beyond)
+        taken[index] += 1
+        if step % 4 == 3:  # now and then: each look waits for a GPU
+            on = pull > 0.02
+            index, x_k, pull = index[on], x_k[on], pull[on]
+    return taken
+
+
+def step_to_boundary(x, x_k, lead, g, pull, sparsity=0.0, beyond=0.005):
+    """The next point after x_k (N, C, H, W), as `slide` tells. `lead`, `pull` (N,); `g` the gradient of `lead`: a pixel where it
+    is 0 is moved by `pull` alone. `beyond`: how far over the linearised boundary to aim, as a share of the distance to `x`.
+    """
+    shape = x.shape
+    x, x_k, g = x.flatten(1), x_k.flatten(1), g.flatten(1)
+    pull = pull.unsqueeze(1)
+    anchor, threshold = (1 - pull) * (x_k - x), pull * sparsity / 2
+    low, high = -x, 1 - x
+    # The constraint on d: g.d <= room.
+    room = (g * (x_k - x)).sum(1) - lead - beyond * (x_k - x).norm(dim=1) * g.norm(dim=1)
+    price = torch.zeros_like(room)
+    for _ in range(_NEWTON):
+        d, free = _prox(anchor - price.unsqueeze(1) * g, threshold, low, high)
+        slope = (g * g * free).sum(1).clamp_min(torch.finfo(x.dtype).tiny)
+        price = (price + ((g * d).sum(1) - room) / slope).clamp(0, _TOO_MUCH)
+    d, _ = _prox(anchor - price.unsqueeze(1) * g, threshold, low, high)
+    return (x + d).clamp(0, 1).view(shape)
+
+
+def _prox(d, threshold, low, high):
+    """`d` shrunk by `threshold` and clipped to the box; and where neither holds it, so that it still moves with `d`."""
+    shrunk = torch.where(d.abs() >= threshold, d - threshold * d.sign(), 0)
+    clipped = torch.minimum(torch.maximum(shrunk, low), high)
+    return clipped, (clipped == shrunk) & (d.abs() >= threshold)

@@ -1,0 +1,128 @@
+"""C&W L0: the fewest pixels, found by freezing those that matter least."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from advcourse.attacks.base import Attack
+from advcourse.attacks.boundary import step_to_boundary
+from advcourse.attacks.cw_l2 import CWL2, hinge_of
+from advcourse.attacks.nearest import Nearest, PerImage
+
+
+def l0(x, images):
+    """How many pixels differ in any channel, (N,)."""
+    return (images != x).any(1).flatten(1).sum(1).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class CWL0(Attack):
+    """Carlini and Wagner's L0 attack: the L2 attack on ever fewer pixels, until it fails.
+
+    Paper: Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks", section VI.B (arXiv
+    1608.04644). Norm: L0 by pixel, the smallest; a pixel's channels count as one. After each success the pixels of
+    least |grad f . delta| go back to their clean value and stay there; the sum is over |.| of each channel, so that
+    opposite changes of a colour do not cancel, as they do in the authors' code.
+
+    Beyond the paper: each image freezes on its own and leaves the batch when it is done; it freezes a share of the
+    changed pixels, and when the rest cannot succeed it goes back and freezes half as many, down to one pixel; the L2
+    problem on the free pixels is solved by steps to the linearised boundary (`attacks.boundary`), warm-started from the
+    last success.
+
+    Args:
+        confidence: by how much the wanted logit shall lead (default 0).
+        steps: tries for one set of pixels (default 10).
+        decrease: share of the changed pixels that stay free after a success, from 0.01 to 0.99 (default 0.7).
+        rounds: how many single pixels may prove indispensable before an image is done (default 4).
+        targeted: reach `target` instead of leaving `y` (default False).
+
+    What fails comes back as the clean image.
+
+    Example:
+        >>> x_adv = CWL0()(model, x, y)
+    """
+
+    confidence: float = 0.0
+    steps: int = 10
+    decrease: float = 0.7
+    rounds: int = 4
+    targeted: bool = False
+    kind: ClassVar[str] = "minimum-norm"
+
+    def _perturb(self, victim, x, y, target, noise):
+        label, away = (y, 1) if target is None else (target, -1)
+        whole = CWL2(self.confidence, slides=10, targeted=self.targeted)
+        start, taken, _ = whole._perturb(victim, x, y, target, noise)
+        fitness = hinge_of(victim, label, away, self.confidence, cut=False)
+        nearest = Nearest(x, l0)
+        # Where C&W L2 changed nothing, it failed, or there was nothing to do: the clean image is the answer to both.
+        index = (start != x).flatten(1).any(1).nonzero().squeeze(1)
+        pruning = _Pruning(x[index], start[index], self.decrease)
+        while len(index):
+            lead, gradient = fitness(index, pruning.images, True)
+            nearest.offer(index, pruning.images, lead < 0)
+            pruning.advance(lead, gradient, self.steps)
+            taken[index] += 1
+            on = (pruning.misses < self.rounds) & (pruning.count > 0)
+            index = index[on]
+            pruning.keep(on)
+        return nearest.images, taken, {}
+
+
+class _Pruning(PerImage):
+    """Which pixels of each image may still change, and the image as it is: all tensors have the images first.
+
+    `safe` is the last success and `score` what each of its pixels did for it; `free` the pixels that may change now,
+    `count` how many were frozen to get there; `idle` the tries since then; `misses` single pixels that could not be
+    frozen, of which `skip` since the last success.
+    """
+
+    def __init__(self, x, start, decrease):
+        self.x, self.images, self.safe = x, start, start
+        self.score = x.new_zeros(len(x), *x.shape[2:])
+        self.free = torch.ones_like(x[:, :1], dtype=torch.bool)
+        self.share = x.new_full((len(x),), 1 - decrease)
+        self.idle, self.misses, self.skip, self.count = torch.zeros(
+            4, len(x), dtype=torch.long, device=x.device
+        )
+        self.count = self.count + 1
+
+    def advance(self, lead, gradient, steps):
+        """Freeze further after a success, go back and freeze less after `steps` tries, and otherwise step to the boundary."""
+        success = lead < 0
+        self.idle = torch.where(success, 0, self.idle + 1)
+        tired = self.idle >= steps
+        self.safe = torch.where(_wide(success), self.images, self.safe)
+        self.score = torch.where(_wide(success)[:, 0], self._scores(gradient), self.score)
+        single = tired & (self.count == 1)
+        self.misses, self.skip = self.misses + single, torch.where(success, 0, self.skip + single)
+        self.share = torch.where(tired, self.share / 2, self.share)
+        self.idle = torch.where(tired, 0, self.idle)
+        again = success | tired
+        free, count = self._freeze()
+        self.free, self.count = (
+            torch.where(_wide(again), free, self.free),
+            torch.where(again, count, self.count),
+        )
+        still = torch.zeros_like(lead)
+        moved = step_to_boundary(self.x, self.images, lead, gradient * self.free, still)
+        self.images = torch.where(self.free, torch.where(_wide(again), self.safe, moved), self.x)
+
+    def _scores(self, gradient):
+        """What each pixel does for the attack, (N, H, W): |grad f * delta| over its channels. Infinite where nothing changed."""
+        change = self.images - self.x
+        return torch.where((change != 0).any(1), (gradient * change).abs().sum(1), torch.inf)
+
+    def _freeze(self):
+        """What stays free, (N, 1, H, W), when the pixels of least score but for the first `skip` are frozen; and how many are."""
+        changed = self.score.isfinite()
+        number = changed.flatten(1).sum(1)
+        count = torch.minimum((self.share * number).long().clamp_min(1), number - self.skip)
+        rank = self.score.flatten(1).argsort(1).argsort(1).view_as(self.score)
+        first, last = self.skip.view(-1, 1, 1), (self.skip + count).view(-1, 1, 1)
+        return (changed & ((rank < first) | (rank >= last))).unsqueeze(1), count
+
+
+def _wide(condition):
+    return condition.view(-1, 1, 1, 1)

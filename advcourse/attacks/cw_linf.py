@@ -1,0 +1,114 @@
+"""C&W L-infinity: the smallest largest change, by a bound that tightens."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from advcourse.attacks.base import Attack
+from advcourse.attacks.cw_l2 import hinge_of
+from advcourse.attacks.nearest import Nearest, PerImage
+
+
+def linf(x, images):
+    """The largest change of any pixel and channel, (N,)."""
+    return (images - x).flatten(1).abs().amax(1)
+
+
+@dataclass(frozen=True)
+class CWLinf(Attack):
+    """Carlini and Wagner's L-infinity attack: minimise c * f(x') + sum_i max(|x'_i - x_i| - tau, 0), with a tau that falls.
+
+    Paper: Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks", section VI.C (arXiv
+    1608.04644), f as in `CWL2`. Norm: L-infinity, the smallest. After a success tau becomes `decrease` times the largest
+    change, and the search goes on from where it is.
+
+    Beyond the paper: each image has its own tau and leaves the batch when it is done; tau starts at a linear model's
+    distance to the boundary, not at 1, and grows until the first success; when tau cannot be met, the next one is half
+    as ambitious, `rounds` times; a step goes by the sign of the gradient, the steepest descent under L-infinity, where
+    the authors use Adam, whose memory of the penalty holds pixels back; and c is half of what would outweigh the
+    penalty at the steepest pixel.
+
+    Args:
+        confidence: by how much the wanted logit shall lead (default 0).
+        lr: size of a step, as a share of tau (default 0.2).
+        steps: tries at one tau (default 10).
+        decrease: of tau after a success, from 0.01 to 0.99 (default 0.9).
+        rounds: how often tau may prove too small before an image is done (default 4).
+        targeted: reach `target` instead of leaving `y` (default False).
+
+    What fails comes back as the clean image. `details`: "tau" (N,), the last bound.
+
+    Example:
+        >>> x_adv = CWLinf()(model, x, y)
+    """
+
+    confidence: float = 0.0
+    lr: float = 0.2
+    steps: int = 10
+    decrease: float = 0.9
+    rounds: int = 4
+    targeted: bool = False
+    kind: ClassVar[str] = "minimum-norm"
+
+    def _perturb(self, victim, x, y, target, noise):
+        label, away = (y, 1) if target is None else (target, -1)
+        hinge = hinge_of(victim, label, away, self.confidence)
+        nearest, index = Nearest(x, linf), torch.arange(len(x), device=x.device)
+        final, taken = x.new_zeros(len(x)), torch.zeros_like(index)
+        lead, gradient = hinge(index, x, True)
+        nearest.offer(index, x, lead < 0)
+        index = index[lead >= 0]
+        bound = _Tightening(x[index], lead[lead >= 0], gradient[lead >= 0], self.decrease)
+        while len(index):
+            lead, gradient = hinge(index, bound.images, True)
+            nearest.offer(index, bound.images, lead < 0)
+            bound.tighten(nearest.images[index], nearest.distance[index], self.steps)
+            bound.step(gradient, self.lr, self.steps)
+            taken[index] += 1
+            final[index] = bound.tau
+            on = bound.misses < self.rounds
+            index = index[on]
+            bound.keep(on)
+        return nearest.images, taken, {"tau": final}
+
+
+class _Tightening(PerImage):
+    """The bound tau of each image, and the image as it is: all tensors have the images first.
+
+    `share`: by how much tau falls after a success; `reached`, the distance of the last one that counted; `idle`, the
+    tries since then; `misses`, how often tau proved too small.
+    """
+
+    def __init__(self, x, lead, gradient, decrease):
+        self.x = self.images = x
+        slope = gradient.flatten(1).abs().sum(1).clamp_min(torch.finfo(x.dtype).tiny)
+        self.tau = (lead / slope).clamp(1e-4, 1)
+        self.share, self.reached = torch.full_like(lead, 1 - decrease), torch.full_like(lead, torch.inf)
+        self.idle, self.misses = torch.zeros(2, len(x), dtype=torch.long, device=x.device)
+
+    def tighten(self, best, distance, steps):
+        """Lower tau after a success; after `steps` tries without one go back to the `best` point and be half as ambitious."""
+        # A hair's breadth nearer is no success, or an image would never be done.
+        success = distance < (1 - self.share / 4) * self.reached
+        self.reached = torch.where(success, distance, self.reached)
+        self.idle = torch.where(success, 0, self.idle + 1)
+        found, tired = distance.isfinite(), self.idle >= steps
+        missed = tired & (found | (self.tau >= 1))
+        back = missed & found
+        self.misses = self.misses + missed
+        self.share = torch.where(missed, self.share / 2, self.share)
+        self.tau = torch.where(tired & ~found, (1.5 * self.tau).clamp_max(1), self.tau)
+        self.tau = torch.where(success | back, (1 - self.share) * distance, self.tau)
+        self.images = torch.where(back.view(-1, 1, 1, 1), best, self.images)
+        self.idle = torch.where(tired, 0, self.idle)
+
+    def step(self, gradient, lr, steps):
+        """One step on c * f + sum_i max(|x'_i - x_i| - tau, 0), by the sign; `gradient` is that of f."""
+        c = 0.5 / gradient.flatten(1).abs().amax(1).clamp_min(torch.finfo(gradient.dtype).tiny ** 0.5)
+        change = self.images - self.x
+        penalty = change.sign() * (change.abs() > self.tau.view(-1, 1, 1, 1))
+        # Steps shorten until the next success, from lr * tau to a tenth of it.
+        size = lr * self.tau * (1 - 0.9 * self.idle / steps)
+        direction = (c.view(-1, 1, 1, 1) * gradient + penalty).sign()
+        self.images = (self.images - size.view(-1, 1, 1, 1) * direction).clamp(0, 1)

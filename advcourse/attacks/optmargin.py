@@ -1,0 +1,96 @@
+"""OptMargin: a point whose whole neighbourhood is misclassified, against defenses that vote over a region."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+
+from advcourse.attacks.base import Attack
+from advcourse.attacks.cw_l2 import squared_l2
+from advcourse.attacks.penalty import Search, TanhAdam, search
+
+_AT_ONCE = 400  # images of 32 x 32 that go through the model together
+
+
+@dataclass(frozen=True)
+class OptMargin(Attack):
+    """OptMargin: minimise |x' - x|_2^2 + c * mean_i max(Z_y - max_{j != y} Z_j, -confidence), the logits Z taken at x' + v_i.
+
+    Paper: He, Li and Song 2018, "Decision Boundary Analysis of Adversarial Examples", section 3 (OpenReview BkpiPMbA-).
+    Norm: L2, untargeted. The v_i are orthogonal directions whose pixels have the root mean square `radius`, so |v_i|_2
+    = radius * sqrt(d), the same for all images; the last is 0, the image itself. As in the authors' code, x' + v_i is
+    not clipped. Another implementation scales by the largest pixel, which makes the neighbourhood several times
+    smaller. The paper sums over i; with the mean, c does not depend on the number of copies.
+
+    Args:
+        copies: n, the points that must all be misclassified, the image itself among them (default 20).
+        radius: root mean square of v_i's pixels, in units of the pixel range [0, 1] (default 0.3; the paper's for
+            CIFAR-10 is 8/255).
+        confidence: by how much the true label shall trail at each of them (default 0).
+        lr: Adam's step in w, where x' = (tanh w + 1) / 2 (default 0.4).
+        steps: of Adam for each c (default 5).
+        binary_search_steps: constants tried (default 4).
+        initial_const: the first c (default None, an estimate for each image).
+        seed: of the directions (default 0).
+
+    An image succeeds only where all copies are misclassified; what fails comes back clean. `details`: "c" (N,).
+
+    Example:
+        >>> x_adv = OptMargin(radius=0.3)(model, x, y)
+    """
+
+    copies: int = 20
+    radius: float = 0.3
+    confidence: float = 0.0
+    lr: float = 0.4
+    steps: int = 5
+    binary_search_steps: int = 4
+    initial_const: float | None = None
+    seed: int = 0
+    kind: ClassVar[str] = "minimum-norm"
+
+    def _perturb(self, victim, x, y, target, noise):
+        settings = Search(
+            self.steps,
+            self.binary_search_steps,
+            self.initial_const,
+            squared_l2,
+            partial(TanhAdam, lr=self.lr),
+        )
+        nearest, c, taken = search(settings, x, self._hinge(victim, x, y))
+        return nearest.images, taken, {"c": c}
+
+    def _hinge(self, victim, x, y):
+        directions = neighbourhood(x[0], self.copies, self.radius, self.seed)
+        pixels = x.shape[2] * x.shape[3]
+
+        def hinge(index, images, differentiate):
+            together = max(1, _AT_ONCE * 1024 // pixels // max(1, len(images)))
+            worst, total = [], torch.zeros_like(images)
+            for v in directions.split(together):
+                points = (
+                    (images.detach().unsqueeze(0) + v.unsqueeze(1))
+                    .flatten(0, 1)
+                    .requires_grad_(differentiate)
+                )
+                lead = victim.lead(victim(points), y[index].repeat(len(v)), 1) + self.confidence
+                if differentiate:
+                    total += victim.gradient(lead.clamp_min(0), points).view(len(v), *images.shape).sum(0)
+                worst.append(lead.detach().view(len(v), -1).amax(0))
+            return torch.stack(worst).amax(0), total / self.copies if differentiate else None
+
+        return hinge
+
+
+def neighbourhood(image, copies, radius, seed=0):
+    """The directions v_i, shape (copies, C, H, W), for images like `image` (C, H, W): orthogonal, of one length, the last 0.
+
+    There can be no more than C * H * W + 1 of them.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = image.numel()
+    basis = torch.linalg.qr(torch.randn(size, copies - 1, generator=generator, dtype=torch.float64)).Q
+    directions = radius * size**0.5 * basis.T
+    directions = torch.cat([directions, directions.new_zeros(1, size)])
+    return directions.to(image).view(copies, *image.shape)

@@ -1,0 +1,162 @@
+"""The search behind C&W L2, EAD and OptMargin: minimise distance + c * hinge, with a constant c of its own for each image."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from advcourse.attacks.nearest import Nearest
+
+_TOO_MUCH = 1e12  # no constant grows beyond it
+
+
+@dataclass(frozen=True)
+class Search:
+    """`binary_search_steps` runs of `steps` steps each; `initial_const`, the first c, None for an estimate; `measure(clean,
+    images)`, the distance to keep the least of; `walk(x, start)`, the optimiser of one run, such as `TanhAdam`.
+    """
+
+    steps: int
+    binary_search_steps: int
+    initial_const: float | None
+    measure: Callable
+    walk: Callable
+
+
+def search(s, x, hinge):
+    """Run the search with settings `s` (a `Search`) on the images `x` (N, C, H, W).
+
+    `hinge(index, images, differentiate)` gives, for points of the images number `index`, how far each is from success,
+    (n,), negative where it succeeds, and the gradient of the hinge (its positive part), (n, C, H, W), or None where not
+    asked for. A run starts from the best point so far; where there is none, from where the last run ended. Returns the
+    `Nearest` record, the last constant for each image, and the steps taken, (N,).
+    """
+    nearest = Nearest(x, s.measure)
+    index = torch.arange(len(x), device=x.device)
+    lead, gradient = hinge(index, x, True)
+    nearest.offer(index, x, lead < 0)
+    constants = _first_constants(s.initial_const, lead, gradient)
+    images, taken = x.clone(), torch.zeros_like(index)
+    index = index[lead >= 0]  # nothing to do for the others
+    for _ in range(s.binary_search_steps):
+        start = torch.where(nearest.found.view(-1, 1, 1, 1), nearest.images, images)
+        success = torch.zeros_like(nearest.found)
+        _run(s, x, start, index, constants.c, hinge, nearest, images, success, taken)
+        constants.update(success)
+    return nearest, constants.c, taken
+
+
+def _run(s, x, start, index, c, hinge, nearest, images, success, taken):
+    """One run of the optimiser with the constants `c`; fills in where it ended, whether it succeeded and the steps."""
+    walk, c = s.walk(x[index], start[index]), c[index]
+    least, patience = torch.full_like(c, torch.inf), max(10, s.steps // 10)
+    for step in range(s.steps + 1):
+        last = step == s.steps
+        lead, gradient = hinge(index, walk.point, not last)
+        judged = lead if walk.point is walk.images else hinge(index, walk.images, False)[0]
+        success[index] |= judged < 0
+        nearest.offer(index, walk.images, judged < 0)
+        if last:
+            break
+        if step % patience == patience - 1:
+            # An image leaves the run when its objective no longer falls: each on its own, where the authors' code stops
+            # the batch.
+            objective = s.measure(x[index], walk.images) + c * judged.clamp_min(0)
+            on = objective < 0.9999 * least
+            images[index] = walk.images
+            index, c, gradient, least = index[on], c[on], gradient[on], objective[on]
+            walk.keep(on)
+            if not len(index):
+                break
+        walk.step(c.view(-1, 1, 1, 1) * gradient)
+        taken[index] += 1
+    images[index] = walk.images
+
+
+def _first_constants(given, lead, gradient):
+    if given is not None:
+        return _Constants(torch.full_like(lead, given), growth=10)
+    # On a linear model 2 lead / |gradient|^2 is the least that succeeds. Curved ones mostly need less: start at half of it.
+    steepness = gradient.flatten(1).square().sum(1).clamp_min(1 / _TOO_MUCH)
+    return _Constants((lead.clamp_min(0) / steepness).clamp(1 / _TOO_MUCH, _TOO_MUCH), growth=4)
+
+
+class _Constants:
+    """The binary search on c, one for each image (Carlini and Wagner 2017, section V.A): vectors low, high and c."""
+
+    def __init__(self, c, growth):
+        self.c, self._growth = c, growth
+        self._low, self._high = torch.zeros_like(c), torch.full_like(c, torch.inf)
+
+    def update(self, success):
+        """A run that succeeded bounds c from above, one that failed from below; until the first success c grows."""
+        self._high = torch.where(success, torch.minimum(self._high, self.c), self._high)
+        self._low = torch.where(success, self._low, torch.maximum(self._low, self.c))
+        middle = (self._low + self._high) / 2
+        self.c = torch.where(self._high.isfinite(), middle, (self._growth * self.c).clamp_max(_TOO_MUCH))
+
+
+class TanhAdam:
+    """The paper's optimiser: Adam on w, where x' = (tanh w + 1) / 2 cannot leave the box (Carlini and Wagner 2017, section V.B).
+
+    w starts at 0.999 of the box. The authors' code has 0.999999, where saturated pixels have almost no gradient.
+    """
+
+    def __init__(self, x, start, lr):
+        self.x, self._lr, self._steps = x, lr, 0
+        self._w = torch.atanh((2 * start - 1) * 0.999)
+        self._mean, self._square = torch.zeros_like(x), torch.zeros_like(x)
+        self.images = self.point = (self._w.tanh() + 1) / 2
+
+    def step(self, gradient):
+        """One step on |x' - x|_2^2 + c * hinge; `gradient` is that of its second part, with respect to x'."""
+        self.descend(2 * (self.images - self.x) + gradient)
+
+    def descend(self, gradient):
+        """One step of Adam down `gradient`, taken with respect to x'."""
+        tanh = 2 * self.images - 1
+        gradient = gradient * (1 - tanh * tanh) / 2
+        self._steps += 1
+        self._mean.lerp_(gradient, 0.1)
+        self._square.lerp_(gradient * gradient, 0.001)
+        mean, square = self._mean / (1 - 0.9**self._steps), self._square / (1 - 0.999**self._steps)
+        self._w = self._w - self._lr * mean / (square.sqrt() + 1e-8)
+        self.images = self.point = (self._w.tanh() + 1) / 2
+
+    def keep(self, on):
+        """Go on with the images where `on` (n,) is True."""
+        self.x, self._w, self._mean, self._square = self.x[on], self._w[on], self._mean[on], self._square[on]
+        self.images = self.point = self.images[on]
+
+
+class Fista:
+    """EAD's optimiser: gradient steps from an extrapolated point, each followed by shrinking (Chen et al. 2018, algorithm 1).
+
+    Changes are shrunk by `beta` itself, as in the authors' code; textbooks have the step's size times beta.
+    """
+
+    def __init__(self, x, start, beta, lr, steps):
+        self._x, self._beta, self._lr, self._steps, self._k = x, beta, lr, steps, 0
+        self.images = self.point = start
+
+    def step(self, gradient):
+        """One step on c * hinge + |x' - x|_2^2 + beta |x' - x|_1; `gradient` is that of its first part."""
+        gradient = gradient + 2 * (self.point - self._x)
+        size = self._lr * (1 - self._k / self._steps) ** 0.5
+        images = shrink(self.point - size * gradient, self._x, self._beta)
+        self.point = images + self._k / (self._k + 3) * (images - self.images)
+        self.images = images
+        self._k += 1
+
+    def keep(self, on):
+        """Go on with the images where `on` (n,) is True."""
+        apart = self.point is not self.images
+        self._x, self.images = self._x[on], self.images[on]
+        self.point = self.point[on] if apart else self.images
+
+
+def shrink(z, x, beta):
+    """S_beta: `z` moved by `beta` towards `x`, or all the way where that is enough, in the box (Chen et al. 2018, equation 8)."""
+    change = z - x
+    near = change.abs() <= beta
+    return torch.where(near, x, (z - beta * change.sign()).clamp(0, 1))
