@@ -216,6 +216,14 @@ def test_slice_puts_row_0_at_the_bottom():
         assert tuple(drawn[drawn.shape[0] - 1 - row, column]) == tuple(bytes.fromhex(colour[1:]))
 
 
+def test_slice_with_a_path_and_a_circle():
+    """Checks the line's points and the circle's centre and radius, as they were given, in the figure."""
+    path = [(0, 0), (0.5, -0.5), (1, 0.2)]
+    axis = plots.slice2d(np.ones((5, 5), dtype=int), 2, path=path, circle=1.5).axes[0]
+    assert np.allclose(axis.lines[0].get_xydata(), path)
+    assert axis.patches[0].center == (0, 0) and axis.patches[0].radius == 1.5
+
+
 def test_slice_of_one_class():
     """Checks that a plane without a boundary draws none."""
     axis = plots.slice2d(np.ones((5, 5), dtype=int), 1).axes[0]

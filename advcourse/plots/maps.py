@@ -2,12 +2,15 @@
 
 import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Circle
 
 from advcourse.inputs import InputError, check_range
 from advcourse.plots.style import COLOURS, MARKERS, OUTLINED, as_numbers, new_chart
 
 
-def slice2d(predictions, radius, *, classes=None, xlabel=None, ylabel=None, points=None):
+def slice2d(
+    predictions, radius, *, classes=None, xlabel=None, ylabel=None, points=None, path=None, circle=None
+):
     """A plane through the input space: the model's label as areas, the image that it passes through as a cross.
 
     Args:
@@ -17,6 +20,8 @@ def slice2d(predictions, radius, *, classes=None, xlabel=None, ylabel=None, poin
         classes: names of the classes (default their numbers).
         xlabel, ylabel: of the directions (default "along direction 1 (L2)", and 2 where they have length 1).
         points: name -> (a1, a2), marked and named in the picture.
+        path: pairs (a1, a2), joined by a line in their order.
+        circle: radius of a dotted circle around the image: the points as far away as this.
     """
     labels = as_numbers(predictions, "predictions").astype(int)
     if labels.ndim != 2 or min(labels.shape) < 2:
@@ -34,6 +39,12 @@ def slice2d(predictions, radius, *, classes=None, xlabel=None, ylabel=None, poin
             at = (2 * (_deepest(area) + 0.5) / labels.shape[::-1] - 1) * radius
             name = str(label if classes is None else classes[label])
             axis.text(*at, name, ha="center", va="center", fontsize=9, fontweight="bold", **OUTLINED)
+    if circle is not None:
+        check_range(circle, "circle", 0)
+        axis.add_patch(Circle((0, 0), circle, fill=False, linestyle=":"))
+    if path is not None:
+        steps = as_numbers(path, "path")
+        axis.plot(steps[:, 0], steps[:, 1], "o-", color="white", markeredgecolor="black", markersize=4)
     for i, (name, at) in enumerate({"x": (0, 0), **(points or {})}.items()):
         marker = "X" if i == 0 else MARKERS[i % len(MARKERS)]
         axis.plot(*at, marker, color="white", markeredgecolor="black", markersize=8)
