@@ -9,7 +9,7 @@ from nets import Function, Linear, conv, images, linear
 from scipy.optimize import brentq
 
 from advcourse import data, metrics, models
-from advcourse.attacks import DeepFool, deepfool
+from advcourse.attacks import CWL2, DeepFool, deepfool
 from advcourse.inputs import predict
 
 SHAPE = (1, 6, 6)
@@ -203,6 +203,17 @@ def test_linf_no_larger_than_foolbox(digits):
     theirs = foolbox.attacks.LinfDeepFoolAttack().run(foolbox.PyTorchModel(model, bounds=(0, 1)), x, y)
     assert ours.success_rate >= (predict(model, theirs).argmax(1) != y).double().mean()
     assert ours.distances["Linf"].mean() <= metrics.linf(x, theirs).mean()
+
+
+def test_between_one_and_1_6_times_as_long_as_cw(digits):
+    """Carlini and Wagner's optimisation (2017) finds nearer points than DeepFool's walk, in far more passes; not much nearer."""
+    model, x, y = digits
+    x, y = x[:40], y[:40]
+    walked, optimised = DeepFool().run(model, x, y), CWL2().run(model, x, y)
+    assert walked.success.all() and optimised.success.all()
+    ratio = walked.distances["L2"].mean() / optimised.distances["L2"].mean()
+    assert 1 <= ratio <= 1.6
+    assert walked.backward_passes < optimised.backward_passes
 
 
 def test_few_iterations_are_enough(digits):
