@@ -20,25 +20,40 @@ _LOOK = {  # the word is always there; the sign and the colour of the bar only h
 
 @dataclass(frozen=True)
 class Picture:
-    """One image before and after: clean | yours | change. Both are tensors of shape (C, H, W)."""
+    """One image before and after: clean | yours | change. Both are tensors of shape (C, H, W).
+
+    `beside` says what the first one is: "clean", or "right", an image as it should be, and then the third is the difference.
+    """
 
     clean: torch.Tensor
     yours: torch.Tensor
+    beside: str = "clean"
+
+    @property
+    def _third(self):
+        return "change" if self.beside == "clean" else "difference"
+
+    @property
+    def _change(self):
+        change = self.yours - self.clean
+        return change if change.abs().max() > 1e-5 else torch.zeros_like(change)  # less is rounding
 
     @property
     def alt(self):
         """The picture in words."""
-        change = self.yours - self.clean
+        change = self._change
         return (
-            f"Three pictures: the clean image; yours, with values from {self.yours.min():.2f} to {self.yours.max():.2f}; "
-            f"and the change, from {change.min():+.3f} to {change.max():+.3f}."
+            f"Three pictures: the {self.beside} image; yours, with values from {self.yours.min():.2f} to {self.yours.max():.2f}; "
+            f"and the {self._third}, from {change.min():+.3f} to {change.max():+.3f}."
         )
 
     def png(self):
         """The picture as PNG bytes."""
-        change = self.yours - self.clean
+        change = self._change
         factor = plots.magnification(change)
-        figure, axes = plots.image_axes([["clean", "yours", f"change × {factor:g}\nbright: lighter"]])
+        figure, axes = plots.image_axes(
+            [[self.beside, "yours", f"{self._third} × {factor:g}\nbright: lighter"]]
+        )
         for axis, image in zip(axes[0], (self.clean, self.yours)):
             axis.imshow(_rgb(image), interpolation="nearest")
         axes[0, 2].imshow(plots.change_picture(change, factor), interpolation="nearest")

@@ -6,7 +6,7 @@ from torch.nn.functional import grid_sample
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
 from advcourse.labs.properties import agree, same_as
-from advcourse.labs.verdicts import Finding
+from advcourse.labs.verdicts import Finding, Picture
 
 UNDER_THE_ROOT = 1e-8
 
@@ -130,7 +130,7 @@ WARP_SLIPS = (
     ),
     (
         "black border",
-        'Black comes in from outside. Read the border\'s pixels on instead: padding_mode="border".',
+        'Black comes in from outside. There the border\'s pixels go on: padding_mode="border".',
         same_as(_sampled(padding_mode="zeros")),
     ),
     (
@@ -139,6 +139,27 @@ WARP_SLIPS = (
         same_as(_sampled(mode="nearest")),
     ),
 )
+
+
+def moves_as_told(**how):
+    """The images are those that the flow points to. Where they are those of a known slip, the slip is named.
+
+    `how`: the case, as for `Task.case`. The picture shows the right image beside the student's.
+    """
+
+    def ask(student, draw):
+        case = student.task.case(draw, **how)
+        images, expected = student(case), warp(case)
+        if agree(images, expected, 1):
+            return
+        i = int((images - expected).abs().flatten(1).mean(1).argmax())
+        shown = Picture(expected[i], images[i], "right")
+        for key, message, test in WARP_SLIPS:
+            if test(case, images):
+                raise Finding(key, message, shown)
+        raise Finding("formula", "The image is not the one that the flow points to.", shown)
+
+    return ask
 
 
 def zero_flow_changes_nothing(student, draw):
@@ -263,6 +284,6 @@ def has_a_slope_at_zero(student, draw):
     if (found < 0.01 * expected).all():
         told = (
             f"At a flow of 0 the loss is {found.max():.2g}, not {expected[0]:.3g}: the 1e-8 under the root is missing. "
-            "The slope of a bare root is infinite at 0, and the attack, which starts there, gets NaN."
+            "The slope of a bare root is infinite at 0: where neighbours move alike, the gradient is NaN."
         )
         raise Finding("bare root", told)

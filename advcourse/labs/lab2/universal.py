@@ -7,13 +7,14 @@ from advcourse.inputs import predict
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.properties import MOST, SAME
 from advcourse.labs.verdicts import Finding, Picture
+from advcourse.rounding import percent
 
 HELD_OUT = 100
 NOISE = {
     "n": 20,
     "shape": (1, 8, 8),
     "grey": True,
-}  # images of many classes, whose gradients pull v to and fro
+}  # read as many classes, whose gradients pull v to and fro
 
 
 def uap(case, **slip):
@@ -91,11 +92,6 @@ UAP_SLIPS = (
 )
 
 
-def _shown(case, v, i=0):
-    """Image i, and with the perturbation on it."""
-    return Picture(case["x"][i], (case["x"][i].double() + v).clamp(0, 1))
-
-
 def recognises_uap(**how):
     """The perturbation is the judge's. Where it is that of a slip, the slip is named."""
 
@@ -106,10 +102,10 @@ def recognises_uap(**how):
             return
         for key, message, test in UAP_SLIPS:
             if test(case, v):
-                raise Finding(key, message, _shown(case, v))
+                raise Finding(key, message)
         share = ((v - expected).abs() >= SAME).double().mean().item()
-        told = f"{share:.0%} of the perturbation is not what the formula gives. Compare your lines with it, one symbol at a time."
-        raise Finding("formula", told, _shown(case, v))
+        told = f"{percent(share)} of the perturbation is not what the formula gives. Compare your lines with it, one symbol at a time."
+        raise Finding("formula", told)
 
     return ask
 
@@ -123,7 +119,7 @@ def is_something(student, draw):
         raise Finding("zero", "The perturbation is 0 everywhere. Is the changed v the one that you return?")
     if size > eps + 1e-6:
         told = f"The perturbation reaches {size:.3f}, more than the budget eps = {eps}. Clip it to [-eps, eps] after each step."
-        raise Finding("budget", told, _shown(case, v))
+        raise Finding("budget", told, Picture(case["x"][0], (case["x"][0].double() + v).clamp(0, 1)))
 
 
 def fools_other_images(student, draw):
