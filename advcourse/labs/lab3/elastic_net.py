@@ -219,8 +219,11 @@ EAD_SLIPS = (
 def _cases(task, draw):
     """A bent model; and a linear one with two classes: one big step to the boundary, by both rules, many small ones, too few."""
     line = task.case(draw, kind="linear", classes=2, grey=True)
-    near = at_distance(line, draw.number(0.38, 0.42)).but(const=draw.number(76, 84), lr=0.04, beta=1e-2)
-    far = at_distance(line, draw.number(0.6, 0.8)).but(const=draw.number(9, 11), lr=0.05, beta=1e-3)
+    spread = 0.7 + 0.2 * torch.arange(
+        len(line.labels), dtype=torch.float64
+    )  # images that behave alike would hide a slip
+    near = at_distance(line, 0.4 * spread).but(const=draw.number(76, 84), lr=0.04, beta=1e-2)
+    far = at_distance(line, 0.7 * spread).but(const=draw.number(9, 11), lr=0.05, beta=1e-3)
     hopeless = far.but(const=0.5, beta=1e-6, steps=8)
     return task.case(draw, grey=True), near, near.but(rule="L1"), far, hopeless
 

@@ -82,7 +82,7 @@ def tanh_leads_back(student, draw):
     w, x = student(case), case["x"].double()
     for key, message, slip in _STRETCHED:
         if (w - slip(x)).abs().max() < 0.02:
-            raise Finding(key, message, picture(case, to_box(w), 0))
+            raise Finding(key, f"{message} The picture shows (tanh(w) + 1) / 2.", picture(case, to_box(w), 0))
     back = to_box(w)
     off = (back - x).abs()
     if off.max() < 6e-4:

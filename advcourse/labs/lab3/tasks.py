@@ -61,8 +61,8 @@ CW_LOSS = Task(
     _logits,
     (
         *_FIRST,
-        gives(pieces.cw_loss, pieces.CW_LOSS_SLIPS),
-        gives(pieces.cw_loss, pieces.TARGET_UNUSED, targeted=True),
+        gives(pieces.cw_loss, pieces.CW_LOSS_SLIPS, least=1e-5),
+        gives(pieces.cw_loss, pieces.TARGET_UNUSED + pieces.CW_LOSS_SLIPS, least=1e-5, targeted=True),
         other_type,
         other_device,
         leaves_nothing_behind,
