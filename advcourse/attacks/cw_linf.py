@@ -7,6 +7,7 @@ import torch
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.cw_l2 import hinge_of
+from advcourse.attacks.deepfool import nearest_rival
 from advcourse.attacks.nearest import Nearest, PerImage
 
 
@@ -53,7 +54,8 @@ class CWLinf(Attack):
 
     def _perturb(self, victim, x, y, target, noise):
         label, away = (y, 1) if target is None else (target, -1)
-        hinge = hinge_of(victim, label, away, self.confidence)
+        rival = nearest_rival(victim, x, y, "Linf") if target is None else None
+        hinge = hinge_of(victim, label, away, self.confidence, rival)
         nearest, index = Nearest(x, linf), torch.arange(len(x), device=x.device)
         final, taken = x.new_zeros(len(x)), torch.zeros_like(index)
         lead, gradient = hinge(index, x, True)

@@ -16,19 +16,20 @@ _FORWARD = 1.5  # the price of a forward pass in backward passes, measured on th
 class DeepFool(Attack):
     """DeepFool: x_{i+1} = x + (1 + overshoot) * sum_{j <= i} r_j, r_j the shortest step that a linear model would need.
 
-    With f_k = Z_k - Z_{k0}, w_k = grad f_k, k0 the prediction, and 1/p + 1/q = 1: the step goes over the boundary of the class
-    l = argmin_k |f_k| / ||w_k||_q. In L2 it is r = |f_l| / ||w_l||_2^2 * w_l, in L-infinity r = |f_l| / ||w_l||_1 * sign(w_l). It
-    ends once the prediction is not k0.
+    With f_k = Z_k - Z_{k0}, w_k = grad f_k, k0 the prediction, and 1/p + 1/q = 1: the step goes over the boundary of
+    the class l = argmin_k |f_k| / ||w_k||_q. In L2 it is r = |f_l| / ||w_l||_2^2 * w_l, in L-infinity r = |f_l| /
+    ||w_l||_1 * sign(w_l). It ends once the prediction is not k0.
 
     Paper: Moosavi-Dezfooli, Fawzi and Frossard 2016, "DeepFool: a simple and accurate method to fool deep neural networks",
     algorithm 2 and section 3.3 (arXiv 1511.04599). As in the authors' code, the overshoot moves the iterates themselves
     (in algorithm 2 only the result), and 1e-4 is added to each step's length.
 
-    The paper knows no box, and clipping its result to [0, 1] often undoes it: on digits nearly always. So an image whose clipped
-    result is not fooling walks on from there, towards the class that it had reached, and is clipped after each step. Other
-    libraries clip each step from the start, which takes more passes and ends a little farther away.
+    The paper knows no box, and clipping its result to [0, 1] often undoes it: on digits nearly always. So an image
+    whose clipped result is not fooling walks on from there, towards the class that it had reached, and is clipped after
+    each step. Other libraries clip each step from the start, which takes more passes and ends a little farther away.
 
-    A misread image comes back as it is, after no steps; one that is not fooled after `steps` comes back clean, and is flagged.
+    A misread image comes back as it is, after no steps; one that is not fooled after `steps` comes back clean, and is
+    flagged.
 
     Args:
         steps: iterations at most, outside and inside of the box together (default 50).
@@ -81,9 +82,9 @@ class Walk:
 def walk(victim, x, y, settings, classes=10, towards=None, taken=None):
     """DeepFool's loop from `x` (N, C, H, W), away from `y` (N,): the prediction, for an image that is misread already stays.
 
-    `settings`: steps, overshoot and norm. Either over the nearest of the boundaries to the `classes` top classes, out of the box
-    where that leads there; or over the one to the class `towards` (N,), clipped to [0, 1] after each step. `taken` (N,): steps
-    taken before. Returns a `Walk`.
+    `settings`: steps, overshoot and norm. Either over the nearest of the boundaries to the `classes` top classes, out
+    of the box where that leads there; or over the one to the class `towards` (N,), clipped to [0, 1] after each step.
+    `taken` (N,): steps taken before. Returns a `Walk`.
     """
     steps, overshoot, norm = settings
     at, rivals = Walk(x, taken), None if towards is None else towards.unsqueeze(1)
@@ -148,3 +149,15 @@ def _shortest(f, w, norm):
     size = (distance.gather(1, nearest) + _BEYOND).view(-1, 1, 1, 1)
     unit = w.sign() if norm == "Linf" else w / length.gather(1, nearest).view(-1, 1, 1, 1)
     return distance, size * unit, nearest
+
+
+def nearest_rival(victim, x, y, norm="L2", classes=10):
+    """The class behind the nearest of the linearised boundaries to the `classes` top classes, (N,): DeepFool's first aim.
+
+    Costs a forward pass and a backward pass for each class.
+    """
+    x = x.detach().requires_grad_()
+    logits = victim(x)
+    rivals = _rivals(logits.detach(), y, classes)
+    f, w = _linearised(victim, logits, x, slice(None), y.unsqueeze(1), rivals)
+    return rivals.gather(1, _shortest(f, w, norm)[2]).squeeze(1)

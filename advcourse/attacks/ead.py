@@ -7,6 +7,7 @@ from typing import ClassVar
 from advcourse.attacks.base import Attack
 from advcourse.attacks.boundary import slide
 from advcourse.attacks.cw_l2 import hinge_of, squared_l2
+from advcourse.attacks.deepfool import nearest_rival
 from advcourse.attacks.penalty import Fista, Search, search
 
 # The slide's weight of |d|_1 for each rule, in units of beta / lr. A point that does not move under steps of size a and
@@ -29,10 +30,10 @@ class EAD(Attack):
     that succeed, `rule="EN"` keeps the one of least |x' - x|_2^2 + beta |x' - x|_1, `rule="L1"` that of least |x' -
     x|_1.
 
-    Beyond the paper: the first c is estimated from the model's slope; a run starts from the best point so far; and at
-    the end that point slides along the boundary (`attacks.boundary`), by a norm that fits the rule. The paper's own
-    settings are `steps=1000, binary_search_steps=9, initial_const=1e-3, slides=0`. With `beta=0` this is C&W L2 by
-    another optimiser.
+    Beyond the paper: untargeted, the search aims at the class behind the nearest linearised boundary; the first c is
+    estimated from the model's slope; a run starts from the best point so far; and at the end that point slides along
+    the boundary (`attacks.boundary`), by a norm that fits the rule. The paper's own settings are `steps=1000,
+    binary_search_steps=9, initial_const=1e-3, slides=0`. With `beta=0` this is C&W L2 by another optimiser.
 
     Args:
         beta: weight of the L1 norm (default 0.001). A step shrinks changes by `beta` itself, as the authors' code does.
@@ -40,7 +41,7 @@ class EAD(Attack):
         confidence: by how much the wanted logit shall lead (default 0).
         lr: size of a run's first step; it falls with the square root of the steps left (default 0.01).
         steps: of FISTA for each c (default 5).
-        binary_search_steps: constants tried (default 4).
+        binary_search_steps: constants tried (default 5).
         initial_const: the first c (default None, an estimate for each image).
         slides: steps along the boundary at the end (default 20; 0 for none).
         targeted: reach `target` instead of leaving `y` (default False).
@@ -56,7 +57,7 @@ class EAD(Attack):
     confidence: float = 0.0
     lr: float = 0.01
     steps: int = 5
-    binary_search_steps: int = 4
+    binary_search_steps: int = 5
     initial_const: float | None = None
     slides: int = 20
     targeted: bool = False
@@ -66,7 +67,8 @@ class EAD(Attack):
         label, away = (y, 1) if target is None else (target, -1)
         walk = partial(Fista, beta=self.beta, lr=self.lr, steps=self.steps)
         settings = Search(self.steps, self.binary_search_steps, self.initial_const, self._distance, walk)
-        nearest, c, taken = search(settings, x, hinge_of(victim, label, away, self.confidence))
+        rival = nearest_rival(victim, x, y) if target is None else None
+        nearest, c, taken = search(settings, x, hinge_of(victim, label, away, self.confidence, rival))
         sparsity = _SPARSITY[self.rule] * self.beta / self.lr
         taken += slide(victim, x, nearest, label, away, self.confidence, self.slides, sparsity)
         return nearest.images, taken, {"c": c}

@@ -1,0 +1,86 @@
+"""OptMargin: its directions by hand and by numpy, and against a vote over a region, which restores plain C&W."""
+
+import pytest
+import torch
+from nets import conv, images
+
+from advcourse import data, models
+from advcourse.attacks import CWL2, OptMargin
+from advcourse.attacks.optmargin import neighbourhood
+
+
+@pytest.fixture(scope="module")
+def digits():
+    model = models.load("mnist-cnn")
+    x, y = data.load("mnist-5k").pick(40, seed=7)
+    right = model(x).argmax(1) == y
+    return model, x[right], y[right]
+
+
+def vote(model, x, radius=0.3, votes=100):
+    """The class that most of `votes` points of the cube around each image get, clipped to the box (Cao and Gong 2017)."""
+    g = torch.Generator().manual_seed(0)
+    counts = torch.zeros(len(x), 10)
+    for _ in range(votes):
+        noise = (2 * torch.rand(x.shape, generator=g) - 1) * radius
+        with torch.no_grad():
+            counts[torch.arange(len(x)), model((x + noise).clamp(0, 1)).argmax(1)] += 1
+    return counts.argmax(1)
+
+
+def test_directions_are_orthogonal_with_the_radius_as_root_mean_square():
+    """By their Gram matrix: radius^2 * d on the diagonal, 0 elsewhere; the last is the image itself."""
+    v = neighbourhood(torch.zeros(3, 8, 8, dtype=torch.float64), 20, 0.3).flatten(1)
+    expected = torch.eye(20, dtype=torch.float64) * 0.3**2 * 192
+    expected[-1, -1] = 0
+    torch.testing.assert_close(v @ v.T, expected)
+    assert (v[:-1].square().mean(1).sqrt() - 0.3).abs().max() < 1e-12
+
+
+def test_radius_is_not_the_largest_pixel():
+    """Scaling by the largest pixel, as another implementation does, gives noise several times smaller in root mean square."""
+    v = neighbourhood(torch.zeros(1, 28, 28, dtype=torch.float64), 20, 0.3)[:-1].flatten(1)
+    assert (v.abs().amax(1) > 2 * 0.3).all()
+
+
+def test_all_copies_are_misclassified(digits):
+    """A fresh pass over x' + v_i, unclipped as in the authors' code: every copy of every success has a wrong label."""
+    model, x, y = digits
+    record = OptMargin().run(model, x, y)
+    assert record.success.all()
+    for v in neighbourhood(x[0], 20, 0.3):
+        with torch.no_grad():
+            assert (model(record.images + v).argmax(1) != y).all()
+
+
+def test_it_beats_region_voting_where_cw_does_not(digits):
+    """30 points apart: voting over the cube of half-side 0.3 restores C&W's images and not OptMargin's."""
+    model, x, y = digits
+    cw, ours = CWL2().run(model, x, y), OptMargin().run(model, x, y)
+    assert cw.success.all() and ours.success.all()
+    restored = [(vote(model, record.images) == y).double().mean().item() for record in (cw, ours)]
+    assert restored[0] - restored[1] >= 0.3
+    assert ours.distances["L2"].mean() > cw.distances["L2"].mean()  # a wide margin has its price
+
+
+def test_one_copy_is_cw_without_rival_and_slide(digits):
+    """With the image itself as only copy the objective is C&W L2's: the same search gives distances within 10 %."""
+    model, x, y = digits
+    settings = {"lr": 0.1, "steps": 40, "binary_search_steps": 3}
+    ours, cw = OptMargin(copies=1, **settings).run(model, x, y), CWL2(slides=0, **settings).run(model, x, y)
+    both = ours.success & cw.success
+    assert both.sum() >= 20
+    mine, theirs = (record.distances["L2"][both].mean().item() for record in (ours, cw))
+    assert mine == pytest.approx(theirs, rel=0.1)
+
+
+def test_groups_of_copies_change_nothing(monkeypatch):
+    """One copy at a time and all at once: the same images, in float64."""
+    import advcourse.attacks.optmargin as module
+
+    model, x, y = conv(dtype=torch.float64), images(5, dtype=torch.float64), torch.arange(5)
+    attack = OptMargin(copies=4, radius=0.1)
+    monkeypatch.setattr(module, "_AT_ONCE", 10_000)
+    together = attack(model, x, y)
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    torch.testing.assert_close(attack(model, x, y), together, rtol=0, atol=1e-9)
