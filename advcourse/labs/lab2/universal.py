@@ -104,7 +104,9 @@ def recognises_uap(**how):
             if test(case, v):
                 raise Finding(key, message)
         share = ((v - expected).abs() >= SAME).double().mean().item()
-        told = f"{percent(share)} of the perturbation is not what the formula gives. Compare your lines with it, one symbol at a time."
+        told = (
+            f"{percent(share)} of the perturbation is not what the formula gives. Compare it with your lines."
+        )
         raise Finding("formula", told)
 
     return ask
