@@ -169,7 +169,7 @@ EAD = NearestTask(
         "const": draw.number(18, 22),
         "beta": 2e-3,
         "lr": 0.01,
-        "steps": 20,
+        "steps": 12,
         "rule": "EN",
     },
     (
