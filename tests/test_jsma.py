@@ -44,8 +44,8 @@ def brute_force(gain, loss):
 def test_the_pair_worked_out_by_hand():
     """-A * B by hand: (0,1) 4*3, (0,2) 5*0, (0,3) 2*4, (1,2) 3*1, (1,3) A = 0, (2,3) 1*2. So first 0 and 1, then 2 and 3."""
     x = square(0, 0, 0, 0)
-    assert changed(x, JSMA(gamma=0.5)(tiny(), x, TRUE, TARGET)) == [0, 1]
-    record = JSMA(gamma=1.0).run(tiny(), x, TRUE, TARGET)
+    assert changed(x, JSMA(gamma=0.5, others="sum")(tiny(), x, TRUE, TARGET)) == [0, 1]
+    record = JSMA(gamma=1.0, others="sum").run(tiny(), x, TRUE, TARGET)
     assert changed(x, record.images) == [0, 1, 2, 3] and record.steps.item() == 2
     assert JSMA.ENDED[record.details["ended"]] == "budget spent"
 
@@ -53,8 +53,8 @@ def test_the_pair_worked_out_by_hand():
 def test_it_stops_at_the_target():
     """By hand: pixels 0 and 1 raise Z_0 - Z_1 by 3 + 2 + 1 + 2 = 8, so a lead of 7.9 falls and one of 8.1 does not."""
     x = square(0, 0, 0, 0)
-    near = JSMA(gamma=1.0).run(tiny(7.9), x, TRUE, TARGET)
-    far = JSMA(gamma=1.0).run(tiny(8.1), x, TRUE, TARGET)
+    near = JSMA(gamma=1.0, others="sum").run(tiny(7.9), x, TRUE, TARGET)
+    far = JSMA(gamma=1.0, others="sum").run(tiny(8.1), x, TRUE, TARGET)
     assert near.success and near.steps.item() == 1 and JSMA.ENDED[near.details["ended"]] == "target reached"
     assert far.steps.item() == 2
 
@@ -62,16 +62,16 @@ def test_it_stops_at_the_target():
 def test_decreasing_reverses_the_inequalities():
     """By hand, with all signs of the weights turned: A < 0 < B, and the same pair of white pixels turns black."""
     x = square(1, 1, 1, 1)
-    x_adv = JSMA(theta=-1.0, gamma=0.5)(tiny(weight=-WEIGHT), x, TRUE, TARGET)
+    x_adv = JSMA(theta=-1.0, gamma=0.5, others="sum")(tiny(weight=-WEIGHT), x, TRUE, TARGET)
     assert changed(x, x_adv) == [0, 1] and x_adv.flatten()[:2].tolist() == [0, 0]
-    assert not changed(x, JSMA(theta=1.0, gamma=0.5)(tiny(weight=-WEIGHT), x, TRUE, TARGET))
+    assert not changed(x, JSMA(theta=1.0, gamma=0.5, others="sum")(tiny(weight=-WEIGHT), x, TRUE, TARGET))
 
 
 def test_dropping_the_others_is_another_attack():
     """By hand: the two largest derivatives of the target alone are those of pixels 0 and 2, whose B is 0: not admissible."""
     assert WEIGHT[0].topk(2).indices.tolist() == [0, 2]
     x = square(0, 0, 0, 0)
-    assert changed(x, JSMA(gamma=0.5)(tiny(), x, TRUE, TARGET)) != [0, 2]
+    assert changed(x, JSMA(gamma=0.5, others="sum")(tiny(), x, TRUE, TARGET)) != [0, 2]
 
 
 def test_of_probabilities_the_score_is_a_squared():
@@ -145,7 +145,7 @@ def test_where_no_pair_is_admissible_it_stops_and_pixel_0_is_left_alone():
     weight[0] = -1
     x = square(0, 0.5, 0.5, 0.5)
     model = tiny(weight=weight)
-    record = JSMA(gamma=1.0).run(model, x, TRUE, TARGET)
+    record = JSMA(gamma=1.0, others="sum").run(model, x, TRUE, TARGET)
     assert torch.equal(record.images, x) and record.steps.item() == 0
     assert JSMA.ENDED[record.details["ended"]] == "no admissible pair" and not record.success
     peer = torchattacks.JSMA(model, gamma=1.0)
@@ -159,16 +159,21 @@ def test_a_value_that_hardly_moves_counts_for_little():
     """
     # A * -B with m = (0.1, 1, 1, 1): (0,1) 1.3*2.1, (0,2) no, (0,3) no, (1,2) 3*1, (1,3) no, (2,3) 1*2.
     x = square(0.9, 0, 0, 0)
-    assert changed(x, JSMA(gamma=0.5)(tiny(), x, TRUE, TARGET)) == [1, 2]
+    assert changed(x, JSMA(gamma=0.5, others="sum")(tiny(), x, TRUE, TARGET)) == [1, 2]
 
 
 def test_saturated_pixels_leave_the_search_and_others_may_be_chosen_again():
     """By hand: with theta 0.5 the pair (0,1) is taken twice, and is white then; (2,3) is what remains."""
     x = square(0, 0, 0, 0)
-    assert JSMA(theta=0.5, gamma=0.5)(tiny(), x, TRUE, TARGET).flatten().tolist() == [0.5, 0.5, 0, 0]
-    twice = JSMA(theta=0.5, gamma=1.0).run(tiny(), x, TRUE, TARGET)
+    assert JSMA(theta=0.5, gamma=0.5, others="sum")(tiny(), x, TRUE, TARGET).flatten().tolist() == [
+        0.5,
+        0.5,
+        0,
+        0,
+    ]
+    twice = JSMA(theta=0.5, gamma=1.0, others="sum").run(tiny(), x, TRUE, TARGET)
     assert twice.images.flatten().tolist() == [1, 1, 0, 0] and twice.steps.item() == 2
-    white = JSMA(gamma=0.5)(tiny(), square(1, 1, 0, 0), TRUE, TARGET)
+    white = JSMA(gamma=0.5, others="sum")(tiny(), square(1, 1, 0, 0), TRUE, TARGET)
     assert white.flatten().tolist() == [1, 1, 1, 1]
 
 
@@ -179,7 +184,7 @@ def test_channels_are_features_of_their_own():
     weight[1, 0] = weight[1, 9] = -1
     x = torch.full((1, 3, 2, 2), 0.25, dtype=torch.float64)
     model = Linear(weight, torch.tensor([0, 100.0], dtype=torch.float64))
-    x_adv = JSMA(gamma=0.17)(model, x, TRUE, TARGET)
+    x_adv = JSMA(gamma=0.17, others="sum")(model, x, TRUE, TARGET)
     assert changed(x, x_adv) == [0, 9]
     assert metrics.l0(x, x_adv, per="channel").item() == 2
 
@@ -189,7 +194,7 @@ def test_at_most_floor_gamma_d_values_change(gamma):
     """The definition of the budget, d = 64, with a lead that cannot be made up: whole pairs, as many as fit."""
     model = Function(lambda x: torch.stack([x.flatten(1).sum(1), 1e6 - x.flatten(1).sum(1)], 1))
     x = images(2) * 0.9
-    x_adv = JSMA(gamma=gamma)(model, x, torch.ones(2).long(), torch.zeros(2).long())
+    x_adv = JSMA(gamma=gamma, others="sum")(model, x, torch.ones(2).long(), torch.zeros(2).long())
     assert metrics.l0(x, x_adv, per="channel").tolist() == [int(gamma * 64) // 2 * 2] * 2
 
 
@@ -197,7 +202,7 @@ def test_an_image_that_is_done_leaves_the_batch():
     """By count: each image is seen once more than it is changed, while others go on."""
     model = tiny()
     x = torch.cat([square(0, 0, 0, 0), square(1, 1, 0, 0), square(0, 0, 1, 0)])
-    record = JSMA(gamma=1.0).run(model, x, TRUE.expand(3), TARGET.expand(3))
+    record = JSMA(gamma=1.0, others="sum").run(model, x, TRUE.expand(3), TARGET.expand(3))
     assert len(set(record.steps.tolist())) > 1
     assert record.forward_passes == (record.steps + 1).sum()
 
@@ -258,7 +263,7 @@ def test_on_black_and_white_digits_it_equals_torchattacks(digits):
     """torchattacks 3.5.1, image by image: where each pixel is black or white, both follow the paper's rule to the letter."""
     x, y, target = (part[:6] for part in digits)
     x, model = x.double().round(), models.load("mnist-cnn").double()
-    ours = JSMA(gamma=40 / 784).run(model, x, y, target)
+    ours = JSMA(gamma=40 / 784, others="sum").run(model, x, y, target)
     peer = torchattacks.JSMA(model, gamma=40 / 784)
     peer.set_mode_targeted_by_label(quiet=True)
     assert (ours.details["ended"] != saliency.STUCK).all() and ours.distances["L0"].min() > 0
@@ -269,7 +274,7 @@ def test_on_digits_it_is_no_weaker_than_torchattacks(digits):
     """torchattacks at the same gamma and targets: no fewer successes, and where both succeed no more values on average."""
     x, y, target = (part[:10] for part in digits)
     model = models.load("mnist-wide")
-    ours = JSMA(gamma=0.05).run(model, x, y, target)
+    ours = JSMA(gamma=0.05, others="sum").run(model, x, y, target)
     peer = torchattacks.JSMA(model, gamma=0.05)
     peer.set_mode_targeted_by_label(quiet=True)
     theirs = peer(x.clone(), target)
@@ -281,12 +286,32 @@ def test_on_digits_it_is_no_weaker_than_torchattacks(digits):
 
 def test_the_papers_figures(digits):
     """Papernot et al.: 97.1 % at gamma 0.145, with 4.02 % of the values changed on average. The sum of all others stays behind
-    that on this model; weighting them by their probability does not.
+    that on this model; weighting them by their probability, the default, does not.
     """
     x, y, target = digits
     model = models.load("mnist-wide")
-    plain = JSMA().run(model, x, y, target)
-    weighted = JSMA(others="logsumexp").run(model, x, y, target)
+    plain, weighted = (JSMA(**kind).run(model, x, y, target) for kind in ({"others": "sum"}, {}))
     assert plain.success_rate >= 0.85
     assert weighted.success_rate >= 0.971
     assert metrics.mean_over_successes(weighted.distances["L0"], weighted.success) / 784 <= 0.0402
+
+
+def test_the_default_is_stronger_than_torchattacks():
+    """At least 80 % of random targets at gamma 0.1 and 90 % at 0.145, with 22 values in the median, and above torchattacks on
+    the same images: more successes at the same gamma, and fewer values where both succeed.
+    """
+    model = models.load("mnist-cnn")
+    x, y = data.load("mnist-5k").pick(100, 0)
+    target = attacks.choose_target(model, x, y)
+    wide, ours = (JSMA(gamma=gamma).run(model, x, y, target) for gamma in (0.145, 0.1))
+    assert wide.success_rate >= 0.9 and wide.distances["L0"][wide.success].median() <= 22
+    assert ours.success_rate >= 0.8 and ours.distances["L0"][ours.success].median() <= 22
+    few = slice(0, 16)
+    peer = torchattacks.JSMA(model, gamma=0.1)
+    peer.set_mode_targeted_by_label(quiet=True)
+    theirs = peer(x[few].clone(), target[few])
+    success = inputs.predict(model, theirs).argmax(1) == target[few]
+    assert ours.success[few].sum() >= success.sum() + 3
+    both = success & ours.success[few]
+    assert both.sum() >= 8
+    assert ours.distances["L0"][few][both].mean() < 0.8 * metrics.l0(x[few], theirs)[both].mean()

