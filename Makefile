@@ -61,7 +61,9 @@ release: $(INSTALLED)
 	@$(BIN)/advcourse release
 
 benchmark: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --no-deps --requirement benchmarks/requirements.txt || echo "Some libraries are missing: their rows are left out."
 	@$(BIN)/python benchmarks/gradient_attacks.py
+	@$(BIN)/python benchmarks/minimum_norm.py
 
 doctor: $(INSTALLED)
 	@$(BIN)/advcourse doctor

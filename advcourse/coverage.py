@@ -151,6 +151,27 @@ _SHOWN = {
     "attack.tmifgsm": _shown(
         "attacks:TMIFGSM", "03_many_steps", "peers::targeted_equals_torchattacks", "lab1"
     ),
+    "attack.deepfool": _shown("attacks:DeepFool", "04_nearest_boundary", "deepfool::linear_model", "lab2"),
+    "attack.uap": _shown(
+        "attacks:UAP", "04_nearest_boundary", "uap::it_fools_digits_that_it_has_not_seen", "lab2"
+    ),
+    "attack.optmargin": _shown(
+        "attacks:OptMargin", "05_optimisation", "optmargin::it_beats_region_voting_where_cw_does_not", "lab3"
+    ),
+    "attack.jsma": _shown(
+        "attacks:JSMA", "06_saliency_and_space", "jsma::the_pair_is_the_best_of_all_pairs", "lab2"
+    ),
+    "attack.cw_l0": _shown("attacks:CWL0", "05_optimisation", "carlini_wagner::l0_on_a_linear_model", "lab3"),
+    "attack.cw_l2": _shown(
+        "attacks:CWL2", "05_optimisation", "carlini_wagner::linear_model_closed_form", "lab3"
+    ),
+    "attack.cw_linf": _shown(
+        "attacks:CWLinf", "05_optimisation", "carlini_wagner::linf_is_below_the_smallest_eps_of_pgd"
+    ),
+    "attack.ead": _shown("attacks:EAD", "05_optimisation", "ead::l1_rule_on_a_linear_model", "lab3"),
+    "attack.stadv": _shown(
+        "attacks:StAdv", "06_saliency_and_space", "stadv::the_warp_is_bilinear_interpolation", "lab2"
+    ),
     "metric.misclassification": _shown(
         "metrics:misclassification_rate",
         "02_one_step",

@@ -8,41 +8,13 @@ table goes to benchmarks/results/gradient_attacks.md. A library that is not inst
 """
 
 import argparse
-import importlib
-import platform
-import statistics
-import time
-from importlib.metadata import version
-from pathlib import Path
 
-import torch
+from measuring import alternating, bare, digits, optional, write
 
-import advcourse
-from advcourse import attacks, data, metrics, models
-from advcourse.attacks.ascent import log_odds
+from advcourse import attacks, metrics
 from advcourse.inputs import predict
 
 STEPS, ALPHA, EPS = 40, 0.02, 0.3
-RESULTS = Path(__file__).parent / "results"
-
-
-def optional(name):
-    """The module, or None with a line that says so."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        print(f"{name} is not installed: its rows are left out")
-        return None
-
-
-def bare(model, x, y, steps):
-    """`steps` forward and backward passes to the input, in chunks as large as the attacks' own."""
-    size = attacks.base._chunk_size(x)
-    for images, labels in zip(x.split(size), y.split(size), strict=True):
-        for _ in range(steps):
-            images = images.detach().requires_grad_()
-            torch.autograd.grad(log_odds(model(images), labels).sum(), images)
-    return x
 
 
 def rows(model, x, y, target):
@@ -112,29 +84,15 @@ def rows(model, x, y, target):
     return table
 
 
-def seconds(call, x):
-    began = time.perf_counter()
-    images = call()
-    if x.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - began, images
-
-
 def measure(model, x, y, name, steps, goal, calls, runs):
     """One line of the table for each who: median milliseconds an image, overhead, success and size."""
     calls = {"bare passes": lambda: bare(model, x, y, steps), **calls}
-    times, images = {who: [] for who in calls}, {}
-    for run in range(runs + 1):
-        for who, call in calls.items():
-            spent, images[who] = seconds(call, x)
-            if run:  # the first is the warm-up
-                times[who].append(spent / len(x))
-    limit = statistics.median(times["bare passes"])
+    times, images = alternating(calls, x, runs)
+    limit = times["bare passes"]
     if name.startswith("ILLC"):
         goal = attacks.choose_target(model, x, y, how="least_likely")
     for who in calls:
-        took = statistics.median(times[who])
-        line = [name, who, f"{1000 * took:.3f}", f"{took / limit:.2f}"]
+        line = [name, who, f"{1000 * times[who] / len(x):.3f}", f"{times[who] / limit:.2f}"]
         if who != "bare passes":
             rate = metrics.misclassification_rate(predict(model, images[who]), y, goal)
             line += [f"{rate:.3f}", f"{metrics.linf(x, images[who]).max().item():.3f}"]
@@ -148,43 +106,22 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    model = models.load("mnist-cnn").to(options.device).eval()
-    digits = data.load("mnist-5k")
-    right = predict(model, digits.images.to(options.device)).argmax(1).cpu() == digits.labels
-    x, y = (
-        digits.images[right][: options.images].to(options.device),
-        digits.labels[right][: options.images].to(options.device),
-    )
-    target = attacks.choose_target(model, x, y)
+    model, x, y, target = digits(options.device, options.images)
     head = ["attack", "who", "ms an image", "overhead", "success", "largest L∞"]
-    lines = [head, ["---"] * len(head)]
+    lines = [head]
     for row in rows(model, x, y, target):
         lines += measure(model, x, y, *row, runs=options.runs)
         print("\n".join(" | ".join(line) for line in lines[-len(row[3]) - 1 :]), flush=True)
-    write(lines, options, x)
-
-
-def write(lines, options, x):
-    names = ("torch", "torchattacks", "foolbox")
-    versions = ", ".join(f"{name} {version(name)}" for name in names if optional(name))
-    processor = (
-        torch.cuda.get_device_name()
-        if x.is_cuda
-        else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    )
     text = f"""# The gradient-sign family beside its peers
 
 Model `mnist-cnn`, the first {len(x)} held-out digits of `mnist-5k` that it classifies correctly, eps {EPS}, alpha {ALPHA}.
-advcourse {advcourse.__version__}, {versions}; {processor}. Medians of {options.runs} runs after a warm-up, all in one process.
-Made by `python benchmarks/gradient_attacks.py`; times move with the machine, their ratios less.
+Medians of {options.runs} runs after a warm-up, all in one process. Made by `python benchmarks/gradient_attacks.py`; times move
+with the machine, their ratios less.
 
 "advcourse" returns the last iterate, as the peers do; "(best)" the iterate of lowest margin; "(first)" lets an image leave the
 batch at its first success. Success is targeted for the targeted attacks.
-
 """
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / ("gradient_attacks_gpu.md" if x.is_cuda else "gradient_attacks.md")
-    path.write_text(text + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+    write("gradient_attacks", text, lines, x, ("torchattacks", "foolbox"))
 
 
 if __name__ == "__main__":

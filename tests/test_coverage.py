@@ -22,7 +22,6 @@ COVERED = [identifier for identifier, entry in REGISTRY.items() if entry.covered
 NOT_YET = set(
     """
     intro.breadth
-    attack.deepfool attack.uap attack.optmargin attack.jsma attack.cw_l0 attack.cw_l2 attack.cw_linf attack.ead attack.stadv
     metric.imperceptibility metric.robustness metric.efficiency
     case.phone case.face case.sign case.malware
     defense.nat defense.pat defense.eat defense.dcn defense.distillation defense.igr defense.eit defense.rt

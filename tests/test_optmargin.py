@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from nets import conv, images
+from nets import conv, images, linear
 
 from advcourse import data, models
 from advcourse.attacks import CWL2, OptMargin
@@ -84,3 +84,21 @@ def test_groups_of_copies_change_nothing(monkeypatch):
     together = attack(model, x, y)
     monkeypatch.setattr(module, "_AT_ONCE", 1)
     torch.testing.assert_close(attack(model, x, y), together, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **s: OptMargin(copies=1, **s), lambda **s: CWL2(slides=0, **s)], ids=["OptMargin", "C&W"]
+)
+def test_the_distance_is_not_divided_by_255_squared(make):
+    """On a linear model |x' - x|^2 + c * hinge has its least value beyond the boundary from c = 2 lead / |w|^2 on; a script
+    of the authors divides the distance by 255^2, which makes any c 65 025 times as strong.
+    """
+    model = linear(2)
+    x = torch.full((3, 1, 6, 6), 0.5, dtype=torch.float64) + 0.02 * images(3, (1, 6, 6), dtype=torch.float64)
+    logits = model(x).detach()
+    y, w = logits.argmax(1), (model.weight[0] - model.weight[1]).detach()
+    enough = 2 * (logits[:, 0] - logits[:, 1]).abs() / w.square().sum()
+    for factor, succeeds in ((0.5, False), (2.0, True)):
+        for i in range(3):
+            attack = make(lr=0.02, steps=80, binary_search_steps=1, initial_const=factor * enough[i].item())
+            assert attack.run(model, x[i : i + 1], y[i : i + 1]).success.item() is succeeds

@@ -20,7 +20,7 @@ def slide(victim, x, nearest, label, away, confidence, steps, sparsity=0.0):
     taken, (N,).
     """
     taken = torch.zeros(len(x), dtype=torch.long, device=x.device)
-    index = nearest.found.nonzero().squeeze(1)
+    index = (nearest.found & (nearest.distance > 0)).nonzero().squeeze(1)
     x_k, pull = nearest.images[index], x.new_full((len(index),), 0.5)
     for step in range(steps + 1):
         if not len(index):

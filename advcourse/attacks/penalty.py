@@ -103,19 +103,15 @@ class TanhAdam:
     """
 
     def __init__(self, x, start, lr):
-        self.x, self._lr, self._steps = x, lr, 0
+        self._x, self._lr, self._steps = x, lr, 0
         self._w = torch.atanh((2 * start - 1) * 0.999)
         self._mean, self._square = torch.zeros_like(x), torch.zeros_like(x)
         self.images = self.point = (self._w.tanh() + 1) / 2
 
     def step(self, gradient):
         """One step on |x' - x|_2^2 + c * hinge; `gradient` is that of its second part, with respect to x'."""
-        self.descend(2 * (self.images - self.x) + gradient)
-
-    def descend(self, gradient):
-        """One step of Adam down `gradient`, taken with respect to x'."""
         tanh = 2 * self.images - 1
-        gradient = gradient * (1 - tanh * tanh) / 2
+        gradient = (2 * (self.images - self._x) + gradient) * (1 - tanh * tanh) / 2
         self._steps += 1
         self._mean.lerp_(gradient, 0.1)
         self._square.lerp_(gradient * gradient, 0.001)
@@ -125,7 +121,12 @@ class TanhAdam:
 
     def keep(self, on):
         """Go on with the images where `on` (n,) is True."""
-        self.x, self._w, self._mean, self._square = self.x[on], self._w[on], self._mean[on], self._square[on]
+        self._x, self._w, self._mean, self._square = (
+            self._x[on],
+            self._w[on],
+            self._mean[on],
+            self._square[on],
+        )
         self.images = self.point = self.images[on]
 
 
