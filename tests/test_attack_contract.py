@@ -287,7 +287,9 @@ def test_scaled_logits_hide_nothing(cls):
     attack = quick(cls, eps=0.5, alpha=0.1)
     model = linear(CLASSES, (1, 8, 8), dtype=torch.float32)
     x, y, target = batch(attack, 64)
-    y, runner_up = model(x).topk(2).indices.unbind(1)  # a target that an attack of few pixels can reach as well
+    y, runner_up = (
+        model(x).topk(2).indices.unbind(1)
+    )  # a target that an attack of few pixels can reach as well
     target = None if target is None else runner_up
     x.requires_grad_()
     assert not torch.autograd.grad(nn.functional.cross_entropy(Scaled(model, 1e5)(x), y), x)[0].any()

@@ -204,6 +204,7 @@ class Attack:
         # A model may draw random numbers of its own: they follow from the seed as well, and the global state stays.
         with evaluating(model), seeded(x.device, self.seed), torch.inference_mode(False), torch.enable_grad():
             x = _working_copy(model, x)
+            y, target = _recordable(y), _recordable(target)
             for first in range(0, len(x), size := _chunk_size(x, self.universal)):
                 part = slice(first, first + size)
                 goal = target if target is None else target[part]
@@ -239,9 +240,14 @@ class Attack:
         return y, check_target(check_labels(target, x, "target"), y)
 
 
+def _recordable(values):
+    """The tensor, or a copy of one made in inference mode, which no graph may hold. None stays None."""
+    return values.clone() if values is not None and values.is_inference() else values
+
+
 def _working_copy(model, x):
     """The images as the attack reckons with them: no less than float32, and laid out in memory as the model's filters are."""
-    x = x.detach().clone() if x.is_inference() else x.detach()
+    x = _recordable(x.detach())
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     filters = [p for p in model.parameters() if p.dim() == 4 and not p.is_contiguous()]
