@@ -43,7 +43,7 @@ class EAD(Attack):
         steps: of FISTA for each c (default 5).
         binary_search_steps: constants tried (default 5).
         initial_const: the first c (default None, an estimate for each image).
-        slides: steps along the boundary at the end (default 20; 0 for none).
+        slides: steps along the boundary at the end (default 25; 0 for none).
         targeted: reach `target` instead of leaving `y` (default False).
 
     What fails comes back as the clean image. `details`: "c" (N,), the constant that the search had come to.
@@ -59,7 +59,7 @@ class EAD(Attack):
     steps: int = 5
     binary_search_steps: int = 5
     initial_const: float | None = None
-    slides: int = 20
+    slides: int = 25
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
 
