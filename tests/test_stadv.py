@@ -209,6 +209,17 @@ def test_a_search_on_tau_succeeds_where_one_tau_does_not(digits, targeted):
     assert losses[0] < losses[1]
 
 
+def test_signs_reach_their_targets_too():
+    """Fresh forward passes of the flows; the paper's tau, fixed, holds most signs where they are."""
+    model = models.load("signs-cnn")
+    x, y = data.load("signs").first(40)
+    target = attacks.choose_target(model, x, y)
+    record, held = (StAdv(adapt=adapt, targeted=True).run(model, x, y, target) for adapt in (True, False))
+    found = inputs.predict(model, warp(x, record.details["flow"]).clamp(0, 1)).argmax(1) == target
+    assert record.success_rate >= 0.9 > held.success_rate + 0.3
+    assert found[record.success].double().mean() > 0.95
+
+
 def test_a_larger_tau_bends_less(digits):
     """The objective's own meaning: where both succeed, more weight on the flow loss gives less of it, and fewer successes."""
     low, high = (StAdv(tau=tau, adapt=False, targeted=True).run(*digits) for tau in (0.005, 0.05))

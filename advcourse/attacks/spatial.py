@@ -13,7 +13,10 @@ from advcourse.attacks.nearest import Nearest
 _CLEAN_LOSS = (
     16.0  # what L_adv is scaled to on the clean image: about what a digit's logits have, in the paper as here
 )
-_RATE = 1.1  # by which tau rises or falls in a step
+_RISE, _FALL = 1.2, 1.1  # by which tau rises after a success, and falls after none
+# Of tau, until the first success. Adam remembers the size of gradients: early ones of a large flow loss would keep its steps short
+# for long after tau has fallen, too short for the ways that hard targets need.
+_UNTIL_FOOLED = 0.1
 _START = 0.01  # standard deviation of the flow at the start, in pixels
 
 
@@ -33,7 +36,7 @@ class StAdv(Attack):
     Other than in the paper: Adam, whose step falls to 0 along a cosine, in the place of L-BFGS, which would tie the images of a
     batch together; L_adv is divided by its value on the clean image and multiplied by 16, so that the scale of a model's
     logits does not matter; and tau is searched for each image: a step on which the image fools the model raises it by a
-    tenth, one on which it does not lowers it by as much.
+    fifth, one on which it does not lowers it by an eleventh, and until the first success a tenth of it is used.
 
     Args:
         tau: weight of the flow loss, at the start if it adapts (default 0.05, the paper's).
@@ -87,7 +90,8 @@ class StAdv(Attack):
 
     def _descend(self, victim, x, label, away, flow, unit, best, index):
         """Adam from `flow`; leaves what it finds in `best`. `unit` (n,) is L_adv of the clean image / 16. Returns tau (n,)."""
-        tau, mean, square = x.new_full((len(x),), self.tau), torch.zeros_like(flow), torch.zeros_like(flow)
+        mean, square = torch.zeros_like(flow), torch.zeros_like(flow)
+        tau = weight = x.new_full((len(x),), self.tau)
         for step in range(self.steps + 1):
             last = step == self.steps
             with torch.set_grad_enabled(not last):
@@ -98,8 +102,9 @@ class StAdv(Attack):
             if last:
                 return tau
             if self.adapt:
-                tau = torch.where(fooled, tau * _RATE, tau / _RATE)
-            gradient = victim.gradient(lead.clamp_min(0) / unit + tau * flow_loss(flow), flow)
+                tau = torch.where(fooled, tau * _RISE, tau / _FALL)
+                weight = torch.where(best.found[index], tau, tau * _UNTIL_FOOLED)
+            gradient = victim.gradient(lead.clamp_min(0) / unit + weight * flow_loss(flow), flow)
             mean.lerp_(gradient, 0.1)
             square.lerp_(gradient.square_(), 0.001)
             lr = self.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
