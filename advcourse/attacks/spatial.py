@@ -14,8 +14,8 @@ _CLEAN_LOSS = (
     16.0  # what L_adv is scaled to on the clean image: about what a digit's logits have, in the paper as here
 )
 _RISE, _FALL = 1.2, 1.1  # by which tau rises after a success, and falls after none
-# Of tau, until the first success. Adam remembers the size of gradients: early ones of a large flow loss would keep its steps short
-# for long after tau has fallen, too short for the ways that hard targets need.
+# Of tau, until the first success. Adam remembers the size of gradients: early ones of a large flow loss would keep its steps
+# short for long after tau has fallen, too short for the ways that hard targets need.
 _UNTIL_FOOLED = 0.1
 _START = 0.01  # standard deviation of the flow at the start, in pixels
 
