@@ -212,7 +212,7 @@ def test_a_search_on_tau_succeeds_where_one_tau_does_not(digits, targeted):
 def test_signs_reach_their_targets_too():
     """Fresh forward passes of the flows; the paper's tau, fixed, holds most signs where they are."""
     model = models.load("signs-cnn")
-    x, y = data.load("signs").first(40)
+    x, y = data.load("signs").pick(40, 0)
     target = attacks.choose_target(model, x, y)
     record, held = (StAdv(adapt=adapt, targeted=True).run(model, x, y, target) for adapt in (True, False))
     found = inputs.predict(model, warp(x, record.details["flow"]).clamp(0, 1)).argmax(1) == target
