@@ -28,7 +28,7 @@ HEAD = [
     "bare passes",
     "of the fastest right peer's time",
     "success",
-    "median size",
+    "size: median, mean",
 ]
 RIGHT = 0.9  # of the best success among the rows of an attack: a peer that fails more often is no yardstick for time
 
@@ -141,7 +141,7 @@ def tables(b):
             False,
             "L2",
             {
-                "advcourse C&W": own(attacks.CWL2(steps=10, slides=55)),
+                "advcourse C&W": own(attacks.CWL2(slides=80)),
                 "adv-lib DDN": b.al("ddn", steps=105),
                 "adv-lib FMN": b.al("fmn", norm=2, steps=105),
                 "adv-lib ALMA": b.al("alma", distance="l2", num_steps=105),
@@ -239,15 +239,15 @@ def universal(b, device):
 
 
 def measure(b, name, targeted, norm, quick, slow):
-    """The lines of one attack: times, how many bare passes that is, success, and the median size with failures at infinity."""
+    """The lines of one attack: times, how many bare passes that is, success, median and mean size."""
     lines = []
     for calls, images, runs in ((quick, b.options.images, b.options.runs), (slow, b.options.slow_images, 0)):
         if calls := {who: call for who, call in calls.items() if call}:
             lines += timed(b, calls, targeted, norm, images, runs)
     best = max(line[4] for line in lines)
-    peers = [line[2] for line in lines if not line[0].startswith("advcourse") and line[4] >= RIGHT * best]
+    peers = [line[3] for line in lines if not line[0].startswith("advcourse") and line[4] >= RIGHT * best]
     for who, n, took, passes, rate, size in lines:
-        share = f"{took / min(peers):.2f}" if peers else ""
+        share = f"{passes / min(peers):.2f}" if peers else ""
         yield [
             name,
             who,
@@ -256,12 +256,12 @@ def measure(b, name, targeted, norm, quick, slow):
             f"{passes:.0f}",
             share,
             f"{rate:.2f}",
-            f"{size:.3f} ({norm})",
+            f"{size[0]:.3f}, {size[1]:.3f} ({norm})",
         ]
 
 
 def timed(b, calls, targeted, norm, images, runs):
-    """(who, n, seconds an image, bare passes, success, median size) of each of {who: call}."""
+    """(who, n, seconds an image, bare passes, success, (median size, mean size)) of each of {who: call}."""
     _, x, y, t = digits(b.options.device, images)
     ready = {who: partial(call, x, y, t) for who, call in calls.items()}
     ready["bare"] = partial(bare, b.model, x, y, 20)
@@ -272,7 +272,14 @@ def timed(b, calls, targeted, norm, images, runs):
         size = SIZES[norm](x, adversarial)
         size[~success] = torch.inf
         passes = 20 * times[who] / times["bare"]
-        yield who, len(x), times[who] / len(x), passes, success.double().mean().item(), size.median().item()
+        yield (
+            who,
+            len(x),
+            times[who] / len(x),
+            passes,
+            success.double().mean().item(),
+            (size.median(), size.mean()),
+        )
 
 
 def main():
@@ -304,8 +311,8 @@ Model `mnist-cnn`, the first n held-out digits of `mnist-5k` that it classifies 
 {options.runs} runs after a warm-up, the libraries by turns; where n is {options.slow_images} it is one run. Made by
 `python benchmarks/minimum_norm.py` in one process; times move with the machine, their ratios less. "bare passes" is the time in
 units of one forward and backward pass of the model. The peer of the next column is the fastest of those that succeed
-nearly as often as the best. Sizes are medians over all n images, a failure counting as infinite; images of peers are
-clipped to [0, 1] first.
+nearly as often as the best; the shares are those of the bare passes. Sizes are taken over all n images, a failure
+counting as infinite; images of peers are clipped to [0, 1] first.
 """
     packages = ("torchattacks", "foolbox", "adversarial-robustness-toolbox", "cleverhans", "adv-lib")
     write("minimum_norm", text, lines, x, packages)
