@@ -3,7 +3,7 @@
 import foolbox
 import pytest
 import torch
-from nets import Function, Linear, linear
+from nets import Function, Linear, images, linear
 from scipy.optimize import minimize
 
 from advcourse import attacks, data, metrics, models
@@ -276,3 +276,20 @@ def test_each_norm_wins_at_its_own(digits):
     for norm in records:
         means = {name: record.distances[norm].mean().item() for name, record in records.items()}
         assert min(means, key=means.get) == norm
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_the_search_closes_in_on_the_least_constant(factor):
+    """On a linear model c = 2 lead / |w|^2 is the least that succeeds: found to 15 % from far below and above, in 10 runs.
+
+    A run that starts at a success must not count as one for that alone, or c could only fall.
+    """
+    model = linear(2)
+    x = torch.full((3, 1, 6, 6), 0.5, dtype=torch.float64) + 0.02 * images(3, (1, 6, 6), dtype=torch.float64)
+    logits = model(x).detach()
+    y, w = logits.argmax(1), (model.weight[0] - model.weight[1]).detach()
+    least = 2 * (logits[:, 0] - logits[:, 1]).abs() / w.square().sum()
+    attack = CWL2(
+        lr=0.02, steps=100, binary_search_steps=10, initial_const=factor * least[0].item(), slides=0
+    )
+    torch.testing.assert_close(attack.run(model, x, y).details["c"], least, rtol=0.15, atol=0)

@@ -7,7 +7,7 @@ crossing the boundary instead, and needs many more passes to come as close.
 
 import torch
 
-_NEWTON = 6  # iterations for the multiplier: it is the root of a piecewise linear function
+_NEWTON = 4  # iterations for the multiplier: it is the root of a piecewise linear function
 _TOO_MUCH = 1e12
 
 
@@ -50,21 +50,24 @@ def step_to_boundary(x, x_k, lead, g, pull, sparsity=0.0, beyond=0.005):
     shape = x.shape
     x, x_k, g = x.flatten(1), x_k.flatten(1), g.flatten(1)
     pull = pull.unsqueeze(1)
-    anchor, threshold = (1 - pull) * (x_k - x), pull * sparsity / 2
+    anchor, threshold = (1 - pull) * (x_k - x), pull * sparsity / 2 if sparsity else None
     low, high = -x, 1 - x
     # The constraint on d: g.d <= room.
     room = (g * (x_k - x)).sum(1) - lead - beyond * (x_k - x).norm(dim=1) * g.norm(dim=1)
-    price = torch.zeros_like(room)
+    price, steepness = torch.zeros_like(room), g * g
     for _ in range(_NEWTON):
-        d, free = _prox(anchor - price.unsqueeze(1) * g, threshold, low, high)
-        slope = (g * g * free).sum(1).clamp_min(torch.finfo(x.dtype).tiny)
-        price = (price + ((g * d).sum(1) - room) / slope).clamp(0, _TOO_MUCH)
-    d, _ = _prox(anchor - price.unsqueeze(1) * g, threshold, low, high)
+        d, free = _prox(torch.addcmul(anchor, price.unsqueeze(1), g, value=-1), threshold, low, high)
+        slope = torch.linalg.vecdot(steepness, free.to(g.dtype)).clamp_min(torch.finfo(x.dtype).tiny)
+        price = (price + (torch.linalg.vecdot(g, d) - room) / slope).clamp(0, _TOO_MUCH)
+    d, _ = _prox(torch.addcmul(anchor, price.unsqueeze(1), g, value=-1), threshold, low, high)
     return (x + d).clamp(0, 1).view(shape)
 
 
 def _prox(d, threshold, low, high):
     """`d` shrunk by `threshold` and clipped to the box; and where neither holds it, so that it still moves with `d`."""
-    shrunk = torch.where(d.abs() >= threshold, d - threshold * d.sign(), 0)
-    clipped = torch.minimum(torch.maximum(shrunk, low), high)
+    if threshold is None:
+        clipped = d.clamp(low, high)
+        return clipped, clipped == d
+    shrunk = d - d.clamp(-threshold, threshold)
+    clipped = shrunk.clamp(low, high)
     return clipped, (clipped == shrunk) & (d.abs() >= threshold)

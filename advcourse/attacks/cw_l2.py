@@ -51,7 +51,7 @@ class CWL2(Attack):
     counts (the class of the largest logit is often farther away); the first c is estimated from the model's slope; a
     run starts from the best point so far; and at the end that point slides along the boundary (`attacks.boundary`). The
     paper's own settings are `lr=0.01, steps=1000, binary_search_steps=9, initial_const=1e-3, slides=0`; they take some
-    170 times as many passes, and end farther away.
+    180 times as many passes, and end farther away.
 
     Args:
         confidence: by how much the wanted logit shall lead (default 0).
@@ -59,7 +59,7 @@ class CWL2(Attack):
         steps: of Adam for each c (default 4).
         binary_search_steps: constants tried (default 4).
         initial_const: the first c (default None, an estimate for each image).
-        slides: steps along the boundary at the end (default 30; 0 for none).
+        slides: steps along the boundary at the end (default 25; 0 for none).
         targeted: reach `target` instead of leaving `y` (default False).
 
     What fails comes back as the clean image. `details`: "c" (N,), the constant that the search had come to.
@@ -73,7 +73,7 @@ class CWL2(Attack):
     steps: int = 4
     binary_search_steps: int = 4
     initial_const: float | None = None
-    slides: int = 30
+    slides: int = 25
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
 

@@ -40,21 +40,26 @@ def search(s, x, hinge):
     index = index[lead >= 0]  # nothing to do for the others
     for _ in range(s.binary_search_steps):
         start = torch.where(nearest.found.view(-1, 1, 1, 1), nearest.images, images)
-        success = torch.zeros_like(nearest.found)
-        _run(s, x, start, index, constants.c, hinge, nearest, images, success, taken)
-        constants.update(success)
+        success, outside = torch.zeros(2, len(x), dtype=torch.bool, device=x.device)
+        _run(s, x, start, index, constants.c, hinge, nearest, images, success, outside, taken)
+        constants.update(success | ~outside)
     return nearest, constants.c, taken
 
 
-def _run(s, x, start, index, c, hinge, nearest, images, success, taken):
-    """One run of the optimiser with the constants `c`; fills in where it ended, whether it succeeded and the steps."""
+def _run(s, x, start, index, c, hinge, nearest, images, success, outside, taken):
+    """One run of the optimiser with the constants `c`; fills in where it ended and the steps it took.
+
+    A warm start succeeds already, which says nothing of c. So a run fills in, too, whether it was ever `outside`, at a
+    point that does not fool the model, and whether it had a `success` after that.
+    """
     walk, c = s.walk(x[index], start[index]), c[index]
     least, patience = torch.full_like(c, torch.inf), max(10, s.steps // 10)
     for step in range(s.steps + 1):
         last = step == s.steps
         lead, gradient = hinge(index, walk.point, not last)
         judged = lead if walk.point is walk.images else hinge(index, walk.images, False)[0]
-        success[index] |= judged < 0
+        outside[index] |= judged >= 0
+        success[index] |= outside[index] & (judged < 0)
         nearest.offer(index, walk.images, judged < 0)
         if last:
             break
