@@ -102,3 +102,18 @@ def test_the_distance_is_not_divided_by_255_squared(make):
         for i in range(3):
             attack = make(lr=0.02, steps=80, binary_search_steps=1, initial_const=factor * enough[i].item())
             assert attack.run(model, x[i : i + 1], y[i : i + 1]).success.item() is succeeds
+
+
+def test_linear_model_closed_form():
+    """All copies must cross, so the farthest rules: the least distance is max_i (lead + w.v_i) / |w|; within 1.25 times that."""
+    model = linear(2)
+    x = torch.full((5, 1, 6, 6), 0.5, dtype=torch.float64) + 0.05 * images(5, (1, 6, 6), dtype=torch.float64)
+    logits = model(x).detach()
+    y = logits.argmax(1)
+    w = (model.weight[0] - model.weight[1]).detach() * torch.where(y == 0, 1, -1)[:, None]
+    v = neighbourhood(x[0], 8, 0.03).flatten(1)
+    lead = (logits[:, 0] - logits[:, 1]).abs()
+    exact = (lead[:, None] + w @ v.T).amax(1) / w.norm(dim=1)
+    record = OptMargin(copies=8, radius=0.03, steps=20, lr=0.1).run(model, x, y)
+    assert record.success.all() and (record.distances["L2"] >= exact * (1 - 1e-9)).all()
+    assert (record.distances["L2"] <= 1.25 * exact).all()
