@@ -66,10 +66,8 @@ class Bench:
     def arts(self, name, targeted=False, **settings):
         if not self.art:
             return None
-        from art.estimators.classification import PyTorchClassifier
-
         shape = (1, 28, 28)
-        wrapped = PyTorchClassifier(
+        wrapped = optional("art.estimators.classification").PyTorchClassifier(
             self.model, torch.nn.CrossEntropyLoss(), shape, 10, clip_values=(0, 1), device_type="cpu"
         )
         peer = getattr(self.art, name)(wrapped, verbose=False, **settings)

@@ -58,12 +58,11 @@ def test_the_least_constant_is_what_descent_finds(line, times, fools):
 
 def test_shrinking_is_foolboxs():
     """Checks S_beta, pixel by pixel, against foolbox's shrinkage, on points inside and outside the box."""
-    import eagerpy
-    from foolbox.attacks.ead import _project_shrinkage_thresholding
+    from foolbox.attacks import ead
 
     case = TASKS["shrink"].case(Draw(6))
-    z, x = (eagerpy.astensor(tensor.double()) for tensor in (case["z"], case["x"]))
-    theirs = _project_shrinkage_thresholding(z, x, case["beta"], 0, 1).raw
+    z, x = (ead.ep.astensor(tensor.double()) for tensor in (case["z"], case["x"]))
+    theirs = ead._project_shrinkage_thresholding(z, x, case["beta"], 0, 1).raw
     assert torch.equal(theirs, x.raw) is False
     assert torch.allclose(elastic_net.shrink(case), theirs, atol=1e-15)
 
