@@ -82,7 +82,7 @@ def write(name, head, lines, x, packages):
         except PackageNotFoundError:
             continue
     processor = torch.cuda.get_device_name() if x.is_cuda else platform.machine()
-    where = f"{', '.join(versions)}; {processor}, {torch.get_num_threads()} threads."
+    where = f"{', '.join(versions)}; {processor}, threads: {torch.get_num_threads()}."
     RESULTS.mkdir(exist_ok=True)
     lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)

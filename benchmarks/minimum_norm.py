@@ -112,7 +112,10 @@ def tables(b):
         "C&W L2 (peers 5 x 200)": (
             False,
             "L2",
-            {"advcourse": own(attacks.CWL2())},
+            {
+                "advcourse": own(attacks.CWL2()),
+                "advcourse, 3 steps, 12 slides": own(attacks.CWL2(steps=3, slides=12)),
+            },
             {
                 "adv-lib": b.al("carlini_wagner_l2", max_iterations=200, **search),
                 "adv-lib, lr 0.05": b.al(

@@ -76,7 +76,7 @@ class _Strongest:
 
 def _climb(s, victim, x, x_i, label, away, strongest, index):
     """One run of the loop from `x_i`; leaves what it finds in `strongest`. `away` is 1 to leave `label`, -1 to reach it."""
-    g = torch.zeros_like(x)
+    g, box = torch.zeros_like(x), _box(s, x)
     for _ in range(s.steps):
         x_i.requires_grad_()
         logits = victim(x_i)
@@ -90,9 +90,10 @@ def _climb(s, victim, x, x_i, label, away, strongest, index):
         if s.keep == "first" and (lead < 0).any():
             on = lead >= 0
             x, x_i, g, gradient, label, index = x[on], x_i[on], g[on], gradient[on], label[on], index[on]
+            box = _box(s, x)
         if s.decay:
             gradient = g = s.decay * g + gradient / _per_image(gradient.abs().flatten(1).sum(1))
-        x_i = _project(s, x_i + s.alpha * _direction(s, gradient), x)
+        x_i = _project(s, x_i + s.alpha * _direction(s, gradient), x, box)
         strongest.steps[index] += 1
     if s.keep == "last" and s.restarts == 1:  # one candidate: nothing to compare it with
         strongest.images[index] = x_i
@@ -110,10 +111,15 @@ def _direction(s, gradient):
     return gradient.sign() if s.norm == "Linf" else gradient / _per_image(gradient.flatten(1).norm(dim=1))
 
 
-def _project(s, x_i, x):
-    """The point of the ball around `x`, and of the box [0, 1], that replaces `x_i`."""
+def _box(s, x):
+    """The lowest and highest images in the L-infinity ball around `x` and in [0, 1]: made once for all steps."""
+    return (x - s.eps).clamp_min(0), (x + s.eps).clamp_max(1)
+
+
+def _project(s, x_i, x, box):
+    """The point of the ball around `x`, and of [0, 1], that replaces `x_i`; in L-infinity the ball is `box`."""
     if s.norm == "Linf":
-        return torch.clamp(x_i, (x - s.eps).clamp_min(0), (x + s.eps).clamp_max(1))
+        return torch.clamp(x_i, *box)
     delta = x_i - x
     # The box holds x, so clipping to it only brings the point nearer to x: the norm stays within the budget.
     return (x + delta * (s.eps / _per_image(delta.flatten(1).norm(dim=1))).clamp_max(1)).clamp(0, 1)
@@ -125,8 +131,8 @@ def _start(s, x, noise, restart):
     if s.start == "sign":
         return (x + s.start_size * noise.normal(x, restart).sign()).clamp(0, 1)
     if s.norm == "Linf":
-        return _project(s, x + s.eps * (2 * noise.uniform(x, restart) - 1), x)
+        return _project(s, x + s.eps * (2 * noise.uniform(x, restart) - 1), x, _box(s, x))
     # Uniform in the L2 ball: a normal vector has a uniform direction, and u^(1/d) is the radius of a uniform point.
     direction = noise.normal(x, 2 * restart)
     radius = noise.uniform(x[:, :1, :1, :1], 2 * restart + 1) ** (1 / x[0].numel())
-    return _project(s, x + s.eps * radius * direction / _per_image(direction.flatten(1).norm(dim=1)), x)
+    return _project(s, x + s.eps * radius * direction / _per_image(direction.flatten(1).norm(dim=1)), x, None)
