@@ -10,9 +10,8 @@ from advcourse import attacks, data, metrics, models
 from advcourse.attacks import CWL0, CWL2, CWLinf
 from advcourse.attacks.base import Victim
 from advcourse.attacks.boundary import slide
-from advcourse.attacks.cw_l2 import squared_l2
 from advcourse.attacks.nearest import Nearest
-from advcourse.attacks.penalty import TanhAdam
+from advcourse.attacks.penalty import TanhAdam, squared_l2
 
 PAPER = {"lr": 0.02, "steps": 100, "binary_search_steps": 5, "initial_const": 0.1, "slides": 0}
 

@@ -7,8 +7,9 @@ import torch
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.boundary import step_to_boundary
-from advcourse.attacks.cw_l2 import CWL2, hinge_of
+from advcourse.attacks.cw_l2 import CWL2
 from advcourse.attacks.nearest import Nearest, PerImage
+from advcourse.attacks.penalty import hinge_of
 
 
 def l0(x, images):

@@ -4,38 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-import torch
-
 from advcourse.attacks.base import Attack
 from advcourse.attacks.boundary import slide
 from advcourse.attacks.deepfool import nearest_rival
-from advcourse.attacks.penalty import Search, TanhAdam, search
-
-
-def squared_l2(x, images):
-    """The squared L2 distance, (N,): what C&W L2 minimises."""
-    return (images - x).flatten(1).square().sum(1)
-
-
-def hinge_of(victim, label, away, confidence, rival=None, cut=True):
-    """The f of Carlini and Wagner 2017 (their f6) as `search` wants it: max_{i != t} Z_i - Z_t + confidence, of logits Z.
-
-    With `rival` (N,) an untargeted attack, which succeeds at any class, aims at this one: Z_y - Z_rival + confidence.
-    The gradient is that of max(f, 0), or with `cut=False` of f itself, which has one beyond the boundary too.
-    """
-
-    def hinge(index, images, differentiate):
-        images = images.detach().requires_grad_(differentiate)
-        logits = victim(images)
-        lead = aim = victim.lead(logits, label[index], away) + confidence
-        if not differentiate:
-            return lead.detach(), None
-        if rival is not None:
-            ours, theirs = logits.gather(1, torch.stack([label[index], rival[index]], 1)).unbind(1)
-            aim = ours - theirs + confidence
-        return lead.detach(), victim.gradient(aim.clamp_min(0) if cut else aim, images)
-
-    return hinge
+from advcourse.attacks.penalty import Search, TanhAdam, hinge_of, search, squared_l2
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,11 @@ class Nearest:
         return self.distance.isfinite()
 
     def offer(self, index, images, success):
-        """Take those of `images`, the points of the images number `index`, that succeed nearer by than any before.
-
-        Returns which were taken, shape (len(index),) bool.
-        """
+        """Take those of `images`, the points of the images number `index`, that succeed nearer by than any before."""
         distance = self._measure(self._clean[index], images)
         nearer = success & (distance < self.distance[index])
         self.images[index[nearer]] = images[nearer]
         self.distance[index[nearer]] = distance[nearer]
-        return nearer
 
 
 class PerImage:

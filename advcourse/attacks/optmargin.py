@@ -7,8 +7,7 @@ from typing import ClassVar
 import torch
 
 from advcourse.attacks.base import Attack
-from advcourse.attacks.cw_l2 import squared_l2
-from advcourse.attacks.penalty import Search, TanhAdam, search
+from advcourse.attacks.penalty import Search, TanhAdam, search, squared_l2
 
 _AT_ONCE = 400  # images of 32 x 32 that go through the model together
 

@@ -101,6 +101,32 @@ class _Constants:
         self.c = torch.where(self._high.isfinite(), middle, (self._growth * self.c).clamp_max(_TOO_MUCH))
 
 
+def squared_l2(x, images):
+    """The squared L2 distance, (N,): what C&W L2 minimises."""
+    return (images - x).flatten(1).square().sum(1)
+
+
+def hinge_of(victim, label, away, confidence, rival=None, cut=True):
+    """The f of Carlini and Wagner 2017 (their f6) as `search` wants it: max_{i != t} Z_i - Z_t + confidence, of logits Z.
+
+    With `rival` (N,) an untargeted attack, which succeeds at any class, aims at this one: Z_y - Z_rival + confidence.
+    The gradient is that of max(f, 0), or with `cut=False` of f itself, which has one beyond the boundary too.
+    """
+
+    def hinge(index, images, differentiate):
+        images = images.detach().requires_grad_(differentiate)
+        logits = victim(images)
+        lead = aim = victim.lead(logits, label[index], away) + confidence
+        if not differentiate:
+            return lead.detach(), None
+        if rival is not None:
+            ours, theirs = logits.gather(1, torch.stack([label[index], rival[index]], 1)).unbind(1)
+            aim = ours - theirs + confidence
+        return lead.detach(), victim.gradient(aim.clamp_min(0) if cut else aim, images)
+
+    return hinge
+
+
 class TanhAdam:
     """The paper's optimiser: Adam on w, where x' = (tanh w + 1) / 2 cannot leave the box (Carlini and Wagner 2017, section V.B).
 
