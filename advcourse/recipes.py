@@ -49,6 +49,7 @@ RECIPES = {
     "mnist-cnn": Recipe("mnist-cnn", "mnist-5k", epochs=20),
     "mnist-wide": Recipe("mnist-wide", "mnist-5k", epochs=20, lr=2e-3),
     "mnist-mlp": Recipe("mnist-mlp", "mnist-5k", epochs=30, batch_size=128),
+    "mnist-small": Recipe("mnist-small", "mnist-5k", epochs=20),
     "signs-cnn": Recipe("signs-cnn", "signs", epochs=20, degrees=5.0),
 }
 

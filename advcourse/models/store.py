@@ -13,7 +13,7 @@ from torch import nn
 
 from advcourse.files import replacing
 from advcourse.inputs import InputError, check_choice, resolve_device
-from advcourse.models.nets import MnistCNN, MnistMLP, MnistWide, SignsCNN
+from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -21,6 +21,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mnist-cnn": MnistCNN,
     "mnist-wide": MnistWide,
     "mnist-mlp": MnistMLP,
+    "mnist-small": MnistSmall,
     "signs-cnn": partial(SignsCNN, classes=16),
 }
 
@@ -29,7 +30,7 @@ def build(name: str, seed: int | None = None) -> nn.Module:
     """The untrained network of that architecture, in training mode.
 
     Args:
-        name: a key of `ARCHITECTURES`: "mnist-cnn", "mnist-wide", "mnist-mlp" or "signs-cnn".
+        name: a key of `ARCHITECTURES`: "mnist-cnn", "mnist-wide", "mnist-mlp", "mnist-small" or "signs-cnn".
         seed: decides the weights and leaves the global random state as it was; None (default) draws from that state.
 
     Raises:
