@@ -27,6 +27,7 @@ from advcourse.attacks.optmargin import OptMargin
 from advcourse.attacks.saliency import JSMA
 from advcourse.attacks.spatial import StAdv
 from advcourse.attacks.targets import choose_target
+from advcourse.attacks.threat import ThreatModel
 from advcourse.attacks.uap import UAP
 
 # In the order of the survey's Table 1.
@@ -36,4 +37,13 @@ _TABLE_1 = (
 )
 REGISTRY = {attack.__name__: attack for attack in _TABLE_1}
 
-__all__ = [*REGISTRY, "REGISTRY", "Attack", "AttackResult", "Schedule", "choose_target", "gradient_family"]
+__all__ = [
+    *REGISTRY,
+    "REGISTRY",
+    "Attack",
+    "AttackResult",
+    "Schedule",
+    "ThreatModel",
+    "choose_target",
+    "gradient_family",
+]

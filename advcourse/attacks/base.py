@@ -10,6 +10,7 @@ import torch
 from advcourse import metrics
 from advcourse.attacks.noise import Noise
 from advcourse.attacks.targets import least_likely
+from advcourse.attacks.threat import ThreatModel
 from advcourse.inputs import (
     InputError,
     check_choice,
@@ -143,6 +144,11 @@ class AttackResult:
         """Share of the N images for which the attack did what it wanted; NaN for N = 0."""
         return metrics.misclassification_rate(self.logits, self.labels, self.target)
 
+    @property
+    def size(self):
+        """What the attack bounds or keeps small, shape (N,): the change in the norm of its threat model."""
+        return self.attack.size(self)
+
     @cached_property
     def distances(self):
         """L0 (pixels), L1, L2 and Linf of each change: a dictionary of tensors of shape (N,)."""
@@ -161,6 +167,8 @@ class Attack:
 
     # "budgeted": the strongest point found in a ball; "minimum-norm": the nearest point found that succeeds.
     kind: ClassVar[str]
+    # In which the change is bounded or kept small: see `ThreatModel`.
+    norm: ClassVar[str]
     targeted: ClassVar[bool] = False
     # Aims at the least likely class of the clean image, and takes no target from the caller.
     chooses_target: ClassVar[bool] = False
@@ -177,13 +185,23 @@ class Attack:
                 low, high, integer = _NUMBERS[name]
                 check_range(value, name, low, high, integer=integer)
 
+    @property
+    def threat_model(self):
+        """What this attack may do and what it wants: a `ThreatModel`."""
+        eps = self._budget() if self.kind == "budgeted" else None
+        return ThreatModel(self.norm, eps, self._aim(), self.universal)
+
     def __call__(self, model, x, y, target=None):
         return self._attack(model, x, y, target)[0]
 
-    def run(self, model, x, y, target=None):
-        """Attack, and return the whole record: see `AttackResult`."""
+    def run(self, model, x, y, target=None, first=0):
+        """Attack, and return the whole record: see `AttackResult`.
+
+        `first`: the place of the first image where `x` is a part of a larger batch: the noise goes by it, so that an attack in
+        parts, each a multiple of 16 images, draws what it draws over the whole.
+        """
         began = time.perf_counter()
-        images, target, steps, details, victim = self._attack(model, x, y, target)
+        images, target, steps, details, victim = self._attack(model, x, y, target, first)
         if x.is_cuda:
             torch.cuda.synchronize(x.device)
         seconds = time.perf_counter() - began
@@ -193,11 +211,27 @@ class Attack:
             self, x.detach().clone(), images, y, target, logits, steps, *passes, seconds, details
         )
 
+    def size(self, result):
+        """The size (N,) of each change of its `AttackResult`, in this attack's norm."""
+        return result.distances[self.norm]
+
     def _perturb(self, victim, x, y, target, noise):
         """What a subclass writes: adversarial images for one chunk of the batch, the steps taken for each, and its details."""
         raise NotImplementedError
 
-    def _attack(self, model, x, y, target):
+    def _budget(self):
+        return self.eps
+
+    def _aim(self):
+        if not self.targeted:
+            aim = "untargeted"
+        else:
+            aim = "least likely class" if self.chooses_target else "targeted"
+        lead = getattr(self, "confidence", 0)
+        return f"{aim} by {lead:g} logits" if lead else aim
+
+    def _attack(self, model, x, y, target, place=0):
+        check_range(place, "first", 0, integer=True)
         y, target = self._checked(model, x, y, target)
         victim = Victim(model, y, target, x.dtype)
         images, goals, steps, details = [x.detach()[:0]], [y[:0]], [y[:0]], {}
@@ -211,7 +245,7 @@ class Attack:
                 if self.chooses_target:
                     with torch.no_grad():
                         goal = least_likely(victim(x[part]), y[part])
-                noise = Noise(self.seed, first)
+                noise = Noise(self.seed, place + first)
                 perturbed, taken, told = self._perturb(victim, x[part], y[part], goal, noise)
                 images.append(perturbed.detach().to(images[0].dtype).contiguous())
                 steps.append(taken)

@@ -50,6 +50,7 @@ class CWL0(Attack):
     rounds: int = 4
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
+    norm: ClassVar[str] = "L0"
 
     def _perturb(self, victim, x, y, target, noise):
         label, away = (y, 1) if target is None else (target, -1)

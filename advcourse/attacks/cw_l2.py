@@ -48,6 +48,7 @@ class CWL2(Attack):
     slides: int = 25
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
+    norm: ClassVar[str] = "L2"
 
     def _perturb(self, victim, x, y, target, noise):
         label, away = (y, 1) if target is None else (target, -1)

@@ -51,6 +51,7 @@ class CWLinf(Attack):
     rounds: int = 4
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
+    norm: ClassVar[str] = "Linf"
 
     def _perturb(self, victim, x, y, target, noise):
         label, away = (y, 1) if target is None else (target, -1)

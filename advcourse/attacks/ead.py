@@ -62,6 +62,14 @@ class EAD(Attack):
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
 
+    @property
+    def norm(self):
+        """What the rule keeps small: "L1", or "EN" for beta * L1 + L2 squared."""
+        return self.rule
+
+    def size(self, result):
+        return self._distance(result.clean.double(), result.images.double())
+
     def _perturb(self, victim, x, y, target, noise):
         label, away = (y, 1) if target is None else (target, -1)
         walk = partial(Fista, beta=self.beta, lr=self.lr, steps=self.steps)

@@ -48,6 +48,10 @@ class OptMargin(Attack):
     initial_const: float | None = None
     seed: int = 0
     kind: ClassVar[str] = "minimum-norm"
+    norm: ClassVar[str] = "L2"
+
+    def _aim(self):
+        return f"{super()._aim()} with its neighbourhood of radius {self.radius:g}"
 
     def _perturb(self, victim, x, y, target, noise):
         settings = Search(

@@ -58,6 +58,9 @@ class JSMA(Attack):
     targeted: ClassVar[bool] = True
     ENDED: ClassVar[tuple] = ("target reached", "budget spent", "no admissible pair")
 
+    def _budget(self):
+        return self.gamma
+
     def __post_init__(self):
         super().__post_init__()
         if self.theta == 0:

@@ -65,6 +65,10 @@ class StAdv(Attack):
     targeted: bool = False
     seed: int = 0
     kind: ClassVar[str] = "minimum-norm"
+    norm: ClassVar[str] = "flow"
+
+    def size(self, result):
+        return result.details["flow_loss"]
 
     def _perturb(self, victim, x, y, target, noise):
         label, away = (y, 1) if target is None else (target, -1)

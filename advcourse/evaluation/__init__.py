@@ -1,0 +1,25 @@
+"""Evaluation: attacks x models x data, measured once, kept, compared and told.
+
+cells = [Cell(name, attack(), ModelSource("mnist-cnn")) for name, attack in attacks.REGISTRY.items()]
+outcome = run(cells, "build/evaluation")        # records, and the cells that failed
+"""
+
+from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, measure
+from advcourse.evaluation.matrix import Outcome, run
+from advcourse.evaluation.record import Names, Record
+from advcourse.evaluation.store import Store
+from advcourse.evaluation.workers import Failure
+
+__all__ = [
+    "Cell",
+    "Conditions",
+    "DataSource",
+    "Failure",
+    "ModelSource",
+    "Names",
+    "Outcome",
+    "Record",
+    "Store",
+    "measure",
+    "run",
+]

@@ -1,0 +1,134 @@
+"""The matrix: attacks x models x data, each cell computed once, kept, and found again."""
+
+import time
+from dataclasses import dataclass, replace
+
+from tqdm.auto import tqdm
+
+from advcourse.evaluation.cells import identity, key
+from advcourse.evaluation.record import Record
+from advcourse.evaluation.store import Store
+from advcourse.evaluation.workers import Failure, failure, here, in_processes, on_dask
+from advcourse.inputs import InputError, check_range
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The records of a matrix, in the order of its cells; the cells that failed; and how many were computed just now."""
+
+    records: list[Record]
+    failures: list[Failure]
+    computed: int
+
+
+def run(cells, folder, workers=1, scheduler=None, progress=True):
+    """Measure all `cells`, and keep each in `folder`. What is there already, from the same code and settings, is found again.
+
+    Args:
+        cells: a list of `Cell`.
+        folder: of the finished cells; made where it is missing.
+        workers: 1 (default) computes in this process, more in so many processes of their own.
+        scheduler: the address of a dask scheduler whose workers compute instead.
+        progress: show a bar with the time left.
+
+    The records are the same whoever computes them, bit for bit on one kind of processor, but for seconds and memory. A cell that
+    fails is told in `Outcome.failures`, stops no other, and is tried again by the next run. Killed at any moment, a run loses the
+    cells that were under way, and the next goes on from the finished ones.
+
+    Raises:
+        InputError: no cells, two cells of one name, a folder that cannot be written to, no scheduler at the address.
+    """
+    cells = list(cells)
+    check_range(workers, "workers", 1, integer=True)
+    _check(cells)
+    store, known, results, tasks, places = Store(folder), {}, {}, {}, {}
+    for cell in cells:
+        try:
+            wanted = identity(cell, known)
+        except Exception as error:  # a model that cannot be loaded is a failure of its own cells
+            results[cell.names] = failure(cell, error)
+            continue
+        place = places[cell.names] = key(wanted)
+        found = store.get(place, cell.names)
+        if found:
+            results[cell.names] = found
+        else:
+            tasks.setdefault(place, (cell, wanted))
+    computed = {}
+    with _Progress(tasks, results.values(), progress) as bar:
+        for place, result in _computed(tasks, workers, scheduler):
+            if isinstance(result, Record):
+                store.put(place, result)
+            computed[place] = result
+            bar.advance(place, result)
+    for cell in cells:
+        if cell.names not in results:
+            results[cell.names] = replace(computed[places[cell.names]], names=cell.names)
+    in_order = [results[cell.names] for cell in cells]
+    records = [result for result in in_order if isinstance(result, Record)]
+    return Outcome(records, [one for one in in_order if isinstance(one, Failure)], len(computed))
+
+
+def _check(cells):
+    if not cells:
+        raise InputError("cells: got none; allowed is at least one")
+    names = [cell.names for cell in cells]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        one = next(iter(twice))
+        raise InputError(
+            f"cells: got two called {one.full_attack!r} on {one.model!r} and {one.data!r}; allowed is one cell of a name"
+        )
+
+
+def _computed(tasks, workers, scheduler):
+    if not tasks:
+        return ()
+    if scheduler:
+        return on_dask(tasks, scheduler)
+    return here(tasks) if workers == 1 else in_processes(tasks, workers)
+
+
+class _Progress:
+    """A bar over the cells, with about how long the rest takes: by what each attack took on other models, else by their mean."""
+
+    def __init__(self, tasks, results, shown):
+        self.left = {place: cell for place, (cell, _) in tasks.items()}
+        self.took, self.worked, self.began = {}, 0.0, time.monotonic()
+        for result in results:
+            self._learn(result)
+        results = len(results)
+        self.bar = tqdm(
+            initial=results,
+            total=results + len(tasks),
+            unit="cell",
+            desc="measuring",
+            disable=not shown,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} cells, {elapsed} taken{postfix}",
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.bar.close()
+
+    def advance(self, place, result):
+        """One more is done."""
+        del self.left[place]
+        self.worked += self._learn(result)
+        if self.worked and self.left:
+            mean = sum(self.took.values()) / len(self.took)
+            rest = sum(self.took.get(repr(cell.attack), mean) for cell in self.left.values())
+            seconds = rest * (time.monotonic() - self.began) / self.worked
+            self.bar.set_postfix_str(f"about {tqdm.format_interval(seconds)} left", refresh=False)
+        else:
+            self.bar.set_postfix_str("", refresh=False)
+        self.bar.update()
+
+    def _learn(self, result):
+        if not isinstance(result, Record):
+            return 0.0
+        seconds = result.efficiency.seconds * len(result)
+        self.took[result.attack] = seconds
+        return seconds
