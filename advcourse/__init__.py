@@ -9,7 +9,9 @@ _ROOMS = (
     "augmentation",
     "coverage",
     "data",
+    "evaluation",
     "inputs",
+    "intervals",
     "labs",
     "metrics",
     "models",
@@ -17,6 +19,7 @@ _ROOMS = (
     "recipes",
     "rounding",
     "training",
+    "transformations",
     "widgets",
 )
 

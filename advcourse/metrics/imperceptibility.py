@@ -1,15 +1,20 @@
 """Imperceptibility (the survey's section 3): how large is the change? Pixels are in [0, 1], so L-infinity is too.
 
-`x` and `x_adv` are image batches of one shape (N, C, H, W). Each distance has shape (N,) and is float64: sums of float32
+`x` and `x_adv` are image batches of one shape (N, C, H, W). Each measure has shape (N,) and is float64: sums of float32
 pixels lose digits.
 """
 
+import numpy as np
 import torch
+from torch.nn import functional as F
 
-from advcourse.inputs import InputError, check_choice
+from advcourse.inputs import InputError, check_choice, check_range
+from advcourse.metrics.arguments import check_flags, check_values
+
+_WINDOW = 7  # pixels, the side of SSIM's window
 
 
-def _difference(x, x_adv):
+def _check_pair(x, x_adv, least=0):
     for name, images in (("x", x), ("x_adv", x_adv)):
         if not isinstance(images, torch.Tensor) or images.dim() < 2:
             given = tuple(images.shape) if isinstance(images, torch.Tensor) else type(images).__name__
@@ -18,13 +23,31 @@ def _difference(x, x_adv):
         raise InputError(
             f"x_adv: got shape {tuple(x_adv.shape)}; allowed is the shape of x, {tuple(x.shape)}"
         )
+    if least and (x.dim() != 4 or min(x.shape[2:]) < least):
+        raise InputError(
+            f"x: got shape {tuple(x.shape)}; allowed is (N, C, H, W) with H and W at least {least}"
+        )
+
+
+def _difference(x, x_adv):
+    _check_pair(x, x_adv)
     return (x_adv.detach().double() - x.detach().double()).abs()
 
 
-def l0(x, x_adv, per="pixel"):
-    """L0, shape (N,): how many pixels differ. `per="pixel"` counts a pixel once, `"channel"` each of its channel values."""
+def l0(x, x_adv, per="pixel", rounded=False):
+    """L0, shape (N,): how many pixels differ.
+
+    Source: DEEPSEC (Ling et al. 2019), whose code counts `per="channel"` on rounded images, and divides by their number.
+
+    Args:
+        x, x_adv: images (N, C, H, W).
+        per: "pixel" counts a pixel once (default), "channel" each of its channel values.
+        rounded: compare the images as a file of 8 bit holds them, where small changes are lost (default False).
+    """
     check_choice(per, "per", ("pixel", "channel"))
     changed = _difference(x, x_adv) > 0
+    if rounded:
+        changed = (255 * x.detach().double()).round() != (255 * x_adv.detach().double()).round()
     if per == "pixel" and changed.dim() == 4:
         changed = changed.any(1)
     return changed.flatten(1).sum(1).double()
@@ -45,9 +68,93 @@ def linf(x, x_adv):
     return _difference(x, x_adv).flatten(1).amax(1)
 
 
+def ssim(x, x_adv, data_range=1.0):
+    """Structural similarity, shape (N,), in [-1, 1]: 1 for equal images. A similarity, not a distance.
+
+    Source: Wang, Bovik, Sheikh and Simoncelli 2004, as DEEPSEC's ASS takes it (Ling et al. 2019): a uniform window of
+    7 x 7 pixels, C1 = (0.01 R)^2, C2 = (0.03 R)^2, each channel alone, then the mean over channels and windows.
+    Variances are those of the window itself (divided by 49, as in the paper; scikit-image divides by 48 unless told
+    otherwise). Only windows that lie wholly inside the image count: no border is made up.
+
+    Args:
+        x, x_adv: images (N, C, H, W), H and W at least 7.
+        data_range: R, the span that pixels can take, not the span that these do (default 1.0, for images in [0, 1]). It
+            is never guessed: a wrong one shifts all scores, most where images are flat.
+
+    Raises:
+        InputError: not images of one shape, smaller than the window, or `data_range` not above 0.
+    """
+    check_range(data_range, "data_range", 0, exclusive_low=True)
+    _check_pair(x, x_adv, _WINDOW)
+    return _by_chunks(lambda a, b: _ssim(a, b, float(data_range)), x, x_adv)
+
+
+def _ssim(x, x_adv, data_range):
+    from torchmetrics.functional.image import structural_similarity_index_measure  # takes 2 s to import
+
+    settings = {"gaussian_kernel": False, "kernel_size": _WINDOW, "data_range": data_range}
+    # The map is cut here: versions of torchmetrics disagree on whether their mean includes the mirrored border.
+    _, windows = structural_similarity_index_measure(
+        x_adv, x, reduction="none", return_full_image=True, **settings
+    )
+    edge = _WINDOW // 2
+    return windows[..., edge:-edge, edge:-edge].flatten(1).mean(1)
+
+
+def psd(x, x_adv, sensitivity="bounded"):
+    """Perturbation sensitivity distance, shape (N,): the sum of |change| * Sen over pixels and channels; 0 for no change.
+
+    A change is seen where the image is flat and hidden where it is busy. s is the standard deviation (of the nine
+    values, divided by nine) in the 3 x 3 neighbourhood of the CLEAN image, each channel alone, mirrored at the edge.
+    Source: Luo et al. 2018, as used by DEEPSEC (Ling et al. 2019); the paper and the code of the latter disagree on
+    Sen.
+
+    Args:
+        x, x_adv: images (N, C, H, W) in [0, 1], H and W at least 2; `x` is the clean one.
+        sensitivity: "bounded" is Sen = 1 - s, as DEEPSEC's code (default): between 0.5 and 1. "inverse" is Sen = 1 / s, as
+            the papers: +inf where a flat neighbourhood was changed, as on the black ground of a digit.
+    """
+    check_choice(sensitivity, "sensitivity", ("bounded", "inverse"))
+    _check_pair(x, x_adv, 2)
+    return _by_chunks(lambda a, b: _psd(a, b, sensitivity), x, x_adv)
+
+
+def _psd(x, x_adv, sensitivity):
+    height, width = x.shape[2:]
+    padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+    # Neighbours less the centre: nine zeros where the image is flat, so that s is 0 there and not what rounding left of it.
+    neighbours = [padded[..., i : i + height, j : j + width] - x for i in range(3) for j in range(3)]
+    s = torch.stack(neighbours).std(0, unbiased=False)
+    change = (x_adv - x).abs()
+    # An unchanged pixel counts nothing, even in a flat place, where 0 / 0 would be NaN.
+    terms = change * (1 - s) if sensitivity == "bounded" else torch.where(change > 0, change / s, 0)
+    return terms.flatten(1).sum(1)
+
+
+def _by_chunks(measure, x, x_adv):
+    """`measure` (n, C, H, W) x 2 -> (n,), a few images at a time, so that its copies stay small beside the batch."""
+    size = max(1, 2**18 // max(1, x[:1].numel()))
+    pairs = zip(x.detach().split(size), x_adv.detach().split(size)) if len(x) else ()
+    parts = [measure(a.double(), b.double()) for a, b in pairs]
+    return torch.cat([x.new_zeros(0, dtype=torch.float64), *parts])
+
+
 def mean_over_successes(values, success):
     """Mean of `values` (N,) over the images with `success` (N,) bool; NaN where nothing succeeded.
 
-    An average over successes flatters an attack that succeeds only where it is easy: show the misclassification rate beside it.
+    An average over successes flatters an attack that succeeds only where it is easy: show the misclassification rate
+    beside it.
     """
-    return values[success].double().mean().item()
+    values = check_values(values, "values")
+    return values[check_flags(success, "success", values)].mean().item()
+
+
+def median_with_failures(values, success):
+    """Median of `values` (N,) over ALL images, those without `success` (N,) bool at +inf; NaN for N = 0.
+
+    It is infinite unless more than half of the attacks succeeded, so it cannot flatter an attack that succeeds only
+    where it is easy. This is how minimum-norm attacks are to be compared (Carlini et al. 2019).
+    """
+    values = check_values(values, "values")
+    success = check_flags(success, "success", values)
+    return float(np.median(values.masked_fill(~success, torch.inf).cpu())) if len(values) else float("nan")

@@ -5,14 +5,12 @@ Shapes: `logits` (N, K) of the attacked images, `y` (N,) true labels, `target` (
 
 import torch
 
-from advcourse.inputs import InputError, check_classes, check_labels
+from advcourse.inputs import check_classes, check_labels
+from advcourse.metrics.arguments import check_outputs, share
 
 
 def _checked(logits, labels, name):
-    if not isinstance(logits, torch.Tensor) or logits.dim() != 2:
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise InputError(f"logits: got {shape}; allowed is a tensor of shape (N, K)")
-    labels = check_labels(labels, logits, name)
+    labels = check_labels(labels, check_outputs(logits), name)
     check_classes(labels, logits.shape[1], name)
     return labels
 
@@ -40,11 +38,16 @@ def misclassification_rate(logits, y, target=None):
     Source: DEEPSEC (Ling et al. 2019), section 3. For a targeted attack this is the share that hits `target`; call it without
     `target` for the share that is merely wrong.
     """
-    return succeeded(logits, y, target).double().mean().item()
+    return share(succeeded(logits, y, target))
 
 
-def _mean_confidence(logits, labels, success):
-    return logits.double().softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)[success].mean().item()
+def confidences(logits, labels):
+    """Softmax probability of each image's label in `labels` (N,), shape (N,), float64, in [0, 1].
+
+    Source: DEEPSEC (Ling et al. 2019): ACAC is its mean for the wrong label that is given, ACTC for the true one.
+    """
+    labels = _checked(logits, labels, "labels")
+    return logits.detach().double().softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
 def wrong_confidence(logits, y, target=None):
@@ -52,7 +55,8 @@ def wrong_confidence(logits, y, target=None):
 
     Source: DEEPSEC (Ling et al. 2019), average confidence of the adversarial class.
     """
-    return _mean_confidence(logits, logits.argmax(1), succeeded(logits, y, target))
+    success = succeeded(logits, y, target)
+    return confidences(logits, logits.argmax(1))[success].mean().item()
 
 
 def true_confidence(logits, y, target=None):
@@ -60,4 +64,5 @@ def true_confidence(logits, y, target=None):
 
     Source: DEEPSEC (Ling et al. 2019), average confidence of the true class.
     """
-    return _mean_confidence(logits, y.long(), succeeded(logits, y, target))
+    success = succeeded(logits, y, target)
+    return confidences(logits, y)[success].mean().item()

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from advcourse.inputs import InputError, check_range
+from advcourse.inputs import InputError
+from advcourse.intervals import wilson
 from advcourse.plots.style import (
     COLOURS,
     DASHES,
@@ -65,19 +66,6 @@ def accuracy_against_eps(curves, *, norm="L∞", samples=None, chance=None):
     """
     xlabel = f"eps, {norm} (pixels range from 0 to 1)"
     return lines(curves, xlabel, "accuracy", samples=samples, percentages=True, chance=chance)
-
-
-def wilson(share, samples, z=1.959964):
-    """Wilson's interval (low, high) for a share of `samples` images; z = 1.96 gives 95 %. Source: Wilson, JASA 22, 1927."""
-    check_range(samples, "samples", 1, integer=True)
-    share = as_numbers(share, "share")
-    if (share < 0).any() or (share > 1).any():
-        raise InputError(
-            f"share: got {share[(share < 0) | (share > 1)][0]:g}; allowed are shares in [0, 1] (and NaN)"
-        )
-    centre = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
-    half = z / (1 + z**2 / samples) * np.sqrt(share * (1 - share) / samples + z**2 / (4 * samples**2))
-    return centre - half, centre + half
 
 
 def bars(values, xlabel, *, percentages=False):
