@@ -147,7 +147,7 @@ class AttackResult:
     @property
     def size(self):
         """What the attack bounds or keeps small, shape (N,): the change in the norm of its threat model."""
-        return self.attack.size(self)
+        return self.attack.size(self) if len(self.images) else self.images.new_zeros(0)
 
     @cached_property
     def distances(self):

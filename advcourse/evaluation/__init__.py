@@ -5,6 +5,7 @@ outcome = run(cells, "build/evaluation")        # records, and the cells that fa
 """
 
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, measure
+from advcourse.evaluation.comparison import compare
 from advcourse.evaluation.matrix import Outcome, run
 from advcourse.evaluation.record import Names, Record
 from advcourse.evaluation.store import Store
@@ -20,6 +21,7 @@ __all__ = [
     "Outcome",
     "Record",
     "Store",
+    "compare",
     "measure",
     "run",
 ]

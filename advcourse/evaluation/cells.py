@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -97,7 +98,7 @@ class Conditions:
     target: how the labels of targeted attacks are chosen, see `attacks.choose_target` (default "random"). seed: of the targets.
     device: "cpu" (default), "cuda", "auto". threads: of the processor for each cell (default 1, so that cells side by side, and
     on machines with more cores, add up in the same order). batch: images attacked together (default 496), a multiple of 16;
-    universal attacks take all at once. transformations: those after which a success shall still be one. pictures: how many are kept.
+    universal attacks take all at once. transformations: after which a success shall still be one. pictures: how many to keep.
     """
 
     target: str = "random"
@@ -164,7 +165,7 @@ def key(identity):
 
 
 def fingerprint(model):
-    """SHA-256 (hex) of a model: weights, buffers, structure, plain attributes of its parts, and the code of those not of torch."""
+    """SHA-256 (hex) of a model: weights, buffers, structure, plain attributes of its parts, the code of those not of torch."""
     total = hashlib.sha256(repr(model).encode())
     for name, tensor in model.state_dict().items():
         total.update(f"{name} {digest((tensor,))}".encode())
@@ -266,7 +267,8 @@ class _Measurement:
             goal = None if target is None else target[part]
             self._batch(index[part], x[index[part]], y[index[part]], goal, first)
         names = self.parts[0]
-        count = max(1, len(index))
+        each = 1 / len(index) if len(index) else math.nan
+        costs = (each * total for total in (self.seconds, self.forward_passes, self.backward_passes))
         return Record(
             self.cell.names,
             repr(attack),
@@ -274,13 +276,18 @@ class _Measurement:
             attack.threat_model,
             self.identity,
             len(x),
-            metrics.Efficiency(
-                self.seconds / count, self.forward_passes / count, self.backward_passes / count, self.memory
-            ),
-            tuple(one.name for one in conditions.transformations),
+            metrics.Efficiency(*costs, self.memory, len(index), self.device.type),
+            {one.name: self._clean_accuracy(one, x, y) for one in conditions.transformations},
             {name: np.concatenate([part[name] for part in self.parts]) for name in names},
             self.pictures,
         )
+
+    def _clean_accuracy(self, transform, x, y):
+        right = 0
+        for first in range(0, len(x), self.conditions.batch):
+            part = slice(first, first + self.conditions.batch)
+            right += (predict(self.model, transform(x[part], first)).argmax(1) == y[part]).sum().item()
+        return right / len(x) if len(x) else math.nan
 
     def _batch(self, index, x, y, target, first):
         with metrics.PeakMemory(self.device) as peak:
@@ -292,18 +299,21 @@ class _Measurement:
         if not first:
             kept = slice(0, self.conditions.pictures)
             self.pictures = {"clean": x[kept].cpu().numpy(), "attacked": run.images[kept].cpu().numpy()}
-        values = {"index": index, "label": y, **_of_the_attack(run), **self._after_transformations(run)}
+        values = {
+            "index": index,
+            "label": y,
+            **_of_the_attack(run),
+            **self._after_transformations(run, first),
+        }
         self.parts.append({name: value.cpu().numpy() for name, value in values.items()})
 
-    def _after_transformations(self, run):
-        """For each transformation: which successes still are, what is misread, and which clean images are still read correctly."""
+    def _after_transformations(self, run, first):
+        """For each transformation: which attacks do what they want after it, and what is misread."""
         values = {}
-        for transform in self.conditions.transformations if len(run.images) else ():
-            logits = predict(self.model, transform(run.images))
+        for transform in self.conditions.transformations:
+            logits = predict(self.model, transform(run.images, first))
             values[f"success {transform.name}"] = metrics.succeeded(logits, run.labels, run.target)
             values[f"wrong {transform.name}"] = metrics.succeeded(logits, run.labels)
-            clean = predict(self.model, transform(run.clean)).argmax(1)
-            values[f"clean right {transform.name}"] = clean == run.labels
         return values
 
 

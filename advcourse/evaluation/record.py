@@ -28,14 +28,14 @@ class Record:
     """One attack on one model, on the images that the model reads correctly: N of the `picked` ones.
 
     names: what it is called. attack: its `repr`. kind, threat_model: see `attacks.Attack`. identity: all that determines the
-    numbers, see `cells.identity`. efficiency: per attacked image. transformations: the names of those applied.
+    numbers, see `cells.identity`. efficiency: per attacked image. clean: transformation -> the model's accuracy on the picked
+    images after it.
 
     values: arrays by name, with a row for each attacked image:
         "index" its place among the picked; "label"; "target", -1 if untargeted; "prediction" under attack; "success" what the
         attack wanted; "wrong" any wrong label; "size" in the attack's own norm; "L0" pixels, "L1", "L2", "Linf" of the change;
         "SSIM"; "PSD"; "wrong confidence", of the prediction; "true confidence"; "noise tolerance"; "steps"; and for each
-        transformation T "success T", the attack still does what it wanted after T, "wrong T", any wrong label, and "clean right
-        T", the model still reads the clean image.
+        transformation T "success T", the attack does what it wanted after T, and "wrong T", any wrong label after T.
     pictures: "clean" and "attacked", the first images (k, C, H, W).
     """
 
@@ -46,7 +46,7 @@ class Record:
     identity: dict
     picked: int
     efficiency: Efficiency
-    transformations: tuple[str, ...]
+    clean: dict[str, float]
     values: dict[str, np.ndarray]
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -78,8 +78,7 @@ class Record:
         """Share of the picked images that the model reads correctly when nobody attacks."""
         return len(self) / self.picked if self.picked else float("nan")
 
-    def survivors(self):
-        """Which of the picked images the model reads correctly under this attack, (picked,) bool."""
-        right = np.zeros(self.picked, dtype=bool)
-        right[self.values["index"][~self.values["wrong"]]] = True
-        return right
+    @property
+    def transformations(self):
+        """The names of the transformations that were applied."""
+        return tuple(self.clean)

@@ -55,7 +55,7 @@ class Store:
             told["identity"],
             told["picked"],
             Efficiency(**told["efficiency"]),
-            tuple(told["transformations"]),
+            told["clean"],
             **groups,
         )
 

@@ -1,0 +1,120 @@
+"""Comparing attacks, where they can be compared."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from advcourse import metrics
+from advcourse.attacks import AttackResult
+from advcourse.evaluation.tables import NORMS
+from advcourse.inputs import InputError, check_choice
+from advcourse.intervals import bootstrap, wilson
+
+
+def compare(runs, by=None, at=None):
+    """Attacks on the same images of one model, side by side; ranked only where they had the same threat model.
+
+    Args:
+        runs: name -> `AttackResult` of `attack.run(...)`, or `Record` of the matrix.
+        by: None (default) for the given order; "success", highest first; "size", smallest median first, in the attacks' norm.
+        at: a budget: a success counts only up to this size. It makes minimum-norm attacks comparable with budgeted ones of the
+            same norm and this very budget.
+
+    Returns:
+        a frame with a row for each attack: threat model; images; success with its 95 % interval (Wilson); median size, in the
+        attack's own norm, failures at infinity, with its 95 % interval (bootstrap); common, the number of images where all
+        succeed, and the mean of each distance over those.
+
+    Raises:
+        InputError: no runs, other images or labels; a ranking of attacks whose threat models differ, which says how.
+    """
+    check_choice(by, "by", (None, "success", "size"))
+    if not runs:
+        raise InputError("runs: got none; allowed is at least one")
+    runs = {name: _Run(run) for name, run in runs.items()}
+    _check_images(runs)
+    if by:
+        _check_threats(runs, by, at)
+    for run in runs.values():
+        if at is not None:
+            run.success = run.success & (run.size <= at * (1 + 1e-5))
+    shared = np.logical_and.reduce([run.success for run in runs.values()])
+    table = pd.DataFrame.from_dict({name: _row(run, shared) for name, run in runs.items()}, orient="index")
+    if by == "success":
+        return table.sort_values("success", ascending=False, kind="stable")
+    return table.sort_values("median size", kind="stable") if by else table
+
+
+class _Run:
+    """What is compared, of a result or of a record, as arrays."""
+
+    def __init__(self, run):
+        attack = run.attack if isinstance(run, AttackResult) else run
+        self.threat, self.kind = attack.threat_model, attack.kind
+        self.success, self.size = _array(run.success), _array(run.size)
+        self.distances = {norm: _array(run.distances[norm]) for norm in NORMS}
+        values = getattr(run, "values", None)
+        if values is None:
+            self.images = (run.labels.cpu().numpy(), run.clean.cpu().numpy())
+        else:
+            self.images = (values["label"], values["index"], run.identity["data"], run.identity["model"])
+
+
+def _array(values):
+    return values.cpu().numpy() if hasattr(values, "cpu") else values
+
+
+def _check_images(runs):
+    (first, one), *others = runs.items()
+    for name, run in others:
+        if len(one.images) != len(run.images) or not all(map(np.array_equal, one.images, run.images)):
+            raise InputError(
+                f"runs: {name!r} attacked other images, or another model, than {first!r}; allowed are runs on the very same, "
+                f"for which images an attack is tried on decides how well it does"
+            )
+
+
+def _check_threats(runs, by, at):
+    """Raise `InputError` unless all runs played by the same rules."""
+    rules = {}
+    for name, run in runs.items():
+        threat = run.threat
+        budget = at if threat.eps is None else threat.eps
+        rules.setdefault((threat.norm, budget, threat.aim, threat.universal), []).append(f"{name} ({threat})")
+    if len(rules) > 1:
+        each = "; ".join(names[0] for names in rules.values())
+        raise InputError(
+            f"by: got {by!r} for attacks of {len(rules)} threat models: {each}. Each was asked for something else, so their order in "
+            "one column would say nothing. Allowed is to rank attacks of the same norm, budget and aim (`at` gives minimum-norm "
+            "attacks a budget), or by=None for a table without a ranking"
+        )
+    budgets = [run.threat.eps for run in runs.values() if run.threat.eps is not None]
+    if by == "size" and budgets:
+        raise InputError(
+            f"by: got 'size' for attacks with the budget {budgets[0]:g}, which they may spend whether or not it is needed; "
+            f"allowed is by='success'"
+        )
+    if by == "success" and not budgets and at is None:
+        raise InputError(
+            "by: got 'success' for attacks without a budget, which succeed sooner or later; allowed is by='size', or a budget "
+            "by `at`"
+        )
+
+
+def _row(run, shared):
+    count = len(run.success)
+    rate = float(run.success.mean()) if count else math.nan
+    low, high = wilson(rate, count)
+    reached = np.where(run.success, run.size, math.inf)
+    size_low, size_high = bootstrap(reached, np.median)
+    row = {
+        "threat model": run.threat.name,
+        "images": count,
+        "success": rate,
+        "success low": float(low),
+        "success high": float(high),
+    }
+    row |= {"median size": metrics.median_with_failures(run.size, run.success)}
+    row |= {"median size low": size_low, "median size high": size_high, "common": int(shared.sum())}
+    return row | {f"mean {norm}": metrics.mean_over_successes(run.distances[norm], shared) for norm in NORMS}

@@ -1,0 +1,192 @@
+"""Tables of records, as pandas frames of plain numbers: shares in [0, 1], NaN where nothing succeeded.
+
+An average over successes flatters an attack that succeeds only where it is easy. So each table has the success rate beside the
+size, the medians count a failure as infinite, and `common` averages over the images where all attacks of a kind succeed.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from advcourse import metrics
+from advcourse.intervals import bootstrap, wilson
+
+NORMS = ("L0", "L1", "L2", "Linf")
+
+
+def success(records):
+    """The share of successes with Wilson's 95 % interval, and the share of any wrong label, which a targeted attack may miss."""
+    return _table(records, _success)
+
+
+def misclassification(records):
+    """Success, and the mean confidences over the successes: of the wrong class (ACAC), the true one (ACTC), and NTE."""
+    return _table(records, _success, _confidence)
+
+
+def imperceptibility(records):
+    """Success, and sizes: medians with failures at infinity, the first in the attack's own norm with a 95 % bootstrap interval.
+
+    The means are over the successes alone.
+    """
+    return _table(records, _success, _size)
+
+
+def robustness(records):
+    """Success, and what is left of it after each transformation, beside the model's clean accuracy under the same one."""
+    return _table(records, _success, _survival)
+
+
+def efficiency(records):
+    """Success, and its price: seconds and passes for one image, MiB for one batch."""
+    return _table(records, _success, _price)
+
+
+def everything(records):
+    """All of these in one row a record."""
+    return _table(records, _success, _confidence, _size, _survival, _price)
+
+
+def common(records):
+    """Attacks of one threat model on one model, on the images where all of them succeed: mean sizes and SSIM there, side by side.
+
+    Over its own successes an attack that reaches only the easy images would look the finest.
+    """
+    rows = []
+    for group in _alike(records):
+        shared = _shared(group)
+        for record in group:
+            chosen = np.isin(record.values["index"], shared)
+            means = {
+                f"mean {name}": metrics.mean_over_successes(record.values[name], chosen)
+                for name in (*NORMS, "SSIM")
+            }
+            rows.append(
+                _head(record) | {"common images": len(shared), "success": record.success_rate} | means
+            )
+    return pd.DataFrame(rows)
+
+
+def strongest(records):
+    """For each model and each budget that an attack was given: the per-image minimum over ALL attacks, never a mean over them.
+
+    An image survives where the model reads it correctly and no attack makes it misread one inside the budget, whatever the attack
+    was made for. `accuracy` is the share of the picked images that survive, with Wilson's interval; beside it stands the single
+    strongest attack. L0 budgets, which are shares, are left out.
+    """
+    rows = []
+    for (model, data), group in _by(records, lambda record: (record.names.model, record.names.data)).items():
+        budgets = {(r.threat_model.norm, r.threat_model.eps) for r in group if r.threat_model.eps is not None}
+        for norm, eps in sorted(budget for budget in budgets if budget[0] in ("L1", "L2", "Linf")):
+            survive = {record.names.full_attack: survivors(record, norm, eps) for record in group}
+            alone = min(survive, key=lambda name: survive[name].sum())
+            rows.append(
+                {"model": model, "data": data, "norm": norm, "eps": eps, "attacks": len(group)}
+                | {"clean accuracy": group[0].clean_accuracy, "strongest attack": alone}
+                | {"accuracy under it": float(survive[alone].mean())}
+                | _share(np.logical_and.reduce(list(survive.values())), "accuracy")
+            )
+    return pd.DataFrame(rows)
+
+
+def survivors(record, norm, eps):
+    """Which of the picked images, (picked,) bool, are read correctly unless the change is larger than `eps` in `norm`."""
+    values = record.values
+    # A float32 pixel holds the budget to an ulp, and a sum of them to a little more.
+    fooled = values["wrong"] & (values[norm] <= eps * (1 + 1e-5) + 1e-7)
+    right = np.zeros(record.picked, dtype=bool)
+    right[values["index"][~fooled]] = True
+    return right
+
+
+def _by(records, key):
+    groups = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    return groups
+
+
+def _alike(records):
+    """The records that differ in nothing but the attack, as lists of two or more."""
+    groups = _by(
+        records,
+        lambda r: (r.names.model, r.names.data, r.threat_model, r.identity["model"], r.identity["data"]),
+    )
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _shared(group):
+    """The places of the images where all attacks of the group succeed."""
+    return sorted(
+        set.intersection(*(set(record.values["index"][record.success].tolist()) for record in group))
+    )
+
+
+def _table(records, *parts):
+    rows = []
+    for record in records:
+        rows.append(_head(record) | {"images": len(record)})
+        for part in parts:
+            rows[-1] |= part(record)
+    return pd.DataFrame(rows)
+
+
+def _head(record):
+    names = record.names
+    where = {"model": names.model, "data": names.data, "attack": names.full_attack}
+    return where | {"threat model": record.threat_model.name}
+
+
+def _share(flags, name):
+    rate = float(np.mean(flags)) if len(flags) else math.nan
+    low, high = wilson(rate, len(flags))
+    return {name: rate, f"{name} low": float(low), f"{name} high": float(high)}
+
+
+def _success(record):
+    wrong = record.values["wrong"]
+    return _share(record.success, "success") | {
+        "any wrong label": float(wrong.mean()) if len(wrong) else math.nan
+    }
+
+
+def _confidence(record):
+    names = ("wrong confidence", "true confidence", "noise tolerance")
+    return {name: metrics.mean_over_successes(record.values[name], record.success) for name in names}
+
+
+def _size(record):
+    def median(values):
+        return metrics.median_with_failures(values, record.success)
+
+    reached = np.where(record.success, record.size, math.inf)
+    low, high = bootstrap(reached, np.median)
+    sizes = {"median size": median(record.size), "median size low": low, "median size high": high}
+    sizes |= {f"median {norm}": median(record.values[norm]) for norm in NORMS}
+    means = (*NORMS, "SSIM", "PSD")
+    return sizes | {
+        f"mean {name}": metrics.mean_over_successes(record.values[name], record.success) for name in means
+    }
+
+
+def _survival(record):
+    values, row = record.values, {"successes": int(record.success.sum())}
+    for name in record.transformations:
+        row |= _share(values[f"success {name}"][record.success], f"{name}: survival")
+        right = np.ones(len(record), dtype=bool)  # only such images are attacked
+        row[f"{name}: destruction rate"] = metrics.destruction_rate(
+            right, ~values["wrong"], ~values[f"wrong {name}"]
+        )
+        row[f"{name}: clean accuracy"] = record.clean[name]
+    return row
+
+
+def _price(record):
+    cost = record.efficiency
+    return {
+        "seconds": cost.seconds,
+        "forward passes": cost.forward_passes,
+        "backward passes": cost.backward_passes,
+        "memory MiB": cost.memory,
+    }
