@@ -85,9 +85,9 @@ def _check_threats(runs, by, at):
     if len(rules) > 1:
         each = "; ".join(names[0] for names in rules.values())
         raise InputError(
-            f"by: got {by!r} for attacks of {len(rules)} threat models: {each}. Each was asked for something else, so their order in "
-            "one column would say nothing. Allowed is to rank attacks of the same norm, budget and aim (`at` gives minimum-norm "
-            "attacks a budget), or by=None for a table without a ranking"
+            f"by: got {by!r} for attacks of {len(rules)} threat models: {each}. Each was asked for something else, so that "
+            "their order in one column would say nothing. Allowed is to rank attacks of the same norm, budget and aim (`at` "
+            "gives minimum-norm attacks a budget), or by=None for a table without a ranking"
         )
     budgets = [run.threat.eps for run in runs.values() if run.threat.eps is not None]
     if by == "size" and budgets:
