@@ -1,0 +1,9 @@
+"""The defenses of the survey's Table 2. A training defense is an objective for `training.fit`:
+
+objective = PAT(eps=0.3, ramp=1 / 3)
+fit(model, data, objective, schedule=objective.following("one-cycle"))
+"""
+
+from advcourse.defenses.adversarial_training import PAT
+
+__all__ = ["PAT"]
