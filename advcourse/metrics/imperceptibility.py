@@ -122,8 +122,7 @@ def psd(x, x_adv, sensitivity="bounded"):
 def _psd(x, x_adv, sensitivity):
     height, width = x.shape[2:]
     padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
-    # Neighbours less the centre: nine zeros where the image is flat, so that s is 0 there and not what rounding left of it.
-    neighbours = [padded[..., i : i + height, j : j + width] - x for i in range(3) for j in range(3)]
+    neighbours = [padded[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]
     s = torch.stack(neighbours).std(0, unbiased=False)
     change = (x_adv - x).abs()
     # An unchanged pixel counts nothing, even in a flat place, where 0 / 0 would be NaN.
