@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help lab install test lint format unit test-browser refresh train release benchmark doctor clean
+.PHONY: help lab install test lint format unit test-browser refresh train evaluate release benchmark doctor clean
 
 help:
 	@echo "make lab           open the course in JupyterLab"
@@ -21,6 +21,7 @@ help:
 	@echo "make refresh       run the chapters again and store their outputs"
 	@echo "make release       make the students' copies of the labs"
 	@echo "make train         train every shipped model again"
+	@echo "make evaluate      measure the attacks of Table 1 on digits, with a report in build/evaluation"
 	@echo "make benchmark     time the attacks beside other libraries"
 	@echo "make doctor        what is installed, what is missing, how to get it"
 	@echo "make clean         remove build/ and caches"
@@ -56,6 +57,9 @@ refresh: $(INSTALLED)
 
 train: $(INSTALLED)
 	@$(BIN)/advcourse train
+
+evaluate: $(INSTALLED)
+	@$(BIN)/advcourse evaluate --workers $(WORKERS)
 
 release: $(INSTALLED)
 	@$(BIN)/advcourse release

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -88,6 +89,45 @@ def refresh(
 
     for path in tqdm(notebooks.select(chapter or [], notebooks.checkout()), unit="chapter"):
         notebooks.refresh(path)
+
+
+@app.command()
+def evaluate(
+    file: Annotated[
+        Path | None, typer.Argument(help="Settings (YAML); if none, Table 1 on digits.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report and the finished cells.")] = Path(
+        "build/evaluation"
+    ),
+    workers: Annotated[int, typer.Option(help="Processes that measure side by side.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler whose workers measure instead.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps, whatever the file says.")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(help="Images of each data set, whatever the file says.")
+    ] = None,
+):
+    """Measure attacks on models, and write a report. Started again, it goes on from what is finished."""
+    try:
+        from advcourse.evaluation import overview, report, run, settings
+
+        wanted = settings.read(file, device, images)
+        outcome = run(wanted.cells, out / "cells", workers, scheduler)
+        page = report.write(outcome, out, wanted.title)
+    except KeyboardInterrupt:
+        kept = f"The cells that were finished are kept in {out / 'cells'}"
+        typer.echo(f"Interrupted. {kept}; the same command goes on from there.", err=True)
+        raise typer.Exit(130) from None
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    typer.echo(overview.overview(outcome.records, width))
+    typer.echo(f"Report: {page}. Measured now: {outcome.computed} of {len(wanted.cells)} cells.")
+    for failure in outcome.failures:
+        names = failure.names
+        typer.echo(f"Failed: {names.full_attack} on {names.model}, {names.data}: {failure.error}", err=True)
+    raise typer.Exit(int(bool(outcome.failures)))
 
 
 @app.command()

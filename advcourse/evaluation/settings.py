@@ -1,0 +1,296 @@
+"""The settings file of an evaluation: a small YAML file, read into cells, and what is wrong with it told before anything runs."""
+
+import sys
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from advcourse import data, models
+from advcourse.attacks import REGISTRY
+from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, fingerprint
+from advcourse.evaluation.entries import parse
+from advcourse.inputs import InputError, check_classes, check_range, predict, resolve_device
+from advcourse.transformations import JPEG, EightBit, GaussianBlur, GaussianNoise
+
+DEFAULT = Path(__file__).with_name("default.yml")
+
+_REQUIRED = {
+    "data": "a data set, or a list of them",
+    "models": "a model, or a list of them",
+    "attacks": "all, an attack, or a list of them",
+}
+_CONDITIONS = tuple(field.name for field in fields(Conditions))
+_TRANSFORMATIONS = {"noise": GaussianNoise, "blur": GaussianBlur, "jpeg": JPEG}
+_SETTINGS = {"std": "noise", "radius": "blur", "quality": "jpeg"}  # what the class and the file call them
+_ROUNDING = "8-bit"
+_ALL = "all"  # the attacks of Table 1
+_BUDGETS = ("eps", "gamma")  # of which an attack may have a list
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a file asks for: a title, and the cells, those of one model together."""
+
+    title: str
+    cells: tuple[Cell, ...]
+
+
+def read(path=None, device=None, images=None):
+    """The `Settings` in the YAML file at `path`. Models and images are loaded once, to see whether they can be.
+
+    Args:
+        path: of the file (default None: the one that ships, `DEFAULT`). docs/evaluation.md says what it may hold.
+        device, images: in place of what the file says (default None: as it says).
+
+    Where a model is built by a function, the file's folder becomes the first in which modules are looked for.
+
+    Raises:
+        InputError: all that is wrong, a line each, with file, line and key, what was given and what is allowed.
+    """
+    path = DEFAULT if path is None else Path(path)
+    whole, problems = parse(path)
+    parts = problems.parts(whole, ("title", *_REQUIRED, *_CONDITIONS), _REQUIRED)
+    title = parts["title"].value if "title" in parts and problems.text(parts["title"]) else path.stem
+    sets = _sets(parts.get("data"), images, problems)
+    conditions = _conditions(parts, device, sets, problems)
+    sources = _models(parts.get("models"), path, sets, problems)
+    attacks = _attacks(parts.get("attacks"), problems)
+    problems.stop()
+    cells = [
+        Cell(name, attack, model, source, conditions, variant)
+        for model in sources
+        for source in sets
+        for name, variant, attack in attacks
+    ]
+    return Settings(title, tuple(cells))
+
+
+def _listed(entry, what, problems):
+    """The entries of the list `entry`, or itself alone; none if it is missing. An empty list is a problem."""
+    if entry is not None and entry.value == []:
+        problems.add(entry, f"got an empty list; allowed is {_REQUIRED[what]}")
+    return [] if entry is None else entry.items
+
+
+def _named(entry, keys, problems):
+    """The parts of an entry that is a mapping with a name, or the name alone."""
+    if isinstance(entry.value, dict):
+        return problems.parts(entry, keys, {"name": "text"})
+    return {"name": entry}
+
+
+# Data
+
+
+def _sets(entry, images, problems):
+    """The data sources, each with its images and labels."""
+    if images is not None:
+        check_range(images, "images", 1, integer=True)
+    sets, lines = {}, {}
+    for one in _listed(entry, "data", problems):
+        parts = _named(one, ("name", "split", "images", "seed"), problems)
+        choices = {"name": data.names(), "split": ("train", "test")}
+        chosen = [problems.choice(parts[key], choices[key]) for key in choices if key in parts]
+        if "name" not in parts or not all(chosen):
+            continue
+        given = {key: part.value for key, part in parts.items() if problems.single(part)}
+        source = DataSource(**given | ({} if images is None else {"images": images}))
+        with problems.told_of(one, parts):
+            most = len(data.load(source.name, source.split))
+            if images is not None and images > most:
+                problems.add(one, f"got {images} images in place of the file's; allowed are at most {most}")
+                continue
+            check_range(source.images, "images", 1, most, integer=True)
+            check_range(source.seed, "seed", 0, integer=True)
+            if problems.new(one, f"{source.name} {source.split}", lines):
+                sets[source] = source.load()
+    return sets
+
+
+# Conditions
+
+
+def _conditions(parts, device, sets, problems):
+    given = {}
+    for name in _CONDITIONS:
+        if name in parts and name not in ("transformations", "device") and problems.single(parts[name]):
+            with problems.told_of(parts[name], parts):
+                Conditions(**{name: parts[name].value})
+                given[name] = parts[name].value
+    if "transformations" in parts:
+        given["transformations"] = _transformations(parts["transformations"], sets, problems)
+    # "auto" is settled here, for elsewhere, where a cell may be measured, it might mean another device.
+    if device is not None:
+        given["device"] = str(resolve_device(device))
+    elif "device" in parts and problems.text(parts["device"]):
+        with problems.told_of(parts["device"], parts):
+            given["device"] = str(resolve_device(parts["device"].value))
+    return Conditions(**given)
+
+
+def _transformations(entry, sets, problems):
+    """Those of the list, each tried on an image of each set."""
+    found, lines = [], {}
+    for one in entry.items:
+        parts = one.value if isinstance(one.value, dict) else {}
+        if one.value != _ROUNDING and len(parts) != 1:
+            settings = ", ".join(f"{{{name}: a number}}" for name in _TRANSFORMATIONS)
+            problems.add(one, f"got {one.told}; allowed are {settings} and {_ROUNDING}")
+            continue
+        parts = problems.parts(one, tuple(_TRANSFORMATIONS), {}) if parts else {}
+        with problems.told_of(one, parts, _SETTINGS):
+            if one.value == _ROUNDING:
+                made = [EightBit()]
+            else:
+                made = [
+                    _TRANSFORMATIONS[name](part.value)
+                    for name, part in parts.items()
+                    if problems.single(part)
+                ]
+            for transform in made:
+                for x, _ in sets.values():
+                    transform(x[:1])
+                if problems.new(one, transform.name, lines):
+                    found.append(transform)
+    return tuple(found)
+
+
+# Models
+
+
+def _models(entry, path, sets, problems):
+    """The model sources; each model has been loaded, and has read an image of each set."""
+    sources, lines = [], {}
+    for one in _listed(entry, "models", problems):
+        parts = _named(one, ("name", "folder", "build"), problems)
+        if "name" not in parts or not all([problems.text(part) for part in parts.values()]):
+            continue
+        source = ModelSource(**{key: part.value for key, part in parts.items()})
+        if source.build and source.folder:
+            problems.add(
+                parts["folder"], f"got {parts['folder'].told} beside build; allowed is one of the two"
+            )
+        elif source.build or (source := _in_folder(source, parts, path, problems)):
+            if problems.new(parts["name"], source.name, lines) and _fits(
+                source, one, parts, path, sets, problems
+            ):
+                sources.append(source)
+    return sources
+
+
+def _in_folder(source, parts, path, problems):
+    """The source of a model that is in its folder, with the folder's whole path; None, and a problem, if it is not."""
+    folder = source.folder and (path.parent / Path(source.folder).expanduser()).resolve()
+    if folder and not models.names(folder):
+        told = f"got {parts['folder'].told}; allowed is a folder of models, NAME.json and NAME.safetensors"
+        problems.add(parts["folder"], told)
+    elif problems.choice(parts["name"], models.names(folder)):
+        return replace(source, folder=folder and str(folder))
+    return None
+
+
+def _fits(source, entry, parts, path, sets, problems):
+    """Whether the model can be had, and gives logits for the images and labels of each set; problems if not."""
+    folder, at = str(path.resolve().parent), parts.get("build", entry)
+    if source.build and folder not in sys.path:
+        sys.path.insert(0, folder)
+    model = _load(source, at, problems)
+    for one, (x, y) in sets.items() if model else ():
+        try:
+            check_classes(y, predict(model, x[:1]).shape[1])
+        except Exception as error:  # whatever a model raises that was made for other images
+            shape = " x ".join(str(side) for side in x.shape[1:])
+            told = (
+                f"a model that does not read {one.name}, images of {shape} ({type(error).__name__}: {error})"
+            )
+            problems.add(at, f"got {told}; allowed is one that gives logits for them")
+            return False
+    return model is not None
+
+
+def _load(source, at, problems):
+    """The model; None, and a problem, if it cannot be had, or is another each time."""
+    try:
+        model = source.load()
+        same = not source.build or fingerprint(source.load()) == fingerprint(model)
+    except InputError as error:
+        problems.add(at, str(error).removeprefix("build: "))
+        return None
+    except Exception as error:  # of code of the user's own
+        problems.add(at, f"got {at.told}, which raises {type(error).__name__}: {error}")
+        return None
+    if not same:
+        problems.add(
+            at, f"got {at.told}, which gives another model each time; allowed is one whose weights are set"
+        )
+    return model if same else None
+
+
+# Attacks
+
+
+def _attacks(entry, problems):
+    """(name, variant, attack) of each."""
+    rows, lines = [], {}
+    for one in _listed(entry, "attacks", problems):
+        if one.value == _ALL:
+            found = [(one, name, "", kind()) for name, kind in REGISTRY.items()]
+        elif isinstance(one.value, dict):
+            found = _with_settings(one, problems)
+        else:
+            found = (
+                [(one, one.value, "", REGISTRY[one.value]())]
+                if problems.choice(one, (_ALL, *REGISTRY))
+                else []
+            )
+        for at, name, variant, attack in found:
+            if problems.new(at, f"{name}, {variant}" if variant else name, lines):
+                rows.append((name, variant, attack))
+    return rows
+
+
+def _with_settings(entry, problems):
+    """(entry, name, variant, attack) of a mapping: one, or one for each budget of a list."""
+    which = entry.value.get("attack")
+    if which is None:
+        problems.add(entry, f"missing; allowed are {', '.join(REGISTRY)}", "attack")
+    if which is None or not problems.choice(which, tuple(REGISTRY)):
+        return []
+    kind = REGISTRY[which.value]
+    known = tuple(field.name for field in fields(kind))
+    parts = problems.parts(entry, ("attack", "name", *known), {})
+    name = parts["name"].value if "name" in parts and problems.text(parts["name"]) else which.value
+    given = {key: part for key, part in parts.items() if key in known}
+    budget = next((key for key in _BUDGETS if key in given and isinstance(given[key].value, list)), None)
+    if budget is None:
+        attack = _attack(kind, given, entry, problems)
+        return [(entry, name, "", attack)] if attack else []
+    if not given[budget].value:
+        problems.add(given[budget], "got an empty list; allowed is a number, or a list of numbers")
+    made = [(one, _attack(kind, given | {budget: one}, entry, problems)) for one in given[budget].items]
+    return [(one, name, f"{budget} {one.value:g}", attack) for one, attack in made if attack]
+
+
+def _attack(kind, given, entry, problems):
+    """The attack with the `given` entries for settings; None, and problems, if it refuses them."""
+    values = {field.name: field for field in fields(kind) if field.name in given}
+    if not all([_usable(given[name], field, problems) for name, field in values.items()]):
+        return None
+    with problems.told_of(entry, given):
+        kind(**{name: given[name].value for name in values})  # an error tells each value as it was written
+        return kind(**{name: _as_declared(given[name].value, field) for name, field in values.items()})
+
+
+def _usable(part, field, problems):
+    """Whether a setting has a value of the right form; the attack itself sees to the rest."""
+    if part.value is None and field.default is None:
+        return True
+    if isinstance(field.default, bool) and not isinstance(part.value, bool):
+        problems.add(part, f"got {part.told}; allowed are true and false")
+        return False
+    return problems.single(part, "one value")
+
+
+def _as_declared(value, field):
+    """A whole number as a float where the attack has one: its `repr`, by which it is found again, is then the same."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and field.type in (float, float | None) else value
