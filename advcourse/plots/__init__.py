@@ -11,6 +11,7 @@ from advcourse.plots.charts import accuracy_against_eps, bars, lines
 from advcourse.plots.fields import bent, signed_maps
 from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
 from advcourse.plots.maps import slice2d
+from advcourse.plots.matrices import bar_panels, distributions, heat_map, image_table
 from advcourse.plots.style import (
     COLOURS,
     DASHES,
@@ -52,4 +53,8 @@ __all__ = [
     "slice2d",
     "signed_maps",
     "bent",
+    "heat_map",
+    "bar_panels",
+    "distributions",
+    "image_table",
 ]

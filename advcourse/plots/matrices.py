@@ -1,0 +1,336 @@
+"""Attacks against models: a table as colours, bars side by side, and how many images are fooled by changes up to a size."""
+
+from collections.abc import Mapping
+from textwrap import wrap
+
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
+from matplotlib.transforms import ScaledTranslation
+
+from advcourse.inputs import InputError
+from advcourse.intervals import wilson
+from advcourse.plots.style import (
+    COLOURS,
+    DASHES,
+    DPI,
+    FOOLED,
+    MARKERS,
+    STYLE,
+    as_numbers,
+    check_mapping,
+    new_chart,
+    same_length,
+)
+from advcourse.rounding import number, percent
+
+_LINE, _CHARACTER = 0.16, 0.078  # inches that a line of text of 8 points takes, and a character of it
+_COLUMN = 1.05  # inches of a column of a heat map
+_PANEL = 1.5  # inches of a panel of bars
+_IMAGE = 84  # screen pixels of an image in a table of them, at most; the next whole multiple below, so that pixels are even
+_OVER = {
+    "bbox": {"facecolor": "white", "linewidth": 0, "pad": 1.5}
+}  # a heading stands over the lines of all panels
+
+
+def heat_map(blocks, label, *, notes=None, percentages=False):
+    """A table as colours and numbers, dark for low ones. Its rows stand in blocks, apart from each other.
+
+    Args:
+        blocks: heading -> {row -> {column -> number}}; NaN, or a column that a row lacks, shows as "n/a". The heading "" takes
+            no room.
+        label: what the numbers are, with the unit.
+        notes: heading -> {row -> {column -> text}}, written after the number (default none).
+        percentages: the numbers are shares, shown as percentages, and the colours go from 0 to 1 (default False: from the
+            lowest number to the highest).
+    """
+    columns = _keys(blocks, "blocks")
+    names = _wrapped(columns, 13)
+    rows = _Rows(blocks, label, _COLUMN * len(columns), above=_LINE * _most_lines(names))
+    values = {
+        heading: np.array([[float(row.get(c, np.nan)) for c in columns] for row in block.values()])
+        for heading, block in blocks.items()
+    }
+    shade = Normalize(0, 1) if percentages else _span(values)
+    axis = rows.axis(0, _COLUMN * len(columns))
+    for heading, block in values.items():
+        edges, told = rows.edges[heading], (notes or {}).get(heading, {})
+        style = {"cmap": colormaps["cividis"].with_extremes(bad="0.88"), "norm": shade, "edgecolors": "white"}
+        axis.pcolormesh(np.arange(len(columns) + 1), edges, np.ma.masked_invalid(block), **style)
+        for row, line, y in zip(blocks[heading], block, _middles(edges), strict=True):
+            for i, (column, value) in enumerate(zip(columns, line, strict=True)):
+                text = percent(value) if percentages else number(value)
+                text = f"{text} {told.get(row, {}).get(column, '')}".strip()
+                ink = "white" if np.isfinite(value) and shade(value) < 0.45 else "black"
+                axis.text(i + 0.5, y, text, ha="center", va="center", fontsize=8, color=ink)
+    axis.set(xlim=(0, len(columns)))
+    axis.set_xticks(np.arange(len(columns)) + 0.5, names)
+    axis.tick_params(length=0, labelsize=8, labeltop=True, labelbottom=False)
+    axis.spines[:].set_visible(False)
+    return rows.figure
+
+
+def bar_panels(blocks, label, *, references=None):
+    """Shares as horizontal bars, each with its number; a panel for each column, and rows in blocks as in `heat_map`.
+
+    Args:
+        blocks: heading -> {row -> {panel -> share, or (share, low, high)}}; an interval is drawn as a whisker, NaN as "n/a".
+        label: what the shares are.
+        references: panel -> share, a dotted line to compare with, whose number stands over the panel (default none).
+    """
+    panels, references = _keys(blocks, "blocks"), references or {}
+    titles = [
+        f"{name}\ndotted: {percent(references[panel])}" if panel in references else name
+        for panel, name in zip(panels, _wrapped(panels, 18), strict=True)
+    ]
+    rows = _Rows(blocks, label, _PANEL * len(panels), above=_LINE * _most_lines(titles) + 0.05, below=0.25)
+    for i, (panel, title) in enumerate(zip(panels, titles, strict=True)):
+        axis = rows.axis(_PANEL * i, _PANEL - 0.5)
+        for heading, block in blocks.items():
+            for row, y in zip(block.values(), _middles(rows.edges[heading]), strict=True):
+                _bar(axis, y, row.get(panel, np.nan), COLOURS[i % len(COLOURS)])
+        if panel in references:
+            axis.axvline(references[panel], color="black", linestyle=":", linewidth=1.2)
+        axis.set(xlim=(0, 1))
+        axis.set_title(title, fontsize=8, y=1)
+        axis.set_xticks([0, 0.5, 1])
+        axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axis.tick_params(labelsize=7)
+    return rows.figure
+
+
+def _bar(axis, y, value, colour):
+    share, *interval = as_numbers(value, "blocks").ravel()
+    if len(interval) not in (0, 2):
+        raise InputError(f"blocks: got {value!r}; allowed is a share, or (share, low, high)")
+    axis.barh(y, np.nan_to_num(share), 0.7, color=colour, linewidth=0)
+    if interval and np.isfinite(share):
+        axis.plot(interval, [y, y], color="0.25", linewidth=1, marker="|", markersize=5)
+    axis.text(1.05, y, percent(share), va="center", fontsize=8, clip_on=False)
+
+
+def distributions(sizes, xlabel, *, budgets=None):
+    """The share of images that are fooled by a change of at most a size: steps, each with the 95 % band of Wilson.
+
+    A failure is a size of +inf, so a curve ends at the success rate, and crosses one half at the median over all images.
+
+    Args:
+        sizes: name -> (N,) numbers, the size of each image's change; may be empty where there are `budgets`.
+        xlabel: in what the size is measured, with the unit.
+        budgets: name -> (eps, share, images), two sequences of one length and a number: attacks that were given budgets, as
+            points (default none). Points of one budget are drawn side by side.
+    """
+    budgets = budgets or {}
+    check_mapping({**sizes, **budgets}, "sizes and budgets")
+    if sizes.keys() & budgets.keys():
+        raise InputError(
+            f"budgets: got the names {[*sizes.keys() & budgets.keys()]} twice; allowed are new ones"
+        )
+    sizes = {name: _checked_sizes(name, values) for name, values in sizes.items()}
+    finite = [values[np.isfinite(values)] for values in sizes.values()]
+    budgets = {name: _points(name, triple) for name, triple in budgets.items()}
+    finite += [eps for eps, _, _ in budgets.values()]
+    right = 1.05 * max((values.max(initial=0) for values in finite), default=0) or 1
+    names = _wrapped([*sizes, *budgets], 50)
+    columns = 2 if max(map(len, names)) < 20 else 1
+    lines = sum(name.count("\n") + 1 for name in names)
+    figure, axis = new_chart(5.6, 2.9 + 0.2 * -(-lines // columns))
+    for i, values in enumerate(sizes.values()):
+        _steps(axis, i, names[i], values, right)
+    for i, points in enumerate(budgets.values(), len(sizes)):
+        aside = (i - len(sizes) - (len(budgets) - 1) / 2) * 5 / 72
+        _whiskers(axis, i, names[i], points, ScaledTranslation(aside, 0, figure.dpi_scale_trans))
+    axis.axhline(0.5, color="0.4", linestyle=":", linewidth=1)
+    axis.set(xlim=(0, right), ylim=(-0.03, 1.03), ylabel="images fooled")
+    axis.set_xlabel(*_wrapped([xlabel], 64))
+    axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=8, ncols=columns)
+    return figure
+
+
+def _checked_sizes(name, values):
+    values = as_numbers(values, f"sizes[{name!r}]").astype(float)
+    if values.ndim != 1 or np.isnan(values).any() or (values < 0).any():
+        raise InputError(
+            f"sizes[{name!r}]: got {values}; allowed are numbers (N,) from 0 on, +inf where an attack failed"
+        )
+    return values
+
+
+def _points(name, triple):
+    if len(triple) != 3:
+        raise InputError(f"budgets: got {len(triple)} values for {name!r}; allowed are (eps, share, images)")
+    eps, share = (as_numbers(values, f"budgets[{name!r}]").astype(float).ravel() for values in triple[:2])
+    same_length(share, eps, f"budgets[{name!r}] share", "its eps")
+    order = eps.argsort(kind="stable")
+    return eps[order], share[order], triple[2]
+
+
+def _look(i):
+    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 5}
+
+
+def _steps(axis, i, name, values, right):
+    if not len(values):
+        axis.plot([], [], label=f"{name}: no images", **_look(i))
+        return
+    places = np.sort(values[np.isfinite(values)])
+    share = np.arange(len(places) + 1) / len(values)
+    x, y = np.append(np.insert(places, 0, 0), right), np.append(share, share[-1])
+    median = "∞" if np.isinf(np.median(values)) else number(np.median(values))
+    style = {"linestyle": DASHES[i % len(DASHES)], "markevery": (0.03, 0.2), **_look(i)}
+    axis.plot(x, y, drawstyle="steps-post", label=f"{name}: median {median}", **style)
+    axis.fill_between(
+        x, *wilson(y, len(values)), step="post", color=COLOURS[i % len(COLOURS)], alpha=0.12, linewidth=0
+    )
+
+
+def _whiskers(axis, i, name, points, aside):
+    eps, share, images = points
+    low, high = wilson(share, images)
+    style = {
+        "linestyle": DASHES[i % len(DASHES)],
+        "linewidth": 1.3,
+        "elinewidth": 1,
+        "capsize": 2,
+        **_look(i),
+    }
+    spread = np.clip([share - low, high - share], 0, 1)
+    axis.errorbar(eps, share, spread, label=name, transform=axis.transData + aside, **style)
+
+
+def image_table(rows, *, titles=None, framed=None, columns=None):
+    """Rows of images under each other. All stand in one axis: a figure of a hundred is drawn at once.
+
+    Args:
+        rows: name -> images (k, H, W, 3) or (k, H, W), float in [0, 1]; k is the same in all rows.
+        titles: name -> k texts, of one or more lines, over the images of this row (default none).
+        framed: name -> (k,) bool, which images get the frame of those that fool the model (default none).
+        columns: how many images the figure has room for, so that several are of one scale (default k).
+    """
+    check_mapping(rows, "rows")
+    rows = {name: as_numbers(images, f"rows[{name!r}]") for name, images in rows.items()}
+    first, titles, framed = next(iter(rows.values())), titles or {}, framed or {}
+    if first.ndim not in (3, 4) or not len(first):
+        raise InputError(
+            f"rows: got images of shape {first.shape}; allowed is (k, H, W, 3) or (k, H, W), k >= 1"
+        )
+    for name in rows:
+        same_length(rows[name], first, f"rows[{name!r}]", "the first row")
+        same_length(titles.get(name, first), first, f"titles[{name!r}]", "the images")
+        same_length(framed.get(name, first), first, f"framed[{name!r}]", "the images")
+    height, width = first.shape[1:3]
+    scale = _IMAGE // width or _IMAGE / width
+    height, width = round(height * scale), round(width * scale)
+    tops, y = {}, 0
+    for name in rows:
+        above = round(_LINE * DPI * _most_lines(titles[name])) if name in titles else 0
+        tops[name] = y + above + 6
+        y = tops[name] + height
+    size = np.array([22 + (width + 6) * max(columns or 0, len(first)), y + 4])
+    with rc_context(STYLE):
+        figure = Figure(figsize=size / DPI, dpi=DPI)
+        axis = figure.add_axes((0, 0, 1, 1))
+    for name, images in rows.items():
+        axis.text(11, tops[name] + height / 2, name, rotation=90, ha="center", va="center", fontsize=8)
+        for i, image in enumerate(images):
+            box = 22 + (width + 6) * i, tops[name], width, height
+            title = titles[name][i] if name in titles else ""
+            _image(axis, image, box, title, name in framed and framed[name][i])
+    axis.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="auto")
+    axis.set_axis_off()
+    return figure
+
+
+def _image(axis, image, box, title, framed):
+    left, top, width, height = box
+    how = {"interpolation": "nearest" if image.shape[1] <= width else "antialiased", "cmap": "gray"}
+    axis.imshow(image, extent=(left, left + width, top + height, top), vmin=0, vmax=1, **how)
+    axis.text(left + width / 2, top - 3, _plain(title), ha="center", va="bottom", fontsize=8)
+    if framed:
+        border = Rectangle((left, top), width, height, edgecolor=FOOLED, linewidth=2.5, fill=False)
+        axis.add_patch(border)
+
+
+# Rows in blocks, under headings. Measured out in inches: matplotlib's own layout knows no headings.
+
+
+class _Rows:
+    """A figure whose rows have names on the left, and its axes with y in lines of text from the top down.
+
+    edges: heading -> the borders (n + 1,) of its n rows.
+    """
+
+    def __init__(self, blocks, label, width, above, below=0.05):
+        names = _wrapped([row for block in blocks.values() for row in block], 24)
+        self._left = 0.15 + _CHARACTER * max(len(line) for name in names for line in name.split("\n"))
+        width = max(self._left + width + 0.15, 5.0)
+        (label,) = _wrapped([label], int(width / _CHARACTER))
+        self._below, above = below, above + _LINE * (label.count("\n") + 1.5)
+        texts, self.edges, self._lines = [], {}, 0.0
+        names = iter(names)
+        for heading, block in blocks.items():
+            (title,) = _wrapped([heading], int(width / _CHARACTER * 0.92))
+            if heading:
+                self._lines += title.count("\n") + 1.6
+                texts.append(
+                    (0.08, self._lines - 0.15, title, {"va": "bottom", "fontweight": "bold", **_OVER})
+                )
+            edges = [self._lines]
+            for _, name in zip(block, names):
+                edges.append(edges[-1] + name.count("\n") + 1.4)
+                texts.append((self._left - 0.08, sum(edges[-2:]) / 2, name, {"va": "center", "ha": "right"}))
+            self.edges[heading], self._lines = np.array(edges), edges[-1]
+        self._size = width, above + self._lines * _LINE + below
+        with rc_context(STYLE):
+            self.figure = Figure(figsize=self._size, dpi=DPI)
+        for x, y, text, style in texts:
+            y = 1 - (above + y * _LINE) / self._size[1]
+            self.figure.text(x / width, y, text, fontsize=8, **style)
+        self.figure.text(0.08 / width, 1 - 0.4 * _LINE / self._size[1], label, va="top", fontsize=8)
+
+    def axis(self, left, width):
+        """An axis over all rows, `left` inches from where the names end."""
+        across, down = self._size
+        box = (self._left + left) / across, self._below / down, width / across, self._lines * _LINE / down
+        with rc_context(STYLE):
+            return self.figure.add_axes(box, ylim=(self._lines, 0), yticks=[])
+
+
+def _keys(blocks, name):
+    """The columns of all rows, in their order."""
+    check_mapping(blocks, name)
+    rows = [row for block in blocks.values() if isinstance(block, Mapping) for row in block.values()]
+    keys = list(dict.fromkeys(key for row in rows if isinstance(row, Mapping) for key in row))
+    if not keys:
+        raise InputError(f"{name}: got no numbers; allowed is heading -> row -> column -> number")
+    return keys
+
+
+def _span(values):
+    """Colours from the lowest number to the highest."""
+    known = np.concatenate([block.ravel() for block in values.values()])
+    known = known[np.isfinite(known)]
+    low, high = (known.min(), known.max()) if len(known) else (0, 1)
+    return Normalize(low, high if high > low else low + 1)
+
+
+def _middles(edges):
+    return (edges[:-1] + edges[1:]) / 2
+
+
+def _wrapped(names, characters):
+    return ["\n".join(wrap(_plain(name), characters)) for name in names]
+
+
+def _plain(name):
+    """The name as text: matplotlib would read a formula between two dollar signs."""
+    return str(name).replace("$", r"\$")
+
+
+def _most_lines(names):
+    return max(name.count("\n") for name in names) + 1
