@@ -1,0 +1,86 @@
+"""The report of a matrix: a page that a browser opens from disk, and the numbers as CSV and JSON."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from advcourse.evaluation import tables
+from advcourse.evaluation.sections import page
+from advcourse.files import replacing
+from advcourse.inputs import InputError
+
+FORMAT = "advcourse results 1"
+_HEAD = ("model", "data", "attack", "threat model")
+
+
+def write(outcome, folder, title="Attacks, measured"):
+    """Write report.html, results.csv and results.json into `folder`, each of which appears whole or not at all.
+
+    report.html is one file: it needs no network and no script. results.csv has a row for each cell, the columns of
+    `tables.everything`. results.json has the same numbers, what determines each cell, and the cells that failed; it is strict
+    JSON, in which null stands for "not a number", such as a mean over no successes, and the texts "inf" and "-inf" for infinity.
+
+    Args:
+        outcome: an `Outcome` of `run`.
+        folder: where to; made where it is missing.
+        title: of the page (default "Attacks, measured").
+
+    Returns:
+        the path of report.html.
+
+    Raises:
+        InputError: no title, or a folder that cannot be written to.
+    """
+    if not isinstance(title, str) or not title.strip():
+        raise InputError(f"title: got {title!r}; allowed is text")
+    records = outcome.records
+    frame = tables.everything(records) if records else pd.DataFrame(columns=_HEAD)
+    rows = frame.to_dict("records")
+    texts = {
+        "results.csv": frame.to_csv(index=False),
+        "results.json": _json(outcome, rows, title),
+        "report.html": page(outcome, rows, title),
+    }
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            with replacing(folder / name) as partial:
+                partial.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise InputError(f"folder: got {str(folder)!r}; allowed is a folder to write to ({error})") from error
+    return folder / "report.html"
+
+
+def _json(outcome, rows, title):
+    told = {"format": FORMAT, "notation": 'null: not a number; "inf", "-inf": infinity', "title": title}
+    told["cells"] = [
+        {"attack": record.names.attack, "variant": record.names.variant}
+        | {"model": record.names.model, "data": record.names.data, "kind": record.kind}
+        | {"picked images": record.picked, "clean accuracy": record.clean_accuracy}
+        | {"settings": record.attack, "measured": row, "identity": record.identity}
+        for record, row in zip(outcome.records, rows, strict=True)
+    ]
+    told["failures"] = [
+        {"attack": failure.names.attack, "variant": failure.names.variant}
+        | {"model": failure.names.model, "data": failure.names.data}
+        | {"error": failure.error, "trace": failure.trace}
+        for failure in outcome.failures
+    ]
+    return json.dumps(_plain(told), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+
+def _plain(value):
+    """The value with nothing in it that JSON lacks."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

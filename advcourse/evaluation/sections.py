@@ -1,0 +1,343 @@
+"""What a report says, section by section: the records as text, figures and tables, and how to read each."""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from advcourse import plots
+from advcourse.evaluation import figures, tables
+from advcourse.evaluation.page import Text, document, element, share, size, table
+from advcourse.evaluation.page import figures as shown
+from advcourse.intervals import bootstrap
+
+_OVERVIEW = (
+    "Each number is the share of all images that the model reads correctly under attack. Dark is low: good for the "
+    "attacker. Compare inside a block only: its attacks had the same norm, budget and aim. Without a budget (“least "
+    "…”) an attack may change an image as much as it needs, so there 0 % is no news: compare the median size in "
+    "brackets. n/a: not measured."
+)
+_STRONGEST = (
+    "An attacker may try every attack on every image, so an image counts as safe only if none of them fools the "
+    "model: the per-image minimum. A mean over attacks would answer a question that nobody has: one attack that "
+    "always succeeds and one that never does leave no image safe, not half of them."
+)
+_BUDGETS = (
+    "Every attack counts, whatever it was made for, as far as its changes stay inside the budget; any wrong label "
+    "counts. Where several are equally strong alone, the first is named. The interval is Wilson's, 95 %."
+)
+_LEAST = (
+    "Attacks without a budget are strong where the change is small: the attack with the smallest median, and the "
+    "median of the smallest change that any of them found for each image. Failures are infinite. The interval is a "
+    "bootstrap one, 95 %."
+)
+_EPS = (
+    "Points: attacks that were given a budget, with 95 % whiskers; those of one budget are drawn side by side. Steps:"
+    " attacks that look for the smallest change, and the share of images that they fool with a change of at most that"
+    " size. Where success falls as the budget grows, the attack is to blame: a larger budget allows all that a smaller"
+    " one does."
+)
+_SIZES = (
+    "A curve is the share of images that are fooled by a change of at most a size: further left is stronger. Failures"
+    " are infinitely large, so a curve ends at the success rate, and crosses the dotted half at the median, or never."
+)
+_OUTLIVE = (
+    "A bar is the share of an attack's successes that succeed still after the transformation, with its 95 % interval."
+    " The dotted line is the model's accuracy on clean images after the same transformation: where that is low, the "
+    "transformation ruins all images, and says nothing of attacks."
+)
+_MISCLASSIFICATION = (
+    "Success is what the attack wanted; “any wrong label” also counts a targeted attack that missed its target. The "
+    "other numbers are means over the successes alone: the confidence in the wrong label (ACAC), what is left to the "
+    "true one (ACTC), and the lead of the first class over the second (noise tolerance, NTE)."
+)
+_IMPERCEPTIBILITY = (
+    "Medians count every failure as infinitely large, so they cannot flatter an attack that fools only the easy "
+    "images. The means are over the successes alone and can: read them with the success rate, and compare attacks by "
+    "the table “On the same images”. The first median is in the norm of the threat model. SSIM 1 is no difference; "
+    "PSD 0 is no change."
+)
+_ROBUSTNESS = (
+    "Survival is the share of the successes that succeed still. Destruction is the share of the misread images that "
+    "are read correctly again. Clean is the model's own accuracy on clean images after the transformation, to be read"
+    " first."
+)
+_EFFICIENCY = (
+    "Passes through the model depend on attack and model alone; seconds also on the machine. Memory is the peak of a "
+    "batch, beyond what was held before; not divided by the images."
+)
+_COMMON = (
+    "Over its own successes, an attack that reaches only the easy images looks the finest. Here the attacks of one "
+    "threat model are averaged over the images where all of them succeed, so their sizes can be compared; the success"
+    " rates cannot be left out."
+)
+_PICTURES = (
+    "Above: the true label. Below: what the model reads under attack, and how sure it is; a frame says that the attack did"
+    " what it wanted. In the middle row the change is multiplied by the factor beside it; mid-grey is no change."
+)
+
+
+def page(outcome, rows, title):
+    """The page of an `Outcome`; `rows` are those of `tables.everything`, as dictionaries."""
+    records = outcome.records
+    sections = {"What was run": _run(outcome)}
+    if outcome.failures:
+        sections["What failed"] = [_failures(outcome.failures)]
+    if records:
+        lines = _Lines(records, rows)
+        sections |= {
+            "Accuracy under attack": [_how(_OVERVIEW), shown([figures.overview(records)])],
+            "The strongest attack for each model": _strongest(records),
+            "Success against the budget": _drawn(
+                _EPS, figures.against_eps(records), "No attack had several budgets."
+            ),
+            "How large the changes are": _drawn(
+                _SIZES, figures.distributions(records), "No attack looked for the smallest change."
+            ),
+            "What outlives noise, blur and compression": _drawn(
+                _OUTLIVE, figures.robustness(records), "No transformation was applied."
+            ),
+            "Misclassification": [_how(_MISCLASSIFICATION), lines.table("Misclassification", _CONFIDENCES)],
+            "Imperceptibility": [_how(_IMPERCEPTIBILITY), lines.table("Imperceptibility", _SIZE_COLUMNS)],
+            "Robustness": [_how(_ROBUSTNESS), lines.table("Robustness", _survival(records))],
+            "Efficiency": [_how(_EFFICIENCY), lines.table("Efficiency, for one image", _PRICES)],
+            "On the same images": _common(records, lines.groups),
+            "Pictures": _drawn(_PICTURES, figures.pictures(records), "No pictures were kept."),
+        }
+    places = {name: name.lower().replace(",", "").replace(" ", "-") for name in sections}
+    links = [element("li", element("a", name, href=f"#{place}")) for name, place in places.items()]
+    parts = [
+        element("section", element("h2", name), *content, id=places[name])
+        for name, content in sections.items()
+    ]
+    return document(title, element("nav", element("ul", *links), aria_label="Contents"), *parts)
+
+
+def _how(text):
+    return element("p", text, class_="how")
+
+
+def _drawn(how, drawings, otherwise):
+    return [_how(how), shown(drawings)] if drawings else [element("p", otherwise)]
+
+
+# What was run
+
+
+def _run(outcome):
+    records, count = outcome.records, len(outcome.failures)
+    told = f"{len(records)} cells were measured, each an attack on a model"
+    told += f"; {count} failed." if count else "."
+    if not records:
+        return [element("p", told)]
+    columns = {
+        "model": lambda one: one["title"],
+        "images": lambda one: one["record"].picked,
+        "read correctly, and attacked": lambda one: len(one["record"]),
+        "clean accuracy": lambda one: _clean(one["record"]),
+        Text("data"): lambda one: one["record"].names.data,
+        Text("checksum of the weights"): lambda one: one["record"].identity["model"][:12],
+        Text("checksum of the images"): lambda one: one["record"].identity["data"][:12],
+    }
+    seen = {}
+    for title, group in figures.places(records).values():
+        for record in group:
+            inputs = record.identity["model"], record.identity["data"]
+            seen.setdefault((title, *inputs), {"title": title, "record": record})
+    settings = {
+        "attack": lambda record: record.names.full_attack,
+        Text("settings"): lambda record: record.attack,
+    }
+    attacks = {(record.names.full_attack, record.attack): record for record in records}
+    return [
+        element("p", told),
+        table("Models and images", columns, {"": seen.values()}),
+        element("ul", *(element("li", f"{name}: {text}") for name, text in _conditions(records).items())),
+        element(
+            "details",
+            element("summary", "Settings of the attacks, seeds included"),
+            table("Settings of the attacks", settings, {"": attacks.values()}),
+        ),
+    ]
+
+
+def _clean(record):
+    low, high = plots.wilson(record.clean_accuracy, record.picked)
+    return share(record.clean_accuracy, float(low), float(high))
+
+
+def _conditions(records):
+    """What the records' identities say of how they were measured; several answers where the records differ."""
+    told = {}
+    for record in records:
+        identity, conditions = record.identity, record.identity["conditions"]
+        answers = {
+            "Targets of targeted attacks": f"{conditions['target']}, seed {conditions['seed']}",
+            "Device": conditions["device"],
+            "Threads": conditions["threads"],
+            "Images in a batch": conditions["batch"],
+            "Transformations": ", ".join(conditions["transformations"]) or "none",
+            "torch": identity["torch"],
+            "Checksum of the code": identity["code"][:12],
+        }
+        for name, answer in answers.items():
+            told.setdefault(name, {})[str(answer)] = None
+    return {name: " or ".join(answers) for name, answers in told.items()}
+
+
+def _failures(failures):
+    alike, items = {}, []
+    for failure in failures:
+        alike.setdefault(failure.error, []).append(failure)
+    for error, group in alike.items():
+        cells = "; ".join(f"{one.names.full_attack} on {one.names.model}, {one.names.data}" for one in group)
+        where = element("details", element("summary", "Where"), element("pre", group[0].trace))
+        items.append(
+            element("li", element("strong", cells), ": ", error, *([where] if group[0].trace else []))
+        )
+    told = "These cells have no numbers; nothing below counts them. The next run tries them again."
+    return element("div", element("p", told), element("ul", *items), class_="failures")
+
+
+# The strongest attack
+
+
+def _strongest(records):
+    parts = [_how(_STRONGEST)]
+    budgets = tables.strongest(records)
+    if len(budgets):
+        columns = {
+            "budget": lambda row: f"{row['norm'].replace('Linf', 'L∞')} ≤ {row['eps']:g}",
+            "clean accuracy": lambda row: share(row["clean accuracy"]),
+            "per-image minimum": lambda row: _interval(row, "accuracy"),
+            "strongest attack alone": lambda row: share(row["accuracy under it"]),
+            Text("which"): lambda row: row["strongest attack"],
+            "attacks tried": lambda row: row["attacks"],
+        }
+        titles, groups = figures.places(records), {}
+        for row in budgets.to_dict("records"):
+            groups.setdefault(titles[row["model"], row["data"]][0], []).append(row)
+        parts += [element("p", _BUDGETS), table("Accuracy that is left inside a budget", columns, groups)]
+    least = smallest(records)
+    if least:
+        columns = {
+            "threat model": lambda row: row["threat model"],
+            "median of the per-image minimum": lambda row: size(*row["minimum"]),
+            "smallest median of one attack": lambda row: size(row["median"]),
+            Text("which"): lambda row: row["attack"],
+            "attacks tried": lambda row: row["attacks"],
+        }
+        parts += [element("p", _LEAST), table("The smallest change, without a budget", columns, least)]
+    return parts
+
+
+def smallest(records):
+    """Model -> a row for each threat model without a budget: the attack of the smallest median, and the per-image minimum."""
+    groups = {}
+    for title, group in figures.places(records).values():
+        free = [record for record in group if record.threat_model.eps is None and len(record)]
+        for threat, alike in figures.by_threat_model(free).items():
+            # Attacks on other images, or on other weights of the same name, have no per-image minimum together.
+            alike = [one for one in alike if _inputs(one) == _inputs(alike[0])]
+            best = np.full(alike[0].picked, math.nan)
+            for record in alike:
+                place = record.values["index"]
+                best[place] = np.fmin(best[place], np.where(record.success, record.size, math.inf))
+            best = best[~np.isnan(best)]
+            alone = min(alike, key=figures.median_size)
+            row = {"threat model": threat.name, "attacks": len(alike), "attack": alone.names.full_attack}
+            row |= {"median": figures.median_size(alone)}
+            row |= {"minimum": (float(np.median(best)), *bootstrap(best, np.median))}
+            groups.setdefault(title, []).append(row)
+    return groups
+
+
+def _inputs(record):
+    return record.identity["model"], record.identity["data"]
+
+
+# The tables of the four properties
+
+
+class _Lines:
+    """The rows of `tables.everything`, model by model, threat model by threat model."""
+
+    def __init__(self, records, rows):
+        of = {id(record): row for record, row in zip(records, rows, strict=True)}
+        self.groups = {}
+        for title, group in figures.places(records).values():
+            for threat, alike in figures.by_threat_model(group).items():
+                lines = self.groups.setdefault(f"{title}: {threat.name}", [])
+                lines += [of[id(record)] for record in alike]
+
+    def table(self, caption, columns):
+        """A table with, first of all, the success rate."""
+        first = {
+            "attack": lambda row: row["attack"],
+            "images": lambda row: row["images"],
+            "success": lambda row: _interval(row, "success"),
+        }
+        return table(caption, first | columns, self.groups)
+
+
+def _interval(row, name, show=share):
+    return show(row[name], row[f"{name} low"], row[f"{name} high"])
+
+
+def _cell(name, show):
+    return lambda row: show(row[name])
+
+
+_CONFIDENCES = {
+    "any wrong label": _cell("any wrong label", share),
+    "confidence in the wrong label": _cell("wrong confidence", share),
+    "confidence left to the true label": _cell("true confidence", share),
+    "noise tolerance": _cell("noise tolerance", share),
+}
+_SIZE_COLUMNS = {
+    "median in its norm": partial(_interval, name="median size", show=size),
+    **{f"median {name.replace('inf', '∞')}": _cell(f"median {name}", size) for name in tables.NORMS},
+    "mean L2 of successes": _cell("mean L2", size),
+    "mean L∞ of successes": _cell("mean Linf", size),
+    "mean SSIM of successes": _cell("mean SSIM", size),
+    "mean PSD of successes": _cell("mean PSD", size),
+}
+_PRICES = {
+    "seconds": _cell("seconds", size),
+    "forward passes": _cell("forward passes", size),
+    "backward passes": _cell("backward passes", size),
+    "memory of a batch, MiB": _cell("memory MiB", size),
+}
+
+
+def _survival(records):
+    columns = {"successes": lambda row: row["successes"]}
+    for name in dict.fromkeys(name for record in records for name in record.transformations):
+        columns |= {
+            f"{name}: survival": partial(_interval, name=f"{name}: survival"),
+            f"{name}: destruction": _cell(f"{name}: destruction rate", share),
+            f"{name}: clean": _cell(f"{name}: clean accuracy", share),
+        }
+    return columns
+
+
+def _common(records, order):
+    rows = tables.common(records).to_dict("records")
+    if not rows:
+        return [element("p", "No two attacks have one threat model on one model.")]
+    columns = {
+        "attack": lambda row: row["attack"],
+        "common images": lambda row: row["common images"],
+        "success": _cell("success", share),
+        **{f"mean {name.replace('inf', '∞')}": _cell(f"mean {name}", size) for name in tables.NORMS},
+        "mean SSIM": _cell("mean SSIM", size),
+    }
+    titles, groups = figures.places(records), {group: [] for group in order}
+    for row in rows:
+        title = titles[row["model"], row["data"]][0]
+        groups[f"{title}: {row['threat model']}"].append(row)
+    groups = {title: group for title, group in groups.items() if group}
+    return [
+        _how(_COMMON),
+        table("On the images where all attacks of a threat model succeed", columns, groups),
+    ]
