@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 from skimage.metrics import structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from advcourse import data, metrics
 from advcourse.inputs import InputError
@@ -25,6 +26,15 @@ def by_scikit_image(x, x_adv, data_range):
     settings = {"win_size": 7, "gaussian_weights": False, "use_sample_covariance": False, "channel_axis": 0}
     pairs = zip(x.double().numpy(), x_adv.double().numpy())
     return [structural_similarity(a, b, data_range=data_range, **settings) for a, b in pairs]
+
+
+def test_ssim_equals_torchmetrics_inside_the_border():
+    """torchmetrics' map with the same window, less the three pixels at each edge where it mirrors the image."""
+    x, x_adv = (images.double() for images in pair())
+    settings = {"gaussian_kernel": False, "kernel_size": 7, "data_range": 1.0, "return_full_image": True}
+    _, windows = structural_similarity_index_measure(x_adv, x, **settings)
+    truth = windows[..., 3:-3, 3:-3].flatten(1).mean(1)
+    assert metrics.ssim(x, x_adv).tolist() == pytest.approx(truth.tolist(), abs=1e-10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -146,6 +156,16 @@ def test_median_with_failures_by_hand():
     assert metrics.median_with_failures(torch.arange(4.0), yes[1:]) == math.inf
     assert metrics.median_with_failures(np.arange(4.0), np.ones(4, dtype=bool)) == 1.5
     assert math.isnan(metrics.median_with_failures(torch.zeros(0), yes[:0]))
+
+
+@pytest.mark.parametrize("measure", [metrics.ssim, metrics.psd])
+def test_memory_stays_within_a_few_times_the_batch(measure):
+    """2000 digits are 12 MiB in float64; what SSIM and PSD make of all at once is 15 to 20 times that."""
+    x = torch.rand(2000, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    measure(x[:20], x[:20])  # what is imported and set up once is not counted
+    with metrics.PeakMemory() as memory:
+        measure(x, 1 - x)
+    assert memory.mib < 4 * x.numel() * 8 / 2**20
 
 
 def test_no_images_give_no_values():

@@ -86,10 +86,12 @@ def ssim(x, x_adv, data_range=1.0):
     """
     check_range(data_range, "data_range", 0, exclusive_low=True)
     _check_pair(x, x_adv, _WINDOW)
-    return _by_chunks(lambda a, b: _ssim(a, b, float(data_range)), x, x_adv)
+    return _by_chunks(lambda a, b: _ssim(a, b, data_range), x, x_adv)
 
 
 def _ssim(x, x_adv, data_range):
+    # Means over windows are a pooling. torchmetrics gives the same map by a convolution, in float64 many times slower, and its
+    # versions disagree on whether the mirrored border counts.
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     n = len(x)
     means = F.avg_pool2d(torch.cat([x, x_adv, x * x, x_adv * x_adv, x * x_adv]), _WINDOW, stride=1)
@@ -130,11 +132,14 @@ def _psd(x, x_adv, sensitivity):
 
 
 def _by_chunks(measure, x, x_adv):
-    """`measure` (n, C, H, W) x 2 -> (n,), a few images at a time, so that its copies stay small beside the batch."""
-    size = max(1, 2**18 // max(1, x[:1].numel()))
-    pairs = zip(x.detach().split(size), x_adv.detach().split(size)) if len(x) else ()
-    parts = [measure(a.double(), b.double()) for a, b in pairs]
-    return torch.cat([x.new_zeros(0, dtype=torch.float64), *parts])
+    """`measure` (n, C, H, W) x 2 -> (n,) in float64, a few images at a time, so that its copies stay small beside the batch."""
+    # Made first: small results that come between large copies would keep these from being returned to the system.
+    results = x.new_empty(len(x), dtype=torch.float64)
+    if len(x):
+        size = max(1, 2 ** (20 if x.is_cuda else 16) // max(1, x[0].numel()))
+        for result, *pair in zip(*(values.detach().split(size) for values in (results, x, x_adv))):
+            result.copy_(measure(*(images.double() for images in pair)))
+    return results
 
 
 def mean_over_successes(values, success):
