@@ -71,17 +71,16 @@ class Problems:
             raise InputError("\n".join(lines[:_MOST] + rest))
 
     @contextmanager
-    def told_of(self, entry, parts=None, names=None):
-        """An `InputError` inside the block becomes a problem of the part of `entry` that it names, else of `entry`.
+    def told_of(self, entry, parts):
+        """An `InputError` inside the block becomes a problem of the one of the `parts` that it names, else of `entry`.
 
-        `parts`: the entries by name. `names`: what the error calls a part -> what the file calls it.
+        `parts`: the entries by what the error calls them.
         """
         try:
             yield
         except InputError as error:
             name, _, text = str(error).partition(": ")
-            name = (names or {}).get(name, name)
-            if name in (parts or {}):
+            if name in parts:
                 self.add(parts[name], text)
             elif name.isidentifier():
                 self.add(entry, text, name)

@@ -20,7 +20,7 @@ _REQUIRED = {
 }
 _CONDITIONS = tuple(field.name for field in fields(Conditions))
 _TRANSFORMATIONS = {"noise": GaussianNoise, "blur": GaussianBlur, "jpeg": JPEG}
-_SETTINGS = {"std": "noise", "radius": "blur", "quality": "jpeg"}  # what the class and the file call them
+_STRENGTHS = {"noise": "std", "blur": "radius", "jpeg": "quality"}  # what file and class call them
 _ROUNDING = "8-bit"
 _ALL = "all"  # the attacks of Table 1
 _BUDGETS = ("eps", "gamma")  # of which an attack may have a list
@@ -137,15 +137,11 @@ def _transformations(entry, sets, problems):
             problems.add(one, f"got {one.told}; allowed are {settings} and {_ROUNDING}")
             continue
         parts = problems.parts(one, tuple(_TRANSFORMATIONS), {}) if parts else {}
-        with problems.told_of(one, parts, _SETTINGS):
-            if one.value == _ROUNDING:
-                made = [EightBit()]
-            else:
-                made = [
-                    _TRANSFORMATIONS[name](part.value)
-                    for name, part in parts.items()
-                    if problems.single(part)
-                ]
+        with problems.told_of(one, {_STRENGTHS[name]: part for name, part in parts.items()}):
+            made = [EightBit()] if one.value == _ROUNDING else []
+            for name, part in parts.items():
+                if problems.single(part):
+                    made = [_with_declared(_TRANSFORMATIONS[name], {_STRENGTHS[name]: part.value})]
             for transform in made:
                 for x, _ in sets.values():
                     transform(x[:1])
@@ -272,12 +268,11 @@ def _with_settings(entry, problems):
 
 def _attack(kind, given, entry, problems):
     """The attack with the `given` entries for settings; None, and problems, if it refuses them."""
-    values = {field.name: field for field in fields(kind) if field.name in given}
-    if not all([_usable(given[name], field, problems) for name, field in values.items()]):
+    settings = {field.name: field for field in fields(kind)}
+    if not all([_usable(part, settings[name], problems) for name, part in given.items()]):
         return None
     with problems.told_of(entry, given):
-        kind(**{name: given[name].value for name in values})  # an error tells each value as it was written
-        return kind(**{name: _as_declared(given[name].value, field) for name, field in values.items()})
+        return _with_declared(kind, {name: part.value for name, part in given.items()})
 
 
 def _usable(part, field, problems):
@@ -290,7 +285,12 @@ def _usable(part, field, problems):
     return problems.single(part, "one value")
 
 
-def _as_declared(value, field):
-    """A whole number as a float where the attack has one: its `repr`, by which it is found again, is then the same."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if whole and field.type in (float, float | None) else value
+def _with_declared(kind, values):
+    """The dataclass with these values, whole numbers as floats where it declares one: so `eps: 1` has the `repr` of 1.0.
+
+    Raises `InputError`, which tells a value as it was written, where the class refuses one.
+    """
+    kind(**values)
+    decimal = {field.name for field in fields(kind) if field.type in (float, float | None)}
+    whole = {name for name, value in values.items() if isinstance(value, int) and not isinstance(value, bool)}
+    return kind(**values | {name: float(values[name]) for name in decimal & whole})

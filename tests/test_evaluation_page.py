@@ -1,0 +1,83 @@
+"""The page that says how attacks are measured: its examples work. And the table that is printed."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from records import record
+from settings_files import KEYS, write
+
+from advcourse.evaluation import overview
+from advcourse.evaluation.settings import read
+
+DOCS = (Path(__file__).resolve().parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Every test is in a folder of its own, and `sys.path` is afterwards as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def blocks(language):
+    """The fenced blocks of docs/evaluation.md."""
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCS, re.M | re.S)
+
+
+def test_the_examples_of_the_page_are_good():
+    """Checks each YAML block of docs/evaluation.md by reading it, with the page's own module beside it."""
+    [module] = [block for block in blocks("python") if block.startswith("# my_nets.py")]
+    write(module, "my_nets.py")
+    texts = blocks("yaml")
+    assert len(texts) >= 3
+    for text in texts:
+        got = read(write(text))
+        assert got.title == yaml.safe_load(text)["title"] and got.cells
+    for key in KEYS.split(", "):
+        assert f"\n| `{key}` |" in DOCS
+
+
+def test_the_page_shows_how_to_use_it_from_python():
+    """Checks the block of docs/evaluation.md by running it: a table of two attacks, and a report."""
+    [code] = [block for block in blocks("python") if "import attacks, models" in block]
+    space = {}
+    exec(compile(code, "evaluation.md", "exec"), space)
+    assert len(space["outcome"].records) == 2 and Path("build/mine/report.html").stat().st_size > 1000
+
+
+def test_the_slurm_example_is_a_job():
+    """Checks the block for SLURM as far as the job script: dask-jobqueue takes it, with a thread for each of eight workers."""
+    [code] = [block for block in blocks("python") if "SLURMCluster" in block]
+    upto, found, _ = code.partition("print(cluster.job_script())")
+    assert found
+    space = {}
+    exec(compile(upto, "evaluation.md", "exec"), space)
+    try:
+        script = space["cluster"].job_script()
+    finally:
+        space["cluster"].close()
+    assert "#SBATCH -p cpu" in script and 'export PYTHONPATH="$PWD"' in script
+    assert "--nthreads 1 " in script and "--nworkers 8 " in script
+    compile(code, "evaluation.md", "exec")
+
+
+def test_the_overview_has_a_line_for_each_attack():
+    """Checks the printed table against records made by hand, whose intervals are Wilson's (0.4902 to 0.9433 for 8 of 10)."""
+    eight, none = [1] * 8 + [0] * 2, [0] * 10
+    text = overview.overview(
+        [
+            record(eight, attack="PGD", model="a", size=[2.0] * 10),
+            record(none, attack="PGD", model="b"),
+            record(eight, attack="FGSM", model="b", size=[0.25] * 10),
+        ]
+    )
+    head, *rows = (re.split(r"  +", line.strip()) for line in text.splitlines()[2:])
+    assert head == ["attack size in", "a", "b"]
+    assert rows == [
+        ["PGD", "L2 0.80 [0.49, 0.94]", "2 0.00 [0.00, 0.28]", "inf"],
+        ["FGSM", "L2", "failed 0.80 [0.49, 0.94]", "0.25"],
+    ]
+    assert overview.overview([]) == "Nothing was measured."
