@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from nets import conv
+from nets import Function, conv
 
 from advcourse import attacks, metrics, models
 from advcourse.evaluation import Cell, Conditions, DataSource, ModelSource, measure
@@ -116,6 +116,11 @@ class Voting(torch.nn.Module):
         return self.model(x) * self.votes
 
 
+def times(k):
+    """A function that differs from its like in what it closes over alone."""
+    return lambda x: k * x
+
+
 def voting():
     """A model with `votes` 3: what `build` names by its path."""
     return Voting(models.load("mnist-mlp"), 3)
@@ -161,6 +166,16 @@ def test_the_fingerprint_sees_weights_structure_settings_and_code():
     twin[3].p = 0.25
     assert module.fingerprint(a) != module.fingerprint(twin)
     assert module.fingerprint(Voting(a, 3)) != module.fingerprint(Voting(a, 5))
+    closed = [Function(times(k)) for k in (2, 3)]
+    assert module.fingerprint(closed[0]) != module.fingerprint(closed[1])
+    assert module.fingerprint(closed[0]) != module.fingerprint(Function(lambda x: x))
+    hooked = conv(seed=0)
+    hooked.register_forward_hook(lambda *_: None)
+    assert module.fingerprint(hooked) != module.fingerprint(a)
+    hooked.centres = torch.zeros(3)  # a tensor that is no buffer
+    before = module.fingerprint(hooked)
+    hooked.centres = torch.ones(3)
+    assert module.fingerprint(hooked) != before
     with torch.no_grad():
         a[0].bias += 1e-6
     assert module.fingerprint(a) != module.fingerprint(conv(seed=0))

@@ -253,7 +253,7 @@ def test_a_process_that_dies_is_a_failed_cell(tmp_path):
 def test_a_model_that_cannot_be_had_fails_alone(tmp_path):
     """A path that cannot be imported, and a module that cannot be sent to another process."""
     nowhere, unsendable = ModelSource("nowhere", build="no.such:net"), models.load("mnist-mlp")
-    unsendable.register_forward_hook(lambda *_: None)
+    unsendable.register_forward_hook(lambda *_: None)  # a function without a name
     cells = matrix({"a": attacks.FGSM()}) + matrix({"b": attacks.FGSM()}, nowhere)
     cells += matrix({"c": attacks.FGSM()}, ModelSource("hooked", module=unsendable))
     outcome = run(cells, tmp_path, 2, progress=False)
@@ -318,8 +318,8 @@ def test_a_dask_cluster_gives_the_same(here, tmp_path):
 
 
 def test_the_bar_tells_the_time_left(tmp_path, capsys):
-    """The bar's text after the first cell: how many of how many, and about how long."""
+    """The bar's text: how many of how many, and, between the first and the last cell, about how long it takes still."""
     run(matrix(), tmp_path)
     told = capsys.readouterr().err
-    assert f"1/{len(SPREAD)} cells" in told and f"{len(SPREAD)}/{len(SPREAD)} cells" in told
-    assert "left" in told
+    assert f"0/{len(SPREAD)} cells" in told and f"{len(SPREAD)}/{len(SPREAD)} cells" in told
+    assert "about 00:" in told and "left" in told

@@ -17,7 +17,7 @@ from torch import nn
 
 from advcourse import data, metrics, models
 from advcourse.attacks import Attack, choose_target
-from advcourse.checkpoints import digest
+from advcourse.checkpoints import describe, digest
 from advcourse.evaluation.record import Names, Record
 from advcourse.inputs import (
     InputError,
@@ -165,27 +165,28 @@ def key(identity):
 
 
 def fingerprint(model):
-    """SHA-256 (hex) of a model: weights, buffers, structure, plain attributes of its parts, the code of those not of torch."""
+    """SHA-256 (hex) of a model: weights, buffers, structure; and of each part attributes, hooks, and code that is not torch's."""
     total = hashlib.sha256(repr(model).encode())
     for name, tensor in model.state_dict().items():
         total.update(f"{name} {digest((tensor,))}".encode())
-    plain = int | float | str | bool | tuple | None
     for part in model.modules():
-        settings = sorted(
-            (k, repr(v)) for k, v in vars(part).items() if isinstance(v, plain) and k != "training"
-        )
-        total.update(repr(settings).encode())
-    for kind in sorted({type(part) for part in model.modules()}, key=lambda kind: kind.__qualname__):
-        if not kind.__module__.startswith("torch."):
-            total.update(_source(kind).encode())
+        told = {name: value for name, value in vars(part).items() if name[0] != "_" and name != "training"}
+        hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
+        code = [] if type(part).__module__.startswith("torch.") else [type(part)]
+        for name, value in [*sorted(told.items()), *(("", value) for value in hooks + code)]:
+            total.update(f"{name} {_told(value)}".encode())
     return total.hexdigest()
 
 
-def _source(kind):
+def _told(value):
+    """A text that tells values apart: a tensor by its numbers, a function or class by its code and what it closes over."""
+    if isinstance(value, torch.Tensor):
+        return digest((value,))
+    closed = [describe(cell.cell_contents) for cell in getattr(value, "__closure__", None) or ()]
     try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):  # typed in by hand: the name must do
-        return f"{kind.__module__}.{kind.__qualname__}"
+        return f"{inspect.getsource(value)} {closed}"
+    except (OSError, TypeError):  # no code, or typed in by hand
+        return f"{describe(value)} {closed}"
 
 
 @cache

@@ -72,13 +72,14 @@ def run(cells, folder, workers=1, scheduler=None, progress=True):
 def _check(cells):
     if not cells:
         raise InputError("cells: got none; allowed is at least one")
-    names = [cell.names for cell in cells]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        one = next(iter(twice))
-        raise InputError(
-            f"cells: got two called {one.full_attack!r} on {one.model!r} and {one.data!r}; allowed is one cell of a name"
-        )
+    known = set()
+    for names in (cell.names for cell in cells):
+        if names in known:
+            raise InputError(
+                f"cells: got two called {names.full_attack!r} on {names.model!r} and {names.data!r}; "
+                f"allowed is one cell of a name"
+            )
+        known.add(names)
 
 
 def _computed(tasks, workers, scheduler):

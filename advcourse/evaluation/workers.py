@@ -157,7 +157,7 @@ def on_dask(tasks, address):
         futures = {}
         for key, task in tasks.items():
             futures[client.submit(attempt, *task, key=f"advcourse-{key}", pure=False)] = key
-        for future in as_completed(futures):
+        for future in as_completed(futures, loop=client.loop):
             key = futures[future]
             try:
                 yield key, future.result()
