@@ -14,7 +14,7 @@ import torch
 from advcourse import data
 from advcourse.inputs import InputError, check_choice, check_range
 from advcourse.labs.measuring import measure
-from advcourse.labs.running import CRASH, NOTHING, OTHER, UNWRITTEN, Call, LocalRunner
+from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, UNWRITTEN, Call, LocalRunner
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Picture, Verdict
 from advcourse.labs.victims import Victim
 
@@ -28,8 +28,8 @@ class Task:
     name: of the function that the student writes; parameters: the names of its parameters, in order, "model" among them if it
     takes one; settings(draw, x): fresh values for those that are not "model", "x" or "y"; properties: functions of
     (student, draw) that return nothing, or raise a `Finding`; hints: from a nudge to nearly the answer; shape(case): the
-    shape of the result where it holds no images like x; numbers: what it holds, "finite" numbers, also "infinite" ones, or
-    "whole" ones, which may be integers.
+    shape of the result where it holds no images like x, () for one number, which may be a float; numbers: what it holds,
+    "finite" numbers, also "infinite" ones, also "nan", or "whole" ones, which may be integers.
     """
 
     name: str
@@ -168,9 +168,10 @@ class Student:
     def _check_result(self, reply, case):
         """The shape and type of what came back, and that all its numbers are finite."""
         held, of_images = ("numbers", "") if self.task.shape else ("pixels", " of images")
-        if reply.kind == OTHER:
-            raise Finding("type", f"Return a torch.Tensor{of_images}. Yours returned: {reply.detail}.")
         wanted = tuple(self.task.shape(case) if self.task.shape else case["x"].shape)
+        if reply.kind == OTHER or (reply.kind == NUMBER and wanted):
+            what = f"a torch.Tensor{of_images}" if wanted else "one number, a float or a tensor of shape ()"
+            raise Finding("type", f"Return {what}. Yours returned: {reply.detail}.")
         if (found := tuple(reply.value.shape)) != wanted:
             told = f"The result must have the shape of x. Yours has {found}; the images that came in have {wanted}."
             if self.task.shape:
@@ -184,7 +185,7 @@ class Student:
         finite = torch.isfinite(reply.value)
         if self.task.numbers == "infinite":
             finite = ~torch.isnan(reply.value)
-        if not finite.all():
+        if self.task.numbers != "nan" and not finite.all():
             if self.task.shape:
                 where = f"{int((~finite).sum())} of {finite.numel()} places"
             else:

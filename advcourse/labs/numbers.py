@@ -1,4 +1,4 @@
-"""Properties of functions whose result is no batch of images: distances, losses, indices, steps.
+"""Properties of functions whose result is no batch of images: distances, losses, indices, steps, rates.
 
 `gives` does for them what `recognises` and `follows` of the properties do for images, and says which number is wrong.
 """
@@ -12,32 +12,48 @@ LEAST = 1e-7  # absolute, for what should be 0
 
 
 def near(found, expected, least=LEAST):
-    """True where a number is the expected one, each measured by its own size; infinity is near itself alone."""
+    """True where a number is the expected one, each measured by its own size; infinity and NaN are near themselves alone."""
     close = (found - expected).abs() <= CLOSE * expected.abs() + least
-    return torch.where(expected.isfinite(), close, found == expected)
+    odd = (found == expected) | (found.isnan() & expected.isnan())
+    return torch.where(expected.isfinite(), close, odd)
 
 
-def gives(definition, slips=(), least=LEAST, **how):
+def gives(definition, slips=(), least=LEAST, cases=None, **how):
     """The result is that of `definition`, a function of the case. Where it is that of a known slip, the slip is named.
 
-    `slips`: rows of (key, message, definition); `least`: how far from 0 a 0 may be. `how`: the case, as for `Task.case`.
+    `slips`: rows of (key, message, definition); `least`: how far from 0 a 0 may be. `how`: the case, as for `Task.case`; or
+    `cases`: a function of (task, draw) that gives several, for results of so few numbers that one case could mistake one slip for
+    another. A slip is named where it explains all of them.
     """
 
     def ask(student, draw):
-        case = student.task.case(draw, **how)
-        found, expected = student(case), definition(case)
-        if near(found, expected, least).all():
+        asked = cases(student.task, draw) if cases else (student.task.case(draw, **how),)
+        found = [student(case) for case in asked]
+
+        def explained(rule):
+            return [
+                bool(near(value, rule(case), least).all()) for value, case in zip(found, asked, strict=True)
+            ]
+
+        right = explained(definition)
+        if all(right):
             return
         for key, message, slip in slips:
-            if near(found, slip(case), least).all():
+            if all(explained(slip)):
                 raise Finding(key, message)
-        raise differs(found, expected, least)
+        first = right.index(False)
+        raise differs(found[first], definition(asked[first]), least)
 
     return ask
 
 
 def differs(found, expected, least=LEAST):
     """The finding for numbers that no known slip explains: how many are wrong, and the first of them."""
+    if found.dim() == 0:
+        return Finding(
+            "formula",
+            f"The number is not what the formula gives: yours is {found:.4g}, right is {expected:.4g}.",
+        )
     wrong = ~near(found, expected, least)
     place = tuple(wrong.nonzero()[0].tolist())
     told = (

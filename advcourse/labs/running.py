@@ -23,7 +23,8 @@ from advcourse.labs.victims import Victim
 from advcourse.randomness import random_state, set_random_state
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
-UNWRITTEN, NOTHING, CRASH, OTHER, TENSOR = "unwritten", "nothing", "crash", "other", "tensor"
+UNWRITTEN, NOTHING, CRASH, OTHER = "unwritten", "nothing", "crash", "other"
+TENSOR, NUMBER = "tensor", "number"
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Call:
 class Reply:
     """What came back from one call.
 
-    `kind`: "tensor", with a copy on the CPU in `value` (None otherwise); "nothing", the function returned None or `...`; "other",
-    something that is no tensor; "unwritten", it reached `raise NotImplementedError`; "crash". `detail` holds the type's name, the
-    name of the function that is not written, or the last lines of the traceback. `left` names what the function changed that was
-    not its own.
+    `kind`: "tensor", with a copy on the CPU in `value`; "number", a plain int or float, as a tensor of shape () in `value` (None
+    otherwise); "nothing", the function returned None or `...`; "other", something else; "unwritten", it reached `raise
+    NotImplementedError`; "crash". `detail` holds the type's name, the name of the function that is not written, or the last lines
+    of the traceback. `left` names what the function changed that was not its own.
     """
 
     kind: str
@@ -93,11 +94,19 @@ class LocalRunner:
             return Reply(CRASH, detail=f"{_where(error)}SystemExit: the function ended the program")
         if value is None or value is Ellipsis or value is NotImplemented:
             return Reply(NOTHING, detail=type(value).__name__)
+        if _is_number(value):
+            return Reply(NUMBER, torch.tensor(float(value), dtype=torch.float64), type(value).__name__)
         with torch._C.DisableTorchFunctionSubclass():  # a subclass could answer for itself what it holds
             if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
                 return Reply(OTHER, detail=type(value).__name__)
             plain = torch.Tensor.as_subclass(value.detach().to("cpu", copy=True), torch.Tensor)
             return Reply(TENSOR, plain, device=str(value.device), requires_grad=value.requires_grad)
+
+
+def _is_number(value):
+    """A float, or an int that a float can hold; True and False are none."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, float) or (whole and abs(value) < 2**53)
 
 
 def _own_copy(value, device):

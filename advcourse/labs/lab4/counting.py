@@ -1,0 +1,295 @@
+"""How often an attack succeeds: the rate and its interval as the judge computes them, and the slips known by their results."""
+
+import torch
+from scipy.stats import beta
+
+from advcourse.labs.numbers import gives
+
+CLASSES = 6
+Z = 1.96
+
+
+def outcomes(draw, x, n=120, aimed=False):
+    """Logits before and after an attack, labels, and a target where it is `aimed`. A fifth of the images was wrong before."""
+    y = _labels(draw, n)
+    target = (y + 1 + ((CLASSES - 1) * draw.uniform((n,))).long()) % CLASSES
+    was_right = draw.uniform((n,)) < 0.8
+    before = torch.where(was_right, y, (y + 1 + ((CLASSES - 1) * draw.uniform((n,))).long()) % CLASSES)
+    dice = draw.uniform((n,))
+    after = torch.where(dice < 0.4, y, torch.where(dice < 0.7, target, _labels(draw, n)))
+    stays = torch.where(dice < 0.75, before, y)  # what was wrong mostly stays as it was
+    after = torch.where(was_right, after, stays)
+    clean_logits, logits = (_won_by(draw, winner) for winner in (before, after))
+    return {"clean_logits": clean_logits, "logits": logits, "y": y, "target": target if aimed else None}
+
+
+def _labels(draw, n):
+    return (CLASSES * draw.uniform((n,))).long()
+
+
+def _won_by(draw, winner):
+    """Logits (N, CLASSES) whose largest is the winner's."""
+    logits = 2 * draw.normal((len(winner), CLASSES))
+    top = logits.amax(1, keepdim=True) + 0.1 + draw.uniform((len(winner), 1))
+    return logits.scatter(1, winner[:, None], top)
+
+
+def untargeted(task, draw):
+    return [task.case(draw) for _ in range(2)]
+
+
+def targeted(task, draw):
+    return [task.case(draw, **outcomes(draw, None, aimed=True)) for _ in range(2)]
+
+
+def nothing_was_right(task, draw):
+    """Images all of which the model got wrong before."""
+    case = task.case(draw)
+    return (case.but(y=(case["clean_logits"].argmax(1) + 1) % CLASSES),)
+
+
+def _parts(case):
+    """What the model answered before and after, whether it was right before, and whether the attack got what it wanted."""
+    before, after = case["clean_logits"].argmax(1), case["logits"].argmax(1)
+    hit = after != case["y"] if case["target"] is None else after == case["target"]
+    return before, after, before == case["y"], hit
+
+
+def rate(case):
+    *_, right, hit = _parts(case)
+    return hit[right].double().mean()
+
+
+def _old_mistakes(case):
+    return _parts(case)[3].double().mean()
+
+
+def _over_all(case):
+    *_, right, hit = _parts(case)
+    return (right & hit).double().mean()
+
+
+def _changed(case):
+    before, after, *_ = _parts(case)
+    return (before != after).double().mean()
+
+
+def _count(case):
+    *_, right, hit = _parts(case)
+    return (right & hit).sum().double()
+
+
+def _any_error(case):
+    return rate(case.but(target=None))
+
+
+def _missed(case):
+    _, after, right, _ = _parts(case)
+    return (after != case["target"])[right].double().mean()
+
+
+def _lost_accuracy(case):
+    before, after, *_ = _parts(case)
+    return (before == case["y"]).double().mean() - (after == case["y"]).double().mean()
+
+
+_RATE_SLIPS = (
+    (
+        "old mistakes",
+        "Images count that the model got wrong before any attack. Nobody had to fool it there. Leave them out, above the "
+        "fraction line and below it.",
+        _old_mistakes,
+    ),
+    (
+        "divided by all",
+        "The successes are the right ones, but they are divided by all N images. Divide by those that the model got right "
+        "before.",
+        _over_all,
+    ),
+    (
+        "changed answers",
+        "You count answers that have changed. From one wrong answer to another is no success. Compare with y.",
+        _changed,
+    ),
+    (
+        "lost accuracy",
+        "You subtract one accuracy from the other. Images that were wrong and are now right then make up for others that were "
+        "fooled.",
+        _lost_accuracy,
+    ),
+    (
+        "accuracy",
+        "This is the share that the attack does not get. The rate is that of its successes: 1 minus yours.",
+        lambda case: 1 - rate(case),
+    ),
+    (
+        "count",
+        "This is the number of successes. Divide it by the number of images that were right before.",
+        _count,
+    ),
+    ("percent", "This is a percentage. A rate is a share, from 0 to 1.", lambda case: 100 * rate(case)),
+)
+
+_TARGET_SLIPS = (
+    (
+        "target unused",
+        "With a target, any wrong answer counts as a success here. A targeted attack has one aim: count the hits of target "
+        "alone.",
+        _any_error,
+    ),
+    (
+        "missed the target",
+        "With a target, you count the images that miss it. A success is an answer that equals target.",
+        _missed,
+    ),
+)
+
+_NONE_SLIPS = (
+    (
+        "0 for none",
+        "No image was right before, so nothing was attacked, and yet the rate is 0, as if an attack had failed. It is NaN, 0 / "
+        "0.",
+        lambda case: torch.zeros((), dtype=torch.float64),
+    ),
+    (
+        "1 for none",
+        "No image was right before, so nothing was attacked, and yet the rate is 1, as if all had been fooled. It is NaN, 0 / 0.",
+        lambda case: torch.ones((), dtype=torch.float64),
+    ),
+)
+
+RATE = (
+    gives(rate, _RATE_SLIPS, cases=untargeted),
+    gives(rate, (*_TARGET_SLIPS, *_RATE_SLIPS), cases=targeted),
+    gives(rate, _NONE_SLIPS, cases=nothing_was_right),
+)
+
+
+# The interval
+
+
+def counts(draw, x, m=24):
+    """Numbers of images from 5 to 400, and successes from none to all."""
+    n = (5 * 80 ** draw.uniform((m,)).double()).round()
+    successes = (n * draw.uniform((m,)).double()).round()
+    successes[0], successes[1], successes[2] = 0, n[1], 1
+    return {"successes": successes, "n": n}
+
+
+def _given(case):
+    n = case["n"].double()
+    return case["successes"].double() / n, n
+
+
+def wilson(case, z=Z, shrinks=True, widens=True, drawn_in=True, root=True, added=lambda n: 4 * n**2):
+    """Low and high (2, M). The arguments after `case` serve the slips."""
+    p, n = _given(case)
+    whole = 1 + z**2 / n
+    centre = (p + z**2 / (2 * n)) / whole if drawn_in else p
+    under = p * (1 - p) / n + (z**2 / added(n) if widens else 0)
+    half = z * (under.sqrt() if root else under)
+    half = half / whole if shrinks else half
+    return torch.stack([centre - half, centre + half])
+
+
+def _wald(case, z=Z):
+    return wilson(case, z, shrinks=False, widens=False, drawn_in=False)
+
+
+def _undivided(case):
+    return wilson(case) * (1 + Z**2 / _given(case)[1])
+
+
+def _centre_and_half(case):
+    low, high = wilson(case)
+    return torch.stack([(low + high) / 2, (high - low) / 2])
+
+
+def _agresti_coull(case):
+    p, n = _given(case)
+    more = n + Z**2
+    q = (p * n + Z**2 / 2) / more
+    half = Z * (q * (1 - q) / more).sqrt()
+    return torch.stack([q - half, q + half])
+
+
+def _clopper_pearson(case):
+    k, n = (case[name].double().numpy() for name in ("successes", "n"))
+    low, high = beta.ppf(0.025, k, n - k + 1), beta.ppf(0.975, k + 1, n - k)
+    return torch.stack([torch.tensor(low).nan_to_num(0.0), torch.tensor(high).nan_to_num(1.0)])
+
+
+def _changed_to(**how):
+    return lambda case: wilson(case, **how)
+
+
+_SHORT = "It has no length where all images succeed, or none: as if 5 images told all."
+
+_INTERVAL_SLIPS = (
+    ("textbook interval", f"This is p ± z sqrt(p (1 - p) / n). {_SHORT} Wilson's has more terms.", _wald),
+    (
+        "textbook interval, cut",
+        f"This is p ± z sqrt(p (1 - p) / n), cut off at 0 and 1. {_SHORT} Wilson's never leaves [0, 1], and needs no cut.",
+        lambda case: _wald(case).clamp(0, 1),
+    ),
+    (
+        "centre at p",
+        "The middle of the interval is p. Wilson's is drawn towards 1/2: (p + z²/2n) / (1 + z²/n).",
+        _changed_to(drawn_in=False),
+    ),
+    (
+        "not divided",
+        "Both the middle and the half-width must be divided by 1 + z²/n; neither is.",
+        _undivided,
+    ),
+    ("half-width not divided", "The half-width must be divided by 1 + z²/n too.", _changed_to(shrinks=False)),
+    (
+        "no z under the root",
+        "The term z²/4n² is missing under the root. It is what is left of the half-width where p is 0 or 1.",
+        _changed_to(widens=False),
+    ),
+    (
+        "4n, not 4n²",
+        "Under the root stands z² / (4 n). It is z² / (4 n²).",
+        _changed_to(added=lambda n: 4 * n),
+    ),
+    (
+        "no root",
+        "The half-width is a variance. Take the square root before you multiply by z.",
+        _changed_to(root=False),
+    ),
+    (
+        "one standard error",
+        "z is 1: that holds the true rate two times in three. 95 % need z = 1.96.",
+        _changed_to(z=1.0),
+    ),
+    (
+        "one side",
+        "z is 1.645: 5 % are left on each side, so that this is a 90 % interval. 95 % need z = 1.96.",
+        _changed_to(z=1.645),
+    ),
+    (
+        "upside down",
+        "The upper ends stand in the first row. Return the lower ends first: torch.stack([low, high]).",
+        lambda case: wilson(case).flip(0),
+    ),
+    (
+        "middle and half-width",
+        "These are the middle and the half-width. Return middle - half and middle + half.",
+        _centre_and_half,
+    ),
+    ("percent", "These are percentages. Rates are shares, from 0 to 1.", lambda case: 100 * wilson(case)),
+    (
+        "Agresti-Coull",
+        "This is Agresti and Coull's interval: the same middle, but a wider one, which can leave [0, 1]. Write Wilson's "
+        "half-width.",
+        _agresti_coull,
+    ),
+    (
+        "Clopper-Pearson",
+        "This is the interval of Clopper and Pearson. It is never too short, and mostly too long. Write Wilson's.",
+        _clopper_pearson,
+    ),
+)
+
+INTERVAL = (gives(wilson, _INTERVAL_SLIPS, least=1e-6),)

@@ -1,0 +1,319 @@
+"""Lab 4: what every lab passes, the judge's formulas, and the pictures that a student's measures make."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from lab_tests import LabTests
+from museum.lab4 import ROOMS, median_size, rate, similarity, win_rate
+
+from advcourse import metrics
+from advcourse.inputs import InputError
+from advcourse.intervals import wilson
+from advcourse.labs.checks import Draw, Task, judge
+from advcourse.labs.lab4 import LAB, TASKS, counting, detector, lasting, records, show, sizes
+from advcourse.labs.lab4.similarity import ssim
+from advcourse.labs.numbers import gives
+from advcourse.labs.running import LocalRunner
+
+
+class TestLab4(LabTests):
+    lab, rooms, written, pictures = LAB, ROOMS, 6, 8
+
+
+def question(task, seed=5, **arguments):
+    return TASKS[task].case(Draw(seed), **arguments)
+
+
+def bools(*rows):
+    return torch.tensor(rows, dtype=torch.bool)
+
+
+# How often
+
+
+def test_the_rate_by_hand():
+    """Checks five images worked out by hand: four were right before, two of them fool, one of these by the target; and none."""
+    answers = torch.eye(3)
+    y = torch.tensor([0, 1, 2, 0, 1])
+    case = question(
+        "rate",
+        clean_logits=answers[[0, 1, 2, 0, 2]],
+        logits=answers[[1, 2, 2, 0, 2]],
+        y=y,
+        target=None,
+    )
+    assert counting.rate(case) == 0.5
+    assert counting.rate(case.but(target=torch.tensor([1, 0, 0, 1, 0]))) == 0.25
+    assert math.isnan(counting.rate(case.but(y=(y + 1) % 3, clean_logits=answers[y])))
+
+
+@pytest.mark.parametrize("aimed", [False, True])
+def test_the_rate_is_the_librarys_on_what_was_right(aimed):
+    """Checks against `metrics.misclassification_rate`, given the images that were right before."""
+    case = question("rate", **counting.outcomes(Draw(3), None, aimed=aimed))
+    right = case["clean_logits"].argmax(1) == case["y"]
+    target = case["target"][right] if aimed else None
+    theirs = metrics.misclassification_rate(case["logits"][right], case["y"][right], target)
+    assert counting.rate(case).item() == pytest.approx(theirs)
+    assert 0.05 < (~right).double().mean() < 0.4
+
+
+def test_the_interval_is_scipys():
+    """Checks each interval against SciPy's, by Wilson's and by Clopper and Pearson's method, and against the library's own."""
+    from scipy.stats import binomtest
+
+    case = question("interval")
+    (low, high), exact = counting.wilson(case), counting._clopper_pearson(case)
+    for i, (k, n) in enumerate(zip(case["successes"].tolist(), case["n"].tolist())):
+        test = binomtest(int(k), int(n))
+        assert (low[i], high[i]) == pytest.approx(test.proportion_ci(method="wilson"), abs=1e-5)
+        assert tuple(exact[:, i].tolist()) == pytest.approx(test.proportion_ci(method="exact"), abs=1e-9)
+        assert (low[i], high[i]) == pytest.approx(wilson(k / n, int(n)), abs=1e-5)
+
+
+# How large
+
+
+def test_the_median_is_numpys():
+    """Checks odd and even numbers of images against `numpy.median`, and the library's median with failures."""
+    for case in sizes.odd_and_even(TASKS["median_size"], Draw(2)):
+        found = sizes.median_size(case)
+        filled = np.where(case["success"], case["size"].double(), np.inf)
+        assert np.array_equal(found, np.median(filled, axis=1))
+        for row, size, success in zip(found, case["size"], case["success"]):
+            assert row == metrics.median_with_failures(size, success)
+    assert found.isinf().any() and found.isfinite().any()
+
+
+def test_the_middle_of_an_even_number_may_be_infinite():
+    """Checks four images by hand: with two failures the mean of the two in the middle is infinite, with one it is 3.5."""
+    size = torch.tensor([[4.0, 1.0, 3.0, 9.0], [4.0, 1.0, 3.0, 9.0]])
+    success = bools([1, 1, 0, 0], [1, 1, 1, 0])
+    assert sizes.median_size(question("median_size", size=size, success=success)).tolist() == [math.inf, 3.5]
+
+
+def test_common_means_by_hand():
+    """Checks three attacks on four images by hand: the second and the fourth image are common."""
+    size = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [9.0, 9.0, math.inf, 1.0]])
+    success = bools([0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 1])
+    case = question("on_common", size=size, success=success)
+    assert sizes.on_common(case).tolist() == [3.0, 7.0, 5.0]
+    assert sizes.on_common(case.but(success=bools([0] * 4, [1] * 4, [1] * 4))).isnan().all()
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_ssim_is_scikit_images(lost):
+    """Checks both divisors, 49 and 48, against scikit-image with a stated range, for digits, faint images and colours."""
+    from skimage.metrics import structural_similarity
+
+    from advcourse.labs.lab4.similarity import digits_and_faint_ones, in_colour
+
+    task = TASKS["similarity"]
+    for case in (*digits_and_faint_ones(task, Draw(4)), *in_colour(task, Draw(4))):
+        theirs = [
+            structural_similarity(
+                a.numpy(),
+                b.numpy(),
+                win_size=7,
+                data_range=1.0,
+                use_sample_covariance=bool(lost),
+                channel_axis=0,
+            )
+            for a, b in zip(case["x"], case["x_adv"])
+        ]
+        assert ssim(case, lost=lost).tolist() == pytest.approx(theirs, abs=1e-9)
+
+
+def test_ssim_is_the_librarys():
+    """Checks the lab's definition against `metrics.ssim`: a student who compares the two finds no difference."""
+    case = question("similarity")
+    assert torch.allclose(ssim(case), metrics.ssim(case["x"], case["x_adv"]), atol=1e-6)
+
+
+def test_float32_answers_are_near_enough():
+    """Checks a right answer on float32 images against the judge's float64: a thousandth apart at most, so it may be shown."""
+    case = question("similarity")
+    found = similarity.room.rights[0](case["x"], case["x_adv"])
+    assert found.dtype == torch.float32 and (found - ssim(case)).abs().max() < 1e-3
+
+
+# What lasts
+
+
+def test_destruction_by_hand():
+    """Checks six images by hand: four were right, three of these fooled, of which two are right again after the first change."""
+    clean, attacked = bools([1, 1, 1, 1, 0, 0])[0], bools([0, 0, 0, 1, 0, 1])[0]
+    after = bools([1, 1, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1])
+    clean_after = bools([1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0])
+    names = ("clean", "attacked", "clean_after", "attacked_after")
+    case = question("destruction", **dict(zip(names, (clean, attacked, clean_after, after))))
+    assert torch.allclose(lasting.destruction(case), torch.tensor([[2 / 3, 0.0], [0.5, 5 / 6]]).double())
+
+
+def test_destruction_is_the_librarys():
+    """Checks each transformation against `metrics.destruction_rate`; and that survival is the rest."""
+    case = question("destruction")
+    for found, after in zip(lasting.destruction(case)[0], case["attacked_after"]):
+        assert found.item() == pytest.approx(metrics.destruction_rate(case["clean"], case["attacked"], after))
+        fooled = case["clean"] & ~case["attacked"]
+        assert 1 - found.item() == pytest.approx(metrics.survival(fooled, ~after))
+
+
+def test_the_worst_case_by_hand():
+    """Checks two attacks on four images by hand, at two budgets: each breaks another image, and one is wrong from the start."""
+    case = question(
+        "worst_case",
+        clean=bools([1, 1, 1, 0])[0],
+        right=bools([0, 1, 0, 1], [1, 0, 1, 1]),
+        size=torch.tensor([[0.1, 0.1, 0.3, 0.1], [0.1, 0.15, 0.1, 0.1]]),
+        eps=torch.tensor([0.1, 0.2]),
+    )
+    assert lasting.worst_case(case).tolist() == [0.5, 0.25]
+
+
+def test_the_worst_case_is_below_every_attack():
+    """Checks an inequality: the mean over images of the minimum is at most each attack's mean, and falls with the budget."""
+    case = question("worst_case")
+    worst = lasting.worst_case(case)
+    for a in range(len(case["right"])):
+        alone = lasting.worst_case(case.but(right=case["right"][a : a + 1], size=case["size"][a : a + 1]))
+        assert (worst < alone).all()
+    assert (worst.diff() <= 0).all()
+
+
+def test_one_float_above_the_budget_is_inside():
+    """Checks the sizes drawn: some equal a budget, some are the next float32 number, and no other is nearer than 0.0005."""
+    case = question("worst_case")
+    gap = (case["size"][..., None] - case["eps"]).abs().amin(-1)
+    assert (gap == 0).any() and ((gap > 0) & (gap < lasting.ROUNDING)).any()
+    assert not ((gap > lasting.ROUNDING) & (gap < 5e-4)).any()
+
+
+# Who wins
+
+
+@pytest.mark.parametrize("fpr", [0.0, 0.01, 0.034, 0.05, 0.5])
+def test_the_threshold_keeps_its_promise(fpr):
+    """Checks all thresholds by trying them: the judge's is the smallest that flags no more than fpr; the library has the same."""
+    for clean in (Draw(1).normal((30,)), Draw(1).normal((151,)).round()):
+        found = detector.threshold(clean, fpr)
+        flagged = {t: (clean.double() > t).double().mean().item() for t in clean.double().tolist()}
+        assert found == min(t for t, share in flagged.items() if share <= fpr)
+        assert found == metrics.threshold_at(clean, fpr)
+
+
+def test_win_rates_are_the_librarys():
+    """Checks each attack against `metrics.attacker_win_rate` at the library's threshold."""
+    for case in detector.many_and_few(TASKS["win_rate"], Draw(6)):
+        threshold = metrics.threshold_at(case["clean_scores"], case["fpr"])
+        theirs = [metrics.attacker_win_rate(s, f, threshold) for s, f in zip(case["scores"], case["fooled"])]
+        assert detector.win_rate(case).tolist() == pytest.approx(theirs)
+
+
+# The engine, where the result is a number
+
+
+def outcome(value, shape=(), numbers="finite", right=0.5):
+    """The verdict on a function that returns `value`, where `right` is right."""
+    property_ = gives(lambda case: torch.tensor(right, dtype=torch.float64))
+    settings = {"properties": (property_,), "hints": (), "shape": lambda case: shape, "numbers": numbers}
+    task = Task("f", "", 1, ("x",), lambda draw, x: {}, **settings)
+    return judge(task, LocalRunner(lambda x: value), 0)
+
+
+@pytest.mark.parametrize("value", [0.5, np.float64(0.5), torch.tensor(0.5)])
+def test_one_number_may_be_a_float(value):
+    """Checks three ways to write one half, where one number is asked for; and that two numbers are not asked for so."""
+    assert outcome(value).right
+    assert outcome(value, (2,), right=[0.5, 0.5]).key in ("type", "shape")
+
+
+def test_what_is_no_number_is_told():
+    """Checks what might pass for a number in Python and is none here, and a whole number as the message tells it."""
+    for value in (True, "0.5", [0.5], 10**400):
+        verdict = outcome(value)
+        assert verdict.key == "type" and "Return one number" in verdict.message, value
+    assert outcome(1).message == "The number is not what the formula gives: yours is 1, right is 0.5."
+
+
+@pytest.mark.parametrize("right", [math.nan, math.inf])
+def test_odd_numbers_are_near_themselves_alone(right):
+    """Checks NaN and infinity against each other and against 0, where NaN is allowed; and NaN where it is not."""
+    for value in (math.nan, math.inf, -math.inf, 0.0):
+        same = value == right or (math.isnan(value) and math.isnan(right))
+        assert outcome(value, numbers="nan", right=right).right == same
+    assert outcome(math.nan, numbers="nan").key == "formula"
+    assert outcome(math.nan, numbers="infinite", right=right).key == "not a number"
+
+
+def test_a_slip_must_explain_all_cases():
+    """Checks two cases: a slip that gives the answer in one of them alone is not named, one that gives both is."""
+
+    def double(case):
+        return 2 * case["x"].double().sum()
+
+    def verdict(slip):
+        cases = lambda task, draw: (task.case(draw, x=torch.ones(2)), task.case(draw, x=torch.ones(3)))  # noqa: E731
+        asked = gives(double, [("named", "A message of four words.", slip)], cases=cases)
+        task = Task("f", "", 1, ("x",), lambda draw, x: {}, (asked,), (), lambda case: ())
+        return judge(task, LocalRunner(lambda x: 3 * x.sum()), 0).key
+
+    assert verdict(lambda case: torch.tensor(6.0)) == "formula"
+    assert verdict(lambda case: 3 * case["x"].sum()) == "named"
+
+
+# Pictures
+
+
+def test_show_tells_what_was_measured():
+    """Checks the rates that are told against the attacks' own records, and the picture's words against the sentences."""
+    shown = show(rate.room.rights[0], "50 %", "rate")
+    x, y = (values[: records.DIGITS] for values in records.digits())
+    known = records.right(x, y)
+    result = records.ATTACKS["LLC 0.3"].run(records.model(), x, y)
+    shares = [values[known].double().mean().item() for values in (result.predictions != y, result.success)]
+    told = re.search(r"LLC 0.3: any error (\d+) %, hits its target (\d+) %", repr(shown))
+    assert [int(n) for n in told.groups()] == pytest.approx([100 * share for share in shares], abs=0.51)
+    assert repr(shown).endswith("You guessed 50 %.")
+    assert shown.png.startswith(b"\x89PNG") and told[0] in shown.alt and '<img alt="' in shown._repr_html_()
+
+
+def test_show_uses_the_students_function():
+    """Checks a wrong median, whose infinite values become finite in what is told."""
+    honest, flattering = (
+        repr(show(answer, task="median_size"))
+        for answer in (median_size.with_sort, median_size.largest_for_failures)
+    )
+    assert "your median infinite" in honest and "infinite" not in flattering
+
+
+def test_show_says_what_is_missing():
+    """Checks the text for an unwritten answer and for one of another shape, and the errors for what is no function or task."""
+
+    def unwritten(clean_scores, scores, fooled, fpr):
+        raise NotImplementedError()
+
+    missing = show(unwritten, task="win_rate")
+    assert repr(missing) == "unwritten is not written yet." and "<img" not in missing._repr_html_()
+    assert "`check(win_rate)` says why" in repr(show(win_rate.one_number, task="win_rate"))
+    with pytest.raises(InputError, match="function: got 3; allowed is the function itself"):
+        show(3)
+    with pytest.raises(InputError, match="task: got 'unwritten'; allowed are 'rate'"):
+        show(unwritten)
+
+
+def test_changes_of_one_length_are_of_one_length():
+    """Checks the L2 distances of the five changed digits with torch's norm: 2, PGD's up to 2; and that all are images."""
+    x, changed = records.changes_of_one_length()
+    lengths = {name: (images - x).norm().item() for name, images in changed.items()}
+    assert 1.9 < lengths.pop("PGD in L2") <= 2.0001
+    assert list(lengths.values()) == pytest.approx([2.0] * 4, abs=1e-4)
+    assert all(images.min() >= 0 and images.max() <= 1 for images in changed.values())
+
+
+def test_the_lab_has_the_points_it_says():
+    """Checks the sum by hand: 2 + 3 + 3 + 3 + 4 + 3 + 4 + 4."""
+    assert LAB.points == 26 and [room.task for room in ROOMS] == list(TASKS)
