@@ -7,11 +7,12 @@ and device, in [0, 1], without gradients. The survey's section 3 asks which adve
 
 import math
 from dataclasses import dataclass
+from io import BytesIO
 from typing import ClassVar
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional as vision
+from PIL import Image
 
 from advcourse.inputs import InputError, check_images, check_range
 
@@ -91,12 +92,14 @@ class GaussianBlur(Transformation):
                 f"radius: got {self.radius:g}, which reaches {reach} pixels far; "
                 f"allowed is less than the images' {x.shape[2]} x {x.shape[3]}"
             )
-        return _eight_bit(vision.gaussian_blur(_eight_bit(x), [2 * reach + 1] * 2, [self.radius] * 2))
+        from torchvision.transforms.v2.functional import gaussian_blur  # takes more than a second to import
+
+        return _eight_bit(gaussian_blur(_eight_bit(x), [2 * reach + 1] * 2, [self.radius] * 2))
 
 
 @dataclass(frozen=True)
 class JPEG(Transformation):
-    """JPEG compression and back, by torchvision's codec. Images have 1 or 3 channels and are rounded to 8 bit first.
+    """JPEG compression and back, by Pillow. Images have 1 or 3 channels and are rounded to 8 bit first.
 
     Stands for RIC, robustness to image compression, of DEEPSEC (Ling et al. 2019), which compresses with Guetzli at quality 90.
 
@@ -113,8 +116,14 @@ class JPEG(Transformation):
     def _change(self, x, first):
         if x.shape[1] not in (1, 3):
             raise InputError(f"x: got images of {x.shape[1]} channels; JPEG allows 1 or 3")
-        pixels = (255 * x).round().to("cpu", torch.uint8, memory_format=torch.contiguous_format)
-        return vision.jpeg(pixels, self.quality).double() / 255
+        pixels = (255 * x).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+        return torch.from_numpy(np.stack([self._there_and_back(one) for one in pixels])).to(x) / 255
+
+    def _there_and_back(self, pixels):
+        """Pixels (H, W, C), uint8, as (C, H, W) after compression."""
+        file, grey = BytesIO(), pixels.shape[2] == 1
+        Image.fromarray(pixels[..., 0] if grey else pixels).save(file, "JPEG", quality=self.quality)
+        return np.atleast_3d(np.asarray(Image.open(file))).transpose(2, 0, 1)
 
 
 @dataclass(frozen=True)
