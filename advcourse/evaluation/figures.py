@@ -16,7 +16,7 @@ _UNITS = {
     "L2": f"L2 size of the change {_PIXELS}",
     "L1": f"L1 size of the change {_PIXELS}",
     "L0": "L0 size of the change (pixels)",
-    "EN": f"elastic net size of the change, of L2 squared and L1 {_PIXELS}",
+    "EN": f"elastic net size of the change {_PIXELS}",
     "flow": "roughness of the flow that moves the pixels (pixels)",
 }
 _SHARE = "share of all values that may be changed (L0)"

@@ -8,6 +8,7 @@ from html import escape
 from advcourse.rounding import number, percent
 
 _VOID = ("img", "meta")
+_HALF = 600  # pixels of half a page: wider figures stand alone
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light; }
@@ -35,10 +36,12 @@ tr.group span { position: sticky; left: .6rem; display: inline-block; max-width:
 td.text { min-width: 7rem; overflow-wrap: anywhere; }
 td small { display: block; color: #555; white-space: nowrap; }
 figure { margin: 0; min-width: 0; }
+.wide { grid-column: 1 / -1; }
 figure div { overflow-x: auto; }
 figcaption { margin-bottom: .3rem; font-size: .9rem; font-weight: 600; }
 img { display: block; max-width: 100%; height: auto; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr)); gap: 1.5rem; margin: 1rem 0; }
+summary { margin: .5rem 0; color: #00568a; cursor: pointer; }
 pre { white-space: pre-wrap; font-size: .75rem; }
 @media print {
   @page { size: A4 landscape; margin: 12mm; }
@@ -105,7 +108,8 @@ def _figure(drawing):
     size = {"width": drawing.width, "style": f"min-width: {drawing.width * 2 // 3}px"}
     picture = element("img", alt=drawing.alt, src=source, **size)
     caption = [element("figcaption", drawing.caption)] if drawing.caption else []
-    return element("figure", *caption, element("div", picture))
+    room = {"class_": "wide"} if drawing.width > _HALF else {}
+    return element("figure", *caption, element("div", picture), **room)
 
 
 def table(caption, columns, groups):

@@ -36,23 +36,25 @@ def write(outcome, folder, title="Attacks, measured"):
     """
     if not isinstance(title, str) or not title.strip():
         raise InputError(f"title: got {title!r}; allowed is text")
-    records = outcome.records
-    frame = tables.everything(records) if records else pd.DataFrame(columns=_HEAD)
-    rows = frame.to_dict("records")
-    texts = {
-        "results.csv": frame.to_csv(index=False),
-        "results.json": _json(outcome, rows, title),
-        "report.html": page(outcome, rows, title),
-    }
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
+        for name, text in _files(outcome, title).items():
             with replacing(folder / name) as partial:
                 partial.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise InputError(f"folder: got {str(folder)!r}; allowed is a folder to write to ({error})") from error
     return folder / "report.html"
+
+
+def _files(outcome, title):
+    frame = tables.everything(outcome.records) if outcome.records else pd.DataFrame(columns=_HEAD)
+    rows = frame.to_dict("records")
+    return {
+        "results.csv": frame.to_csv(index=False),
+        "results.json": _json(outcome, rows, title),
+        "report.html": page(outcome, rows, title),
+    }
 
 
 def _json(outcome, rows, title):

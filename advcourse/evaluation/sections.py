@@ -11,6 +11,8 @@ from advcourse.evaluation.page import Text, document, element, share, size, tabl
 from advcourse.evaluation.page import figures as shown
 from advcourse.intervals import bootstrap
 
+_FEW = 60  # rows of a table that are shown at once
+
 _OVERVIEW = (
     "Each number is the share of all images that the model reads correctly under attack. Dark is low: good for the "
     "attacker. Compare inside a block only: its attacks had the same norm, budget and aim. Without a budget (“least "
@@ -32,7 +34,7 @@ _LEAST = (
     "bootstrap one, 95 %."
 )
 _EPS = (
-    "Points: attacks that were given a budget, with 95 % whiskers; those of one budget are drawn side by side. Steps:"
+    "Points: attacks that were given a budget, with 95 % whiskers; those of one budget are drawn a hair apart. Steps:"
     " attacks that look for the smallest change, and the share of images that they fool with a change of at most that"
     " size. Where success falls as the budget grows, the attack is to blame: a larger budget allows all that a smaller"
     " one does."
@@ -260,24 +262,37 @@ def _inputs(record):
 
 
 class _Lines:
-    """The rows of `tables.everything`, model by model, threat model by threat model."""
+    """The rows of `tables.everything`: model -> threat model -> rows."""
 
     def __init__(self, records, rows):
         of = {id(record): row for record, row in zip(records, rows, strict=True)}
         self.groups = {}
         for title, group in figures.places(records).values():
+            blocks = self.groups[title] = {}
             for threat, alike in figures.by_threat_model(group).items():
-                lines = self.groups.setdefault(f"{title}: {threat.name}", [])
-                lines += [of[id(record)] for record in alike]
+                blocks.setdefault(threat.name, []).extend(of[id(record)] for record in alike)
 
     def table(self, caption, columns):
-        """A table with, first of all, the success rate."""
+        """Tables with, first of all, the success rate."""
         first = {
             "attack": lambda row: row["attack"],
             "images": lambda row: row["images"],
             "success": lambda row: _interval(row, "success"),
         }
-        return table(caption, first | columns, self.groups)
+        return _model_by_model(caption, first | columns, self.groups)
+
+
+def _model_by_model(caption, columns, groups):
+    """A table for each model, below its name; of many rows only the first model's are shown until the reader asks for more."""
+    if len(groups) == 1:
+        return element("div", table(caption, columns, *groups.values()))
+    few = sum(len(rows) for blocks in groups.values() for rows in blocks.values()) <= _FEW
+    parts = []
+    for title, blocks in groups.items():
+        shown_at_once = {"open": ""} if few or not parts else {}
+        inside = table(f"{caption}: {title}", columns, blocks)
+        parts.append(element("details", element("summary", title), inside, **shown_at_once))
+    return element("div", *parts)
 
 
 def _interval(row, name, show=share):
@@ -332,12 +347,13 @@ def _common(records, order):
         **{f"mean {name.replace('inf', '∞')}": _cell(f"mean {name}", size) for name in tables.NORMS},
         "mean SSIM": _cell("mean SSIM", size),
     }
-    titles, groups = figures.places(records), {group: [] for group in order}
+    titles, groups = figures.places(records), {}
     for row in rows:
-        title = titles[row["model"], row["data"]][0]
-        groups[f"{title}: {row['threat model']}"].append(row)
-    groups = {title: group for title, group in groups.items() if group}
+        blocks = groups.setdefault(titles[row["model"], row["data"]][0], {})
+        blocks.setdefault(row["threat model"], []).append(row)
+    for title, blocks in groups.items():
+        groups[title] = {threat: blocks[threat] for threat in order[title] if threat in blocks}
     return [
         _how(_COMMON),
-        table("On the images where all attacks of a threat model succeed", columns, groups),
+        _model_by_model("On the images where all attacks of a threat model succeed", columns, groups),
     ]

@@ -31,6 +31,7 @@ _LINE, _CHARACTER = 0.16, 0.078  # inches that a line of text of 8 points takes,
 _COLUMN = 1.05  # inches of a column of a heat map
 _PANEL = 1.5  # inches of a panel of bars
 _IMAGE = 84  # screen pixels of an image in a table of them, at most; the next whole multiple below, so that pixels are even
+_ASIDE = 1.5  # points between what has the same place: little, so that it can still be read off
 _OVER = {
     "bbox": {"facecolor": "white", "linewidth": 0, "pad": 1.5}
 }  # a heading stands over the lines of all panels
@@ -121,7 +122,7 @@ def distributions(sizes, xlabel, *, budgets=None):
         sizes: name -> (N,) numbers, the size of each image's change; may be empty where there are `budgets`.
         xlabel: in what the size is measured, with the unit.
         budgets: name -> (eps, share, images), two sequences of one length and a number: attacks that were given budgets, as
-            points (default none). Points of one budget are drawn side by side.
+            points (default none). Points of one budget are drawn a hair apart.
     """
     budgets = budgets or {}
     check_mapping({**sizes, **budgets}, "sizes and budgets")
@@ -141,8 +142,9 @@ def distributions(sizes, xlabel, *, budgets=None):
     for i, values in enumerate(sizes.values()):
         _steps(axis, i, names[i], values, right)
     for i, points in enumerate(budgets.values(), len(sizes)):
-        aside = (i - len(sizes) - (len(budgets) - 1) / 2) * 5 / 72
-        _whiskers(axis, i, names[i], points, ScaledTranslation(aside, 0, figure.dpi_scale_trans))
+        aside = (i - len(sizes) - (len(budgets) - 1) / 2) * _ASIDE / 72
+        shift = ScaledTranslation(aside, 0, figure.dpi_scale_trans)
+        _whiskers(axis, i, i - len(sizes), names[i], points, shift)
     axis.axhline(0.5, color="0.4", linestyle=":", linewidth=1)
     axis.set(xlim=(0, right), ylim=(-0.03, 1.03), ylabel="images fooled")
     axis.set_xlabel(*_wrapped([xlabel], 64))
@@ -189,7 +191,7 @@ def _steps(axis, i, name, values, right):
     )
 
 
-def _whiskers(axis, i, name, points, aside):
+def _whiskers(axis, i, place, name, points, aside):
     eps, share, images = points
     low, high = wilson(share, images)
     style = {
@@ -197,7 +199,10 @@ def _whiskers(axis, i, name, points, aside):
         "linewidth": 1.3,
         "elinewidth": 1,
         "capsize": 2,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.4,
         **_look(i),
+        "markersize": max(5, 9 - 0.8 * place),  # so that of several in one place none hides another
     }
     spread = np.clip([share - low, high - share], 0, 1)
     axis.errorbar(eps, share, spread, label=name, transform=axis.transData + aside, **style)
