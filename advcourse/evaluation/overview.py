@@ -16,7 +16,7 @@ def overview(records, width=None):
     frame = tables.success(records)
     sizes = [metrics.median_with_failures(record.size, record.success) for record in records]
     frame["told"] = [
-        f"{rate:.2f} [{low:.2f}, {high:.2f}] {size:>5.3g}"
+        f"{rate:.2f} [{low:.2f}, {high:.2f}] {size:>6.3g}"
         for rate, low, high, size in zip(frame["success"], frame["success low"], frame["success high"], sizes)
     ]
     frame["size in"] = [record.threat_model.norm for record in records]
