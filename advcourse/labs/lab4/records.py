@@ -48,6 +48,23 @@ def record(name, n=DIGITS):
     return ATTACKS[name].run(model(), *known(n))
 
 
+@cache
+def with_old_mistakes(name, n=DIGITS):
+    """The `AttackResult` of one of the ATTACKS on the first `n` digits, those among them that the model gets wrong anyway."""
+    return ATTACKS[name].run(model(), *(values[:n] for values in digits()))
+
+
+@cache
+def against_eps(budgets, n=100):
+    """The `AttackResult`s of three attacks in L-infinity on `n` known digits, by name, for all of the `budgets`."""
+    families = {
+        "FGSM": [attacks.FGSM(eps=size) for size in budgets],
+        "MI-FGSM (5 steps)": [attacks.UMIFGSM(eps=size, steps=5) for size in budgets],
+        "DeepFool (L∞)": [attacks.DeepFool(norm="Linf")],  # has no budget: one run serves all
+    }
+    return {name: [attack.run(model(), *known(n)) for attack in family] for name, family in families.items()}
+
+
 def right(x, y):
     """Where the model gives the images their labels, (N,) bool."""
     return predict(model(), x).argmax(1) == y

@@ -23,11 +23,11 @@ def _listed(row, words):
 
 
 def _rate(ask):
-    x, y = (values[: records.DIGITS] for values in records.digits())
-    before, rows = predict(records.model(), x), {}
+    rows = {}
     for name in ("FGSM 0.3", "LLC 0.3", "ILLC 0.3"):
-        result = records.ATTACKS[name].run(records.model(), x, y)
-        asked = {"clean_logits": before, "logits": result.logits, "y": y}
+        result = records.with_old_mistakes(name)
+        before = predict(records.model(), result.clean)
+        asked = {"clean_logits": before, "logits": result.logits, "y": result.labels}
         rows[name] = {"any error": float(ask((), **asked, target=None))}
         if result.target is not None:
             rows[name]["hits its target"] = float(ask((), **asked, target=result.target))
@@ -44,7 +44,9 @@ def _interval(ask):
     low, high = ask((2, len(n)), successes=k.double(), n=n.double())
     share = k / n
     figure, axis = new_chart(5.6, 3.0)
-    axis.errorbar(n, share, [share - low, high - share], fmt="o", capsize=4, color=plots.COLOURS[0])
+    axis.vlines(n, low, high, color=plots.COLOURS[0])
+    for values, marker in ((low, "_"), (share, "o"), (high, "_")):
+        axis.plot(n, values, marker, color=plots.COLOURS[0], markersize=7)
     axis.axhline(share[-1], color="0.4", linestyle=":", linewidth=1)
     axis.set(xscale="log", xlabel="digits measured", ylabel="share that FGSM fools", ylim=(0, 1))
     axis.set_xticks(n.tolist(), [str(count) for count in n.tolist()])
@@ -145,23 +147,14 @@ _SHOWN = 3  # which budget the sentence is about
 
 
 def _worst_case(ask):
-    n, eps = 100, torch.tensor(_BUDGETS)
-    families = {
-        "FGSM": [records.attacks.FGSM(eps=size) for size in _BUDGETS],
-        "MI-FGSM (5 steps)": [records.attacks.UMIFGSM(eps=size, steps=5) for size in _BUDGETS],
-        "DeepFool (L∞)": [records.attacks.DeepFool(norm="Linf")],
-    }
-    clean = torch.ones(n, dtype=torch.bool)
+    results, eps = records.against_eps(_BUDGETS), torch.tensor(_BUDGETS)
 
     def accuracy(results):
         right = torch.stack([~result.success for result in results])
         size = torch.stack([result.distances["Linf"] for result in results])
+        clean = torch.ones_like(right[0])  # known digits: the model gets all of them right
         return ask(tuple(eps.shape), clean=clean, right=right, size=size, eps=eps)
 
-    results = {
-        name: [attack.run(records.model(), *records.known(n)) for attack in family]
-        for name, family in families.items()
-    }
     curves = {name: accuracy(found) for name, found in results.items()}
     curves["their mean"] = torch.stack(list(curves.values())).mean(0)
     curves["all: worst case"] = accuracy([result for found in results.values() for result in found])
