@@ -52,7 +52,10 @@ pre { white-space: pre-wrap; font-size: .75rem; }
   table { font-size: 7.5pt; }
   th, td { padding: .1rem .35rem; }
   tbody th:first-child { position: static; }
-  img { min-width: 0 !important; }
+  .figures { display: block; }
+  figure { display: inline-block; width: 49%; vertical-align: top; margin-bottom: 4mm; }
+  .wide { width: 100%; }
+  img { min-width: 0 !important; width: auto; max-height: 160mm; }
   tr, figure, .how, .failures { break-inside: avoid; }
   h2, h3, tr.group { break-after: avoid; }
   thead { display: table-header-group; }

@@ -31,6 +31,9 @@ def address(tmp_path_factory):
     outcome = matrix()
     records = [*outcome.records, measured([0, 0], LONG * 2, attack="x" * 200, threat=LINF)]
     records += [measured([1, 0], f"net {i} {LONG}", attack=LONG, threat=LEAST) for i in range(9)]
+    records += [
+        measured([1, 0], "tall", attack=f"attack {i}", threat=LINF) for i in range(40)
+    ]  # a tall figure
     failures = [replace(outcome.failures[0], error="y" * 300)]
     return report.write(Outcome(records, failures, 0), folder, "A report " + "z" * 100).as_uri()
 
@@ -85,7 +88,7 @@ def test_without_scripts_links_lead_to_their_sections(browser, address):
 
 
 def test_it_can_be_printed(browser, address, tmp_path):
-    """Checks that Chromium makes a PDF of it, and that on paper no table is a box that scrolls."""
+    """Checks that Chromium makes a PDF of it, that on paper no table is a box that scrolls, and that each picture fits a page."""
     page = browser.new_page()
     page.goto(address)
     page.emulate_media(media="print")
@@ -93,6 +96,9 @@ def test_it_can_be_printed(browser, address, tmp_path):
         "() => [...document.querySelectorAll('.scroll')].map(one => getComputedStyle(one).overflowX)"
     )
     assert set(kinds) == {"visible"}
+    heights = page.evaluate("() => [...document.images].map(one => one.getBoundingClientRect().height)")
+    assert page.evaluate("() => Math.max(...[...document.images].map(one => one.naturalHeight))") > 700
+    assert max(heights) < (210 - 2 * 12) * 96 / 25.4  # A4 across, less its margins, in CSS pixels
     page.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
     page.close()
