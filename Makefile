@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest
 help:
 	@echo "make lab           open the course in JupyterLab"
 	@echo "make test          lint, unit tests, and every chapter run and compared"
-	@echo "make test-browser  chapter 00 in a real browser (needs Chromium)"
+	@echo "make test-browser  chapter 00 and a report in a real browser (needs Chromium)"
 	@echo "make format        put all code into the project's format"
 	@echo "make refresh       run the chapters again and store their outputs"
 	@echo "make release       make the students' copies of the labs"

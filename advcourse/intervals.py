@@ -7,6 +7,7 @@ import torch
 
 from advcourse.inputs import InputError, check_range
 
+_AT_ONCE = 2**20  # numbers
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
@@ -44,7 +45,7 @@ def bootstrap(values, statistic, seed=0, draws=2000, level=0.95):
 
     Args:
         values: (N,) numbers, one for each image, an array or a tensor; infinities are allowed.
-        statistic: function of an array (N,) that gives a number, such as `numpy.median`.
+        statistic: function of an array and of the `axis` along which the images lie, such as `numpy.median`.
         seed: of the draws (default 0).
         draws: how many samples are drawn (default 2000).
         level: the share of such intervals that are to hold the true value, above 0 and below 1 (default 0.95).
@@ -65,7 +66,9 @@ def bootstrap(values, statistic, seed=0, draws=2000, level=0.95):
     if n == 0:
         return math.nan, math.nan
     generator = np.random.default_rng(seed)
-    drawn = np.sort([float(statistic(values[generator.integers(0, n, n)])) for _ in range(draws)])
+    parts = np.diff([*range(0, draws, max(1, _AT_ONCE // n)), draws])  # samples drawn together
+    samples = (values[generator.integers(0, n, (part, n))] for part in parts)
+    drawn = np.sort(np.concatenate([statistic(sample, axis=1) for sample in samples]))
     if np.isnan(drawn).any():
         return math.nan, math.nan
     last = draws - 1

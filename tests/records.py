@@ -55,7 +55,7 @@ def record(
         f"{attack}()",
         kind,
         threat,
-        {"model": model, "data": "images"},
+        {"model": model, "data": "images", "images": "given"},
         n if picked is None else picked,
         Efficiency(0.5, 3.0, 2.0, 1.0, n, "cpu"),
         clean,

@@ -36,6 +36,7 @@ def measured(success, model="net", **settings):
         "attack": made.attack,
         "model": f"{model} weights",
         "data": "checksum of the images",
+        "images": "5 drawn by seed 0",
         "conditions": CONDITIONS,
         "code": "checksum of the code",
         "torch": "2.99",

@@ -94,7 +94,14 @@ def test_what_was_run_is_told(page):
     low, high = plots.wilson(0.8, 5)
     assert told["clean accuracy"] == f"80 % {100 * low:.0f} to {100 * high:.0f} %"
     assert told["checksum of the weights"] == "wide net wei"
-    for text in ("random, seed 7", "torch: 2.99", "Noise()", "Device: cpu", "checksum of "):
+    for text in (
+        "random, seed 7",
+        "Images: 5 drawn by seed 0",
+        "torch: 2.99",
+        "Noise()",
+        "Device: cpu",
+        "checksum of ",
+    ):
         assert text in page.text
     assert "10 cells were measured, each an attack on a model; 1 failed." in page.text
 

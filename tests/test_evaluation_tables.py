@@ -113,6 +113,23 @@ def test_strongest_counts_each_attack_only_inside_the_budget():
     assert rows[0.3]["strongest attack"] == "free"
 
 
+def test_the_same_name_for_other_images_is_another_place():
+    """Two records of one model's name, on other images: each has a row of its own, and none is mixed up with the other."""
+    ball = ThreatModel("Linf", 0.3, "untargeted")
+    a = record([1, 1], [0.3] * 2, "a", threat=ball)
+    b = record([0, 0, 0], [0.3] * 3, "b", threat=ball)
+    b.identity["data"] = "others"
+    assert tables.strongest([a, b])["accuracy"].tolist() == [0, 1]
+
+
+def test_least_is_the_smallest_change_of_each_image():
+    """By hand: attacks of sizes (1, 4, inf) and (3, 2, 5) leave (1, 2, 5), median 2; the medians alone are 4 and 3."""
+    a, b = record([1, 1, 0], [1, 4, 9], "a"), record([1, 1, 1], [3, 2, 5], "b")
+    row = only(tables.least([a, b, record([1], threat=ThreatModel("L2", 1.0, "untargeted"))]))
+    assert (row["minimum"], row["median size"], row["attack"], row["attacks"]) == (2, 3, "b", 2)
+    assert row["minimum low"] == 1 and row["minimum high"] == 5
+
+
 def test_nothing_succeeded_is_nan():
     """No success has no mean, no confidence and no survival; the rate is 0, and no image at all has no rate."""
     row = only(tables.everything([record([0, 0], clean={"noise": 1.0})]))

@@ -153,6 +153,7 @@ def identity(cell, known=None):
         "attack": repr(cell.attack),
         "model": known[cell.model],
         "data": known[cell.data],
+        "images": "given" if cell.data.given else f"{cell.data.images} drawn by seed {cell.data.seed}",
         "conditions": settings,
         "code": code_digest(),
         "torch": torch.__version__,

@@ -1,15 +1,11 @@
 """What a report says, section by section: the records as text, figures and tables, and how to read each."""
 
-import math
 from functools import partial
-
-import numpy as np
 
 from advcourse import plots
 from advcourse.evaluation import figures, tables
 from advcourse.evaluation.page import Text, document, element, share, size, table
 from advcourse.evaluation.page import figures as shown
-from advcourse.intervals import bootstrap
 
 _FEW = 60  # rows of a table that are shown at once
 
@@ -174,6 +170,7 @@ def _conditions(records):
     for record in records:
         identity, conditions = record.identity, record.identity["conditions"]
         answers = {
+            "Images": identity["images"],
             "Targets of targeted attacks": f"{conditions['target']}, seed {conditions['seed']}",
             "Device": conditions["device"],
             "Threads": conditions["threads"],
@@ -216,46 +213,31 @@ def _strongest(records):
             Text("which"): lambda row: row["strongest attack"],
             "attacks tried": lambda row: row["attacks"],
         }
-        titles, groups = figures.places(records), {}
-        for row in budgets.to_dict("records"):
-            groups.setdefault(titles[row["model"], row["data"]][0], []).append(row)
+        groups = _by_place(budgets, records)
         parts += [element("p", _BUDGETS), table("Accuracy that is left inside a budget", columns, groups)]
-    least = smallest(records)
-    if least:
+    ordered = [figures.by_threat_model(group).values() for _, group in figures.places(records).values()]
+    least = tables.least([record for groups in ordered for alike in groups for record in alike])
+    if len(least):
         columns = {
             "threat model": lambda row: row["threat model"],
-            "median of the per-image minimum": lambda row: size(*row["minimum"]),
-            "smallest median of one attack": lambda row: size(row["median"]),
+            "median of the per-image minimum": lambda row: size(
+                *(row[f"minimum{end}"] for end in ("", " low", " high"))
+            ),
+            "smallest median of one attack": lambda row: size(row["median size"]),
             Text("which"): lambda row: row["attack"],
             "attacks tried": lambda row: row["attacks"],
         }
-        parts += [element("p", _LEAST), table("The smallest change, without a budget", columns, least)]
+        parts += [element("p", _LEAST)]
+        parts += [table("The smallest change, without a budget", columns, _by_place(least, records))]
     return parts
 
 
-def smallest(records):
-    """Model -> a row for each threat model without a budget: the attack of the smallest median, and the per-image minimum."""
-    groups = {}
-    for title, group in figures.places(records).values():
-        free = [record for record in group if record.threat_model.eps is None and len(record)]
-        for threat, alike in figures.by_threat_model(free).items():
-            # Attacks on other images, or on other weights of the same name, have no per-image minimum together.
-            alike = [one for one in alike if _inputs(one) == _inputs(alike[0])]
-            best = np.full(alike[0].picked, math.nan)
-            for record in alike:
-                place = record.values["index"]
-                best[place] = np.fmin(best[place], np.where(record.success, record.size, math.inf))
-            best = best[~np.isnan(best)]
-            alone = min(alike, key=figures.median_size)
-            row = {"threat model": threat.name, "attacks": len(alike), "attack": alone.names.full_attack}
-            row |= {"median": figures.median_size(alone)}
-            row |= {"minimum": (float(np.median(best)), *bootstrap(best, np.median))}
-            groups.setdefault(title, []).append(row)
+def _by_place(frame, records):
+    """The rows of a frame by what the page calls their model and data."""
+    titles, groups = figures.places(records), {}
+    for row in frame.to_dict("records"):
+        groups.setdefault(titles[row["model"], row["data"]][0], []).append(row)
     return groups
-
-
-def _inputs(record):
-    return record.identity["model"], record.identity["data"]
 
 
 # The tables of the four properties

@@ -76,7 +76,7 @@ def strongest(records):
     strongest attack. L0 budgets, which are shares, are left out.
     """
     rows = []
-    for (model, data), group in _by(records, lambda record: (record.names.model, record.names.data)).items():
+    for (model, data, *_), group in _by(records, _place).items():
         budgets = {(r.threat_model.norm, r.threat_model.eps) for r in group if r.threat_model.eps is not None}
         for norm, eps in sorted(budget for budget in budgets if budget[0] in ("L1", "L2", "Linf")):
             survive = {record.names.full_attack: survivors(record, norm, eps) for record in group}
@@ -87,6 +87,29 @@ def strongest(records):
                 | {"accuracy under it": float(survive[alone].mean())}
                 | _share(np.logical_and.reduce(list(survive.values())), "accuracy")
             )
+    return pd.DataFrame(rows)
+
+
+def least(records):
+    """For each model and each threat model without a budget: the per-image minimum over its attacks, of the changes' sizes.
+
+    `minimum` is the median of the smallest change that any of them found for each image, failures at infinity, with its 95 %
+    bootstrap interval; beside it stands the attack of the smallest median.
+    """
+    free = [record for record in records if record.threat_model.eps is None and len(record)]
+    rows = []
+    for group in _by(free, lambda record: (*_place(record), record.threat_model)).values():
+        reached = [np.where(record.success, record.size, math.inf) for record in group]
+        medians = [float(np.median(sizes)) for sizes in reached]
+        best = np.minimum.reduce(
+            reached
+        )  # all attacked the same images: those that the model reads correctly
+        low, high = bootstrap(best, np.median)
+        rows.append(
+            _head(group[int(np.argmin(medians))])
+            | {"attacks": len(group), "median size": min(medians)}
+            | {"minimum": float(np.median(best)), "minimum low": low, "minimum high": high}
+        )
     return pd.DataFrame(rows)
 
 
@@ -107,12 +130,14 @@ def _by(records, key):
     return groups
 
 
+def _place(record):
+    """Model and data by name, and, since a name can be given twice, by what they are."""
+    return record.names.model, record.names.data, record.identity["model"], record.identity["data"]
+
+
 def _alike(records):
     """The records that differ in nothing but the attack, as lists of two or more."""
-    groups = _by(
-        records,
-        lambda r: (r.names.model, r.names.data, r.threat_model, r.identity["model"], r.identity["data"]),
-    )
+    groups = _by(records, lambda record: (*_place(record), record.threat_model))
     return [group for group in groups.values() if len(group) > 1]
 
 
