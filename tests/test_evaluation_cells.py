@@ -198,6 +198,15 @@ def test_other_code_or_weights_than_were_handed_out_are_refused(part, what):
         measure(one, module.identity(one) | {part: "0"})
 
 
+def test_another_device_is_refused():
+    """ "auto" may mean a processor here and a graphics card there."""
+    one = cell(attacks.FGSM())
+    wanted = module.identity(one)
+    wanted["conditions"]["device"] = "a card"
+    with pytest.raises(InputError, match="^device: other here"):
+        measure(one, wanted)
+
+
 # Sources
 
 

@@ -145,10 +145,10 @@ def identity(cell, known=None):
     for source, summary in ((cell.model, fingerprint), (cell.data, digest)):
         if source not in known:
             known[source] = summary(source.load())
-    conditions, device = cell.conditions, resolve_device(cell.conditions.device)
+    conditions = cell.conditions
     settings = {field.name: getattr(conditions, field.name) for field in fields(conditions)}
     settings["transformations"] = [repr(one) for one in conditions.transformations]
-    settings["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    settings["device"] = _device_name(conditions.device)
     return {
         "attack": repr(cell.attack),
         "model": known[cell.model],
@@ -158,6 +158,11 @@ def identity(cell, known=None):
         "code": code_digest(),
         "torch": torch.__version__,
     }
+
+
+def _device_name(device):
+    device = resolve_device(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def key(identity):
@@ -240,6 +245,7 @@ def measure(cell, wanted=None):
     wanted = wanted or identity(cell)
     _same(code_digest(), wanted["code"], "advcourse")
     _same(torch.__version__, wanted["torch"], "torch")
+    _same(_device_name(cell.conditions.device), wanted["conditions"]["device"], "device")
     with _threads(cell.conditions.threads):
         return _Measurement(cell, wanted).record()
 
