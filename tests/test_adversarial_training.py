@@ -1,6 +1,7 @@
 """PGD adversarial training: the objective, and the models that ship with it."""
 
 import math
+import os
 from itertools import count
 
 import numpy as np
@@ -10,9 +11,11 @@ from tiny import blobs, linear, network, quiet, same, snapshot
 from torch import nn
 from torch.nn import functional as F
 
+from advcourse import data, models, recipes
+from advcourse.attacks import FGSM, PGD
 from advcourse.augmentation import shifts
 from advcourse.defenses import PAT
-from advcourse.inputs import InputError
+from advcourse.inputs import InputError, accuracy
 from advcourse.training import cross_entropy, one_cycle
 
 
@@ -303,3 +306,56 @@ def test_bad_images_labels_and_schedules_are_named():
         PAT()(linear(), x * 255, y)
     with pytest.raises(InputError, match="schedule: got 'cosine'.*'one-cycle', 'constant'"):
         PAT().following("cosine")
+
+
+# ---- the models that ship ----
+
+
+def robust_accuracy(name, attack, n=1000):
+    """The accuracy of a shipped model on `n` held-out digits under `attack`."""
+    model, (x, y) = models.load(name), data.load("mnist-5k").pick(n)
+    return accuracy(model, attack(model, x, y), y)
+
+
+def test_cards_tell_the_robustness():
+    """Against the bars: robust, less so for the mistake, and not at all undefended; the card names the attack in full."""
+    cards = {name: models.card(name) for name in recipes.COMPARED}
+    assert cards["mnist-pat"]["clean_accuracy"] >= 0.98 and cards["mnist-pat"]["pgd_accuracy"] >= 0.88
+    assert cards["mnist-pat-weak"]["pgd_accuracy"] <= cards["mnist-pat"]["pgd_accuracy"] - 0.1
+    assert cards["mnist-small"]["pgd_accuracy"] <= 0.01
+    for card in cards.values():
+        assert card["pgd"] == repr(PGD(0.3, None, 100, restarts=10))
+    assert {models.card(name)["architecture"] for name in recipes.COMPARED} == {"mnist-small"}
+
+
+def test_the_mistake_is_the_only_difference():
+    """Against the recipes: half of the loss is clean, and training lasts a fifth as long."""
+    right, wrong = recipes.RECIPES["mnist-pat"], recipes.RECIPES["mnist-pat-weak"]
+    differing = {key for key in vars(right) if getattr(right, key) != getattr(wrong, key)}
+    assert differing == {"epochs", "mix"} and right.mix == 0 and wrong.mix == 0.5
+    assert wrong.epochs == pytest.approx(0.2 * right.epochs)
+
+
+def test_the_robust_model_withstands_a_quick_attack():
+    """Against 88 %, the bar of the full attack, on 200 digits under 20 steps; undefended, one step breaks the network."""
+    quick = PGD(eps=0.3, steps=20)
+    assert robust_accuracy("mnist-pat", quick, 200) >= 0.88
+    assert robust_accuracy("mnist-small", quick, 200) <= 0.02
+    assert robust_accuracy("mnist-small", FGSM(eps=0.3), 200) <= 0.4
+
+
+def test_one_step_flatters_the_mistake():
+    """Against the same digits under 20 steps: FGSM leaves it 75 % or more, and at least 5 points more than PGD does."""
+    one, many = (robust_accuracy("mnist-pat-weak", attack, 500) for attack in (FGSM(0.3), PGD(0.3, steps=20)))
+    assert one >= 0.75 and many <= one - 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("ADVCOURSE_SLOW"), reason="minutes; set ADVCOURSE_SLOW=1")
+@pytest.mark.parametrize("name", recipes.COMPARED)
+def test_the_full_attack_gives_the_accuracy_on_the_card(name):
+    """Against the card: all held-out digits, 100 steps, 10 restarts; another processor may tip a few images."""
+    test = data.load("mnist-5k")
+    attacked = recipes.ATTACK(models.load(name), test.images, test.labels)
+    found = accuracy(models.load(name), attacked, test.labels)
+    assert found == pytest.approx(models.card(name)["pgd_accuracy"], abs=0.004)
