@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from advcourse import data, models, recipes
-from advcourse.attacks import FGSM, PGD
+from advcourse.attacks import EAD, FGSM, PGD
 from advcourse.augmentation import shifts
 from advcourse.defenses import PAT
-from advcourse.inputs import InputError, accuracy
+from advcourse.inputs import InputError, accuracy, predict
 from advcourse.training import cross_entropy, one_cycle
 
 
@@ -348,6 +348,21 @@ def test_one_step_flatters_the_mistake():
     """Against the same digits under 20 steps: FGSM leaves it 75 % or more, and at least 5 points more than PGD does."""
     one, many = (robust_accuracy("mnist-pat-weak", attack, 500) for attack in (FGSM(0.3), PGD(0.3, steps=20)))
     assert one >= 0.75 and many <= one - 0.05
+
+
+def test_another_norm_goes_through():
+    """Against Sharma and Chen (arXiv:1710.10733): EAD fools it, and with changes no larger in L1 than the undefended need."""
+    nets, (x, y) = (
+        [models.load(name) for name in ("mnist-pat", "mnist-small")],
+        data.load("mnist-5k").pick(24),
+    )
+    both_right = torch.stack([predict(net, x).argmax(1) == y for net in nets]).all(0)
+    x, y = x[both_right], y[both_right]
+    attack = EAD(steps=300, binary_search_steps=9, initial_const=0.1)
+    robust, undefended = (attack.run(net, x, y) for net in nets)
+    assert robust.success.all() and undefended.success.all() and len(x) >= 20
+    assert robust.distances["L1"].median() <= undefended.distances["L1"].median()
+    assert (robust.distances["Linf"] > 0.3).float().mean() >= 0.9  # outside the ball that it was trained on
 
 
 @pytest.mark.slow
