@@ -4,6 +4,7 @@ images = PGD(eps=0.3, steps=40)(model, x, y)
 result = PGD(eps=0.3, steps=40).run(model, x, y)   # images, success, distances, passes, seconds
 """
 
+from advcourse.attacks.adaptive import BPDA, EOT
 from advcourse.attacks.ascent import Schedule
 from advcourse.attacks.base import Attack, AttackResult
 from advcourse.attacks.cw_l0 import CWL0
@@ -39,6 +40,8 @@ REGISTRY = {attack.__name__: attack for attack in _TABLE_1}
 
 __all__ = [
     *REGISTRY,
+    "BPDA",
+    "EOT",
     "REGISTRY",
     "Attack",
     "AttackResult",
