@@ -5,5 +5,7 @@ fit(model, data, objective, schedule=objective.following("one-cycle"))
 """
 
 from advcourse.defenses.adversarial_training import PAT
+from advcourse.defenses.detection import Detector, Guarded
+from advcourse.defenses.squeezing import FeatureSqueezing
 
-__all__ = ["PAT"]
+__all__ = ["PAT", "Detector", "FeatureSqueezing", "Guarded"]

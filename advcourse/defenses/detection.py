@@ -1,0 +1,121 @@
+"""Detectors: a model with a second opinion on its input. What all of them share, and how an attack sees both at once."""
+
+import torch
+from torch import Tensor, nn
+
+from advcourse.inputs import InputError, check_images, check_model, check_range, evaluating
+from advcourse.metrics import threshold_at
+
+
+class Detector(nn.Module):
+    """A detector is a model, images (N, C, H, W) in [0, 1] to logits (N, K), that also scores its images.
+
+    `score(x)` (N,) is the higher the more suspicious; `calibrate(x_clean, fpr)` fixes `threshold` once, on clean validation
+    images; `flag(x)` (N,) is True where score > threshold. Attacks take a detector as any other model and see its logits alone.
+    `Guarded(detector)` shows them the score too.
+
+    `threshold` is None until `calibrate`. It is a setting, not a weight, and is not in the `state_dict`.
+
+    Raises:
+        InputError: a score before the detector was fitted, a flag before it was calibrated, bad images, a model that is none.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: got {type(model).__name__}; allowed is a torch.nn.Module")
+        self.model = model
+        self.threshold: float | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits (N, K) of what the model is given in place of the images `x`: here the images as they are."""
+        return self.model(x)
+
+    def suspicion(self, x: Tensor) -> Tensor:
+        """The score (N,) with a graph behind it, in the mode that the model is in: what an adaptive attack differentiates."""
+        raise NotImplementedError
+
+    def score(self, x: Tensor, batch_size: int = 256) -> Tensor:
+        """The scores (N,), float64, of the images `x`: in eval mode, without gradients, `batch_size` at a time."""
+        check_model(self.model, check_images(x))
+        self._check_ready()
+        return self._without_gradients(self.suspicion, x, batch_size)
+
+    def calibrate(self, x_clean: Tensor, fpr: float = 0.05) -> "Detector":
+        """Fix the threshold so that at most the share `fpr` of these clean images (N, C, H, W) is flagged; returns self.
+
+        The images are validation images: neither those that the detector was fitted on nor those that it is judged on.
+
+        Args:
+            x_clean: N >= 1 images. With N * fpr < 1 none of them is flagged, ties are flagged together or not at all: see
+                `metrics.threshold_at`.
+            fpr: in (0, 1) (default 0.05). At 0 or 1 there would be nothing to detect.
+        """
+        if check_range(fpr, "fpr", 0, 1) in (0, 1):
+            raise InputError(f"fpr: got {fpr!r}; allowed is a number > 0 and < 1")
+        check_model(self.model, check_images(x_clean, "x_clean"))
+        if not len(x_clean):
+            raise InputError("x_clean: got none; allowed is at least one clean image")
+        self._calibrate(x_clean, fpr)
+        return self
+
+    def flag(self, x: Tensor) -> Tensor:
+        """Which of the images `x` are taken for adversarial, (N,) bool: those whose score exceeds the threshold."""
+        self._check_calibrated()
+        return self.score(x) > self.threshold
+
+    def _calibrate(self, x_clean, fpr):
+        self.threshold = threshold_at(self.score(x_clean), fpr)
+
+    def _check_ready(self):
+        """Where a detector has to be fitted first: raise `InputError` if it was not."""
+
+    def _check_calibrated(self):
+        self._check_ready()
+        if self.threshold is None:
+            raise InputError(
+                "threshold: got None, for the detector was not calibrated; "
+                "allowed is a threshold fixed by calibrate(x_clean, fpr)"
+            )
+
+    def _without_gradients(self, function, x, batch_size=256):
+        """`function` of the images in parts, (N, ...) float64; NaN or infinity is an error."""
+        check_range(batch_size, "batch_size", 1, integer=True)
+        with evaluating(self), torch.no_grad():
+            values = torch.cat([function(part) for part in x.split(batch_size)]).double()
+        if not torch.isfinite(values).all():
+            raise InputError("model: led to scores that are NaN or infinite; allowed are finite scores")
+        return values
+
+
+class Guarded(nn.Module):
+    """A model and its detector as one network of K + 1 classes, the last of which says "flagged": for adaptive attacks.
+
+    Paper: Carlini and Wagner 2017, "Adversarial Examples Are Not Easily Detected: Bypassing Ten Detection Methods" (arXiv
+    1705.07263), where the last logit is the product (D + 1) * max_k Z_k. Here it is the sum
+    max_k Z_k + weight * (score - threshold), which is the largest logit iff the image is flagged, whatever the sign of Z.
+
+    A TARGETED attack that reaches its target has fooled the model and is not flagged. An untargeted one would count a flag
+    as a success, and is of no use here.
+
+    Args:
+        detector: calibrated. Its threshold is read anew in each pass.
+        weight: logits for one unit of the score (default 1): how an attack weighs the two.
+
+    Raises:
+        InputError: a detector that is none, or is not calibrated.
+    """
+
+    def __init__(self, detector: Detector, weight: float = 1.0):
+        super().__init__()
+        if not isinstance(detector, Detector):
+            raise InputError(f"detector: got {type(detector).__name__}; allowed is a Detector")
+        detector._check_calibrated()
+        self.detector = detector
+        self.weight = check_range(weight, "weight", 0, exclusive_low=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits (N, K + 1) of the images `x` (N, C, H, W)."""
+        logits = self.detector(x)
+        excess = (self.detector.suspicion(x) - self.detector.threshold).to(logits.dtype)
+        return torch.cat([logits, logits.amax(1, keepdim=True) + self.weight * excess[:, None]], 1)
