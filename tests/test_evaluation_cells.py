@@ -92,12 +92,12 @@ def test_a_model_that_reads_nothing_has_an_empty_record():
 
 
 def test_the_model_and_the_threads_are_as_before():
-    """Copies of the weights, and torch's own count of threads."""
-    model, before = models.load("mnist-mlp"), torch.get_num_threads()
+    """Copies of the weights, the mode that the model came in, and torch's own count of threads."""
+    model, before = models.load("mnist-mlp").train(), torch.get_num_threads()
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     torch.set_num_threads(2)
     measure(cell(attacks.FGSM(), ModelSource("mine", module=model)))
-    assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 2 and model.training
     torch.set_num_threads(before)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
@@ -50,9 +51,14 @@ class ModelSource:
     module: nn.Module | None = None
 
     def load(self, device="cpu"):
-        """The model, in eval mode, on `device`. Raises `InputError` where it cannot be had."""
+        """The model on `device`; a `module` that is elsewhere stays there, and is copied.
+
+        Raises `InputError` where it cannot be had.
+        """
         if self.module is not None:
-            return self.module.eval().to(device)
+            first = next(self.module.parameters(), None)
+            there = first is None or first.device == torch.device(device)
+            return self.module if there else deepcopy(self.module).to(device)
         if self.build is None:
             return models.load(self.name, device, self.folder)
         model = _imported(self.build)() if isinstance(self.build, str) else self.build()
