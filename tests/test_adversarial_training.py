@@ -7,8 +7,8 @@ from itertools import count
 import numpy as np
 import pytest
 import torch
+from objectives import Recorder
 from tiny import blobs, linear, network, quiet, same, snapshot
-from torch import nn
 from torch.nn import functional as F
 
 from advcourse import data, models, recipes
@@ -17,22 +17,6 @@ from advcourse.augmentation import shifts
 from advcourse.defenses import PAT
 from advcourse.inputs import InputError, accuracy, predict
 from advcourse.training import cross_entropy, one_cycle
-
-
-class Recorder(nn.Module):
-    """A model that notes the mode of each forward pass, and the images."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model, self.seen = model, []
-
-    def forward(self, x):
-        self.seen.append((self.training, x.detach().clone()))
-        return self.model(x)
-
-    def learnt_from(self):
-        """The batches of images that it saw in training mode."""
-        return [images for training, images in self.seen if training]
 
 
 def two_classes(seed=0):

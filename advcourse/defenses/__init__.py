@@ -4,8 +4,9 @@ objective = PAT(eps=0.3, ramp=1 / 3)
 fit(model, data, objective, schedule=objective.following("one-cycle"))
 """
 
-from advcourse.defenses.adversarial_training import PAT
+from advcourse.defenses.adversarial_training import EAT, NAT, PAT, FastAT
 from advcourse.defenses.detection import Detector, Guarded
 from advcourse.defenses.squeezing import FeatureSqueezing
+from advcourse.defenses.trades import TRADES
 
-__all__ = ["PAT", "Detector", "FeatureSqueezing", "Guarded"]
+__all__ = ["EAT", "NAT", "PAT", "TRADES", "Detector", "FastAT", "FeatureSqueezing", "Guarded"]
