@@ -6,8 +6,34 @@ fit(model, data, objective, schedule=objective.following("one-cycle"))
 
 from advcourse.defenses.adversarial_training import EAT, NAT, PAT, FastAT
 from advcourse.defenses.detection import Detector, Guarded
+from advcourse.defenses.input_transformation import (
+    BitDepthReduction,
+    CropRescale,
+    EnsembleInputTransformation,
+    JPEGCompression,
+    TotalVariation,
+)
 from advcourse.defenses.lid import LIDDetector
+from advcourse.defenses.quilting import Quilting
+from advcourse.defenses.random_resizing import RandomTransformation
 from advcourse.defenses.squeezing import FeatureSqueezing
 from advcourse.defenses.trades import TRADES
 
-__all__ = ["EAT", "NAT", "PAT", "TRADES", "Detector", "FastAT", "FeatureSqueezing", "Guarded", "LIDDetector"]
+__all__ = [
+    "BitDepthReduction",
+    "CropRescale",
+    "Detector",
+    "EAT",
+    "EnsembleInputTransformation",
+    "FastAT",
+    "FeatureSqueezing",
+    "Guarded",
+    "JPEGCompression",
+    "LIDDetector",
+    "NAT",
+    "PAT",
+    "Quilting",
+    "RandomTransformation",
+    "TRADES",
+    "TotalVariation",
+]

@@ -1,0 +1,217 @@
+"""Input transformations: the model sees a coarser, smoothed or cropped image, and the perturbation is hoped to be lost."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advcourse import transformations
+from advcourse.defenses.draws import check_seed, generator
+from advcourse.inputs import InputError, check_range
+
+_BALANCE = 3  # of 1 to 30, this one came nearest in 100 iterations
+
+
+class InputTransformation:
+    """A function of images (N, C, H, W) that gives images of that shape, in [0, 1]; what lies outside [0, 1] is clipped first.
+
+    Most have no gradient: it is 0, as that of rounding, and `attacks.BPDA(transformation)` gives it the identity's.
+    `draws`: how many times an ensemble asks for it, to average the answers.
+    """
+
+    draws: int = 1
+
+    def __call__(self, x: Tensor) -> Tensor:
+        changed = self._change(x.detach().clamp(0, 1)) if len(x) else x.detach()
+        return changed + 0 * x if x.requires_grad else changed
+
+    def _change(self, x):
+        """What a subclass writes: the images `x` (N, C, H, W), N >= 1, changed."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class CropRescale(InputTransformation):
+    """A random square of `size` pixels, enlarged to the image's size again (bilinear). Differentiable: it needs EOT, not BPDA.
+
+    Guo et al. 2018 average the answers over 30 crops of 90 of 224 pixels, which an ensemble does; one call makes one crop, at a
+    place of its own for each image.
+
+    Args:
+        size: side of the crop in pixels, at most the image's (default 26, DEEPSEC's for 28; it takes 30 of 32).
+        draws: crops whose answers an ensemble averages (default 30).
+        seed: None (default) for fresh places in each call; a number for the same ones in every call.
+    """
+
+    size: int = 26
+    draws: int = 30
+    seed: int | None = None
+
+    def __post_init__(self):
+        check_range(self.size, "size", 1, integer=True)
+        check_range(self.draws, "draws", 1, integer=True)
+        check_seed(self.seed)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.size > min(x.shape[2:]):
+            raise InputError(
+                f"size: got {self.size}; allowed is at most the images' {x.shape[2]} x {x.shape[3]}"
+            )
+        g = generator(self.seed)
+        rows, columns = (_places(len(x), side, self.size, g).to(x.device) for side in x.shape[2:])
+        crop = x.gather(2, rows[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3]))
+        crop = crop.gather(3, columns[:, None, None].expand(-1, x.shape[1], self.size, -1))
+        return F.interpolate(crop, size=x.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _places(n, side, size, g):
+    """The rows or columns (n, size) of a window at a random place in each of `n` images."""
+    return torch.randint(side - size + 1, (n, 1), generator=g) + torch.arange(size)
+
+
+@dataclass(frozen=True)
+class BitDepthReduction(InputTransformation):
+    """Round to the 2^bits levels 0, 1 / (2^bits - 1), ..., 1.
+
+    Three quantisers go by this name. Guo et al.'s code rounds to 2^bits steps, which makes 2^bits + 1 levels; Athalye et al.'s
+    break cuts the lower bits of 8 off, which darkens, so that white becomes 1 - 2^-bits. This one is that of feature squeezing
+    and of DEEPSEC: 2^bits levels, black and white among them.
+
+    Args:
+        bits: 1 to 8 (default 3, the paper's; DEEPSEC takes 4).
+    """
+
+    bits: int = 3
+
+    def __post_init__(self):
+        check_range(self.bits, "bits", 1, 8, integer=True)
+
+    def _change(self, x):
+        steps = 2**self.bits - 1
+        return (steps * x).round() / steps
+
+
+@dataclass(frozen=True)
+class JPEGCompression(InputTransformation):
+    """`transformations.JPEG`, for images of 1 or 3 channels.
+
+    Args:
+        quality: 1 to 100 (default 75, the paper's; DEEPSEC takes 85).
+    """
+
+    quality: int = 75
+
+    def __post_init__(self):
+        transformations.JPEG(self.quality)
+
+    def _change(self, x):
+        return transformations.JPEG(self.quality)(x)
+
+
+@dataclass(frozen=True)
+class TotalVariation(InputTransformation):
+    """Drop pixels at random, and put an image of little total variation in their place: min_z |X (z - x)|^2 / 2 + weight * TV(z).
+
+    X keeps each pixel, all channels together, with the chance `keep`. TV is the isotropic one, channel by channel. The paper
+    writes the norm without the square; its code and the break's solve the squared problem by split Bregman, the break's with
+    weight 0.03 / 4 in these units and an anisotropic TV. Here it is solved by the primal-dual method of Chambolle and Pock 2011,
+    the whole batch at once; scikit-image's solvers know no mask.
+
+    Args:
+        keep: share of the pixels that are kept, in (0, 1] (default 0.5).
+        weight: lambda_TV (default 0.03).
+        iterations: of the solver, which starts from the kept pixels alone (default 100).
+        seed: None (default) for a fresh mask in each call; a number for the same one in every call.
+    """
+
+    keep: float = 0.5
+    weight: float = 0.03
+    iterations: int = 100
+    seed: int | None = None
+
+    def __post_init__(self):
+        check_range(self.keep, "keep", 0, 1, exclusive_low=True)
+        check_range(self.weight, "weight", 0)
+        check_range(self.iterations, "iterations", 1, integer=True)
+        check_seed(self.seed)
+
+    def _change(self, x):
+        drawn = torch.rand(len(x), 1, *x.shape[2:], generator=generator(self.seed))
+        mask = (drawn < self.keep).to(x)
+        return smoothest(x, mask, self.weight, self.iterations).clamp(0, 1)
+
+
+def smoothest(x: Tensor, mask: Tensor, weight: float, iterations: int) -> Tensor:
+    """The z (N, C, H, W) of least |mask (z - x)|^2 / 2 + weight * TV(z), channel by channel; `mask` (N, 1, H, W) of 0 and 1.
+
+    The primal-dual method (Chambolle and Pock 2011, algorithm 1), from the masked image. The product of its two steps is 1 / 8,
+    as 8 bounds the squared norm of the gradient; images change by up to 1 and the dual by `weight`, so the image's is larger.
+    """
+    tau, sigma = _BALANCE / math.sqrt(8), 1 / (_BALANCE * math.sqrt(8))
+    z = ahead = mask * x
+    p, q = torch.zeros_like(x), torch.zeros_like(x)
+    for _ in range(iterations):
+        p[:, :, :-1] += sigma * (ahead[:, :, 1:] - ahead[:, :, :-1])
+        q[..., :-1] += sigma * (ahead[..., 1:] - ahead[..., :-1])
+        shrink = weight / (p.square() + q.square()).sqrt().clamp_min(weight).clamp_min(1e-12)
+        p, q = p * shrink, q * shrink
+        divergence = p + q
+        divergence[:, :, 1:] -= p[:, :, :-1]
+        divergence[..., 1:] -= q[..., :-1]
+        new = (z + tau * (divergence + mask * x)) / (1 + tau * mask)
+        z, ahead = new, 2 * new - z
+    return z
+
+
+class EnsembleInputTransformation(nn.Module):
+    """The mean of a model's answers to several transformations of the image: Z(x) = log mean_j softmax(f(g_j(x))).
+
+    Paper: Guo et al. 2018, "Countering Adversarial Images using Input Transformations", section 4 (arXiv 1711.00117): crops,
+    bit depth, JPEG, total variation, quilting. The answer is a log-probability, that is a logit up to a number that is the same
+    for all classes. The paper trains the model on transformed images, which is for the caller to do; an undamaged model loses
+    accuracy to the rougher ones.
+
+    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5.3.1 (arXiv
+    1802.00420): BPDA with the identity for all but the crops, EOT for what is random.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits (N, K).
+        transformations: functions from images to images of that shape (default: crops, bit depth, JPEG and total variation;
+            `Quilting` needs patches, so it is added by hand). One that has a number `draws` is called so many times, and
+            its mean answer counts as one.
+
+    Example:
+        >>> defense = EnsembleInputTransformation(model, [BitDepthReduction(), JPEGCompression()])
+        >>> broken = EnsembleInputTransformation(model, [BPDA(g) for g in defense.transformations])
+        >>> x_adv = PGD()(EOT(broken, 10), x, y)   # EOT where something is random
+
+    Raises:
+        InputError: a model that is no module; no transformation, or one that is no function.
+    """
+
+    DEFAULT: ClassVar = (CropRescale(), BitDepthReduction(), JPEGCompression(), TotalVariation())
+
+    def __init__(self, model: nn.Module, transformations: Sequence[Callable[[Tensor], Tensor]] = DEFAULT):
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
+        if not len(transformations) or not all(callable(g) for g in transformations):
+            raise InputError(
+                f"transformations: got {transformations!r}; allowed are one or more functions of images"
+            )
+        self.model, self.transformations = model, tuple(transformations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In the log domain: a probability that underflows would have no logarithm, and no gradient.
+        return _log_mean([self._answer(g, x) for g in self.transformations])
+
+    def _answer(self, g, x):
+        return _log_mean([self.model(g(x)).log_softmax(1) for _ in range(getattr(g, "draws", 1))])
+
+
+def _log_mean(log_probabilities):
+    return torch.stack(log_probabilities).logsumexp(0) - math.log(len(log_probabilities))

@@ -1,0 +1,147 @@
+"""Image quilting: an image made anew from patches of clean ones."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from advcourse.defenses.draws import check_seed, generator
+from advcourse.defenses.input_transformation import InputTransformation
+from advcourse.inputs import InputError, check_images, check_range
+
+
+class Quilting(InputTransformation):
+    """Replace each patch of an image by one of the most similar clean ones, and join them along the cheapest seams.
+
+    Papers: Guo et al. 2018, "Countering Adversarial Images using Input Transformations", section 4.3 (arXiv 1711.00117), after
+    Efros and Freeman 2001, "Image Quilting for Texture Synthesis and Transfer". Patch after patch, from left to right and from
+    top to bottom, one of the `nearest` clean patches to that part of the image (Euclidean, of all channels) is drawn, and meets
+    what is there along the path through the overlap on which the two differ least.
+
+    What breaks it: BPDA with the identity, and EOT where `nearest` is more than 1 (Athalye, Carlini and Wagner 2018, section
+    5.3.1, arXiv 1802.00420).
+
+    Args:
+        images: (M, C, H, W) clean images in [0, 1], from which the patches are cut.
+        patches: how many, drawn from all places of all images (default 5000; the paper takes a million).
+        size: side of a patch in pixels (default 5).
+        overlap: of neighbouring patches, in pixels, less than `size` (default 2); more at the far edges where patches don't fit.
+        nearest: K, among which one is drawn (default 10, as in the break; the authors' tool takes the nearest alone).
+        seed: None (default) for fresh draws in each call; a number for the same ones in every call.
+        database_seed: of the choice of the patches (default 0).
+
+    Raises:
+        InputError: an argument out of its range; images smaller than a patch, or of other channels than the patches.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        patches: int = 5000,
+        size: int = 5,
+        overlap: int = 2,
+        nearest: int = 10,
+        seed: int | None = None,
+        database_seed: int = 0,
+    ):
+        check_range(size, "size", 1, integer=True)
+        self.overlap = check_range(overlap, "overlap", 0, size - 1, integer=True)
+        self._check_size(check_images(images, "images"), size, "images")
+        if not len(images):
+            raise InputError("images: got none; allowed is at least one")
+        places = len(images) * (images.shape[2] - size + 1) * (images.shape[3] - size + 1)
+        check_range(patches, "patches", 1, places, integer=True)
+        self.nearest = check_range(nearest, "nearest", 1, patches, integer=True)
+        self.size, self.seed = size, check_seed(seed)
+        g = generator(check_range(database_seed, "database_seed", 0, integer=True))
+        self.patches = _cut(images.detach(), size, torch.randperm(places, generator=g)[:patches])
+
+    def _change(self, x):
+        self._check_size(x, self.size, "x")
+        if x.shape[1] != self.patches.shape[1]:
+            given, allowed = x.shape[1], self.patches.shape[1]
+            raise InputError(
+                f"x: got images of {given} channels; allowed are {allowed}, those of the patches"
+            )
+        rows, columns = (self._starts(side) for side in x.shape[2:])
+        chosen = self._choose(x, rows, columns)
+        canvas, done = torch.zeros_like(x), [0, 0]
+        for i, top in enumerate(rows):
+            done[1] = 0
+            for j, left in enumerate(columns):
+                window = canvas[:, :, top : top + self.size, left : left + self.size]
+                window.copy_(join(window, chosen[:, i, j], max(0, done[0] - top), max(0, done[1] - left)))
+                done[1] = left + self.size
+            done[0] = top + self.size
+        return canvas
+
+    def _starts(self, side):
+        """The first pixels of the patches along a side: `size - overlap` apart, and one flush with the far edge."""
+        starts = list(range(0, side - self.size + 1, self.size - self.overlap))
+        return starts if starts[-1] == side - self.size else [*starts, side - self.size]
+
+    def _choose(self, x, rows, columns):
+        """A clean patch for each place: (N, rows, columns, C, size, size)."""
+        wanted = torch.stack(
+            [
+                x[:, :, top : top + self.size, left : left + self.size].flatten(1)
+                for top in rows
+                for left in columns
+            ],
+            1,
+        )
+        clean = self.patches.to(x)
+        distances = torch.cdist(wanted.flatten(0, 1), clean.flatten(1))
+        candidates = distances.topk(self.nearest, largest=False).indices
+        pick = torch.randint(self.nearest, (len(candidates), 1), generator=generator(self.seed))
+        chosen = candidates.gather(1, pick.to(x.device))[:, 0]
+        return clean[chosen].view(len(x), len(rows), len(columns), *clean.shape[1:])
+
+    @staticmethod
+    def _check_size(x, size, name):
+        if min(x.shape[2:]) < size:
+            given = f"{x.shape[2]} x {x.shape[3]}"
+            raise InputError(
+                f"{name}: got images of {given} pixels; allowed are those that hold a patch of {size}"
+            )
+
+
+def _cut(images, size, places):
+    """The patches (P, C, size, size) at `places`, numbers that count the places of image after image, row after row."""
+    rows, columns = images.shape[2] - size + 1, images.shape[3] - size + 1
+    image, row, column = places // (rows * columns), places // columns % rows, places % columns
+    windows = images.unfold(2, size, 1).unfold(3, size, 1)
+    return windows[image, :, row, column].contiguous()
+
+
+def join(old: Tensor, new: Tensor, top: int, left: int) -> Tensor:
+    """The patches `new` (N, C, S, S) over what is there, `old`, up to the seams in the first `top` rows and `left` columns.
+
+    A pixel is the new patch's where it lies beyond the seam in both directions. The pixels on a seam are the new patch's.
+    """
+    differences = (old - new).square().sum(1)
+    mine = torch.ones_like(differences, dtype=torch.bool)
+    places = torch.arange(new.shape[3], device=new.device)
+    if left:
+        seam = cheapest_path(differences[:, :, :left])
+        mine = mine & (places >= seam[:, :, None])
+    if top:
+        seam = cheapest_path(differences[:, :top].transpose(1, 2))
+        mine = mine & (places[:, None] >= seam[:, None, :])
+    return torch.where(mine[:, None], new, old)
+
+
+def cheapest_path(costs: Tensor) -> Tensor:
+    """The columns (N, S) of the path from the first of S rows to the last, over costs (N, S, W), whose costs sum to the least.
+
+    From row to row a path stays in its column or goes to a neighbouring one. Dynamic programming, for the whole batch at once.
+    """
+    total = [costs[:, -1]]
+    for row in range(costs.shape[1] - 2, -1, -1):
+        below = F.pad(total[0], (1, 1), value=torch.inf).unfold(1, 3, 1)
+        total.insert(0, costs[:, row] + below.amin(2))
+    path = [total[0].argmin(1)]
+    for below in total[1:]:
+        around = F.pad(below, (1, 1), value=torch.inf).unfold(1, 3, 1)
+        step = around[torch.arange(len(costs), device=costs.device), path[-1]].argmin(1)
+        path.append(path[-1] + step - 1)
+    return torch.stack(path, 1)

@@ -1,0 +1,79 @@
+"""Random resizing and padding: each forward pass sees the image in another size, at another place."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advcourse.defenses.draws import check_seed, generator
+from advcourse.inputs import InputError, check_range
+
+
+class RandomTransformation(nn.Module):
+    """Enlarge to a random size r x r, nearest neighbour, and pad with grey at a random place to a size that is always the same.
+
+    Paper: Xie et al. 2018, "Mitigating Adversarial Effects Through Randomization", section 3 (arXiv 1711.01991): 299 to r in
+    [310, 331), padded to 331. For digits 28 to [28, 31), padded to 31 (DEEPSEC). Nothing is trained. Size and place are each
+    image's own; the authors draw one for a whole batch.
+
+    The authors' net takes the larger image as it is. Most nets here have a fully connected layer that fits one size, so the
+    padded image is brought back to the size that came (bilinear) by default; with `restore=False` the model gets it as it is.
+
+    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5.3.2 (arXiv
+    1802.00420): PGD on the mean over 30 draws, here `PGD()(EOT(defense, 30), x, y)`.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits (N, K).
+        low, high: r is drawn from low, ..., high - 1 (default 28 and 31); images are square and no larger than `low`.
+        padded: the size after padding, at least high - 1 (default 31).
+        fill: grey of the padding (default 0.5: 0 in the authors' range [-1, 1]).
+        restore: bring the image back to its size (default True).
+        seed: None (default) for fresh draws in each forward pass, from the global random state; a number for the same ones in
+            every pass, under which an attack must get through.
+
+    Raises:
+        InputError: an argument out of its range; images that are not square or larger than `low`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        low: int = 28,
+        high: int = 31,
+        padded: int = 31,
+        fill: float = 0.5,
+        restore: bool = True,
+        seed: int | None = None,
+    ):
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
+        self.model, self.restore, self.seed = model, restore, check_seed(seed)
+        self.low = check_range(low, "low", 1, integer=True)
+        self.high = check_range(high, "high", low + 1, integer=True)
+        self.padded = check_range(padded, "padded", high - 1, integer=True)
+        self.fill = check_range(fill, "fill", 0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(self.transform(x))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """What the model sees: (N, C, H, W), or (N, C, padded, padded) with `restore=False`. Differentiable."""
+        side = x.shape[2]
+        if x.shape[3] != side or side > self.low:
+            given, allowed = f"{x.shape[2]} x {x.shape[3]}", f"squares of at most {self.low}"
+            raise InputError(f"x: got images of {given} pixels; allowed are {allowed}")
+        g = generator(self.seed)
+        size = torch.randint(self.low, self.high, (len(x), 1), generator=g)
+        rows, columns = (self._sources(side, size, g).to(x.device) for _ in range(2))
+        inside = ((rows >= 0)[:, :, None] & (columns >= 0)[:, None, :])[:, None]
+        picked = x.gather(2, rows.clamp_min(0)[:, None, :, None].expand(-1, x.shape[1], -1, side))
+        picked = picked.gather(3, columns.clamp_min(0)[:, None, None].expand(-1, x.shape[1], self.padded, -1))
+        padded = torch.where(inside, picked, torch.as_tensor(self.fill).to(x))
+        return F.interpolate(padded, size=(side, side), mode="bilinear") if self.restore else padded
+
+    def _sources(self, side, size, g):
+        """Which row or column of the image each one of the padded image shows, (N, padded); -1 for padding."""
+        room = self.padded - size + 1
+        before = (torch.rand(len(size), 1, generator=g, dtype=torch.float64) * room).long()
+        place = torch.arange(self.padded) - before
+        return torch.where((place >= 0) & (place < size), place * side // size, -1)
