@@ -1,8 +1,14 @@
-"""What tests of training defenses share: models that note what they see."""
+"""What tests of training defenses share: models that note what they see, and networks that learnt a thousand digits."""
+
+from functools import cache
 
 import torch
-from tiny import linear
+from tiny import linear, quiet
 from torch import nn
+
+from advcourse import data, models
+from advcourse.inputs import accuracy
+from advcourse.training import cross_entropy
 
 
 class Recorder(nn.Module):
@@ -30,3 +36,23 @@ def linear_model(classes=3, seed=0):
         model[1].bias.copy_(torch.randn(classes, generator=generator))
     x = 0.25 + 0.5 * torch.rand(60, 1, 4, 4, generator=generator)
     return model, x, torch.arange(60) % classes
+
+
+def trained(objective, epochs=8):
+    """A small network after some epochs on 1000 digits, in eval mode."""
+    model, training = models.build("mnist-small", seed=0), data.load("mnist-5k", "train")
+    pair = training.images[:1000], training.labels[:1000]
+    quiet(model, pair, objective, epochs=epochs, batch_size=64, lr=5e-3)
+    return model.eval()
+
+
+@cache
+def plain():
+    """The same network, trained alike, without a defense."""
+    return trained(cross_entropy)
+
+
+def left(model, attack, victim=None):
+    """The accuracy of `victim` (default: the model itself) on 200 held-out digits that were attacked on `model`."""
+    x, y = data.load("mnist-5k").pick(200)
+    return accuracy(victim or model, attack(model, x, y), y)

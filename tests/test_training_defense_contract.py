@@ -7,7 +7,16 @@ import torch
 from tiny import blobs, linear, network, quiet, same, snapshot
 
 from advcourse.augmentation import shifts
-from advcourse.defenses import EAT, NAT, PAT, TRADES, FastAT
+from advcourse.defenses import (
+    EAT,
+    NAT,
+    PAT,
+    TRADES,
+    DeepContractive,
+    DefensiveDistillation,
+    FastAT,
+    InputGradientRegularization,
+)
 from advcourse.inputs import InputError
 
 OBJECTIVES = {
@@ -18,6 +27,9 @@ OBJECTIVES = {
     "TRADES ramp": lambda: TRADES(eps=0.2, alpha=0.1, steps=2, ramp=0.9),
     "FastAT": lambda: FastAT(eps=0.2),
     "FastAT ramp": lambda: FastAT(eps=0.2, ramp=0.9),
+    "DeepContractive": lambda: DeepContractive(0.01, draws=2),
+    "InputGradientRegularization": lambda: InputGradientRegularization(0.5),
+    "DefensiveDistillation": lambda: DefensiveDistillation(network(seed=5), temperature=2.0),
 }
 ALL = pytest.mark.parametrize("name", OBJECTIVES)
 

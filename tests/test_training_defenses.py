@@ -1,20 +1,19 @@
 """Natural, ensemble and fast adversarial training, and TRADES: their losses, against closed forms and records of the model."""
 
 import math
-from functools import cache
 
 import pytest
 import torch
-from objectives import Recorder, linear_model
+from objectives import Recorder, left, linear_model, plain, trained
 from scipy import stats
 from tiny import blobs, linear, network, quiet, same
 from torch.nn import functional as F
 
-from advcourse import data, models
+from advcourse import models
 from advcourse.attacks import FGSM, PGD
 from advcourse.defenses import EAT, NAT, PAT, TRADES, FastAT
 from advcourse.defenses.trades import divergence
-from advcourse.inputs import InputError, accuracy
+from advcourse.inputs import InputError
 from advcourse.training import cross_entropy
 
 
@@ -244,26 +243,6 @@ def test_trades_without_a_price_is_ordinary_training():
 
 
 # ---- end to end ----
-
-
-def trained(objective, epochs=8):
-    """A small network after some epochs on 1000 digits, in eval mode."""
-    model, training = models.build("mnist-small", seed=0), data.load("mnist-5k", "train")
-    pair = training.images[:1000], training.labels[:1000]
-    quiet(model, pair, objective, epochs=epochs, batch_size=64, lr=5e-3)
-    return model.eval()
-
-
-@cache
-def plain():
-    """The same network, trained alike, without a defense."""
-    return trained(cross_entropy)
-
-
-def left(model, attack, victim=None):
-    """The accuracy of `victim` (default: the model itself) on 200 held-out digits that were attacked on `model`."""
-    x, y = data.load("mnist-5k").pick(200)
-    return accuracy(victim or model, attack(model, x, y), y)
 
 
 def test_eat_holds_against_transfer_and_falls_to_pgd():

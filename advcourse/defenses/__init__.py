@@ -6,6 +6,13 @@ fit(model, data, objective, schedule=objective.following("one-cycle"))
 
 from advcourse.defenses.adversarial_training import EAT, NAT, PAT, FastAT
 from advcourse.defenses.detection import Detector, Guarded
+from advcourse.defenses.gradient_masking import (
+    DeepContractive,
+    DefensiveDistillation,
+    InputGradientRegularization,
+    distil,
+    teacher_objective,
+)
 from advcourse.defenses.input_transformation import (
     BitDepthReduction,
     CropRescale,
@@ -22,12 +29,15 @@ from advcourse.defenses.trades import TRADES
 __all__ = [
     "BitDepthReduction",
     "CropRescale",
+    "DeepContractive",
+    "DefensiveDistillation",
     "Detector",
     "EAT",
     "EnsembleInputTransformation",
     "FastAT",
     "FeatureSqueezing",
     "Guarded",
+    "InputGradientRegularization",
     "JPEGCompression",
     "LIDDetector",
     "NAT",
@@ -36,4 +46,6 @@ __all__ = [
     "RandomTransformation",
     "TRADES",
     "TotalVariation",
+    "distil",
+    "teacher_objective",
 ]

@@ -1,0 +1,266 @@
+"""Gradient masking: training that makes the loss flat around the images, in the hope that an attack finds no way up."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd
+
+from advcourse.defenses.telling import named
+from advcourse.inputs import (
+    InputError,
+    check_classes,
+    check_images,
+    check_labels,
+    check_range,
+    predict,
+    resolve_device,
+)
+from advcourse.training import History, fit
+
+
+@dataclass(frozen=True)
+class DeepContractive:
+    """Deep contractive network: J(x, y) + sum_j lambda_j ||dh_j / dh_{j-1}||_F^2, each layer's Jacobian kept small on its own.
+
+    Paper: Gu and Rigazio 2015, "Towards Deep Neural Network Architectures Robust to Adversarial Examples"
+    (arXiv 1412.5068). The layers stand in for the whole network, whose Jacobian would cost one pass for each class. The paper
+    writes the norm without a square; the contractive autoencoder that it borrows the term from (Rifai et al. 2011) has the
+    square, and so has this. h_0 is the image; a layer begins at a convolution or a dense layer, and takes along what follows it
+    up to the next: activation, pooling, normalisation. The norms are means over the batch.
+
+    A norm is estimated without bias as ||v^T dh_j / dh_{j-1}||^2, v ~ N(0, I) (Hutchinson's estimator), whatever the layer.
+    For a dense layer it has a closed form, sum_k sigma'(a_k)^2 ||W_k||^2, which the estimate agrees with in the mean.
+
+    What breaks it: any iterative attack with a little more room. The paper itself still finds an adversarial example for each
+    image, of a distortion that rises by about a tenth to a quarter. `PGD` (Madry et al. 2018, arXiv 1706.06083) and `CWL2`
+    (Carlini and Wagner 2017, arXiv 1608.04644) need nothing made for it. Report the distortion, not the success at one budget.
+
+    Args:
+        weight: lambda, one number for all layers (default 1e-4), or a tuple of one for each. Try larger ones until the
+            accuracy on clean images has fallen by a point.
+        draws: of v for each batch (default 1).
+
+    The draws come from the global random state, which `fit` sets from its seed. Batch normalisation in training mode mixes the
+    images of a batch, and the norms with them.
+
+    Raises:
+        InputError: an argument out of its range; a model that is no `nn.Sequential` of layers; weights for other layers than
+            the model's.
+    """
+
+    weight: float | tuple[float, ...] = 1e-4
+    draws: int = 1
+
+    def __post_init__(self):
+        for weight in self.weight if isinstance(self.weight, tuple) else (self.weight,):
+            check_range(weight, "weight", 0)
+        check_range(self.draws, "draws", 1, integer=True)
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar."""
+        y = check_labels(y, check_images(x))
+        logits, norms = contraction(model, x, self.draws)
+        check_classes(y, logits.shape[1])
+        weights = norms.new_tensor(self._weights(len(norms))).unsqueeze(1)
+        return F.cross_entropy(logits, y) + (weights * norms).sum(0).mean()
+
+    def _weights(self, n):
+        if not isinstance(self.weight, tuple):
+            return (self.weight,) * n
+        if len(self.weight) != n:
+            raise InputError(
+                f"weight: got {len(self.weight)}; allowed is one for each of the model's {n} layers"
+            )
+        return self.weight
+
+
+def layers(model: nn.Module) -> list[nn.Sequential]:
+    """The layers h_1, ..., h_L of an `nn.Sequential`: each begins with a convolution or a dense layer, the first with the image.
+
+    Raises:
+        InputError: another kind of model, or one without such layers.
+    """
+    parts = list(model) if isinstance(model, nn.Sequential) else []
+    starts = [
+        i for i, part in enumerate(parts) if any(isinstance(m, nn.Linear | _ConvNd) for m in part.modules())
+    ]
+    if not starts:
+        raise InputError(
+            f"model: got {type(model).__name__}; allowed is a torch.nn.Sequential with convolutions or dense layers"
+        )
+    bounds = [0, *starts[1:], len(parts)]
+    return [nn.Sequential(*parts[start:end]) for start, end in zip(bounds, bounds[1:])]
+
+
+def contraction(model: nn.Module, x: Tensor, draws: int = 1) -> tuple[Tensor, Tensor]:
+    """The logits (N, K) of the images x (N, C, H, W), and ||dh_j / dh_{j-1}||_F^2 for each layer and image, (L, N), estimated.
+
+    Both can be differentiated by the weights. See `DeepContractive`.
+    """
+    h, norms = x.detach().requires_grad_(), []
+    for layer in layers(model):
+        before, h = h, layer(h)
+        norms.append(torch.stack([_projected(before, h) for _ in range(draws)]).mean(0))
+    return h, torch.stack(norms)
+
+
+def _projected(before, after):
+    """||v^T d after / d before||^2 (N,) for one draw of v ~ N(0, I)."""
+    v = torch.randn(after.shape).to(after)
+    (product,) = torch.autograd.grad(after, before, v, create_graph=True)
+    return product.flatten(1).square().sum(1)
+
+
+@dataclass(frozen=True)
+class InputGradientRegularization:
+    """Input gradient regularisation: J(x, y) + weight * ||grad_x J(x, y)||_2^2, averaged over images, by double backpropagation.
+
+    Paper: Ross and Doshi-Velez 2018, "Improving the Adversarial Robustness and Interpretability of Deep Neural Networks by
+    Regularizing their Input Gradients" (arXiv 1711.09404). J is each image's own cross-entropy, and so is its gradient.
+
+    DEEPSEC's code squares the norm of the gradient of the batch's mean loss, which is 1 / B^2 times the sum over the B images
+    of ||grad_x J||^2. So its constant is B times too large for this class: `deepsec(316, 100)` is a weight of 3.16.
+
+    What breaks it: PGD and C&W at the full budget (Madry et al. 2018, arXiv 1706.06083; Carlini and Wagner 2017,
+    arXiv 1608.04644). The term flattens the loss at the image, and says nothing of the loss at eps from there; what it gains at
+    small budgets is real. Finlay and Oberman 2019, "Scaleable Input Gradient Regularization for Adversarial Robustness"
+    (arXiv 1905.11468), say how little was thought of it, and what it takes to be more. Compare it at equal accuracy on clean
+    images.
+
+    Args:
+        weight: lambda (default 3.16: DEEPSEC's 316 on MNIST, for its batches of 100).
+
+    Batch normalisation in training mode mixes the images of a batch, and the gradients with them.
+
+    Raises:
+        InputError: an argument out of its range.
+    """
+
+    weight: float = 3.16
+
+    def __post_init__(self):
+        check_range(self.weight, "weight", 0)
+
+    @classmethod
+    def deepsec(cls, constant: float, batch_size: int) -> "InputGradientRegularization":
+        """The same loss as DEEPSEC's with its `constant`, in batches of `batch_size` images: weight = constant / batch_size."""
+        check_range(constant, "constant", 0)
+        return cls(constant / check_range(batch_size, "batch_size", 1, integer=True))
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar."""
+        y, x = check_labels(y, check_images(x)), x.detach().requires_grad_()
+        logits = model(x)
+        check_classes(y, logits.shape[1])
+        losses = F.cross_entropy(logits, y, reduction="none")
+        (gradients,) = torch.autograd.grad(losses.sum(), x, create_graph=True)
+        return (losses + self.weight * gradients.flatten(1).square().sum(1)).mean()
+
+
+@dataclass(frozen=True)
+class DefensiveDistillation:
+    """Defensive distillation: the student learns, at temperature T, what a teacher says at temperature T.
+
+        L = -sum_k p_k log softmax(Z(x) / T)_k, p = softmax(Z_teacher(x) / T),
+
+    after the teacher has learnt the labels with softmax(Z / T) as well: `teacher_objective(T)`. `distil` does both. The student
+    is deployed at T = 1, as it is: its logits are Z.
+
+    Paper: Papernot et al. 2016, "Distillation as a Defense to Adversarial Perturbations against Deep Neural Networks"
+    (arXiv 1511.04508). Teacher and student have the same architecture there. The teacher is asked in eval mode, and
+    about the very images of each batch, so that augmentation is allowed.
+
+    Why it seems to work: the logits grow about T times as large, so that at T = 1 the softmax of most images is 1 and 0 in
+    float32, and the gradient of the cross-entropy exactly 0. What breaks it: taking that away. Divide the logits by T, or attack
+    the logits: Carlini and Wagner 2016, "Defensive Distillation is Not Robust to Adversarial Examples" (arXiv 1607.04311), and
+    2017, "Towards Evaluating the Robustness of Neural Networks" (arXiv 1608.04644), whose three attacks succeed on every image.
+    The gradient attacks of this package climb the log-odds, which do not saturate, and break it as they are.
+
+    Args:
+        teacher: a network that was trained with `teacher_objective(temperature)`, on the student's device. It is never changed.
+        temperature: T (default 20.0, the paper's for MNIST; DEEPSEC takes 50).
+
+    The text of this objective tells the teacher's weights by a checksum, so that a checkpoint of another teacher is refused.
+
+    Raises:
+        InputError: an argument out of its range; no teacher; a teacher that is the student.
+    """
+
+    teacher: nn.Module | None = None
+    temperature: float = 20.0
+
+    def __post_init__(self):
+        check_range(self.temperature, "temperature", 0, exclusive_low=True)
+        if not isinstance(self.teacher, nn.Module):
+            raise InputError(
+                f"teacher: got {self.teacher!r}; allowed is a torch.nn.Module that was trained with teacher_objective(T); "
+                f"`distil` trains the teacher, then the student"
+            )
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of the images x (N, C, H, W) in [0, 1]: a scalar in nats. The labels y (N,) are checked and not used."""
+        if model is self.teacher:
+            raise InputError("teacher: got the student; allowed is another network, trained before")
+        y, soft, logits = check_labels(y, check_images(x)), self.soft_labels(x), model(x)
+        check_classes(y, logits.shape[1])
+        if soft.shape != logits.shape:
+            raise InputError(
+                f"teacher: got {soft.shape[1]} classes; allowed are {logits.shape[1]}, the student's"
+            )
+        return F.cross_entropy(logits / self.temperature, soft)
+
+    def soft_labels(self, x: Tensor) -> Tensor:
+        """What the teacher says of the images x (N, C, H, W) at temperature T: softmax(Z / T), (N, K)."""
+        return (predict(self.teacher, x) / self.temperature).softmax(1)
+
+    def __repr__(self):
+        return f"DefensiveDistillation(teacher={named(self.teacher)}, temperature={self.temperature})"
+
+
+def tempered(model: nn.Module, x: Tensor, y: Tensor, temperature: float) -> Tensor:
+    """Mean cross-entropy of softmax(Z / temperature) with the labels y (N,): a scalar in nats."""
+    y, logits = check_labels(y, check_images(x)), model(x)
+    check_classes(y, logits.shape[1])
+    return F.cross_entropy(logits / temperature, y)
+
+
+def teacher_objective(temperature: float = 20.0):
+    """The objective of the first stage of `DefensiveDistillation`, for `fit`: the labels, learnt at this temperature."""
+    return partial(tempered, temperature=check_range(temperature, "temperature", 0, exclusive_low=True))
+
+
+def distil(
+    teacher: nn.Module, student: nn.Module, data, temperature: float = 20.0, *, checkpoint=None, **settings
+) -> tuple[History, History]:
+    """Both stages of `DefensiveDistillation`: trains `teacher`, then `student` on what it says; returns their histories.
+
+    Args:
+        teacher, student: two networks, of the same architecture in the paper. Both are trained in place.
+        data, settings: as for `training.fit`, the same in both stages. An augmentation shows the student new images.
+        temperature: T of both stages (default 20.0).
+        checkpoint: as for `fit`; each stage has its own file, NAME-teacher and NAME-student.
+
+    Raises:
+        InputError: as `fit`; a teacher that is the student; an objective.
+    """
+    if student is teacher:
+        raise InputError("student: got the teacher; allowed is another network")
+    if "objective" in settings:
+        raise InputError("objective: got one; allowed is none, for distillation has its own two")
+
+    def file(stage):
+        path = checkpoint and Path(checkpoint)
+        return path and path.with_name(f"{path.stem}-{stage}{path.suffix}")
+
+    first = fit(teacher, data, teacher_objective(temperature), checkpoint=file("teacher"), **settings)
+    second = DefensiveDistillation(teacher, temperature)
+    home = next(teacher.parameters()).device
+    teacher.to(resolve_device(settings.get("device", "auto")))  # where the student learns
+    try:
+        return first, fit(student, data, second, checkpoint=file("student"), **settings)
+    finally:
+        teacher.to(home)
