@@ -23,6 +23,7 @@ from advcourse.defenses.input_transformation import (
 from advcourse.defenses.lid import LIDDetector
 from advcourse.defenses.quilting import Quilting
 from advcourse.defenses.random_resizing import RandomTransformation
+from advcourse.defenses.region import RegionClassifier, UniformNoise, choose_radius
 from advcourse.defenses.squeezing import FeatureSqueezing
 from advcourse.defenses.trades import TRADES
 
@@ -44,8 +45,11 @@ __all__ = [
     "PAT",
     "Quilting",
     "RandomTransformation",
+    "RegionClassifier",
     "TRADES",
     "TotalVariation",
+    "UniformNoise",
+    "choose_radius",
     "distil",
     "teacher_objective",
 ]

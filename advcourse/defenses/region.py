@@ -1,0 +1,150 @@
+"""Region-based classification: a vote over the neighbourhood of an image."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advcourse.defenses.draws import check_seed, generator
+from advcourse.inputs import (
+    InputError,
+    accuracy,
+    check_images,
+    check_labels,
+    check_model,
+    check_range,
+    evaluating,
+)
+
+
+class UniformNoise(nn.Module):
+    """A model behind uniform noise: f(clip(x + u)), u fresh from the cube of half-side `radius` for each image and each pass.
+
+    A voter of `RegionClassifier`, with a gradient: `attacks.EOT(UniformNoise(model, r), n)` is the mean of the voters' logits.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits (N, K).
+        radius: r, in units of the pixel range [0, 1].
+        seed: None (default) for fresh noise in each pass, from the global random state; a number for the same in every pass.
+    """
+
+    def __init__(self, model: nn.Module, radius: float, seed: int | None = None):
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
+        self.model, self.seed = model, check_seed(seed)
+        self.radius = check_range(radius, "radius", 0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(_noisy(x, self.radius, generator(self.seed)))
+
+
+def _noisy(x, radius, g):
+    u = radius * (2 * torch.rand(x.shape, generator=g) - 1)
+    return (x + u.to(x)).clamp(0, 1)
+
+
+class RegionClassifier(nn.Module):
+    """The class that a model sees most often in a cube around the image: argmax_k sum_j 1[f(clip(x + u_j)) = k], u_j uniform.
+
+    Paper: Cao and Gong 2017, "Mitigating Evasion Attacks to Deep Neural Networks via Region-based Classification", section 4
+    (arXiv 1709.05583). The answer is log((v_k + 1/2) / (m + K/2)) of the votes v_k: the log of the share, with half a vote
+    added to each class, so that it is finite for a class without votes and keeps the order of the votes. Votes are steps, so
+    the gradient is 0. Unlike randomised smoothing, which votes under Gaussian noise with a test and a proof, it promises nothing.
+
+    What breaks it: a point whose whole neighbourhood is wrong. `OptMargin` (He, Li and Song 2018, "Decision Boundary Analysis
+    of Adversarial Examples"); PGD on the mean logits of noisy copies, `PGD()(EOT(defense.voter(), 30), x, y)`; and
+    `CWL2(confidence=...)` on the model itself, which takes no heed of the defense.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits (N, K).
+        radius: r, half the side of the cube, in units of the pixel range [0, 1] (default 0.3, the paper's for MNIST; 0.02 for
+            CIFAR-10). `choose_radius` finds it.
+        samples: m, the voters (default 1000; the paper takes 10 000 on MNIST, 1000 on CIFAR-10).
+        batch_size: noisy images that go through the model together (default 1000).
+        seed: None (default) for fresh noise in each forward pass, from the global random state; a number for the same in
+            every pass.
+
+    Raises:
+        InputError: a model that is no module; an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        radius: float = 0.3,
+        samples: int = 1000,
+        batch_size: int = 1000,
+        seed: int | None = None,
+    ):
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
+        self.model, self.seed = model, check_seed(seed)
+        self.radius = check_range(radius, "radius", 0, 1)
+        self.samples = check_range(samples, "samples", 1, integer=True)
+        self.batch_size = check_range(batch_size, "batch_size", 1, integer=True)
+
+    def votes(self, x: Tensor) -> Tensor:
+        """How many of the `samples` voters see each class, (N, K) int64."""
+        g, votes = generator(self.seed), None
+        with torch.no_grad():
+            for voters in torch.arange(len(x) * self.samples, device=x.device).split(self.batch_size):
+                image = voters // self.samples
+                logits = self.model(_noisy(x.detach()[image], self.radius, g))
+                if votes is None:
+                    votes = logits.new_zeros(len(x), logits.shape[1], dtype=torch.long)
+                votes.index_add_(0, image, F.one_hot(logits.argmax(1), logits.shape[1]))
+        return votes
+
+    def forward(self, x: Tensor) -> Tensor:
+        votes = self.votes(x).to(x)
+        shares = (votes + 0.5) / (self.samples + votes.shape[1] / 2)
+        # x's gradient is there, and 0, as that of any step function.
+        return shares.log() + 0 * x.flatten(1).sum(1, keepdim=True) if x.requires_grad else shares.log()
+
+    def voter(self) -> UniformNoise:
+        """One voter, with a gradient: images to the model's logits under fresh noise."""
+        return UniformNoise(self.model, self.radius)
+
+
+def choose_radius(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    samples: int = 1000,
+    step: float = 0.01,
+    tolerance: float = 0.01,
+    seed: int = 0,
+) -> float:
+    """The largest radius whose vote is right on at most `tolerance` fewer of the clean images than the model is.
+
+    Cao and Gong 2017, section 4: r grows by `step` until the accuracy falls lower; the last r before that is returned, 0 where
+    the first is too large. The noise comes from `seed` alone.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits (N, K).
+        x, y: validation images (N, C, H, W) in [0, 1] and their labels (N,), N >= 1; not those that the defense is judged on.
+        samples: voters (default 1000).
+        step: of the radius, in units of the pixel range (default 0.01).
+        tolerance: share of the images (default 0.01, one point).
+        seed: of the noise (default 0).
+
+    Raises:
+        InputError: no images; images, labels or numbers out of their range.
+    """
+    check_model(model, check_images(x))
+    y = check_labels(y, x)
+    check_range(samples, "samples", 1, integer=True)
+    check_range(step, "step", 0, 1, exclusive_low=True)
+    check_range(tolerance, "tolerance", 0, 1)
+    check_range(seed, "seed", 0, integer=True)
+    if not len(x):
+        raise InputError("x: got no images; allowed is at least one")
+    lowest, found = accuracy(model, x, y) - tolerance, 0
+    with evaluating(model):
+        while (found + 1) * step <= 1:
+            vote = RegionClassifier(model, (found + 1) * step, samples, seed=seed)
+            if accuracy(vote, x, y) < lowest - 1e-9:  # a point of accuracy has no exact number
+                break
+            found += 1
+    return found * step
