@@ -53,6 +53,7 @@ FIELDS = {
     "rounds": st.integers(1, 3),
     "decrease": st.sampled_from([0.3, 0.9]),
     "slides": st.integers(0, 4),
+    "doublings": st.integers(0, 2),
     "method": st.sampled_from(["deepfool", "minibatch"]),
     "batch": st.sampled_from([None, 1, 5]),
 }

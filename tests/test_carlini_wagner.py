@@ -13,7 +13,14 @@ from advcourse.attacks.boundary import slide
 from advcourse.attacks.nearest import Nearest
 from advcourse.attacks.penalty import TanhAdam, squared_l2
 
-PAPER = {"lr": 0.02, "steps": 100, "binary_search_steps": 5, "initial_const": 0.1, "slides": 0}
+PAPER = {
+    "lr": 0.02,
+    "steps": 100,
+    "binary_search_steps": 5,
+    "initial_const": 0.1,
+    "slides": 0,
+    "doublings": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +207,7 @@ def test_adam_is_torchs_adam():
     pull = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     w = torch.atanh((2 * x - 1) * 0.999).requires_grad_()
     adam = torch.optim.Adam([w], lr=0.1)
-    walk = TanhAdam(x, x, 0.1)
+    walk = TanhAdam(x, x, lr=0.1)
     for _ in range(10):
         images = (w.tanh() + 1) / 2
         adam.zero_grad()
@@ -292,3 +299,31 @@ def test_the_search_closes_in_on_the_least_constant(factor):
         lr=0.02, steps=100, binary_search_steps=10, initial_const=factor * least[0].item(), slides=0
     )
     torch.testing.assert_close(attack.run(model, x, y).details["c"], least, rtol=0.15, atol=0)
+
+
+@pytest.mark.parametrize("attack", [CWL2, attacks.EAD], ids=["C&W", "EAD"])
+def test_doublings_cost_nothing_where_the_search_succeeds(attack):
+    """The same attack without them, on an ordinary model: the same images bit for bit, and as many passes."""
+    model, (x, y) = models.load("mnist-cnn"), data.load("mnist-5k").pick(16, seed=3)
+    with_them, without = attack().run(model, x, y), attack(doublings=0).run(model, x, y)
+    assert torch.equal(with_them.images, without.images)
+    assert with_them.forward_passes == without.forward_passes
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_doublings_reach_digits_around_which_the_gradient_is_flat(targeted):
+    """An adversarially trained model, and as reference the paper's own long search: 5 constants, 300 steps each.
+
+    Without them the quick default fails on most of these digits, and the model would look robust in L2, which it is not.
+    """
+    model, (x, y) = models.load("mnist-pat"), data.load("mnist-5k").pick(20, seed=0)
+    target = (y + 1) % 10 if targeted else None
+    right = model(x).argmax(1) == y
+    x, y, target = x[right], y[right], target[right] if targeted else None
+    settings = {"lr": 0.05, "steps": 300, "binary_search_steps": 5, "initial_const": 1.0, "slides": 0}
+    long = CWL2(**settings, doublings=0, targeted=targeted).run(model, x, y, target)
+    ours, without = (CWL2(doublings=n, targeted=targeted).run(model, x, y, target) for n in (6, 0))
+    assert without.success_rate < 0.5 and ours.success_rate == 1 and long.success_rate > 0.85
+    ours_there, long_there = (run.distances["L2"][long.success].mean() for run in (ours, long))
+    assert ours_there < 1.15 * long_there
+    assert 4 * ours.forward_passes < long.forward_passes

@@ -87,7 +87,7 @@ def test_the_threshold_is_beta_and_not_the_step_times_beta():
     """A pixel pushed by 0.05 in a step of size 0.1 stays where beta is 0.06 and moves by 0.05 - 0.03 where beta is 0.03."""
     x, push = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), -0.5)
     for beta, expected in ((0.06, 0.5), (0.03, 0.52)):
-        walk = Fista(x, x, beta, lr=0.1, steps=10)
+        walk = Fista(x, x, 10, beta=beta, lr=0.1)
         walk.step(push)
         assert walk.images.item() == pytest.approx(expected)
 
@@ -95,7 +95,7 @@ def test_the_threshold_is_beta_and_not_the_step_times_beta():
 def test_extrapolation_and_step_size_by_hand():
     """Algorithm 1: step sizes lr * sqrt(1 - k/N), and y = x_{k+1} + k / (k + 3) * (x_{k+1} - x_k), from k = 0."""
     x, push = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), -1.0)
-    walk = Fista(x, x, 0.0, lr=0.1, steps=4)
+    walk = Fista(x, x, 4, beta=0.0, lr=0.1)
     first = 0.5 + 0.1
     walk.step(push)
     assert walk.images.item() == pytest.approx(first) and walk.point.item() == pytest.approx(first)

@@ -87,7 +87,9 @@ def test_groups_of_copies_change_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda **s: OptMargin(copies=1, **s), lambda **s: CWL2(slides=0, **s)], ids=["OptMargin", "C&W"]
+    "make",
+    [lambda **s: OptMargin(copies=1, doublings=0, **s), lambda **s: CWL2(slides=0, doublings=0, **s)],
+    ids=["OptMargin", "C&W"],
 )
 def test_the_distance_is_not_divided_by_255_squared(make):
     """On a linear model |x' - x|^2 + c * hinge has its least value beyond the boundary from c = 2 lead / |w|^2 on; a script

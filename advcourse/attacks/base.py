@@ -52,6 +52,7 @@ _NUMBERS = {
     "rounds": (1, None, True),
     "decrease": (0.01, 0.99, False),
     "slides": (0, None, True),
+    "doublings": (0, None, True),
     "batch": (1, None, True),
 }
 _CHOICES = {

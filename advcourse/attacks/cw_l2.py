@@ -22,8 +22,8 @@ class CWL2(Attack):
     Beyond the paper: untargeted, the search aims at the class behind the nearest linearised boundary, while any class
     counts (the class of the largest logit is often farther away); the first c is estimated from the model's slope; a
     run starts from the best point so far; and at the end that point slides along the boundary (`attacks.boundary`). The
-    paper's own settings are `lr=0.01, steps=1000, binary_search_steps=9, initial_const=1e-3, slides=0`; they take some
-    180 times as many passes, and end farther away.
+    paper's own settings are `lr=0.01, steps=1000, binary_search_steps=9, initial_const=1e-3, slides=0, doublings=0`;
+    they take some 180 times as many passes, and end farther away.
 
     Args:
         confidence: by how much the wanted logit shall lead (default 0).
@@ -32,6 +32,8 @@ class CWL2(Attack):
         binary_search_steps: constants tried (default 4).
         initial_const: the first c (default None, an estimate for each image).
         slides: steps along the boundary at the end (default 25; 0 for none).
+        doublings: where nothing has succeeded yet, one more run with twice as many steps, and so on, at most so often
+            (default 6; 0 for none). It costs nothing where the runs above succeed; models with flat gradients need it.
         targeted: reach `target` instead of leaving `y` (default False).
 
     What fails comes back as the clean image. `details`: "c" (N,), the constant that the search had come to.
@@ -46,6 +48,7 @@ class CWL2(Attack):
     binary_search_steps: int = 4
     initial_const: float | None = None
     slides: int = 25
+    doublings: int = 6
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
     norm: ClassVar[str] = "L2"
@@ -55,6 +58,7 @@ class CWL2(Attack):
         settings = Search(
             self.steps,
             self.binary_search_steps,
+            self.doublings,
             self.initial_const,
             squared_l2,
             partial(TanhAdam, lr=self.lr),

@@ -32,7 +32,7 @@ class EAD(Attack):
     Beyond the paper: untargeted, the search aims at the class behind the nearest linearised boundary; the first c is
     estimated from the model's slope; a run starts from the best point so far; and at the end that point slides along
     the boundary (`attacks.boundary`), by a norm that fits the rule. The paper's own settings are `steps=1000,
-    binary_search_steps=9, initial_const=1e-3, slides=0`. With `beta=0` this is C&W L2 by another optimiser.
+    binary_search_steps=9, initial_const=1e-3, slides=0, doublings=0`. With `beta=0` this is C&W L2 by another optimiser.
 
     Args:
         beta: weight of the L1 norm (default 0.001). A step shrinks changes by `beta` itself, as the authors' code does.
@@ -43,6 +43,8 @@ class EAD(Attack):
         binary_search_steps: constants tried (default 5).
         initial_const: the first c (default None, an estimate for each image).
         slides: steps along the boundary at the end (default 25; 0 for none).
+        doublings: where nothing has succeeded yet, one more run with twice as many steps, and so on, at most so often
+            (default 6; 0 for none). It costs nothing where the runs above succeed; models with flat gradients need it.
         targeted: reach `target` instead of leaving `y` (default False).
 
     What fails comes back as the clean image. `details`: "c" (N,), the constant that the search had come to.
@@ -59,6 +61,7 @@ class EAD(Attack):
     binary_search_steps: int = 5
     initial_const: float | None = None
     slides: int = 25
+    doublings: int = 6
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
 
@@ -72,8 +75,9 @@ class EAD(Attack):
 
     def _perturb(self, victim, x, y, target, noise):
         label, away = (y, 1) if target is None else (target, -1)
-        walk = partial(Fista, beta=self.beta, lr=self.lr, steps=self.steps)
-        settings = Search(self.steps, self.binary_search_steps, self.initial_const, self._distance, walk)
+        walk = partial(Fista, beta=self.beta, lr=self.lr)
+        runs = self.steps, self.binary_search_steps, self.doublings
+        settings = Search(*runs, self.initial_const, self._distance, walk)
         rival = nearest_rival(victim, x, y) if target is None else None
         nearest, c, taken = search(settings, x, hinge_of(victim, label, away, self.confidence, rival))
         sparsity = _SPARSITY[self.rule] * self.beta / self.lr

@@ -31,6 +31,8 @@ class OptMargin(Attack):
         steps: of Adam for each c (default 5).
         binary_search_steps: constants tried (default 4).
         initial_const: the first c (default None, an estimate for each image).
+        doublings: where nothing has succeeded yet, one more run with twice as many steps, and so on, at most so often
+            (default 3; 0 for none). It costs nothing where the runs above succeed; models with flat gradients need it.
         seed: of the directions (default 0).
 
     An image succeeds only where all copies are misclassified; what fails comes back clean. `details`: "c" (N,).
@@ -46,6 +48,7 @@ class OptMargin(Attack):
     steps: int = 5
     binary_search_steps: int = 4
     initial_const: float | None = None
+    doublings: int = 3
     seed: int = 0
     kind: ClassVar[str] = "minimum-norm"
     norm: ClassVar[str] = "L2"
@@ -57,6 +60,7 @@ class OptMargin(Attack):
         settings = Search(
             self.steps,
             self.binary_search_steps,
+            self.doublings,
             self.initial_const,
             squared_l2,
             partial(TanhAdam, lr=self.lr),

@@ -12,12 +12,14 @@ _TOO_MUCH = 1e12  # no constant grows beyond it
 
 @dataclass(frozen=True)
 class Search:
-    """`binary_search_steps` runs of `steps` steps each; `initial_const`, the first c, None for an estimate; `measure(clean,
-    images)`, the distance to keep the least of; `walk(x, start)`, the optimiser of one run, such as `TanhAdam`.
+    """`binary_search_steps` runs of `steps` steps each, and up to `doublings` longer ones for images without a success;
+    `initial_const`, the first c, None for an estimate; `measure(clean, images)`, the distance to keep the least of;
+    `walk(x, start, steps)`, the optimiser of one run, such as `TanhAdam`.
     """
 
     steps: int
     binary_search_steps: int
+    doublings: int
     initial_const: float | None
     measure: Callable
     walk: Callable
@@ -28,34 +30,45 @@ def search(s, x, hinge):
 
     `hinge(index, images, differentiate)` gives, for points of the images number `index`, how far each is from success,
     (n,), negative where it succeeds, and the gradient of the hinge (its positive part), (n, C, H, W), or None where not
-    asked for. A run starts from the best point so far; where there is none, from where the last run ended. Returns the
-    `Nearest` record, the last constant for each image, and the steps taken, (N,).
+    asked for. A run starts from the best point so far; where there is none, from where the last run ended. Where none of
+    the runs has succeeded, as on a model whose gradient is flat around the images, the next takes twice as many steps, and
+    so on; what it reaches gets a binary search of its own. Returns the `Nearest` record, the last constant for each image,
+    and the steps taken, (N,).
     """
     nearest = Nearest(x, s.measure)
-    index = torch.arange(len(x), device=x.device)
-    lead, gradient = hinge(index, x, True)
-    nearest.offer(index, x, lead < 0)
+    everyone = torch.arange(len(x), device=x.device)
+    lead, gradient = hinge(everyone, x, True)
+    nearest.offer(everyone, x, lead < 0)
     constants = _first_constants(s.initial_const, lead, gradient)
-    images, taken = x.clone(), torch.zeros_like(index)
-    index = index[lead >= 0]  # nothing to do for the others
-    for _ in range(s.binary_search_steps):
-        start = torch.where(nearest.found.view(-1, 1, 1, 1), nearest.images, images)
-        success, outside = torch.zeros(2, len(x), dtype=torch.bool, device=x.device)
-        _run(s, x, start, index, constants.c, hinge, nearest, images, success, outside, taken)
-        constants.update(success | ~outside)
+    images, taken = x.clone(), torch.zeros_like(everyone)
+
+    def runs(count, steps, index):
+        for _ in range(count if len(index) else 0):
+            start = torch.where(nearest.found.view(-1, 1, 1, 1), nearest.images, images)
+            success, outside = torch.zeros(2, len(x), dtype=torch.bool, device=x.device)
+            walk = s.walk(x[index], start[index], steps)
+            _run(s, x, walk, steps, index, constants.c, hinge, nearest, images, success, outside, taken)
+            constants.update(success | ~outside, index)
+
+    index, steps = everyone[lead >= 0], s.steps  # nothing to do for the others
+    runs(s.binary_search_steps, steps, index)
+    for _ in range(s.doublings):
+        hard, steps = index[~nearest.found[index]], 2 * steps
+        runs(1, steps, hard)
+        runs(s.binary_search_steps - 1, steps, hard[nearest.found[hard]])
     return nearest, constants.c, taken
 
 
-def _run(s, x, start, index, c, hinge, nearest, images, success, outside, taken):
-    """One run of the optimiser with the constants `c`; fills in where it ended and the steps it took.
+def _run(s, x, walk, steps, index, c, hinge, nearest, images, success, outside, taken):
+    """One run of the optimiser `walk` with the constants `c`; fills in where it ended and the steps it took.
 
     A warm start succeeds already, which says nothing of c. So a run fills in, too, whether it was ever `outside`, at a
     point that does not fool the model, and whether it had a `success` after that.
     """
-    walk, c = s.walk(x[index], start[index]), c[index]
-    least, patience = torch.full_like(c, torch.inf), max(10, s.steps // 10)
-    for step in range(s.steps + 1):
-        last = step == s.steps
+    c = c[index]
+    least, patience = torch.full_like(c, torch.inf), max(10, steps // 10)
+    for step in range(steps + 1):
+        last = step == steps
         lead, gradient = hinge(index, walk.point, not last)
         judged = lead if walk.point is walk.images else hinge(index, walk.images, False)[0]
         outside[index] |= judged >= 0
@@ -93,12 +106,15 @@ class _Constants:
         self.c, self._growth = c, growth
         self._low, self._high = torch.zeros_like(c), torch.full_like(c, torch.inf)
 
-    def update(self, success):
-        """A run that succeeded bounds c from above, one that failed from below; until the first success c grows."""
-        self._high = torch.where(success, torch.minimum(self._high, self.c), self._high)
-        self._low = torch.where(success, self._low, torch.maximum(self._low, self.c))
-        middle = (self._low + self._high) / 2
-        self.c = torch.where(self._high.isfinite(), middle, (self._growth * self.c).clamp_max(_TOO_MUCH))
+    def update(self, success, index):
+        """A run of the images number `index` that succeeded bounds c from above, one that failed from below; until the first
+        success c grows.
+        """
+        success, low, high, c = success[index], self._low[index], self._high[index], self.c[index]
+        self._high[index] = high = torch.where(success, torch.minimum(high, c), high)
+        self._low[index] = low = torch.where(success, low, torch.maximum(low, c))
+        larger = (self._growth * c).clamp_max(_TOO_MUCH)
+        self.c[index] = torch.where(high.isfinite(), (low + high) / 2, larger)
 
 
 def squared_l2(x, images):
@@ -130,10 +146,11 @@ def hinge_of(victim, label, away, confidence, rival=None, cut=True):
 class TanhAdam:
     """The paper's optimiser: Adam on w, where x' = (tanh w + 1) / 2 cannot leave the box (Carlini and Wagner 2017, section V.B).
 
-    w starts at 0.999 of the box. The authors' code has 0.999999, where saturated pixels have almost no gradient.
+    w starts at 0.999 of the box. The authors' code has 0.999999, where saturated pixels have almost no gradient. How many
+    `steps` will follow is nothing to it.
     """
 
-    def __init__(self, x, start, lr):
+    def __init__(self, x, start, steps=None, *, lr):
         self._x, self._lr, self._steps = x, lr, 0
         self._w = torch.atanh((2 * start - 1) * 0.999)
         self._mean, self._square = torch.zeros_like(x), torch.zeros_like(x)
@@ -167,7 +184,7 @@ class Fista:
     Changes are shrunk by `beta` itself, as in the authors' code; textbooks have the step's size times beta.
     """
 
-    def __init__(self, x, start, beta, lr, steps):
+    def __init__(self, x, start, steps, *, beta, lr):
         self._x, self._beta, self._lr, self._steps, self._k = x, beta, lr, steps, 0
         self.images = self.point = start
 
