@@ -21,6 +21,7 @@ from advcourse.defenses.input_transformation import (
     TotalVariation,
 )
 from advcourse.defenses.lid import LIDDetector
+from advcourse.defenses.magnet import MagNet, MagNetReformer
 from advcourse.defenses.quilting import Quilting
 from advcourse.defenses.random_resizing import RandomTransformation
 from advcourse.defenses.region import RegionClassifier, UniformNoise, choose_radius
@@ -28,12 +29,15 @@ from advcourse.defenses.squeezing import FeatureSqueezing
 from advcourse.defenses.trades import TRADES
 
 __all__ = [
+    "EAT",
+    "NAT",
+    "PAT",
+    "TRADES",
     "BitDepthReduction",
     "CropRescale",
     "DeepContractive",
     "DefensiveDistillation",
     "Detector",
-    "EAT",
     "EnsembleInputTransformation",
     "FastAT",
     "FeatureSqueezing",
@@ -41,12 +45,11 @@ __all__ = [
     "InputGradientRegularization",
     "JPEGCompression",
     "LIDDetector",
-    "NAT",
-    "PAT",
+    "MagNet",
+    "MagNetReformer",
     "Quilting",
     "RandomTransformation",
     "RegionClassifier",
-    "TRADES",
     "TotalVariation",
     "UniformNoise",
     "choose_radius",
