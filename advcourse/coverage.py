@@ -174,8 +174,24 @@ _SHOWN = {
     ),
     "metric.misclassification": _shown(
         "metrics:misclassification_rate",
-        "02_one_step",
+        "07_measuring_attacks",
         "metrics::misclassification_rate_counts_what_the_attacker_wanted",
+        "lab4",
+    ),
+    "metric.imperceptibility": _shown(
+        "metrics:ssim", "07_measuring_attacks", "metrics_images::ssim_on_digits_equals_scikit_images", "lab4"
+    ),
+    "metric.robustness": _shown(
+        "metrics:survival",
+        "07_measuring_attacks",
+        "metrics_robustness::survival_divides_by_the_successes_and_not_by_all",
+        "lab4",
+    ),
+    "metric.efficiency": _shown(
+        "metrics:efficiency",
+        "07_measuring_attacks",
+        "metrics_robustness::efficiency_of_an_attack",
+        "lab4",
     ),
 }
 
