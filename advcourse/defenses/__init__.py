@@ -26,10 +26,12 @@ from advcourse.defenses.quilting import Quilting
 from advcourse.defenses.random_resizing import RandomTransformation
 from advcourse.defenses.region import RegionClassifier, UniformNoise, choose_radius
 from advcourse.defenses.squeezing import FeatureSqueezing
+from advcourse.defenses.thermometer import LSPGA, Thermometer
 from advcourse.defenses.trades import TRADES
 
 __all__ = [
     "EAT",
+    "LSPGA",
     "NAT",
     "PAT",
     "TRADES",
@@ -50,6 +52,7 @@ __all__ = [
     "Quilting",
     "RandomTransformation",
     "RegionClassifier",
+    "Thermometer",
     "TotalVariation",
     "UniformNoise",
     "choose_radius",
