@@ -99,8 +99,10 @@ class RegionClassifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         votes = self.votes(x).to(x)
         shares = (votes + 0.5) / (self.samples + votes.shape[1] / 2)
+        if not x.requires_grad:
+            return shares.log()
         # x's gradient is there, and 0, as that of any step function.
-        return shares.log() + 0 * x.flatten(1).sum(1, keepdim=True) if x.requires_grad else shares.log()
+        return shares.log() + (0 * x).flatten(1).sum(1, keepdim=True)
 
     def voter(self) -> UniformNoise:
         """One voter, with a gradient: images to the model's logits under fresh noise."""
