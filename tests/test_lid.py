@@ -218,14 +218,14 @@ def test_it_sees_attacks_that_stop_at_the_boundary(fitted):
 
 
 def test_confident_images_look_clean(fitted):
-    """Against Athalye et al. 2018, who do not stop at the boundary: chance is left (0.55, 0.49, 0.50 on 3 seeds)."""
+    """Against Athalye et al. 2018, who do not stop at the boundary: chance is left (0.55, 0.51, 0.51 on 3 seeds)."""
     detector, _, x, y = fitted
     area, wins = outcome(fitted, CWL2(confidence=20.0)(detector, x, y))
     assert area <= 0.65 and wins >= 0.75
 
 
 def test_an_attack_on_the_score_breaks_it(fitted):
-    """Against a PGD of the same L2 budget that does not know of it: on 3 seeds 97, 95, 97 % win, not 82, 65, 88."""
+    """Against a PGD of the same L2 budget that does not know of it: on 3 seeds 97, 93, 97 % win, not 82, 65, 88."""
     detector, _, x, y = fitted
     target = predict(detector, x).scatter(1, y[:, None], -torch.inf).argmax(1)
     unaware = PGD(2.5, steps=15, norm="L2")(detector, x, y)

@@ -114,7 +114,7 @@ class MagNet(Detector):
 
     What breaks it: Carlini and Wagner 2017, "MagNet and 'Efficient Defenses Against Adversarial Attacks' are Not Robust to
     Adversarial Examples" (arXiv 1711.08478), by C&W through classifier and reformer with the detectors in the loss, here
-    `Guarded(magnet)`, even where the attacker trains autoencoders of his own; Lu et al. 2018, "On the Limitation of MagNet
+    `Guarded(magnet)`, even where the attacker trains autoencoders of their own; Lu et al. 2018, "On the Limitation of MagNet
     Defense against L1-based Adversarial Examples" (arXiv 1805.00310), by EAD without knowing of it.
 
     Args:
