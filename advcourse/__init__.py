@@ -9,6 +9,7 @@ _ROOMS = (
     "augmentation",
     "coverage",
     "data",
+    "defenses",
     "evaluation",
     "inputs",
     "intervals",

@@ -191,7 +191,6 @@ _SHOWN = {
         "metrics:efficiency",
         "07_measuring_attacks",
         "metrics_robustness::efficiency_of_an_attack",
-        "lab4",
     ),
 }
 
