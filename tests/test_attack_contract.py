@@ -364,3 +364,16 @@ def test_a_gpu_gives_the_cpus_images(cls):
     expected = attack(model, x, y, target)
     on_gpu = attack(model.cuda(), x.cuda(), y.cuda(), None if target is None else target.cuda())
     torch.testing.assert_close(on_gpu.cpu(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("attack", [attacks.FGSM(), attacks.PGD(steps=2)], ids=["FGSM", "PGD"])
+def test_a_record_of_a_random_model_repeats(attack):
+    """The whole record, the last check of success included, follows from the attack's seed; the global state stays."""
+    model, (x, y) = linear(CLASSES, dtype=torch.float32), (torch.rand(6, 1, 6, 6), torch.arange(6) % CLASSES)
+    noisy = Function(lambda images: model(images) + torch.randn(len(images), CLASSES))
+    torch.manual_seed(3)
+    first, after = attack.run(noisy, x, y), torch.rand(2)
+    second = attack.run(noisy, x, y)
+    assert torch.equal(first.images, second.images) and torch.equal(first.logits, second.logits)
+    torch.manual_seed(3)
+    assert torch.equal(after, torch.rand(2))

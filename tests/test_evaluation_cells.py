@@ -102,6 +102,32 @@ def test_the_model_and_the_threads_are_as_before():
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
 
 
+class Noisy(torch.nn.Module):
+    """A model that draws random numbers in each pass."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model((x + 0.3 * torch.randn_like(x)).clamp(0, 1))
+
+
+def test_a_random_model_is_measured_the_same_each_time():
+    """Twice the same cell, with other random numbers drawn in between, which go on as if nothing had been."""
+    one = cell(attacks.PGD(eps=0.1, steps=3), ModelSource("noisy", module=Noisy(models.load("mnist-mlp"))))
+    first = measure(one)
+    torch.manual_seed(7)
+    torch.rand(5)
+    second, after = measure(one), torch.rand(3)
+    for name, values in first.values.items():
+        np.testing.assert_array_equal(values, second.values[name], err_msg=name)
+    assert first.clean == second.clean
+    torch.manual_seed(7)
+    torch.rand(5)
+    assert torch.equal(after, torch.rand(3))
+
+
 # Identity
 
 

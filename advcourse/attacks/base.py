@@ -206,7 +206,8 @@ class Attack:
         if x.is_cuda:
             torch.cuda.synchronize(x.device)
         seconds = time.perf_counter() - began
-        logits = predict(model, images) if len(x) else x.new_zeros(0, 1)
+        with seeded(x.device, self.seed):  # for models that draw random numbers of their own
+            logits = predict(model, images) if len(x) else x.new_zeros(0, 1)
         passes = victim.forward_passes, victim.backward_passes
         return AttackResult(
             self, x.detach().clone(), images, y, target, logits, steps, *passes, seconds, details

@@ -29,6 +29,7 @@ from advcourse.inputs import (
     predict,
     resolve_device,
 )
+from advcourse.randomness import seeded
 from advcourse.transformations import STANDARD
 
 # The files whose text decides what is measured, below the package.
@@ -252,7 +253,9 @@ def measure(cell, wanted=None):
     _same(code_digest(), wanted["code"], "advcourse")
     _same(torch.__version__, wanted["torch"], "torch")
     _same(_device_name(cell.conditions.device), wanted["conditions"]["device"], "device")
-    with _threads(cell.conditions.threads):
+    device = resolve_device(cell.conditions.device)
+    # A model may draw random numbers: they follow from the seed, whoever measures, and the caller's state stays.
+    with _threads(cell.conditions.threads), seeded(device, cell.conditions.seed):
         return _Measurement(cell, wanted).record()
 
 
