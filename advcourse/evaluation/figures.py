@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from advcourse import plots
+from advcourse import metrics, plots
 from advcourse.evaluation.page import Drawing
 from advcourse.intervals import wilson
 from advcourse.rounding import number, percent
@@ -58,12 +58,6 @@ def accuracy(record):
     return (len(record) - record.values["wrong"].sum()) / record.picked if record.picked else np.nan
 
 
-def median_size(record):
-    """The median size in the attack's own norm, failures being infinite; NaN for no images."""
-    reached = np.where(record.success, record.size, np.inf)
-    return float(np.median(reached)) if len(reached) else np.nan
-
-
 def overview(records):
     """The heat map: attacks in blocks of one threat model, models as columns, accuracy under attack as colour and number."""
     titles = {place: title for place, (title, _) in places(records).items()}
@@ -76,7 +70,7 @@ def overview(records):
             row, column = record.names.full_attack, titles[record.names.model, record.names.data]
             block.setdefault(row, {})[column] = accuracy(record)
             if threat.eps is None:
-                median = number(median_size(record)).replace("inf", "∞")
+                median = number(metrics.median_with_failures(record.size, record.success)).replace("inf", "∞")
                 told.setdefault(row, {})[column] = f"({median})"
     label = "share of all images that are read correctly; in brackets, without a budget, the median size"
     alt = "Heat map of accuracy under attack, dark where it is low. " + "; ".join(
