@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from advcourse.inputs import InputError
 
@@ -76,3 +76,8 @@ def digest(tensors: tuple[Tensor, ...]) -> str:
         total.update(str((tuple(tensor.shape), tensor.dtype)).encode())
         total.update(tensor.detach().cpu().contiguous().numpy())
     return total.hexdigest()
+
+
+def named(net: nn.Module) -> str:
+    """The class of a network and the start of its weights' checksum: a text that tells it apart."""
+    return f"{type(net).__name__} {digest(tuple(net.state_dict().values()))[:12]}"

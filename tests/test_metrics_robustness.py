@@ -97,6 +97,18 @@ def filled(mib):
     return torch.ones(mib * 2**18)
 
 
+def test_slowdown_is_the_ratio_of_the_times():
+    """A function that waits four times as long as the other, in turns, after a call of each that does not count."""
+    calls = []
+
+    def wait(name, seconds):
+        calls.append(name)
+        time.sleep(seconds if len(calls) > 2 else 0.3)
+
+    ratio = metrics.slowdown(lambda: wait("run", 0.04), lambda: wait("reference", 0.01), repeats=3)
+    assert 2 < ratio < 8 and calls == ["run", "reference"] * 4
+
+
 def test_peak_memory_sees_what_was_freed_before_the_end_and_not_what_was_held_before():
     """Tensors of known size: 192 MiB inside, freed at once, beside 64 MiB from before."""
     before = filled(64)

@@ -7,6 +7,7 @@ result = PGD(eps=0.3, steps=40).run(model, x, y)   # images, success, distances,
 from advcourse.attacks.adaptive import BPDA, EOT
 from advcourse.attacks.ascent import Schedule
 from advcourse.attacks.base import Attack, AttackResult
+from advcourse.attacks.composed import EachTarget, Transfer
 from advcourse.attacks.cw_l0 import CWL0
 from advcourse.attacks.cw_l2 import CWL2
 from advcourse.attacks.cw_linf import CWLinf
@@ -45,8 +46,10 @@ __all__ = [
     "REGISTRY",
     "Attack",
     "AttackResult",
+    "EachTarget",
     "Schedule",
     "ThreatModel",
+    "Transfer",
     "choose_target",
     "gradient_family",
 ]

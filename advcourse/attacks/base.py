@@ -115,7 +115,8 @@ class AttackResult:
     `attack` repeats it; `clean`, `images` (N, C, H, W); `labels`, `target` (N,), target None if untargeted; `logits` (N, K) of a
     fresh forward pass over `images`; `steps` (N,) taken for each image; `forward_passes` and `backward_passes`, image passes
     summed over the batch, without that last check; `seconds` for the whole batch; `details`, what this attack alone has to tell:
-    name -> tensor (N, ...), as its docstring says.
+    name -> tensor (N, ...), as its docstring says; `abstains`, whether the model's last class says "flagged", no
+    success.
     """
 
     attack: "Attack"
@@ -129,6 +130,7 @@ class AttackResult:
     backward_passes: int
     seconds: float
     details: dict[str, torch.Tensor] = field(default_factory=dict)
+    abstains: bool = False
 
     @property
     def predictions(self):
@@ -138,12 +140,12 @@ class AttackResult:
     @property
     def success(self):
         """Which attacks did what they wanted, shape (N,) bool."""
-        return metrics.succeeded(self.logits, self.labels, self.target)
+        return metrics.succeeded(self.logits, self.labels, self.target, self.abstains)
 
     @property
     def success_rate(self):
         """Share of the N images for which the attack did what it wanted; NaN for N = 0."""
-        return metrics.misclassification_rate(self.logits, self.labels, self.target)
+        return metrics.misclassification_rate(self.logits, self.labels, self.target, self.abstains)
 
     @property
     def size(self):
@@ -209,9 +211,8 @@ class Attack:
         with seeded(x.device, self.seed):  # for models that draw random numbers of their own
             logits = predict(model, images) if len(x) else x.new_zeros(0, 1)
         passes = victim.forward_passes, victim.backward_passes
-        return AttackResult(
-            self, x.detach().clone(), images, y, target, logits, steps, *passes, seconds, details
-        )
+        told = seconds, details, getattr(model, "abstains", False)
+        return AttackResult(self, x.detach().clone(), images, y, target, logits, steps, *passes, *told)
 
     def size(self, result):
         """The size (N,) of each change of its `AttackResult`, in this attack's norm."""

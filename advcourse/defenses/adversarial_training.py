@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.attacks import FGSM, LLC, PGD
+from advcourse.checkpoints import named
 from advcourse.defenses.ramp import Ramped
-from advcourse.defenses.telling import named
 from advcourse.inputs import InputError, check_classes, check_images, check_labels, check_range, predict
 from advcourse.training import cross_entropy
 

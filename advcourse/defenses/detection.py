@@ -95,8 +95,9 @@ class Guarded(nn.Module):
     1705.07263), where the last logit is the product (D + 1) * max_k Z_k. Here it is the sum
     max_k Z_k + weight * (score - threshold), which is the largest logit iff the image is flagged, whatever the sign of Z.
 
-    A TARGETED attack that reaches its target has fooled the model and is not flagged. An untargeted one would count a flag
-    as a success, and is of no use here.
+    A TARGETED attack that reaches its target has fooled the model and is not flagged. An untargeted one would head for the flag,
+    and is of no use here; `attacks.EachTarget` makes one of a targeted one. `abstains` tells records that the last class is a
+    flag: no success of an attack, and on a clean image an error of the model.
 
     Args:
         detector: calibrated. Its threshold is read anew in each pass.
@@ -105,6 +106,8 @@ class Guarded(nn.Module):
     Raises:
         InputError: a detector that is none, or is not calibrated.
     """
+
+    abstains = True
 
     def __init__(self, detector: Detector, weight: float = 1.0):
         super().__init__()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from advcourse.defenses.telling import named
+from advcourse.checkpoints import named
 from advcourse.inputs import (
     InputError,
     check_classes,

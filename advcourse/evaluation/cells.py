@@ -329,8 +329,9 @@ class _Measurement:
         values = {}
         for transform in self.conditions.transformations:
             logits = predict(self.model, transform(run.images, first))
-            values[f"success {transform.name}"] = metrics.succeeded(logits, run.labels, run.target)
-            values[f"wrong {transform.name}"] = metrics.succeeded(logits, run.labels)
+            for name, target in (("success", run.target), ("wrong", None)):
+                done = metrics.succeeded(logits, run.labels, target, run.abstains)
+                values[f"{name} {transform.name}"] = done
         return values
 
 
@@ -341,7 +342,7 @@ def _of_the_attack(run):
         "target": none if run.target is None else run.target,
         "prediction": prediction,
         "success": run.success,
-        "wrong": prediction != run.labels,
+        "wrong": metrics.succeeded(run.logits, run.labels, None, run.abstains),
         "size": run.size.double(),
         **run.distances,
         "SSIM": metrics.ssim(run.clean, run.images),

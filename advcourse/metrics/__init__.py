@@ -8,7 +8,7 @@ from advcourse.metrics.detection import (
     threshold_at,
     true_positive_rate,
 )
-from advcourse.metrics.efficiency import Efficiency, PeakMemory, efficiency
+from advcourse.metrics.efficiency import Efficiency, PeakMemory, efficiency, slowdown
 from advcourse.metrics.imperceptibility import (
     l0,
     l1,
@@ -64,6 +64,7 @@ __all__ = [
     "noise_tolerance",
     "psd",
     "roc",
+    "slowdown",
     "ssim",
     "succeeded",
     "survival",

@@ -4,13 +4,16 @@ Seconds depend on the machine, the device and the batch, passes through the mode
 """
 
 import math
+import statistics
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
 import torch
 
-from advcourse.inputs import resolve_device
+from advcourse.inputs import check_range, resolve_device
 
 _MIB = 2**20
 
@@ -44,6 +47,33 @@ def efficiency(result, memory=math.nan):
     each = 1 / n if n else math.nan
     costs = (each * total for total in (result.seconds, result.forward_passes, result.backward_passes))
     return Efficiency(*costs, memory, n, result.images.device.type)
+
+
+def slowdown(run: Callable[[], object], reference: Callable[[], object], repeats: int = 5) -> float:
+    """How many times as long `run()` takes as `reference()`: what a defense costs, in training or when it is used.
+
+    The two are called in turn, so that a machine that is busy for a while slows both down, and the medians of their seconds are
+    divided. Each is called once before, unmeasured. It is a timing: it differs from run to run and from machine to machine.
+
+    Args:
+        run, reference: functions without arguments, of the same work on the same images. What they leave to a GPU is waited for.
+        repeats: measured calls of each (default 5).
+    """
+    check_range(repeats, "repeats", 1, integer=True)
+    seconds = {run: [], reference: []}
+    for _ in range(repeats + 1):
+        for function, taken in seconds.items():
+            taken.append(_timed(function))
+    took, base = (statistics.median(taken[1:]) for taken in (seconds[run], seconds[reference]))
+    return took / base
+
+
+def _timed(function):
+    began = time.perf_counter()
+    function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
 
 
 class PeakMemory:

@@ -25,20 +25,27 @@ def margin(logits, labels):
     return logits.gather(1, labels).squeeze(1) - logits.scatter(1, labels, -torch.inf).amax(1)
 
 
-def succeeded(logits, y, target=None):
-    """Which attacks got what they wanted, shape (N,) bool: any label but `y`, or exactly `target` where it is given."""
+def succeeded(logits, y, target=None, abstains=False):
+    """Which attacks got what they wanted, shape (N,) bool: any label but `y`, or exactly `target` where it is given.
+
+    With `abstains=True` the last class says "flagged", and is no success: an attacker wins where the model is wrong and nothing
+    is flagged (see `attacker_win_rate`).
+    """
     y = _checked(logits, y, "y")
     prediction = logits.argmax(1)
-    return prediction != y if target is None else prediction == _checked(logits, target, "target")
+    if target is not None:
+        return prediction == _checked(logits, target, "target")
+    wrong = prediction != y
+    return wrong & (prediction != logits.shape[1] - 1) if abstains else wrong
 
 
-def misclassification_rate(logits, y, target=None):
+def misclassification_rate(logits, y, target=None, abstains=False):
     """MR: the share of the N attacked images that fool the model as intended, in [0, 1]; NaN for N = 0.
 
     Source: DEEPSEC (Ling et al. 2019), section 3. For a targeted attack this is the share that hits `target`; call it without
-    `target` for the share that is merely wrong.
+    `target` for the share that is merely wrong. `abstains`: as for `succeeded`.
     """
-    return share(succeeded(logits, y, target))
+    return share(succeeded(logits, y, target, abstains))
 
 
 def confidences(logits, labels):
