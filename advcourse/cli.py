@@ -135,17 +135,18 @@ def train(
     model: Annotated[list[str] | None, typer.Argument(help="Names of shipped models; all if none.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the weights and cards.")] = Path("build/models"),
 ):
-    """Train shipped models again, and compare their accuracy with the shipped ones'."""
+    """Train shipped models again, and compare a figure of theirs, such as the accuracy, with the shipped ones'."""
     from advcourse import models, recipes
     from advcourse.inputs import check_choice
 
     known = tuple(recipes.RECIPES)
     names = [check_choice(name, "model", known) for name in model or known]
-    typer.echo(f"{'model':<14}{'shipped':>9}{'now':>9}{'points':>9}")
+    typer.echo(f"{'model':<24}{'':<16}{'shipped':>9}{'now':>9}{'change':>9}")
     for name in names:
-        shipped = models.card(name)["clean_accuracy"] if name in models.names() else float("nan")
-        now = recipes.train_shipped(name, out)["clean_accuracy"]
-        typer.echo(f"{name:<14}{shipped:>9.2%}{now:>9.2%}{100 * (now - shipped):>+9.2f}")
+        figure = recipes.RECIPES[name].figure
+        shipped = models.card(name)[figure] if name in models.names(parts=True) else float("nan")
+        now = recipes.train_shipped(name, out)[figure]
+        typer.echo(f"{name:<24}{figure:<16}{shipped:>9.4f}{now:>9.4f}{now - shipped:>+9.4f}")
     typer.echo(f"Weights and cards: {out}")
 
 

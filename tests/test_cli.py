@@ -145,7 +145,7 @@ def test_train_compares_with_the_shipped(monkeypatch, tmp_path):
     trained = []
     monkeypatch.setattr(recipes, "train_shipped", lambda name, out: trained.append((name, out)) or card)
     result = CliRunner().invoke(cli.app, ["train", "mnist-mlp", "--out", str(tmp_path)])
-    assert result.exit_code == 0 and "mnist-mlp " in result.output and "-0.50" in result.output
+    assert result.exit_code == 0 and "mnist-mlp " in result.output and "-0.0050" in result.output
     assert trained == [("mnist-mlp", tmp_path)]
     assert CliRunner().invoke(cli.app, ["train", "--out", str(tmp_path)]).exit_code == 0
     assert [name for name, _ in trained[1:]] == list(recipes.RECIPES)

@@ -1,10 +1,11 @@
 """Small networks, and the trained ones that ship: `load(name)` gives a model in eval mode."""
 
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN
-from advcourse.models.store import ARCHITECTURES, build, card, load, names, save
+from advcourse.models.store import ARCHITECTURES, PARTS, build, card, load, names, save
 
 __all__ = [
     "ARCHITECTURES",
+    "PARTS",
     "MnistCNN",
     "MnistMLP",
     "MnistSmall",

@@ -79,13 +79,14 @@ class MnistMLP(nn.Sequential):
 class MnistSmall(nn.Sequential):
     """Two strided convolutions of 4 x 4 and one hidden layer: small enough for adversarial training on a CPU. 1 x 28 x 28.
 
-    After Wong, Rice and Kolter 2020, "Fast is better than free", arXiv:2001.03994, their network for MNIST.
+    After Wong, Rice and Kolter 2020, "Fast is better than free", arXiv:2001.03994, their network for MNIST. With `channels` other
+    than 1 it reads what a defense makes of an image, and does not normalise.
     """
 
-    def __init__(self, classes: int = 10):
+    def __init__(self, classes: int = 10, channels: int = 1):
         super().__init__(
-            Normalise(MNIST_MEAN, MNIST_STD),
-            nn.Conv2d(1, 16, 4, stride=2, padding=1),
+            Normalise(MNIST_MEAN, MNIST_STD) if channels == 1 else nn.Identity(),
+            nn.Conv2d(channels, 16, 4, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(16, 32, 4, stride=2, padding=1),
             nn.ReLU(),

@@ -24,19 +24,24 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mnist-small": MnistSmall,
     "signs-cnn": partial(SignsCNN, classes=16),
 }
+# Networks that are no model of images by themselves, but part of a defense.
+PARTS: dict[str, Callable[[], nn.Module]] = {
+    "mnist-thermometer": partial(MnistSmall, channels=16),
+}
+_ALL = {**ARCHITECTURES, **PARTS}
 
 
 def build(name: str, seed: int | None = None) -> nn.Module:
     """The untrained network of that architecture, in training mode.
 
     Args:
-        name: a key of `ARCHITECTURES`: "mnist-cnn", "mnist-wide", "mnist-mlp", "mnist-small" or "signs-cnn".
+        name: a key of `ARCHITECTURES`: "mnist-cnn", "mnist-wide", "mnist-mlp", "mnist-small" or "signs-cnn"; or of `PARTS`.
         seed: decides the weights and leaves the global random state as it was; None (default) draws from that state.
 
     Raises:
         InputError: an unknown name.
     """
-    network = ARCHITECTURES[check_choice(name, "name", tuple(ARCHITECTURES))]
+    network = _ALL[check_choice(name, "name", tuple(_ALL))]
     if seed is None:
         return network()
     with torch.random.fork_rng(devices=[]):
@@ -44,10 +49,24 @@ def build(name: str, seed: int | None = None) -> nn.Module:
         return network()
 
 
-def names(folder: str | os.PathLike | None = None) -> tuple[str, ...]:
-    """The trained models in `folder` (default: those that ship), plain architectures first."""
+def names(folder: str | os.PathLike | None = None, parts: bool = False) -> tuple[str, ...]:
+    """The trained models in `folder` (default: those that ship), plain architectures first.
+
+    Networks that are only a part of a defense, whose input is no image or whose output no logits, are left out, unless
+    `parts` is True.
+    """
     found = {path.stem for path in _folder(folder).glob("*.json")}
+    if not parts:
+        found = {name for name in found if _architecture(_folder(folder) / f"{name}.json") not in PARTS}
     return tuple(name for name in ARCHITECTURES if name in found) + tuple(sorted(found - set(ARCHITECTURES)))
+
+
+def _architecture(path):
+    """The architecture on a card; None where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["architecture"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def card(name: str, folder: str | os.PathLike | None = None) -> dict:
@@ -56,7 +75,7 @@ def card(name: str, folder: str | os.PathLike | None = None) -> dict:
     Raises:
         InputError: an unknown name, or a card that is damaged.
     """
-    check_choice(name, "name", names(folder))
+    check_choice(name, "name", names(folder, parts=True))
     path = _folder(folder) / f"{name}.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -70,7 +89,7 @@ def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLik
     """The trained model `name` in eval mode on `device` (default the CPU).
 
     Args:
-        name: one of `names(folder)`.
+        name: one of `names(folder, parts=True)`.
         device: "cpu" (default), "cuda", "auto", ...
         folder: where NAME.safetensors and NAME.json are; default: the models that ship with the package.
 
@@ -87,7 +106,7 @@ def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLik
         raise InputError(
             f"weights {path} are damaged: checksum {found[:12]}..., {about['sha256'][:12]}... on the card; {_REPAIR}"
         )
-    architecture = check_choice(about["architecture"], f"architecture of {path}", tuple(ARCHITECTURES))
+    architecture = check_choice(about["architecture"], f"architecture of {path}", tuple(_ALL))
     model = build(architecture, seed=0)  # with a seed, so that the global random state stays as it is
     weights = safetensors.torch.load(content)
     _check_architecture(model, weights, f"weights {path} do not fit the architecture {architecture!r}")
@@ -109,7 +128,7 @@ def save(model: nn.Module, name: str, card: dict, folder: str | os.PathLike | No
     if not name or name.startswith(".") or not all(c.isalnum() or c in "._-" for c in name):
         raise InputError(f"name: got {name!r}; allowed are letters, digits, '.', '_' and '-'")
     weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
-    architecture = check_choice(card.get("architecture"), 'card["architecture"]', tuple(ARCHITECTURES))
+    architecture = check_choice(card.get("architecture"), 'card["architecture"]', tuple(_ALL))
     _check_architecture(
         build(architecture, seed=0), weights, f"model: not of the architecture {architecture!r}"
     )
