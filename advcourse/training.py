@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,21 @@ from advcourse.randomness import random_state, seeded, set_random_state
 
 Objective = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Pair = tuple[Tensor, Tensor]
+
+
+@runtime_checkable
+class Replaying(Protocol):
+    """An objective that wants several steps of the optimizer on each batch, and carries something from one to the next.
+
+    replays: the steps on each batch. state_dict(): tensors, numbers and text, for the checkpoint.
+    load_state_dict(state): goes on from there; from {} it starts afresh.
+    """
+
+    replays: int
+
+    def state_dict(self) -> dict: ...
+
+    def load_state_dict(self, state: dict) -> None: ...
 
 
 class DivergenceError(RuntimeError):
@@ -105,7 +121,8 @@ def fit(
         model: maps images (N, C, H, W) in [0, 1] to what `objective` expects, logits (N, K) by default.
         data: an `ImageSet`, or a pair (images (N, C, H, W), labels (N,)). Labels of floating point, (N, ...), pass
             as they are, for objectives that want them.
-        objective: `(model, x, y) -> loss`, a scalar to be minimised.
+        objective: `(model, x, y) -> loss`, a scalar to be minimised. One that is `Replaying` gets `replays` steps in a row on
+            each batch, augmented once; it is started afresh before training and after it.
         validation: data like `data`; the best weights are those of highest accuracy on it, the later of equals.
         score: `(model) -> float` instead of `validation`, higher is better; called after each epoch, in eval
             mode, on `device`. With neither, the best weights are the last.
@@ -185,6 +202,9 @@ class _Run:
                 raise InputError(f"{name}: got {value!r}; allowed is a function")
         if self.objective is cross_entropy:
             _check_labels(self.model, *self.data)
+        self.replays = 1
+        if isinstance(self.objective, Replaying):
+            self.replays = check_range(self.objective.replays, "objective.replays", 1, integer=True)
         self.history = History()
         self.best_score = -math.inf
         self.batches = math.ceil(len(self.data[0]) / self.batch_size)
@@ -195,6 +215,7 @@ class _Run:
         self.peaks = [group["lr"] for group in self.stepper.param_groups]
         self.generator = torch.Generator().manual_seed(self.seed)
         self.best = deepcopy(self.model.state_dict())
+        self._carry({})
         settings = None
         if self.checkpoint is not None:
             settings = self._settings()
@@ -210,6 +231,7 @@ class _Run:
                         self._write(settings)
         finally:
             self.model.load_state_dict(self.best)
+            self._carry({})
         return self.history
 
     def _epoch(self, bar: tqdm) -> None:
@@ -219,22 +241,25 @@ class _Run:
         order = torch.randperm(len(self.images), generator=self.generator).to(self.device)
         total = 0.0
         for batch, indices in enumerate(order.split(self.batch_size)):
-            self._set_lr((number * self.batches + batch + 0.5) / (self.epochs * self.batches))
-            loss = self._step(self.images[indices], self.labels[indices])
-            if not math.isfinite(loss):
-                raise DivergenceError(
-                    f"the loss is {loss} at epoch {number + 1} of {self.epochs}, batch {batch + 1} of "
-                    f"{self.batches}; a lower lr than {self.lr} may help. The model holds its best weights from before"
-                )
-            total += loss * len(indices)
+            x, y = self.images[indices], self.labels[indices]
+            if self.augment is not None:
+                x = self.augment(x, self.generator)
+            for replay in range(self.replays):
+                step = (number * self.batches + batch) * self.replays + replay
+                self._set_lr((step + 0.5) / (self.epochs * self.batches * self.replays))
+                loss = self._step(x, y)
+                if not math.isfinite(loss):
+                    raise DivergenceError(
+                        f"the loss is {loss} at epoch {number + 1} of {self.epochs}, batch {batch + 1} of "
+                        f"{self.batches}; a lower lr than {self.lr} may help. The model holds its best weights from before"
+                    )
+                total += loss * len(indices) / self.replays
             bar.update()
         self._record(total / len(self.images), started)
         bar.set_postfix(loss=f"{self.history.loss[-1]:.4f}", score=f"{self.history.score[-1]:.4f}")
 
     def _step(self, x: Tensor, y: Tensor) -> float:
         """One step of the optimizer; returns the loss."""
-        if self.augment is not None:
-            x = self.augment(x, self.generator)
         loss = self.objective(self.model, x, y)
         if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.requires_grad:
             raise InputError(
@@ -244,6 +269,11 @@ class _Run:
         loss.backward()
         self.stepper.step()
         return loss.item()
+
+    def _carry(self, state: dict) -> None:
+        """Hand the objective what it carried, where it carries anything."""
+        if isinstance(self.objective, Replaying):
+            self.objective.load_state_dict(state)
 
     def _set_lr(self, done: float) -> None:
         for group, peak in zip(self.stepper.param_groups, self.peaks):
@@ -294,6 +324,7 @@ class _Run:
             "optimizer": self.stepper.state_dict(),
             "generator": self.generator.get_state(),
             "random": random_state(self.device),
+            "objective": self.objective.state_dict() if isinstance(self.objective, Replaying) else {},
         }
         checkpoints.write(self.checkpoint, settings, state)
 
@@ -306,6 +337,7 @@ class _Run:
         self.stepper.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         set_random_state(self.device, state["random"])
+        self._carry(state.get("objective", {}))
         self.best, self.best_score = state["best"], state["best_score"]
         self.history = History(**state["history"])
 

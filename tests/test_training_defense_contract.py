@@ -15,6 +15,7 @@ from advcourse.defenses import (
     DeepContractive,
     DefensiveDistillation,
     FastAT,
+    FreeAT,
     InputGradientRegularization,
 )
 from advcourse.inputs import InputError
@@ -27,6 +28,8 @@ OBJECTIVES = {
     "TRADES ramp": lambda: TRADES(eps=0.2, alpha=0.1, steps=2, ramp=0.9),
     "FastAT": lambda: FastAT(eps=0.2),
     "FastAT ramp": lambda: FastAT(eps=0.2, ramp=0.9),
+    "FreeAT": lambda: FreeAT(eps=0.2, replays=2),
+    "FreeAT ramp": lambda: FreeAT(eps=0.2, replays=2, ramp=0.9),
     "DeepContractive": lambda: DeepContractive(0.01, draws=2),
     "InputGradientRegularization": lambda: InputGradientRegularization(0.5),
     "DefensiveDistillation": lambda: DefensiveDistillation(network(seed=5), temperature=2.0),
@@ -83,7 +86,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(name, tmp_path, monkeypa
     loss = kind.__call__
 
     def stopping(objective, model, x, y):
-        if next(calls) == 10:
+        if next(calls) == 10 * getattr(objective, "replays", 1):
             raise KeyboardInterrupt
         return loss(objective, model, x, y)
 

@@ -6,6 +6,7 @@ fit(model, data, objective, schedule=objective.following("one-cycle"))
 
 from advcourse.defenses.adversarial_training import EAT, NAT, PAT, FastAT
 from advcourse.defenses.detection import Detector, Guarded
+from advcourse.defenses.free import FreeAT
 from advcourse.defenses.gradient_masking import (
     DeepContractive,
     DefensiveDistillation,
@@ -43,6 +44,7 @@ __all__ = [
     "EnsembleInputTransformation",
     "FastAT",
     "FeatureSqueezing",
+    "FreeAT",
     "Guarded",
     "InputGradientRegularization",
     "JPEGCompression",

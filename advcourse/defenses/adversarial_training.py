@@ -153,8 +153,7 @@ class FastAT(Ramped):
     overfitting", found there; Andriushchenko and Flammarion 2020, "Understanding and Improving Fast Adversarial
     Training", arXiv 2007.02617). So `fit` wants a `score` by PGD on held-out images, and keeps the weights from before.
 
-    Its forerunner, free adversarial training (Shafahi et al. 2019, arXiv 1904.12843), is no objective: it takes several steps
-    of the optimizer on each batch, each of whose backward passes also moves a perturbation that is carried on to the next batch.
+    Its forerunner, free adversarial training, is `FreeAT`.
 
     Args:
         eps: budget in L-infinity, in units of the pixel range [0, 1] (default 0.3).
