@@ -21,6 +21,7 @@ from advcourse.defenses import (
     TRADES,
     EnsembleInputTransformation,
     FastAT,
+    FreeAT,
     Thermometer,
     distil,
 )
@@ -166,6 +167,7 @@ RECIPES = {
     "mnist-nat": _defended(epochs=30, objective=partial(NAT, 50 / 255, 0.3)),
     "mnist-eat": _defended(epochs=30, objective=_ensemble),
     "mnist-fast": _defended(epochs=60, objective=partial(FastAT, ramp=1 / 3)),
+    "mnist-free": _defended(epochs=10, lr=3e-3, objective=partial(FreeAT, ramp=1 / 2)),
     "mnist-trades": _defended(epochs=60, objective=partial(TRADES, alpha=0.075, steps=10, ramp=1 / 3)),
     "mnist-distilled": DistilledRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-eit": TransformedRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
