@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import ClassVar
 
@@ -70,7 +70,7 @@ class Recipe:
 
     def settings(self) -> dict:
         """The settings as the card tells them: plain values, the objective as its text."""
-        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        told = {one.name: getattr(self, one.name) for one in fields(self)}
         del told["attacked"]
         return told | {"objective": describe(self.objective())}
 
