@@ -225,16 +225,24 @@ class Wire:
 
     def __call__(self, call):
         arrays = {k: self._array(v) for k, v in call.arguments.items() if isinstance(v, torch.Tensor)}
-        plain = {k: v for k, v in call.arguments.items() if k not in arrays}
-        victim = vars(call.victim) if call.victim else None
-        sent = json.loads(json.dumps({"plain": plain, "victim": victim, "device": call.device}))
-        if victim:
-            sent["victim"]["shape"] = tuple(sent["victim"]["shape"])
-        arguments = {name: arrays.get(name, sent["plain"].get(name)) for name in call.arguments}
-        reply = self._inner(Call(Victim(**sent["victim"]) if victim else None, arguments, sent["device"]))
-        told = json.loads(json.dumps({k: v for k, v in vars(reply).items() if k != "value"}))
-        value = None if reply.value is None else self._array(reply.value)
-        return Reply(**{**told, "left": tuple(told["left"]), "value": value})
+        victims = {k: v for k, v in call.arguments.items() if isinstance(v, tuple)}
+        plain = {k: v for k, v in call.arguments.items() if k not in arrays and k not in victims}
+        victims = {k: [vars(victim) for victim in v] for k, v in victims.items()}
+        victims[""] = [vars(call.victim)] if call.victim else [None]
+        sent = json.loads(
+            json.dumps([plain, victims, {"device": call.device, "differentiate": call.differentiate}])
+        )
+        victims = {k: tuple(map(self._victim, v)) for k, v in sent[1].items()}
+        (victim,) = victims.pop("")
+        known = {**arrays, **sent[0], **victims}
+        reply = self._inner(Call(victim, {name: known[name] for name in call.arguments}, **sent[2]))
+        found = {k: self._array(v) for k, v in vars(reply).items() if isinstance(v, torch.Tensor)}
+        told = json.loads(json.dumps({k: v for k, v in vars(reply).items() if k not in found}))
+        return Reply(**{**told, "left": tuple(told["left"]), **found})
+
+    @staticmethod
+    def _victim(fields):
+        return fields and Victim(**{**fields, "shape": tuple(fields["shape"])})
 
     @staticmethod
     def _array(tensor):

@@ -51,10 +51,15 @@ def keeps_what_it_gets(student, draw):
 
 def leaves_nothing_behind(student, draw):
     """No gradients, flags or random numbers are left over, and the result is free of the graph."""
-    reply = _left(student, draw, tuple(_LEFT))
+    reply = leaves_no_trace(student, draw)
     if reply.requires_grad:
         told = "The result still hangs on the graph (requires_grad is True), and keeps it in memory. Return x_adv.detach()."
         raise Finding("attached", told)
+
+
+def leaves_no_trace(student, draw):
+    """No gradients, flags or random numbers are left over; returns the reply."""
+    return _left(student, draw, tuple(_LEFT))
 
 
 def _left(student, draw, names):

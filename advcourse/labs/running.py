@@ -31,12 +31,14 @@ TENSOR, NUMBER = "tensor", "number"
 class Call:
     """What the function is called with: `arguments` by name, CPU tensors, numbers or None; `victim`, if it takes a `model`.
 
-    The model has the type of the first tensor among the arguments, and all are moved to `device`.
+    A tuple of victims among the arguments becomes a tuple of models. Models have the type of the first tensor among the
+    arguments, and all are moved to `device`. `differentiate`: whether the gradient of the result, a number, by the weights is asked.
     """
 
     victim: Victim | None
     arguments: dict = field(default_factory=dict)
     device: str = "cpu"
+    differentiate: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Reply:
     `kind`: "tensor", with a copy on the CPU in `value`; "number", a plain int or float, as a tensor of shape () in `value` (None
     otherwise); "nothing", the function returned None or `...`; "other", something else; "unwritten", it reached `raise
     NotImplementedError`; "crash". `detail` holds the type's name, the name of the function that is not written, or the last lines
-    of the traceback. `left` names what the function changed that was not its own.
+    of the traceback. `left` names what the function changed that was not its own. `slope`: where the call is to `differentiate`,
+    and the value hangs on the graph, its gradient by the model's weights, all of them in one row; as good as `value`.
     """
 
     kind: str
@@ -55,6 +58,7 @@ class Reply:
     device: str = ""
     requires_grad: bool = False
     left: tuple[str, ...] = ()
+    slope: torch.Tensor | None = None
 
 
 class LocalRunner:
@@ -73,21 +77,26 @@ class LocalRunner:
 
     def __call__(self, call):
         """Make the call on copies of its arrays, and put the process back into the state that it had. Returns a `Reply`."""
-        arguments = {name: _own_copy(value, call.device) for name, value in call.arguments.items()}
+        arrays = [value for value in call.arguments.values() if isinstance(value, torch.Tensor)]
+        dtype = arrays[0].dtype if arrays else torch.float32
+        arguments = {k: _own_copy(v, call.device, dtype) for k, v in call.arguments.items()}
         tensors = [value for value in arguments.values() if isinstance(value, torch.Tensor)]
-        model = call.victim.build(tensors[0].dtype, call.device) if call.victim else None
+        model = call.victim.build(dtype, call.device) if call.victim else None
         given = arguments if model is None else {"model": model, **arguments}
+        models = [m for value in given.values() for m in (value if isinstance(value, tuple) else (value,))]
+        models = [m for m in models if isinstance(m, torch.nn.Module)]
         with _restored(call.device):
-            before = _marks(model, tensors, call.device)
-            reply = self._answer(given)
-            after = _marks(model, tensors, call.device)
+            before = _marks(models, tensors, call.device)
+            reply = self._answer(given, tuple(model.parameters()) if call.differentiate else ())
+            after = _marks(models, tensors, call.device)
         left = tuple(name for name in before if not _equal(before[name], after[name]))
         return Reply(**{**vars(reply), "left": left})
 
-    def _answer(self, arguments):
+    def _answer(self, arguments, weights):
         try:
             with _quiet():
                 value = self._function(**arguments)
+                slope = _slope(value, weights) if weights else None
         except Exception as error:
             return _failure(error)
         except SystemExit as error:
@@ -99,8 +108,22 @@ class LocalRunner:
         with torch._C.DisableTorchFunctionSubclass():  # a subclass could answer for itself what it holds
             if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
                 return Reply(OTHER, detail=type(value).__name__)
-            plain = torch.Tensor.as_subclass(value.detach().to("cpu", copy=True), torch.Tensor)
-            return Reply(TENSOR, plain, device=str(value.device), requires_grad=value.requires_grad)
+            told = {"device": str(value.device), "requires_grad": value.requires_grad, "slope": slope}
+            return Reply(TENSOR, _plain(value), **told)
+
+
+def _plain(value):
+    return torch.Tensor.as_subclass(value.detach().to("cpu", copy=True), torch.Tensor)
+
+
+def _slope(value, weights):
+    """The gradient of a number by the weights, in one row on the CPU; None where there is no graph to follow."""
+    with torch._C.DisableTorchFunctionSubclass():
+        if not isinstance(value, torch.Tensor) or value.dim() or not value.requires_grad:
+            return None
+        with torch.enable_grad():
+            found = torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True)
+        return _plain(torch.cat([gradient.flatten() for gradient in found]))
 
 
 def _is_number(value):
@@ -109,7 +132,9 @@ def _is_number(value):
     return isinstance(value, float) or (whole and abs(value) < 2**53)
 
 
-def _own_copy(value, device):
+def _own_copy(value, device, dtype):
+    if isinstance(value, tuple) and value and all(isinstance(part, Victim) for part in value):
+        return tuple(part.build(dtype, device) for part in value)
     return value.clone().to(device) if isinstance(value, torch.Tensor) else value
 
 
@@ -138,17 +163,17 @@ def _restored(device):
         random.setstate(states[2])
 
 
-def _marks(model, tensors, device):
+def _marks(models, tensors, device):
     """All that a function must leave as it was, by name; the first that differs is the first to be told."""
-    marks = {"input": [t.detach().clone() for t in tensors]}
-    if model is not None:
-        marks |= {
-            "mode": [module.training for module in model.modules()],
-            "buffers": [buffer.clone() for buffer in model.buffers()],
-            "parameters": [p.detach().clone() for p in model.parameters()],
-            "parameter flags": [p.requires_grad for p in model.parameters()],
-            "parameter gradients": [p.grad is None for p in model.parameters()],
-        }
+    parameters = [p for model in models for p in model.parameters()]
+    marks = {
+        "input": [t.detach().clone() for t in tensors],
+        "mode": [module.training for model in models for module in model.modules()],
+        "buffers": [buffer.clone() for model in models for buffer in model.buffers()],
+        "parameters": [p.detach().clone() for p in parameters],
+        "parameter flags": [p.requires_grad for p in parameters],
+        "parameter gradients": [p.grad is None for p in parameters],
+    }
     marks["input flags"] = [(t.requires_grad, t.grad is None) for t in tensors]
     states = random_state(torch.device(device))
     _, numbers, place, *_ = np.random.get_state()

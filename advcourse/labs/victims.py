@@ -3,8 +3,9 @@
 So the student's function can be given one copy, and its answer be judged on another, also in another process.
 """
 
+import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 from advcourse import models
 from advcourse.inputs import check_choice
 
-KINDS = ("linear", "smooth", "two hills", "mnist-cnn")
+KINDS = ("linear", "smooth", "normed", "plain", "two hills", "mnist-cnn", "masked")
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,10 @@ class Victim:
     """A recipe for a model of images of `shape` (C, H, W) with `classes` classes; its weights follow from `seed`.
 
     `kind`: "linear", logits W x + b; "smooth", a small convolutional network whose gradient is never 0, with batch normalisation
-    and dropout; "two hills", see `_two_hills`, where `size` is the distance from the middle to either top; "mnist-cnn", the
-    model that ships with the library (1 x 28 x 28, ten classes).
+    and dropout; "normed", the same without dropout, so that it draws nothing in training mode either; "plain", without both;
+    "two hills", see `_two_hills`, where `size` is the distance from the middle to either top; "mnist-cnn", the model that ships
+    with the library (1 x 28 x 28, ten classes); "masked", the same with logits `gain` times as large, so that its softmax
+    saturates. `training`: whether the model comes in training mode.
     """
 
     kind: str
@@ -29,12 +32,13 @@ class Victim:
     shape: tuple[int, int, int] = (1, 28, 28)
     classes: int = 10
     size: float = 0.1
+    gain: float = 40.0
+    training: bool = False
 
     def build(self, dtype=torch.float32, device="cpu"):
-        """A new copy of the model, in eval mode."""
-        check_choice(self.kind, "kind", KINDS)
-        model = {"linear": _linear, "smooth": _smooth, "two hills": _two_hills}.get(self.kind, _shipped)(self)
-        return model.to(device=device, dtype=dtype).eval()
+        """A new copy of the model, in eval mode unless it is `training`."""
+        model = _BUILDERS[check_choice(self.kind, "kind", KINDS)](self)
+        return model.to(device=device, dtype=dtype).train(self.training)
 
 
 class Centre(nn.Module):
@@ -64,23 +68,29 @@ def _linear(victim):
     return nn.Sequential(nn.Flatten(), _draw(layer, generator, 0.3))
 
 
-def _smooth(victim):
+def _smooth(victim, norm=True, dropout=True):
     generator = torch.Generator().manual_seed(victim.seed)
     channels, height, width = victim.shape
     convolution = nn.utils.skip_init(nn.Conv2d, channels, 8, 5, stride=2, padding=2)
     hidden = 8 * ((height + 1) // 2) * ((width + 1) // 2)
-    norm = nn.BatchNorm2d(8)
-    norm.running_mean.copy_(torch.randn(8, generator=generator) * 0.2)
-    norm.running_var.copy_(0.5 + torch.rand(8, generator=generator))
+    norms = [_statistics(nn.BatchNorm2d(8), generator)] if norm else []
     return nn.Sequential(
         Centre(8.0),
         _draw(convolution, generator, 1.5),
-        norm,
+        *norms,
         nn.Tanh(),
-        nn.Dropout(0.5),
+        *([nn.Dropout(0.5)] if dropout else []),
         nn.Flatten(),
         _draw(nn.utils.skip_init(nn.Linear, hidden, victim.classes), generator, 0.3),
     )
+
+
+def _statistics(norm, generator):
+    """Give a layer of batch normalisation statistics that are not those of any batch."""
+    channels = len(norm.running_mean)
+    norm.running_mean.copy_(torch.randn(channels, generator=generator) * 0.2)
+    norm.running_var.copy_(0.5 + torch.rand(channels, generator=generator))
+    return norm
 
 
 class TwoHills(nn.Module):
@@ -107,6 +117,24 @@ def _loaded(name):
 
 
 def _shipped(victim):
-    import copy
-
     return copy.deepcopy(_loaded(victim.kind))
+
+
+def _masked(victim):
+    """The digit model after what defensive distillation does to logits: `gain` times as large, and the same answers."""
+    model = copy.deepcopy(_loaded("mnist-cnn"))
+    with torch.no_grad():
+        for parameter in model[-1].parameters():
+            parameter.mul_(victim.gain)
+    return model
+
+
+_BUILDERS = {
+    "linear": _linear,
+    "smooth": _smooth,
+    "normed": partial(_smooth, dropout=False),
+    "plain": partial(_smooth, norm=False, dropout=False),
+    "two hills": _two_hills,
+    "mnist-cnn": _shipped,
+    "masked": _masked,
+}
