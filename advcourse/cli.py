@@ -131,6 +131,37 @@ def evaluate(
 
 
 @app.command()
+def matrix(
+    out: Annotated[Path, typer.Option(help="Folder for the report and the finished cells.")] = Path(
+        "build/matrix"
+    ),
+    workers: Annotated[int, typer.Option(help="Processes that measure side by side.")] = 1,
+    images: Annotated[int, typer.Option(help="Held-out digits.")] = 100,
+    defense: Annotated[list[str] | None, typer.Option(help="One of the zoo; all if none.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Put the tables between the markers of this file.")
+    ] = None,
+):
+    """Measure every defense under every attack, those made for it included. Started again, it goes on from what is finished."""
+    from advcourse.evaluation import defended, report, run
+
+    try:
+        outcome = run(defended.cells(images, defenses=defense), out / "cells", workers)
+    except KeyboardInterrupt:
+        kept = f"The cells that were finished are kept in {out / 'cells'}"
+        typer.echo(f"Interrupted. {kept}; the same command goes on from there.", err=True)
+        raise typer.Exit(130) from None
+    told, page = defended.as_markdown(outcome.records), report.write(outcome, out, "Attacks on defenses")
+    typer.echo(f"{told}\n\nReport: {page}. Measured now: {outcome.computed} cells.")
+    for failure in outcome.failures:
+        names = failure.names
+        typer.echo(f"Failed: {names.full_attack} on {names.model}: {failure.error}", err=True)
+    if write and not outcome.failures:
+        defended.write(write, outcome.records)
+    raise typer.Exit(int(bool(outcome.failures)))
+
+
+@app.command()
 def train(
     model: Annotated[list[str] | None, typer.Argument(help="Names of shipped models; all if none.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the weights and cards.")] = Path("build/models"),

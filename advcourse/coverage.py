@@ -5,9 +5,8 @@ To cover an id, add a line to `_SHOWN`. Tests demand that every entry points at 
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from advcourse.files import replacing
+from advcourse.files import write_between
 
 BEGIN, END = "<!-- coverage: made by `advcourse coverage --write README.md` -->", "<!-- coverage ends -->"
 
@@ -249,11 +248,7 @@ def as_markdown(root=""):
 
 def write(path):
     """Put the table between the markers of the Markdown file at `path`. Raises `InputError` where they are missing."""
-    text = Path(path).read_text(encoding="utf-8")
-    if not 0 <= text.find(BEGIN) < text.find(END):
+    if not write_between(path, BEGIN, END, as_markdown()):
         from advcourse.inputs import InputError  # imports torch, which the rest of this file does without
 
         raise InputError(f"path: {path} has no lines {BEGIN!r} and {END!r} to write between")
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    with replacing(path) as partial:
-        partial.write_text(f"{head}{BEGIN}\n{as_markdown()}\n{END}{tail}", encoding="utf-8")

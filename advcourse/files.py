@@ -18,3 +18,17 @@ def replacing(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_between(path, begin, end, text):
+    """Put `text` between the lines `begin` and `end` of the file at `path`, in the place of what is there.
+
+    Returns False, and writes nothing, where the two lines are missing.
+    """
+    old = Path(path).read_text(encoding="utf-8")
+    if not 0 <= old.find(begin) < old.find(end):
+        return False
+    head, tail = old.split(begin)[0], old.split(end)[1]
+    with replacing(path) as partial:
+        partial.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
+    return True

@@ -102,14 +102,15 @@ def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
 
 
-def test_readme_code_runs(monkeypatch, tmp_path):
-    """Checks the README's Python by running it, block after block; what it says in `# ->` comments must come true."""
+@pytest.mark.parametrize("page", ["README.md", "docs/defenses.md"])
+def test_code_on_the_page_runs(page, monkeypatch, tmp_path):
+    """Checks a page's Python by running it, block after block; what it says in `# ->` comments must come true."""
     monkeypatch.chdir(tmp_path)
-    code = blocks(ROOT / "README.md", "python")
+    code = blocks(ROOT / page, "python")
     assert code
     space = {}
     for block in code:
-        exec(compile(block, "README.md", "exec"), space)
+        exec(compile(block, page, "exec"), space)
         for expression, value in re.findall(r"^print\((.*)\) +# -> (.*)$", block, re.M):
             assert str(eval(expression, space)) == value, expression
 

@@ -34,7 +34,7 @@ from advcourse.transformations import STANDARD
 
 # The files whose text decides what is measured, below the package.
 _DECISIVE = "attacks data defenses metrics models evaluation/cells.py evaluation/record.py".split()
-_DECISIVE += "checkpoints.py inputs.py randomness.py transformations.py".split()
+_DECISIVE += "checkpoints.py inputs.py randomness.py transformations.py zoo.py".split()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""The matrix of attacks x defenses: what each defense of the zoo leaves right, under common attacks and those made for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from advcourse import models, zoo
+from advcourse.attacks import CWL2, EAD, FGSM, JSMA, PGD, RFGSM, UMIFGSM, StAdv, Transfer
+from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource
+from advcourse.evaluation.tables import survivors
+from advcourse.files import write_between
+from advcourse.inputs import InputError, check_choice, check_range
+from advcourse.intervals import wilson
+from advcourse.metrics import median_with_failures
+from advcourse.rounding import number, percent
+
+ADAPTIVE = "adaptive: "  # before the names of the attacks that were made for one defense
+BEGIN, END = "<!-- matrix: made by `advcourse matrix --write docs/defenses.md` -->", "<!-- matrix ends -->"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Makes the deployed module of a defense: equal for equal names, so that a model is loaded once for all its cells."""
+
+    name: str
+
+    def __call__(self) -> nn.Module:
+        return zoo.load(self.name)
+
+
+def common() -> dict:
+    """The attacks that every defense meets, by name, all within `zoo.EPS` in L-infinity; the last knows nothing but digits."""
+    multi_step = PGD(zoo.EPS, steps=40)
+    return {
+        "FGSM": FGSM(zoo.EPS),
+        "R+FGSM": RFGSM(zoo.EPS),
+        "U-MI-FGSM": UMIFGSM(zoo.EPS),
+        "PGD": multi_step,
+        "transfer": Transfer(multi_step, models.load("mnist-cnn")),
+    }
+
+
+def other_norms() -> dict:
+    """Attacks in other norms than L-infinity, for the networks: the smallest change that succeeds, in the attack's own norm."""
+    return {"C&W L2": CWL2(), "EAD": EAD(), "stAdv": StAdv(), "JSMA": JSMA()}
+
+
+def cells(images: int = 100, seed: int = 0, defenses: Sequence[str] | None = None) -> list[Cell]:
+    """The cells of the matrix: for each defense the common attacks, its own, and for networks those in other norms.
+
+    The common attacks differentiate what an attacker sees who knows of no defense: `zoo.Defended.seen`.
+
+    Args:
+        images: held-out digits (default 100), drawn by `seed` (default 0).
+        defenses: names of the zoo (default None: all).
+
+    Raises:
+        InputError: an unknown defense, numbers out of their range.
+    """
+    check_range(images, "images", 1, integer=True)
+    check_range(seed, "seed", 0, integer=True)
+    chosen = zoo.names() if defenses is None else defenses
+    digits, how = DataSource("mnist-5k", images=images, seed=seed), Conditions(transformations=(), pictures=0)
+    found = []
+    for name in chosen:
+        one = zoo.DEFENSES[check_choice(name, "defenses", zoo.names())]
+        attacks = {known: _as_seen(attack, one) for known, attack in common().items()}
+        attacks |= {ADAPTIVE + own: attack for own, attack in one.adaptive.items()}
+        attacks |= other_norms() if zoo.is_network(name) else {}
+        source = ModelSource(name, build=Deployed(name))
+        found += [Cell(title, attack, source, digits, how) for title, attack in attacks.items()]
+    return found
+
+
+def _as_seen(attack, one):
+    plain = one.seen is zoo.itself or isinstance(attack, Transfer)
+    return attack if plain else Transfer(attack, one.seen)
+
+
+def accuracies(records) -> pd.DataFrame:
+    """A row for each defense: the share of the digits that it reads correctly, clean and under each attack within `zoo.EPS`.
+
+    "adaptive" is the strongest of its own attacks; "minimum" the share that withstands every attack in the table, image by image,
+    with Wilson's 95 % interval in "low" and "high".
+    """
+    rows = {}
+    for name, group in _by_defense(records).items():
+        left = {r.names.attack: survivors(r, "Linf", zoo.EPS) for r in group}
+        row = {"clean": group[0].clean_accuracy}
+        row |= {attack: float(left[attack].mean()) for attack in common() if attack in left}
+        own = {attack: float(kept.mean()) for attack, kept in left.items() if attack.startswith(ADAPTIVE)}
+        if own:
+            strongest = min(own, key=own.get)
+            row |= {"adaptive": own[strongest], "by": strongest.removeprefix(ADAPTIVE)}
+        every = np.logical_and.reduce(list(left.values()))
+        low, high = wilson(float(every.mean()), len(every))
+        rows[name] = row | {"minimum": float(every.mean()), "low": float(low), "high": float(high)}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def sizes(records) -> pd.DataFrame:
+    """A row for each network: the median size of the smallest change that fools it, failures counted as infinite.
+
+    C&W in L2, EAD in its own measure, stAdv in its flow, JSMA in changed pixels.
+    """
+    rows = {}
+    for name, group in _by_defense(records).items():
+        others = [r for r in group if r.names.attack in other_norms()]
+        if others:
+            rows[name] = {r.names.attack: median_with_failures(r.size, r.success) for r in others}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def as_markdown(records) -> str:
+    """Both tables, for the docs. Accuracies are rounded to whole points, sizes to two digits."""
+    table, others = accuracies(records), sizes(records)
+    shares = table.drop(columns=["by", "low", "high"], errors="ignore")
+    told = shares.map(lambda share: "" if pd.isna(share) else percent(share))
+    told["95 % interval"] = [
+        f"{percent(low)} to {percent(high)}" for low, high in zip(table["low"], table["high"])
+    ]
+    told["the strongest of its own"] = table.get("by", pd.Series("", table.index)).fillna("")
+    images = records[0].picked
+    parts = [
+        f"{images} held-out digits, L∞ ≤ {zoo.EPS:g}: the share that is read correctly.",
+        _table(told),
+        "The median size of the smallest change that fools, in each attack's own measure; `inf` where half of the attacks fail.",
+    ]
+    return "\n\n".join(
+        [*parts, _table(others.map(lambda size: number(size, 2) if np.isfinite(size) else "inf"))]
+    )
+
+
+def write(path, records) -> None:
+    """Put the tables between the markers of the Markdown file at `path`. Raises `InputError` where they are missing."""
+    if not write_between(path, BEGIN, END, as_markdown(records)):
+        raise InputError(f"path: {path} has no lines {BEGIN!r} and {END!r} to write between")
+
+
+def _table(frame):
+    lines = [f"| defense | {' | '.join(frame.columns)} |", "|---" * (len(frame.columns) + 1) + "|"]
+    for name, row in frame.iterrows():
+        lines.append(f"| {zoo.DEFENSES[name].title} | {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def _by_defense(records):
+    groups = {}
+    for record in records:
+        groups.setdefault(record.names.model, []).append(record)
+    return groups
