@@ -19,12 +19,14 @@ from advcourse.defenses import (
     NAT,
     PAT,
     TRADES,
+    DeepContractive,
     EnsembleInputTransformation,
     FastAT,
     FreeAT,
     Thermometer,
     distil,
 )
+from advcourse.defenses.magnet import Denoising
 from advcourse.defenses.ramp import Ramped
 from advcourse.inputs import accuracy, check_choice, predict
 from advcourse.training import Objective, cross_entropy, fit
@@ -135,6 +137,33 @@ class TransformedRecipe(Recipe):
         return partial(_transformed, moved=super()._augmentation())
 
 
+@dataclass(frozen=True)
+class AutoEncoderRecipe(Recipe):
+    """A recipe for an autoencoder of `defenses.MagNet`: to restore digits from normal noise of deviation `std`."""
+
+    std: float = 0.1
+
+    figure: ClassVar[str] = "mean_squared_error"
+
+    def settings(self) -> dict:
+        return super().settings() | {"objective": describe(Denoising(self.std))}
+
+    def train(self, progress: bool = True) -> nn.Module:
+        """The autoencoder, a part of the defense."""
+        model = models.build(self.architecture, self.seed)
+        self._fit(model, progress, objective=Denoising(self.std))
+        return model.eval()
+
+    def figures(self, model: nn.Module, held_out) -> dict:
+        """The mean squared error on held-out digits without noise."""
+        with torch.no_grad():
+            error = (model(held_out.images) - held_out.images).double().square().mean()
+        return {"mean_squared_error": round(error.item(), 6)}
+
+    def _augmentation(self) -> None:
+        return None
+
+
 def _transformed(x: Tensor, generator: torch.Generator, moved: Augmentation) -> Tensor:
     """The images moved, and half of each batch changed by one of the ensemble's transformations, drawn for the batch."""
     x, half = moved(x, generator), len(x) // 2
@@ -155,6 +184,17 @@ ATTACKS = (FGSM(0.3), RFGSM(0.3), BIM(0.3), UMIFGSM(0.3), CWLinf(), ATTACK)
 _defended = partial(
     Recipe, "mnist-small", "mnist-5k", lr=5e-3, degrees=0.0, scale=0.0, pixels=2, attacked=True
 )
+# The paper's settings but for the rate: with a fourteenth of its images, Adam's 0.001 ends far from the optimum.
+_restoring = partial(
+    AutoEncoderRecipe,
+    data="mnist-5k",
+    epochs=100,
+    batch_size=256,
+    lr=0.03,
+    degrees=0.0,
+    scale=0.0,
+    pixels=0.0,
+)
 RECIPES = {
     "mnist-cnn": Recipe("mnist-cnn", "mnist-5k", epochs=20),
     "mnist-wide": Recipe("mnist-wide", "mnist-5k", epochs=20, lr=2e-3),
@@ -169,12 +209,17 @@ RECIPES = {
     "mnist-fast": _defended(epochs=60, objective=partial(FastAT, ramp=1 / 3)),
     "mnist-free": _defended(epochs=10, lr=3e-3, objective=partial(FreeAT, ramp=1 / 2)),
     "mnist-trades": _defended(epochs=60, objective=partial(TRADES, alpha=0.075, steps=10, ramp=1 / 3)),
+    "mnist-dcn": Recipe(
+        "mnist-small", "mnist-5k", epochs=20, objective=partial(DeepContractive, 3e-4), attacked=True
+    ),
     "mnist-distilled": DistilledRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-eit": TransformedRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-thermometer": ThermometerRecipe("mnist-thermometer", "mnist-5k", epochs=20, attacked=True),
     "mnist-thermometer-lspga": ThermometerRecipe(
         "mnist-thermometer", "mnist-5k", epochs=10, adversarial=30, attacked=True
     ),
+    "mnist-autoencoder-1": _restoring("mnist-autoencoder-1"),
+    "mnist-autoencoder-2": _restoring("mnist-autoencoder-2"),
 }
 
 

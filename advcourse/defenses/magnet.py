@@ -9,29 +9,8 @@ from torch import Tensor, nn
 from advcourse.defenses.detection import Detector
 from advcourse.inputs import InputError, check_choice, check_range
 from advcourse.metrics import threshold_at
+from advcourse.models import AutoEncoder
 from advcourse.training import History, fit
-
-
-class AutoEncoder(nn.Sequential):
-    """MagNet's autoencoder for small images (N, C, H, W) in [0, 1], of 3 x 3 convolutions and sigmoids throughout.
-
-    Args:
-        channels: of the images (default 1).
-        width: channels of the hidden layers (default 3, the paper's for MNIST).
-        pooling: halve the image by average pooling and double it again, as the paper's autoencoder I does for MNIST (default
-            True; height and width must be even). False is its autoencoder II.
-    """
-
-    def __init__(self, channels: int = 1, width: int = 3, pooling: bool = True):
-        check_range(channels, "channels", 1, integer=True)
-        check_range(width, "width", 1, integer=True)
-        inner = [nn.AvgPool2d(2), *_layer(width, width), *_layer(width, width), nn.Upsample(scale_factor=2)]
-        middle = inner if pooling else []
-        super().__init__(*_layer(channels, width), *middle, *_layer(width, width), *_layer(width, channels))
-
-
-def _layer(before, after):
-    return nn.Conv2d(before, after, 3, padding=1), nn.Sigmoid()
 
 
 @dataclass(frozen=True)

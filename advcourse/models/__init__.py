@@ -1,11 +1,13 @@
 """Small networks, and the trained ones that ship: `load(name)` gives a model in eval mode."""
 
+from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN
 from advcourse.models.store import ARCHITECTURES, PARTS, build, card, load, names, save
 
 __all__ = [
     "ARCHITECTURES",
     "PARTS",
+    "AutoEncoder",
     "MnistCNN",
     "MnistMLP",
     "MnistSmall",

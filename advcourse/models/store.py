@@ -13,6 +13,7 @@ from torch import nn
 
 from advcourse.files import replacing
 from advcourse.inputs import InputError, check_choice, resolve_device
+from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -27,6 +28,8 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
 # Networks that are no model of images by themselves, but part of a defense.
 PARTS: dict[str, Callable[[], nn.Module]] = {
     "mnist-thermometer": partial(MnistSmall, channels=16),
+    "mnist-autoencoder-1": AutoEncoder,
+    "mnist-autoencoder-2": partial(AutoEncoder, pooling=False),
 }
 _ALL = {**ARCHITECTURES, **PARTS}
 
