@@ -28,6 +28,7 @@ from advcourse.attacks.gradient_sign import (
 from advcourse.attacks.optmargin import OptMargin
 from advcourse.attacks.saliency import JSMA
 from advcourse.attacks.spatial import StAdv
+from advcourse.attacks.substitute import SubstituteResult, augment, train_substitute
 from advcourse.attacks.targets import choose_target
 from advcourse.attacks.threat import ThreatModel
 from advcourse.attacks.uap import UAP
@@ -48,8 +49,11 @@ __all__ = [
     "AttackResult",
     "EachTarget",
     "Schedule",
+    "SubstituteResult",
     "ThreatModel",
     "Transfer",
+    "augment",
     "choose_target",
     "gradient_family",
+    "train_substitute",
 ]
