@@ -23,6 +23,7 @@ from advcourse.defenses import (
     EnsembleInputTransformation,
     FastAT,
     FreeAT,
+    InputGradientRegularization,
     Thermometer,
     distil,
 )
@@ -164,6 +165,24 @@ class AutoEncoderRecipe(Recipe):
         return None
 
 
+@dataclass(frozen=True)
+class DensityRecipe(Recipe):
+    """A recipe for the generative model of `defenses.PixelDefend`: the density of the digits as they are, none of them moved."""
+
+    objective: Callable[[], Objective] = lambda: models.bits_per_pixel
+
+    figure: ClassVar[str] = "bits_per_pixel"
+
+    def figures(self, model: nn.Module, held_out) -> dict:
+        """The bits per pixel of held-out digits."""
+        with torch.no_grad():
+            bits = torch.cat([model.bits(part) for part in held_out.images.split(100)])
+        return {"bits_per_pixel": round(bits.mean().item(), 6)}
+
+    def _augmentation(self) -> None:
+        return None
+
+
 def _transformed(x: Tensor, generator: torch.Generator, moved: Augmentation) -> Tensor:
     """The images moved, and half of each batch changed by one of the ensemble's transformations, drawn for the batch."""
     x, half = moved(x, generator), len(x) // 2
@@ -212,6 +231,9 @@ RECIPES = {
     "mnist-dcn": Recipe(
         "mnist-small", "mnist-5k", epochs=20, objective=partial(DeepContractive, 3e-4), attacked=True
     ),
+    "mnist-igr": Recipe(
+        "mnist-small", "mnist-5k", epochs=20, objective=partial(InputGradientRegularization, 1.0), attacked=True
+    ),
     "mnist-distilled": DistilledRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-eit": TransformedRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-thermometer": ThermometerRecipe("mnist-thermometer", "mnist-5k", epochs=20, attacked=True),
@@ -220,6 +242,9 @@ RECIPES = {
     ),
     "mnist-autoencoder-1": _restoring("mnist-autoencoder-1"),
     "mnist-autoencoder-2": _restoring("mnist-autoencoder-2"),
+    "mnist-pixelcnn": DensityRecipe(
+        "mnist-pixelcnn", "mnist-5k", epochs=8, batch_size=32, lr=4e-3, degrees=0.0, scale=0.0, pixels=0.0
+    ),
 }
 
 
