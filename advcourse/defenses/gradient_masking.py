@@ -40,8 +40,9 @@ class DeepContractive:
     (Carlini and Wagner 2017, arXiv 1608.04644) need nothing made for it. Report the distortion, not the success at one budget.
 
     Args:
-        weight: lambda, one number for all layers (default 1e-4), or a tuple of one for each. Try larger ones until the
-            accuracy on clean images has fallen by a point.
+        weight: lambda, one number for all layers, or a tuple of one for each. Try larger ones until the accuracy on clean images
+            has fallen by a point; the default, 3e-4, is the largest of a few that cost "mnist-small" no more, on 1 000 digits
+            of the training set that were kept apart.
         draws: of v for each batch (default 1).
 
     The draws come from the global random state, which `fit` sets from its seed. Batch normalisation in training mode mixes the
@@ -52,7 +53,7 @@ class DeepContractive:
             the model's.
     """
 
-    weight: float | tuple[float, ...] = 1e-4
+    weight: float | tuple[float, ...] = 3e-4
     draws: int = 1
 
     def __post_init__(self):
@@ -127,12 +128,13 @@ class InputGradientRegularization:
 
     What breaks it: PGD and C&W at the full budget (Madry et al. 2018, arXiv 1706.06083; Carlini and Wagner 2017,
     arXiv 1608.04644). The term flattens the loss at the image, and says nothing of the loss at eps from there; what it gains at
-    small budgets is real. Finlay and Oberman 2019, "Scaleable Input Gradient Regularization for Adversarial Robustness"
-    (arXiv 1905.11468), say how little was thought of it, and what it takes to be more. Compare it at equal accuracy on clean
-    images.
+    small budgets is real, and no gradient is hidden. Finlay and Oberman 2019, "Scaleable Input Gradient Regularization for
+    Adversarial Robustness" (arXiv 1905.11468), say how little was thought of it, and what it takes to be more. Compare it at
+    equal accuracy on clean images.
 
     Args:
-        weight: lambda (default 3.16: DEEPSEC's 316 on MNIST, for its batches of 100).
+        weight: lambda (default 3.16: DEEPSEC's 316 on MNIST, for its batches of 100). "mnist-small" keeps its clean accuracy at
+            a weight of 1, and loses one to two points at 3.16.
 
     Batch normalisation in training mode mixes the images of a batch, and the gradients with them.
 
