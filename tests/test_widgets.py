@@ -259,3 +259,71 @@ def test_bad_data(model, images):
     """Checks the message for a set without images."""
     with pytest.raises(InputError, match="data: got .*0, 1, 4, 4"):
         widgets.explorer(model, images.subset([]))
+
+
+# ---- transformations ----
+
+
+def darker(strength):
+    """Takes `strength` from each pixel, without a gradient: at 0.2 the bright image 0.7 is on the edge to dark."""
+    return lambda x: (x.detach() - strength).clamp(0, 1)
+
+
+@pytest.fixture
+def changes(model, images):
+    kinds = {"darker": (darker, (0.1, 0.3)), "as it is": (lambda strength: lambda x: x, (1,))}
+    return widgets.transformation_explorer(model, images, kinds, index=1, eps=0.1)
+
+
+def test_transformed_images_and_answers(changes, images):
+    """Checks by the linear model's arithmetic: bright 0.7, less 0.1, less PGD's 0.1, less both, each read by its brightness."""
+    assert changes.images.flatten(1).mean(1).tolist() == pytest.approx([0.7, 0.6, 0.6, 0.5], abs=1e-6)
+    assert "The label is bright" in text(changes) and changes.logits[1].argmax() == 1
+    changes.strength.value = 0.3
+    assert changes.images[1].mean().item() == pytest.approx(0.4) and changes.logits[1].argmax() == 0
+    assert "of the changed image dark" in text(changes)
+
+
+def test_strengths_follow_the_transformation(changes):
+    """Checks that another transformation brings its own strengths, and that the four images are drawn anew."""
+    before = changes.picture.value
+    changes.kind.value = "as it is"
+    assert changes.strength.options == (1,) and changes.error is None
+    assert torch.equal(changes.images[0], changes.images[1]) and changes.picture.value != before
+
+
+def test_the_attacker_sees_through_with_the_box_ticked(model, images):
+    """Checks against what BPDA does: of a constant change no gradient is left of the model's, with the identity's it comes back.
+
+    The change makes any image 0.55 bright where it was brighter than one half. So the attacker who knows of it has the
+    model's own gradient at 0.55, and moves the image from 0.7 to 0.45, beyond the step.
+    """
+    step = lambda strength: lambda x: 0.55 * (x.detach() > 0.5).to(x)  # noqa: E731
+    explorer = widgets.transformation_explorer(model, images, {"step": (step, (1,))}, index=1, eps=0.25)
+    assert explorer.logits.argmax(1).tolist() == [1, 1, 0, 0]
+    explorer.known.value = True
+    assert explorer.images[2].mean().item() == pytest.approx(0.45, abs=0.01)
+    assert "PGD, eps 0.25, through the change" in text(explorer)
+
+
+def test_a_failing_transformation_is_a_sentence(model, images):
+    """Checks that the error is on the page, the old result is gone, and the next choice works."""
+    kinds = {"darker": (darker, (0.1,)), "mine": (lambda strength: lambda x: x / 0 + "<0>", (1,))}
+    explorer = widgets.transformation_explorer(model, images, kinds)
+    explorer.kind.value = "mine"
+    assert "No result. TypeError" in text(explorer) and explorer.images is None
+    explorer.kind.value = "darker"
+    assert explorer.error is None and explorer.images is not None
+
+
+def test_bad_transformations(model, images):
+    """Checks that the message names the argument, what was given and what is allowed."""
+    for kinds in ({}, {"darker": (darker, ())}):
+        with pytest.raises(InputError, match="kinds: got .*allowed are one or more"):
+            widgets.transformation_explorer(model, images, kinds)
+    with pytest.raises(InputError, match=r"eps: got 0.6; allowed is a number >= 0 and <= 0.5"):
+        widgets.transformation_explorer(model, images, {"darker": (darker, (1,))}, eps=0.6)
+    with pytest.raises(InputError, match="index: got 2"):
+        widgets.transformation_explorer(model, images, {"darker": (darker, (1,))}, index=2)
+    with pytest.raises(InputError, match="data: got .*0, 1, 4, 4"):
+        widgets.transformation_explorer(model, images.subset([]), {"darker": (darker, (1,))})
