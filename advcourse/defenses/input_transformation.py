@@ -175,7 +175,7 @@ class EnsembleInputTransformation(nn.Module):
     for all classes. The paper trains the model on transformed images, which is for the caller to do; an undamaged model loses
     accuracy to the rougher ones.
 
-    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5.3.1 (arXiv
+    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5 (arXiv
     1802.00420): BPDA with the identity for all but the crops, EOT for what is random.
 
     Args:

@@ -18,7 +18,7 @@ class Quilting(InputTransformation):
     what is there along the path through the overlap on which the two differ least.
 
     What breaks it: BPDA with the identity, and EOT where `nearest` is more than 1 (Athalye, Carlini and Wagner 2018, section
-    5.3.1, arXiv 1802.00420). Clean patches undo more than rounding does: of 30 digits, PGD through the identity leaves some 20
+    5, arXiv 1802.00420). Clean patches undo more than rounding does: of 30 digits, PGD through the identity leaves some 20
     right at 0.3 in L-infinity (40 steps), and 3 or fewer at 0.4 (20 steps).
 
     Args:

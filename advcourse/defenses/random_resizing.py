@@ -11,14 +11,14 @@ from advcourse.inputs import InputError, check_range
 class RandomTransformation(nn.Module):
     """Enlarge to a random size r x r, nearest neighbour, and pad with grey at a random place to a size that is always the same.
 
-    Paper: Xie et al. 2018, "Mitigating Adversarial Effects Through Randomization", section 3 (arXiv 1711.01991): 299 to r in
+    Paper: Xie et al. 2018, "Mitigating Adversarial Effects Through Randomization" (arXiv 1711.01991): 299 to r in
     [310, 331), padded to 331. For digits 28 to [28, 31), padded to 31 (DEEPSEC). Nothing is trained. Size and place are each
     image's own; the authors draw one for a whole batch.
 
     The authors' net takes the larger image as it is. Most nets here have a fully connected layer that fits one size, so the
     padded image is brought back to the size that came (bilinear) by default; with `restore=False` the model gets it as it is.
 
-    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5.3.2 (arXiv
+    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5 (arXiv
     1802.00420): PGD on the mean over 30 draws, here `PGD()(EOT(defense, 30), x, y)`.
 
     Args:

@@ -51,7 +51,7 @@ class Thermometer(nn.Module):
     Paper: Buckman et al. 2018, "Thermometer Encoding: One Hot Way To Resist Adversarial Examples" (ICLR 2018; not on arXiv). The
     network is trained behind the code; an existing one can't be wrapped.
 
-    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5.1.1 (arXiv
+    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5 (arXiv
     1802.00420), by BPDA: the code forward, `smooth_thermometer` backward. On CIFAR-10 at 0.031 nothing is left of it, and 30 %
     with `LSPGA` in training, less than of PGD adversarial training alone. `attackable()` is the network for such an attack.
 
