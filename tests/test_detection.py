@@ -86,6 +86,17 @@ def test_a_detector_is_a_model_and_nothing_is_left_behind():
     assert torch.equal(attack(detector, x, y), attack(model, x, y))
 
 
+def test_the_threshold_is_saved():
+    """Against the detector that was saved, in float64; None is saved as well, and loads as None."""
+    detector = Brightness(Function(halves)).calibrate(grey(0.1, 0.2, 0.3, 0.4), 0.25)
+    loaded = Brightness(Function(halves))
+    empty = {name: value.clone() for name, value in loaded.state_dict().items()}
+    loaded.load_state_dict(detector.state_dict())
+    assert loaded.threshold == detector.threshold == pytest.approx(0.3)
+    loaded.load_state_dict(empty)
+    assert loaded.threshold is None
+
+
 # ---- the network that an adaptive attack sees ----
 
 

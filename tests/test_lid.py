@@ -1,5 +1,6 @@
 """LID: the estimate on data of a known dimension, the features by hand, what the detector sees, and what gets past it."""
 
+import io
 import math
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 from advcourse import data, models
 from advcourse.attacks import CWL2, FGSM, PGD, DeepFool
 from advcourse.defenses import Guarded, LIDDetector
-from advcourse.defenses.lid import local_intrinsic_dimensionality
+from advcourse.defenses.lid import _distances, local_intrinsic_dimensionality
 from advcourse.inputs import InputError, predict
 from advcourse.metrics import attacker_win_rate, auc
 
@@ -158,6 +159,56 @@ def test_fitting_repeats_and_leaves_the_random_state():
     assert torch.equal(torch.get_rng_state(), state) and detector.threshold is not None
     weight = detector.weight.clone()
     assert torch.equal(detector.fit(x, x_adv).weight, weight) and detector.threshold is None
+
+
+def test_distances_and_their_gradients_are_those_of_torch():
+    """Against `torch.cdist` in float64, values and gradients; a copy is nearly at 0, with a finite gradient."""
+    rows, others = (images(n, seed=n).flatten(1).double() for n in (5, 30))
+    found, expected = rows.clone().requires_grad_(), rows.clone().requires_grad_()
+    ours, theirs = (
+        _distances(found, others),
+        torch.cdist(expected, others, compute_mode="donot_use_mm_for_euclid_dist"),
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=0)
+    for distances in (ours, theirs):
+        distances.log().sum().backward()
+    torch.testing.assert_close(found.grad, expected.grad, rtol=1e-7, atol=1e-9)
+    copy = rows.clone().requires_grad_()
+    distances = _distances(copy, rows)
+    distances.sum().backward()
+    assert distances.diagonal().max() < 1e-6 and torch.isfinite(copy.grad).all()
+
+
+def test_a_fitted_detector_can_be_saved_and_loaded():
+    """Against the detector that was saved, bit for bit: scores, threshold and flags of a new one, and of one fitted otherwise."""
+    detector, x, x_adv, noisy = parts()
+    file, new = io.BytesIO(), images(20, seed=3)
+    detector.fit(x, x_adv, noisy).calibrate(new, 0.2)
+    torch.save(detector.state_dict(), file)
+    unfitted, other = (LIDDetector(conv(), k=4, batch=size) for size in (12, 24))
+    for loaded in (unfitted, other.fit(x, x_adv, noisy)):
+        file.seek(0)
+        loaded.load_state_dict(torch.load(file, weights_only=True))
+        assert torch.equal(loaded.score(new), detector.score(new)) and loaded.threshold == detector.threshold
+        assert torch.equal(loaded.flag(new), detector.flag(new)) and loaded.flag(new).sum() == 4
+
+
+def test_a_state_that_does_not_fit_is_refused():
+    """Against other layers, another k, another architecture, and a state from before fitting, which undoes a fit."""
+    detector, x, x_adv, noisy = parts()
+    unfitted = detector.state_dict()
+    fitted = detector.fit(x, x_adv, noisy).state_dict()
+    with pytest.raises(
+        InputError, match="state_dict: got a detector fitted on 6 layers; allowed is one of the 2"
+    ):
+        LIDDetector(conv(), k=4, batch=12, layers=["0", "2"]).load_state_dict(fitted)
+    with pytest.raises(InputError, match="state_dict: got a detector of k = 4; allowed is one of k = 5"):
+        LIDDetector(conv(), k=5, batch=12).load_state_dict(fitted)
+    with pytest.raises(RuntimeError, match="size mismatch|Missing key"):
+        LIDDetector(models.load("mnist-cnn"), k=4, batch=12, layers=["0"] * 6).load_state_dict(fitted)
+    detector.load_state_dict(unfitted)
+    with pytest.raises(InputError, match="LIDDetector that was not fitted"):
+        detector.score(x)
 
 
 # ---- bad input ----

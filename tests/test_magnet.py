@@ -10,7 +10,7 @@ from scipy.spatial.distance import jensenshannon
 from tiny import quiet
 from torch import nn
 
-from advcourse import data, models
+from advcourse import data, models, recipes
 from advcourse.attacks import CWL2, FGSM, PGD
 from advcourse.defenses import Guarded, MagNet, MagNetReformer
 from advcourse.defenses.magnet import AutoEncoder, Denoising, Divergence, ReconstructionError, jensen_shannon
@@ -138,6 +138,38 @@ def test_a_part_that_always_says_the_same_does_no_harm():
     """Against 0 spread: the score stays finite, and a part that never differs never fires."""
     detector = MagNet(conv(), [nn.Identity(), Scale(0.5)]).calibrate(images(30), 0.1)
     assert torch.isfinite(detector.score(images(30))).all() and detector.flag(images(30)).sum() == 1
+
+
+def test_a_fitted_detector_can_be_saved_and_loaded():
+    """Against the detector that was saved: an unfitted one that loads its state has its scores, threshold and flags."""
+    x, detector = (
+        images(40),
+        MagNet(conv(), [AutoEncoder(), AutoEncoder(pooling=False)]).calibrate(images(40), 0.2),
+    )
+    loaded = MagNet(conv())
+    with pytest.raises(InputError, match="none that were trained"):
+        loaded.score(x)
+    loaded.load_state_dict(detector.state_dict())
+    assert torch.equal(loaded.score(x), detector.score(x)) and loaded.threshold == detector.threshold == 0
+    assert torch.equal(loaded.flag(x), detector.flag(x)) and 0 < loaded.flag(x).sum() <= 8
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        MagNet(conv(), [AutoEncoder(), AutoEncoder()], detector.parts[:1]).load_state_dict(
+            detector.state_dict()
+        )
+
+
+@pytest.mark.parametrize("name", ["mnist-autoencoder-1", "mnist-autoencoder-2"])
+def test_the_shipped_autoencoders_restore_digits(name):
+    """Against their cards, the recipe, and the mean digit, whose error on held-out digits is more than ten times theirs."""
+    x, card, autoencoder = data.load("mnist-5k").images, models.card(name), models.load(name)
+    with torch.no_grad():
+        error = (autoencoder(x) - x).double().square().mean().item()
+    mean = data.load("mnist-5k", "train").images.mean(0)
+    assert error == pytest.approx(card["mean_squared_error"], abs=2e-6)
+    assert 10 * error < (x - mean).double().square().mean()
+    settings = recipes.RECIPES[name].settings()
+    assert card["settings"].items() <= settings.items() and settings["std"] == 0.1
+    assert name in models.names(parts=True) and name not in models.names()
 
 
 def test_it_classifies_the_reformed_image():

@@ -14,7 +14,8 @@ class Detector(nn.Module):
     images; `flag(x)` (N,) is True where score > threshold. Attacks take a detector as any other model and see its logits alone.
     `Guarded(detector)` shows them the score too.
 
-    `threshold` is None until `calibrate`. It is a setting, not a weight, and is not in the `state_dict`.
+    `threshold` is None until `calibrate`. What was fitted and calibrated is in the `state_dict`, so that a detector can be saved,
+    and loaded into a new one of the same settings.
 
     Raises:
         InputError: a score before the detector was fitted, a flag before it was calibrated, bad images, a model that is none.
@@ -25,7 +26,16 @@ class Detector(nn.Module):
         if not isinstance(model, nn.Module):
             raise InputError(f"model: got {type(model).__name__}; allowed is a torch.nn.Module")
         self.model = model
-        self.threshold: float | None = None
+        self.register_buffer("_threshold", torch.tensor(torch.nan, dtype=torch.float64))
+
+    @property
+    def threshold(self) -> float | None:
+        """An image is flagged iff its score exceeds it; None before `calibrate`."""
+        return None if self._threshold.isnan() else self._threshold.item()
+
+    @threshold.setter
+    def threshold(self, value: float | None):
+        self._threshold.fill_(torch.nan if value is None else value)
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits (N, K) of what the model is given in place of the images `x`: here the images as they are."""

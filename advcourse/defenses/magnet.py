@@ -111,7 +111,7 @@ class MagNet(Detector):
         self, model: nn.Module, autoencoders: Sequence[nn.Module] | None = None, parts: Sequence | None = None
     ):
         super().__init__(model)
-        self.fitted = autoencoders is not None
+        self.register_buffer("_fitted", torch.tensor(autoencoders is not None))
         if autoencoders is None:
             autoencoders = [AutoEncoder(), AutoEncoder(pooling=False)]
         if not len(autoencoders) or not all(isinstance(one, nn.Module) for one in autoencoders):
@@ -124,8 +124,8 @@ class MagNet(Detector):
         self.parts = tuple(parts)
         if not self.parts or not all(callable(part) for part in self.parts):
             raise InputError(f"parts: got {parts!r}; allowed are one or more functions of (model, images)")
-        self.thresholds: Tensor | None = None
-        self._spreads: Tensor | None = None
+        for name in ("thresholds", "_spreads"):  # of each part; NaN before calibration
+            self.register_buffer(name, torch.full((len(self.parts),), torch.nan, dtype=torch.float64))
 
     def fit(
         self, data, std: float = 0.1, epochs: int = 100, batch_size: int = 256, **settings
@@ -139,7 +139,9 @@ class MagNet(Detector):
         """
         given = {"epochs": epochs, "batch_size": batch_size, **settings}
         histories = [fit(one, data, Denoising(std), **given) for one in self.autoencoders]
-        self.fitted, self.threshold, self.thresholds = True, None, None
+        self._fitted.fill_(True)
+        self.threshold = None
+        self.thresholds.fill_(torch.nan)
         return histories
 
     def reform(self, x: Tensor) -> Tensor:
@@ -158,7 +160,7 @@ class MagNet(Detector):
 
     def suspicion(self, x: Tensor) -> Tensor:
         self._check_calibrated()
-        return ((self.marks(x) - self.thresholds.to(x.device)) / self._spreads.to(x.device)).amax(1)
+        return ((self.marks(x) - self.thresholds) / self._spreads).amax(1)
 
     def score(self, x: Tensor, batch_size: int = 256) -> Tensor:
         self._check_calibrated()
@@ -167,13 +169,13 @@ class MagNet(Detector):
     def _calibrate(self, x_clean, fpr):
         marks = self._without_gradients(self.marks, x_clean)
         share = fpr / len(self.parts)
-        self.thresholds = marks.new_tensor([threshold_at(one, share) for one in marks.unbind(1)])
+        self.thresholds.copy_(marks.new_tensor([threshold_at(one, share) for one in marks.unbind(1)]))
         spreads = marks.std(0, correction=0)
-        self._spreads = torch.where(spreads > 0, spreads, 1.0)
+        self._spreads.copy_(torch.where(spreads > 0, spreads, 1.0))
         self.threshold = 0.0
 
     def _check_ready(self):
-        if not self.fitted:
+        if not self._fitted:
             raise InputError(
                 "autoencoders: got none that were trained; allowed are MagNet after fit(data), or trained ones"
             )
