@@ -3,13 +3,15 @@
 import html
 import inspect
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import ipywidgets
 import torch
 from torch import nn
 
 from advcourse import attacks, plots
-from advcourse.inputs import InputError, check_range, predict
+from advcourse.defenses import RegionClassifier, UniformNoise
+from advcourse.inputs import InputError, check_images, check_labels, check_range, evaluating, predict
 from advcourse.randomness import seeded
 from advcourse.rounding import number
 
@@ -290,6 +292,77 @@ def transformation_explorer(model, data, kinds, *, index=0, eps=0.3, eps_max=0.5
     check_range(eps_max, "eps_max", 0, exclusive_low=True)
     check_range(eps, "eps", 0, eps_max)
     return TransformationExplorer(model, data, dict(kinds), index, eps, eps_max)
+
+
+class VoteExplorer(_Pictures):
+    """See `vote_explorer`. Its controls are `index`, `version`, `radius` and `samples`; `votes` (K,) are the last."""
+
+    _VOTERS = 4  # that are shown
+
+    def __init__(self, model, versions, labels, index, radius, samples):
+        self._versions, self.votes = versions, None
+        data = SimpleNamespace(images=next(iter(versions.values())), labels=labels, classes=None)
+        self.index = ipywidgets.IntSlider(index, 0, len(labels) - 1, description="image", **_WIDE)
+        self.version = ipywidgets.Dropdown(options=list(versions), description="version", **_WIDE)
+        self.radius = ipywidgets.FloatSlider(radius, min=0, max=1, step=0.05, description="radius", **_WIDE)
+        self.samples = ipywidgets.IntSlider(samples, 1, max(500, samples), description="voters", **_WIDE)
+        rows = ([self.index, self.version], [self.radius, self.samples])
+        super().__init__(model, data, 1 + self._VOTERS, rows)
+        self._refresh()
+
+    def _refresh(self, change=None):
+        i, radius = self.index.value, round(self.radius.value, 6)
+        x, y = self._versions[self.version.value][i : i + 1].to(self._device), int(self._data.labels[i])
+        with _one_thread():
+            with evaluating(self._model):
+                self.votes = RegionClassifier(self._model, radius, self.samples.value).votes(x)[0]
+            voters = UniformNoise(nn.Identity(), radius)(x.expand(self._VOTERS, -1, -1, -1))
+            answers = predict(self._model, torch.cat([x, voters]))
+        for column, image in enumerate([x, *voters.split(1)]):
+            answer = answers[column : column + 1]
+            self._draw(column, image, f"voter {column}" if column else "the image", answer)
+            plots.frame(self._axes[0, column], bool(answer.argmax() != y))
+        self._say(self._sentence(y, answers[:1]))
+        self._show()
+
+    def _sentence(self, y, alone):
+        order = self.votes.argsort(descending=True, stable=True).tolist()
+        counts = ", ".join(f"{k}: {self.votes[k]}" for k in order if self.votes[k])
+        right = "right" if order[0] == y else "wrong"
+        return (
+            f"The label is {y}. The model alone says {self._answer(alone)}. "
+            f"The votes of {self.samples.value}: {counts}. The vote is {right}."
+        )
+
+
+def vote_explorer(model, versions, labels, *, index=0, radius=0.3, samples=100):
+    """Choose an image, what was done to it, the radius and the voters; see the votes, and four voters.
+
+    The draws are fresh at each change: `defenses.RegionClassifier` without a seed. A frame marks what the model misreads.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits.
+        versions: name -> images (N, C, H, W) in [0, 1], such as clean and attacked ones.
+        labels: (N,), of all versions.
+        index: the image to begin with (default 0).
+        radius: half the side of the cube to begin with, in units of the pixel range [0, 1] (default 0.3).
+        samples: voters to begin with (default 100).
+
+    Returns:
+        a `VoteExplorer`, an ipywidget.
+
+    Raises:
+        InputError: no versions, or one with images that do not fit the labels; a value out of range.
+    """
+    if not versions:
+        raise InputError("versions: got none; allowed is at least one, name -> images")
+    for name, images in versions.items():
+        _check_data(SimpleNamespace(images=check_images(images, f"versions[{name!r}]"), labels=labels))
+        check_labels(labels, images, "labels")
+    check_range(index, "index", 0, len(labels) - 1, integer=True)
+    check_range(radius, "radius", 0, 1)
+    check_range(samples, "samples", 1, integer=True)
+    return VoteExplorer(model, dict(versions), labels, index, radius, samples)
 
 
 def _check_data(data):

@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 from html import unescape
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -327,3 +328,44 @@ def test_bad_transformations(model, images):
         widgets.transformation_explorer(model, images, {"darker": (darker, (1,))}, index=2)
     with pytest.raises(InputError, match="data: got .*0, 1, 4, 4"):
         widgets.transformation_explorer(model, images.subset([]), {"darker": (darker, (1,))})
+
+
+# ---- the vote ----
+
+
+def test_the_votes_follow_the_radius(model, images):
+    """Against the linear model's arithmetic: the mean of 16 pixels' noise has the deviation r / sqrt(48), and is nearly normal.
+
+    Brightness 0.4 is dark by 0.1. A version at 0.51 is bright, but the noise leaves a share to the dark, within four deviations.
+    """
+    torch.manual_seed(0)
+    versions = {"clean": images.images, "near": 0.51 + 0 * images.images}
+    explorer = widgets.vote_explorer(model, versions, images.labels, samples=400)
+    assert explorer.votes.sum() == 400 and explorer.votes[0] > 380 and "The vote is right." in text(explorer)
+    explorer.version.value, explorer.radius.value = "near", 0.0
+    assert explorer.votes.tolist() == [0, 400, 0] and "The votes of 400: 1: 400. The vote is wrong." in text(
+        explorer
+    )
+    before = explorer.picture.value
+    explorer.radius.value = 0.45
+    dark = 400 * NormalDist().cdf(-0.01 / (0.45 / 48**0.5))
+    assert explorer.votes[0].item() == pytest.approx(dark, abs=40) and explorer.picture.value != before
+    explorer.index.value, explorer.samples.value = 1, 7
+    assert explorer.votes.sum() == 7 and "The label is 1." in text(explorer)
+
+
+def test_bad_versions(model, images):
+    """Checks that the message names the argument, what was given and what is allowed."""
+    with pytest.raises(InputError, match="versions: got none; allowed is at least one"):
+        widgets.vote_explorer(model, {}, images.labels)
+    with pytest.raises(InputError, match=r"versions\['clean'\]: got values in \[2.4, 2.7\]; allowed is"):
+        widgets.vote_explorer(model, {"clean": images.images + 2}, images.labels)
+    for setting, message in (
+        ({"index": 2}, "index: got 2"),
+        ({"radius": 2}, "radius: got 2"),
+        ({"samples": 0}, "samples: got 0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            widgets.vote_explorer(model, {"clean": images.images}, images.labels, **setting)
+    with pytest.raises(InputError, match=r"labels: got .*allowed is shape \(2,\)"):
+        widgets.vote_explorer(model, {"clean": images.images}, images.labels[:1])
