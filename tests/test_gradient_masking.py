@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from advcourse import data, models
 from advcourse.attacks import FGSM, PGD
 from advcourse.defenses import (
+    AtTemperature,
     DeepContractive,
     DefensiveDistillation,
     InputGradientRegularization,
@@ -186,6 +187,17 @@ def test_a_linear_student_learns_its_teachers_logits():
     assert (teacher(x) - teacher(x).mean(1, keepdim=True)).abs().max() > 2
 
 
+@pytest.mark.parametrize("temperature", [0.5, 20.0])
+def test_at_temperature_divides_and_keeps_the_labels(temperature):
+    """Against scipy's softmax of Z / T; the labels are the model's own, and it is in the mode that it was in."""
+    model, x, _ = linear_model()
+    with torch.no_grad():
+        expected = special.softmax(model(x).double().numpy() / temperature, axis=1)
+    warm = AtTemperature(model, temperature)
+    assert np.allclose(warm(x).softmax(1).detach().numpy(), expected, atol=1e-6)
+    assert torch.equal(warm(x).argmax(1), model(x).argmax(1)) and warm.eval().model is model
+
+
 @pytest.mark.parametrize("temperature", [5.0, 100.0])
 def test_logits_grow_with_the_temperature(temperature):
     """Against the scaling law: logits T times as large have the same loss at T as the logits at 1, so all optima grow T-fold."""
@@ -222,10 +234,10 @@ def test_distil_is_both_stages_in_their_order(tmp_path):
 # ---- end to end ----
 
 
-def input_gradients(model, x, y, temperature=1.0):
-    """The gradient (N, 784) of each image's cross-entropy at that temperature, in float32 as torch makes it."""
+def input_gradients(model, x, y):
+    """The gradient (N, 784) of each image's cross-entropy, in float32 as torch makes it."""
     x = x.clone().requires_grad_()
-    loss = F.cross_entropy(model(x) / temperature, y, reduction="sum")
+    loss = F.cross_entropy(model(x), y, reduction="sum")
     return torch.autograd.grad(loss, x)[0].flatten(1)
 
 
@@ -241,7 +253,7 @@ def test_distillation_saturates_and_falls():
     assert (
         hidden.float().mean() >= 0.5 and (input_gradients(plain(), x, y) == 0).all(1).float().mean() <= 0.01
     )
-    assert not (input_gradients(student, x, y, temperature=100.0) == 0).all(1).any()
+    assert not (input_gradients(AtTemperature(student, 100.0), x, y) == 0).all(1).any()
     naive = (x + 0.3 * input_gradients(student, x, y).sign().view_as(x)).clamp(0, 1)
     assert accuracy(student, naive, y) >= 0.5  # FGSM on the cross-entropy seems to fail
     assert accuracy(student, x, y) >= 0.85 and left(student, PGD(0.3, steps=20)) <= 0.05
@@ -284,6 +296,8 @@ def test_dcn_contracts_and_falls_to_pgd():
         (lambda: DefensiveDistillation("mnist-cnn"), "teacher: got 'mnist-cnn'"),
         (lambda: DefensiveDistillation(linear(), 0.0), "temperature: got 0.0; allowed is a number > 0"),
         (lambda: DefensiveDistillation(linear(), -5), "temperature: got -5"),
+        (lambda: AtTemperature(linear(), 0), "temperature: got 0; allowed is a number > 0"),
+        (lambda: AtTemperature("mnist-cnn"), "model: got 'mnist-cnn'; allowed is a torch.nn.Module"),
         (lambda: teacher_objective(0), "temperature: got 0; allowed is a number > 0"),
         (lambda: teacher_objective(math.inf), "temperature: got inf"),
         (lambda: distil(linear(), linear(), blobs(), -1.0), "temperature: got -1.0"),

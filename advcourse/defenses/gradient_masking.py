@@ -223,6 +223,31 @@ class DefensiveDistillation:
         return f"DefensiveDistillation(teacher={named(self.teacher)}, temperature={self.temperature})"
 
 
+class AtTemperature(nn.Module):
+    """A model whose logits are divided by a temperature: Z(x) / T. The labels are the same; the softmax is softer for T > 1.
+
+    It undoes defensive distillation: at the T of training the cross-entropy of a distilled network has its gradient again
+    (Carlini and Wagner 2016, arXiv 1607.04311). Craft on it, and carry over with `attacks.Transfer`.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits (N, K).
+        temperature: T (default 20.0).
+
+    Raises:
+        InputError: a model that is no module; a temperature of 0 or less.
+    """
+
+    def __init__(self, model: nn.Module, temperature: float = 20.0):
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
+        self.model = model
+        self.temperature = check_range(temperature, "temperature", 0, exclusive_low=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x) / self.temperature
+
+
 def tempered(model: nn.Module, x: Tensor, y: Tensor, temperature: float) -> Tensor:
     """Mean cross-entropy of softmax(Z / temperature) with the labels y (N,): a scalar in nats."""
     y, logits = check_labels(y, check_images(x)), model(x)
