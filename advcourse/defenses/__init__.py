@@ -8,6 +8,7 @@ from advcourse.defenses.adversarial_training import EAT, NAT, PAT, FastAT
 from advcourse.defenses.detection import Detector, Guarded
 from advcourse.defenses.free import FreeAT
 from advcourse.defenses.gradient_masking import (
+    AtTemperature,
     DeepContractive,
     DefensiveDistillation,
     InputGradientRegularization,
@@ -23,6 +24,7 @@ from advcourse.defenses.input_transformation import (
 )
 from advcourse.defenses.lid import LIDDetector
 from advcourse.defenses.magnet import MagNet, MagNetReformer
+from advcourse.defenses.pixeldefend import PixelDefend, PixelDetector
 from advcourse.defenses.quilting import Quilting
 from advcourse.defenses.random_resizing import RandomTransformation
 from advcourse.defenses.region import RegionClassifier, UniformNoise, choose_radius
@@ -36,6 +38,7 @@ __all__ = [
     "NAT",
     "PAT",
     "TRADES",
+    "AtTemperature",
     "BitDepthReduction",
     "CropRescale",
     "DeepContractive",
@@ -51,6 +54,8 @@ __all__ = [
     "LIDDetector",
     "MagNet",
     "MagNetReformer",
+    "PixelDefend",
+    "PixelDetector",
     "Quilting",
     "RandomTransformation",
     "RegionClassifier",

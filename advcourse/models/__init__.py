@@ -2,6 +2,7 @@
 
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN
+from advcourse.models.pixelcnn import PixelCNN, bits_per_pixel
 from advcourse.models.store import ARCHITECTURES, PARTS, build, card, load, names, save
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "MnistSmall",
     "MnistWide",
     "Normalise",
+    "PixelCNN",
     "SignsCNN",
+    "bits_per_pixel",
     "build",
     "card",
     "load",

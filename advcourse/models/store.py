@@ -15,6 +15,7 @@ from advcourse.files import replacing
 from advcourse.inputs import InputError, check_choice, resolve_device
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
+from advcourse.models.pixelcnn import PixelCNN
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[], nn.Module]] = {
     "mnist-thermometer": partial(MnistSmall, channels=16),
     "mnist-autoencoder-1": AutoEncoder,
     "mnist-autoencoder-2": partial(AutoEncoder, pooling=False),
+    "mnist-pixelcnn": PixelCNN,
 }
 _ALL = {**ARCHITECTURES, **PARTS}
 
