@@ -120,7 +120,9 @@ class ThermometerRecipe(Recipe):
         network = models.build(self.architecture, self.seed)
         self._fit(Thermometer(network), progress)
         if self.adversarial:
-            self._fit(Thermometer(network), progress, epochs=self.adversarial, objective=LSPGA())
+            objective = LSPGA(ramp=1 / 3)
+            settings = {"objective": objective, "schedule": objective.following("one-cycle")}
+            self._fit(Thermometer(network), progress, epochs=self.adversarial, **settings)
         return network.eval()
 
     def deployed(self, model: nn.Module) -> nn.Module:
@@ -232,13 +234,24 @@ RECIPES = {
         "mnist-small", "mnist-5k", epochs=20, objective=partial(DeepContractive, 3e-4), attacked=True
     ),
     "mnist-igr": Recipe(
-        "mnist-small", "mnist-5k", epochs=20, objective=partial(InputGradientRegularization, 1.0), attacked=True
+        "mnist-small",
+        "mnist-5k",
+        epochs=20,
+        objective=partial(InputGradientRegularization, 1.0),
+        attacked=True,
     ),
     "mnist-distilled": DistilledRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-eit": TransformedRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-thermometer": ThermometerRecipe("mnist-thermometer", "mnist-5k", epochs=20, attacked=True),
     "mnist-thermometer-lspga": ThermometerRecipe(
-        "mnist-thermometer", "mnist-5k", epochs=10, adversarial=30, attacked=True
+        "mnist-thermometer",
+        "mnist-5k",
+        epochs=3,
+        adversarial=40,
+        degrees=0.0,
+        scale=0.0,
+        pixels=2,
+        attacked=True,
     ),
     "mnist-autoencoder-1": _restoring("mnist-autoencoder-1"),
     "mnist-autoencoder-2": _restoring("mnist-autoencoder-2"),

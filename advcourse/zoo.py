@@ -125,7 +125,7 @@ def lid():
     read = predict(model, x).argmax(1) == y
     x, y = x[read], y[read]
     attacked = PGD(EPS, keep="last")(model, x, y)
-    return _guarded(LIDDetector(model).fit(x, attacked), validation)
+    return _guarded(LIDDetector(model, batch=450).fit(x, attacked), validation)
 
 
 def squeezing():
@@ -180,6 +180,11 @@ def undefended(model: nn.Module) -> nn.Module:
 def weighed(model: Guarded, weight: float) -> Guarded:
     """The detector with another weight of its score in the attack's loss."""
     return Guarded(model.detector, weight)
+
+
+def reformed(model: Guarded) -> nn.Module:
+    """The classifier behind the reformer, without the detectors."""
+    return model.detector
 
 
 def every_view(model: Guarded) -> nn.Module:
@@ -257,7 +262,7 @@ DEFENSES = {
         "defense.lid",
         lid,
         undefended,
-        {"aware": _aware(1.0)},
+        {"aware": _aware(0.3)},
     ),
     "FS": Defended(
         "feature squeezing",
@@ -265,7 +270,10 @@ DEFENSES = {
         "defense.squeezing",
         squeezing,
         undefended,
-        {"aware": _aware(1.0)} | _on(_PGD, every_view=every_view),
+        # One bit undoes a change of 0.3 to a black or white pixel, so the last has no bound: it says how far away it falls.
+        {"aware": _aware(0.3)}
+        | _on(_PGD, every_view=every_view)
+        | _on(CWL2(confidence=15), every_view_C_and_W=every_view),
     ),
     "MagNet": Defended(
         "MagNet",
@@ -273,7 +281,7 @@ DEFENSES = {
         "defense.magnet",
         magnet,
         undefended,
-        {"aware": _aware(1.0), "aware, C&W": _aware(1.0, CWL2(targeted=True, confidence=5))},
+        {"aware": _aware(1.0), "C&W through the reformer": Transfer(CWL2(), reformed)},
     ),
     "FastAT": _network("mnist-fast", "fast adversarial training", _TRAINING),
     "FreeAT": _network("mnist-free", "free adversarial training", _TRAINING),

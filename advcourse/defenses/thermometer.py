@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.attacks import BPDA
+from advcourse.defenses.ramp import Ramped
 from advcourse.inputs import InputError, check_images, check_labels, check_range, evaluating
 
 
@@ -103,7 +104,7 @@ class Thermometer(nn.Module):
 
 
 @dataclass(frozen=True)
-class LSPGA:
+class LSPGA(Ramped):
     """Training on the codes that logit-space projected gradient ascent finds: an objective for `training.fit`.
 
     Paper: Buckman et al. 2018, "Thermometer Encoding: One Hot Way To Resist Adversarial Examples" (ICLR 2018). Each pixel has
@@ -112,7 +113,7 @@ class LSPGA:
     taken. The model then learns from those codes alone, each of which an image of the ball has.
 
     From random weights the model can give every image the same answer for many epochs, as with PGD adversarial training: on 1000
-    digits at 0.1 and 0.2 the loss stayed at log 10. Train it ordinarily first, and `fit` it with this objective then.
+    digits at 0.1 and 0.2 the loss stayed at log 10. Train it ordinarily first and `fit` it with this objective then, with a ramp.
 
     What breaks it: BPDA through the code, see `Thermometer`.
 
@@ -121,6 +122,8 @@ class LSPGA:
         steps: of ascent (default 7, the paper's for CIFAR-10).
         alpha: size of a step in u, of its sign (default 1).
         growth: factor of 1 / T in each step (default 1.2, the paper's).
+        ramp: share of training over which the budget grows from 0 (default 0: the full budget throughout, as in the paper);
+            see `Ramped`.
 
     The first u are normal, from the global random state, which `fit` seeds.
     """
@@ -129,24 +132,26 @@ class LSPGA:
     steps: int = 7
     alpha: float = 1.0
     growth: float = 1.2
+    ramp: float = 0.0
 
     def __post_init__(self):
         check_range(self.eps, "eps", 0)
         check_range(self.steps, "steps", 1, integer=True)
         check_range(self.alpha, "alpha", 0)
         check_range(self.growth, "growth", 1)
+        check_range(self.ramp, "ramp", 0, 1)
 
     def __call__(self, model: Thermometer, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
-        codes = self.codes(model, x, y)
+        codes = self.codes(model, x, y, self._growth())
         return F.cross_entropy(model.network(codes), y)
 
-    def codes(self, model: Thermometer, x: Tensor, y: Tensor) -> Tensor:
-        """The adversarial codes (N, C * levels, H, W) of the images, found in eval mode."""
+    def codes(self, model: Thermometer, x: Tensor, y: Tensor, share: float = 1.0) -> Tensor:
+        """The adversarial codes (N, C * levels, H, W) of the images within `share` of the budget, found in eval mode."""
         if not isinstance(model, Thermometer):
             raise InputError(f"model: got {type(model).__name__}; allowed is a Thermometer")
         y = check_labels(y, check_images(x))
-        allowed = self._allowed(x, model.levels)
+        allowed = self._allowed(x, model.levels, share * self.eps)
         u, inverse = torch.randn(allowed.shape, dtype=x.dtype).to(x.device), 1.0
         with evaluating(model):
             for _ in range(self.steps):
@@ -158,11 +163,10 @@ class LSPGA:
         likeliest = u.masked_fill(~allowed, -torch.inf).argmax(2, keepdim=True)
         return (_numbers(x, model.levels) <= likeliest).to(x.dtype).flatten(1, 2)
 
-    def _allowed(self, x, levels):
+    @staticmethod
+    def _allowed(x, levels, eps):
         """Which levels a pixel of the ball can have as its last: (N, C, levels, H, W) bool."""
-        low, high = (
-            _hottest(edge, levels) for edge in ((x - self.eps).clamp_min(0), (x + self.eps).clamp_max(1))
-        )
+        low, high = (_hottest(edge, levels) for edge in ((x - eps).clamp_min(0), (x + eps).clamp_max(1)))
         numbers = _numbers(x, levels)
         return (low <= numbers) & (numbers <= high)
 
