@@ -109,7 +109,12 @@ def pixel_defend():
 
 
 def thermometer():
-    """The network on thermometer codes that was trained on adversarial ones."""
+    """The network on thermometer codes, trained ordinarily."""
+    return Thermometer(models.load("mnist-thermometer"))
+
+
+def thermometer_adversarial():
+    """The same, trained on adversarial codes."""
     return Thermometer(models.load("mnist-thermometer-lspga"))
 
 
@@ -205,6 +210,10 @@ def _aware(weight, attack=None):
     return Transfer(EachTarget(attack or PGD(EPS, steps=100, targeted=True)), partial(weighed, weight=weight))
 
 
+def _robust(model):
+    return models.load("mnist-pat")
+
+
 def _network(name, title, family, identifier=None):
     return Defended(title, family, identifier, partial(models.load, name), adaptive=_STRONG)
 
@@ -286,4 +295,12 @@ DEFENSES = {
     "FastAT": _network("mnist-fast", "fast adversarial training", _TRAINING),
     "FreeAT": _network("mnist-free", "free adversarial training", _TRAINING),
     "TRADES": _network("mnist-trades", "TRADES", _TRAINING),
+    "Thermometer + AT": Defended(
+        "thermometer encoding, trained on adversarial codes",
+        _TRANSFORMATION,
+        None,
+        thermometer_adversarial,
+        adaptive=_on(PGD(EPS, steps=100, restarts=3), BPDA=Thermometer.attackable)
+        | _on(_PGD, transfer_from_PAT=_robust),
+    ),
 }
