@@ -16,6 +16,14 @@ def cuda_available():
     return torch.cuda.is_available()
 
 
+@pytest.fixture(scope="session")
+def digits():
+    """The images (30, 1, 28, 28) and labels (30,) that the tests of input defenses share."""
+    from digits import X, Y
+
+    return X, Y
+
+
 def pytest_collection_modifyitems(items):
     """Skip GPU tests, with a reason, where there is no GPU."""
     gpu = [item for item in items if item.get_closest_marker("gpu")]

@@ -4,7 +4,7 @@ The bars are numbers of 30 digits that are still seen right, with slack over wha
 """
 
 import pytest
-import torch
+from digits import X, left_by, right
 
 from advcourse import data, models
 from advcourse.attacks import BPDA, CWL2, EOT, PGD
@@ -18,22 +18,8 @@ from advcourse.defenses import (
     RegionClassifier,
     TotalVariation,
 )
-from advcourse.inputs import accuracy
-from advcourse.randomness import seeded
 
 MODEL = models.load("mnist-cnn")
-X, Y = data.load("mnist-5k").pick(30)
-
-
-def right(model, x):
-    """How many of the 30 digits `model` is right on, its draws seeded."""
-    with seeded(torch.device("cpu"), 0):
-        return round(30 * accuracy(model, x, Y))
-
-
-def left_by(attack, victim, defense):
-    """How many of the 30 `defense` is still right on after `attack` on `victim`."""
-    return right(defense, attack(victim, X, Y))
 
 
 def behind(g):

@@ -28,11 +28,6 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return data.load("mnist-5k").pick(30)
-
-
-@pytest.fixture(scope="module")
 def clean():
     return data.load("mnist-5k", split="train").images[:1000]
 

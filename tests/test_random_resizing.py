@@ -5,15 +5,9 @@ import torch
 from nets import conv, images, linear
 from torch.nn import functional as F
 
-from advcourse import data
 from advcourse.defenses import RandomTransformation
 from advcourse.inputs import InputError
 from advcourse.randomness import seeded
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return data.load("mnist-5k").pick(30)
 
 
 def defended(model=None, **settings):

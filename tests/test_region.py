@@ -6,15 +6,10 @@ import pytest
 import torch
 from nets import Function, Linear, Scaled, images, linear
 
-from advcourse import data, models
+from advcourse import models
 from advcourse.defenses import RegionClassifier, UniformNoise, choose_radius
 from advcourse.inputs import InputError, accuracy, predict
 from advcourse.randomness import seeded
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return data.load("mnist-5k").pick(30)
 
 
 def threshold(at=0.5):
