@@ -22,8 +22,12 @@ class PixelDefend(nn.Module):
     `eps` it is the nearest one: so at eps = 0 images are rounded.
 
     What breaks it: BPDA with the identity, for a purified image is near the image (Athalye, Carlini and Wagner 2018, "Obfuscated
-    Gradients Give a False Sense of Security", arXiv 1802.00420: 9 % are left on CIFAR-10 at 0.031). Purifying has
-    no gradient of its own: that of the defense is 0.
+    Gradients Give a False Sense of Security", arXiv 1802.00420: 9 % are left on CIFAR-10 at 0.031). Purifying has no gradient of
+    its own: that of the defense is 0. On digits it depends on who reaches further. Black and white, which most pixels are, can
+    be put back where `eps` is no less than the attack's. Of 30 digits before "mnist-small", BPDA leaves none at 0.32 in 10
+    steps, none at 0.3 where `eps` is 0.15, and about half where both are 0.3. Those withstood every attack that was tried:
+    momentum, the margin and the cross-entropy, a soft choice of levels in the backward pass, and the bare model's gradient
+    mixed in: 13 of 30 all of them, of 28 that the defense reads clean.
 
     Args:
         model: images (N, 1, H, W) to logits (N, K).
