@@ -32,7 +32,8 @@ class Call:
     """What the function is called with: `arguments` by name, CPU tensors, numbers or None; `victim`, if it takes a `model`.
 
     A tuple of victims among the arguments becomes a tuple of models. Models have the type of the first tensor among the
-    arguments, and all are moved to `device`. `differentiate`: whether the gradient of the result, a number, by the weights is asked.
+    arguments, and all are moved to `device`. `differentiate`: whether the gradient of the result, a number, by the weights is
+    asked.
     """
 
     victim: Victim | None

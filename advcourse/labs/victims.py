@@ -13,7 +13,7 @@ from torch import nn
 from advcourse import models
 from advcourse.inputs import check_choice
 
-KINDS = ("linear", "smooth", "normed", "plain", "two hills", "mnist-cnn", "masked")
+KINDS = ("linear", "smooth", "normed", "plain", "two hills", "mnist-cnn", "mnist-distilled", "masked")
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,10 @@ class Victim:
 
     `kind`: "linear", logits W x + b; "smooth", a small convolutional network whose gradient is never 0, with batch normalisation
     and dropout; "normed", the same without dropout, so that it draws nothing in training mode either; "plain", without both;
-    "two hills", see `_two_hills`, where `size` is the distance from the middle to either top; "mnist-cnn", the model that ships
-    with the library (1 x 28 x 28, ten classes); "masked", the same with logits `gain` times as large, so that its softmax
-    saturates. `training`: whether the model comes in training mode.
+    "two hills", see `_two_hills`, where `size` is the distance from the middle to either top; "mnist-cnn" and "mnist-distilled",
+    models that ship with the library (1 x 28 x 28, ten classes); "masked", the first of them with logits `gain` times as large,
+    so that its softmax saturates, and blind to a border of three pixels, where digits have nothing. `training`: whether the
+    model comes in training mode.
     """
 
     kind: str
@@ -126,7 +127,7 @@ def _masked(victim):
     with torch.no_grad():
         for parameter in model[-1].parameters():
             parameter.mul_(victim.gain)
-    return model
+    return nn.Sequential(nn.ZeroPad2d(-3), nn.ZeroPad2d(3), *model)
 
 
 _BUILDERS = {
@@ -136,5 +137,6 @@ _BUILDERS = {
     "plain": partial(_smooth, norm=False, dropout=False),
     "two hills": _two_hills,
     "mnist-cnn": _shipped,
+    "mnist-distilled": _shipped,
     "masked": _masked,
 }
