@@ -209,6 +209,27 @@ def test_a_quilt_has_clean_pixels_alone(clean):
     assert torch.allclose(values, torch.tensor([0.0, 0.2, 0.4])) and counts.min() > 65
 
 
+def test_the_blend_by_hand():
+    """Against two flat patches, of 0 and 1, and an image of 0.25: 2 apart in squared distance, so weighed as 1 to exp(-2 / T).
+
+    Candidates beyond the patches that there are change nothing, and with the nearest alone the blend is that one.
+    """
+    flat = torch.arange(2.0).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    quilting, x = Quilting(flat, patches=2, size=2, overlap=1, nearest=1), torch.full((1, 1, 3, 5), 0.25)
+    for temperature in (0.5, 2.0):
+        share = 1 / (1 + math.exp(2 / temperature))
+        torch.testing.assert_close(quilting.blend(x, temperature), torch.full_like(x, share))
+    assert quilting.blend(x, candidates=1).equal(torch.zeros_like(x))
+
+
+def test_the_blend_is_smooth_and_cools_to_the_quilt():
+    """Against finite differences, and, where patches do not overlap, against the quilt itself."""
+    quilting = Quilting(images(3, (2, 8, 8)).double(), patches=30, size=4, overlap=0, nearest=1)
+    x = images(2, (2, 8, 8), seed=1).double()
+    torch.testing.assert_close(quilting.blend(x, 1e-4), quilting(x), rtol=0, atol=1e-12)
+    assert torch.autograd.gradcheck(quilting.blend, x[:1, :, :4, :4].clone().requires_grad_())
+
+
 # ---- the ensemble ----
 
 
@@ -283,6 +304,8 @@ def test_the_default_is_the_papers_four_and_serves_images_as_the_model_does(digi
         (lambda: Quilting(images(2), size=5, overlap=5), "overlap: got 5"),
         (lambda: Quilting(images(2), patches=33), "patches: got 33; allowed is an integer >= 1 and <= 32"),
         (lambda: Quilting(images(2), patches=9, nearest=10), "nearest: got 10"),
+        (lambda: Quilting(images(2), patches=9, nearest=1).blend(images(1), 0), "temperature: got 0; allowed is"),
+        (lambda: Quilting(images(2), patches=9, nearest=1).blend(images(1), 1, 0), "candidates: got 0"),
         (lambda: Quilting(images(2), patches=9, nearest=1)(images(1, (3, 8, 8))), "x: got images of 3 channels"),
         (lambda: Quilting(images(2), patches=9, nearest=1)(images(1, (1, 4, 8))), "x: got images of 4 x 8 pixels"),
         (lambda: EnsembleInputTransformation(abs), "model: got .*allowed is a torch.nn.Module"),

@@ -1,5 +1,7 @@
 """Image quilting: an image made anew from patches of clean ones."""
 
+from itertools import product
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,8 +20,16 @@ class Quilting(InputTransformation):
     what is there along the path through the overlap on which the two differ least.
 
     What breaks it: BPDA with the identity, and EOT where `nearest` is more than 1 (Athalye, Carlini and Wagner 2018, section
-    5, arXiv 1802.00420). Clean patches undo more than rounding does: of 30 digits, PGD through the identity leaves some 20
-    right at 0.3 in L-infinity (40 steps), and 3 or fewer at 0.4 (20 steps).
+    5, arXiv 1802.00420). Clean patches undo more than rounding does, and the identity does not tell an attack which of them
+    are near. `blend` does, and gets further at 0.3 in L-infinity: of 20 digits, PGD through the identity leaves 12 right, and
+    through `blend` 6 in 60 large steps. About 4 withstood all of some ten runs: other temperatures, `blend` in the forward pass
+    as well, momentum. Most pixels of digits are black or white, and at 0.3 can still be told; at 0.4 3 of 30 or fewer are left
+    through the identity.
+
+    Example:
+        >>> defense = EnsembleInputTransformation(model, [quilting])
+        >>> broken = EnsembleInputTransformation(model, [BPDA(quilting, quilting.blend)])
+        >>> x_adv = PGD(0.3, 0.2, 60)(broken, x, y)   # of EOT(broken, 10) where `nearest` is more than 1
 
     Args:
         images: (M, C, H, W) clean images in [0, 1], from which the patches are cut.
@@ -56,13 +66,41 @@ class Quilting(InputTransformation):
         g = generator(check_range(database_seed, "database_seed", 0, integer=True))
         self.patches = _cut(images.detach(), size, torch.randperm(places, generator=g)[:patches])
 
+    def blend(self, x: Tensor, temperature: float = 2.0, candidates: int = 50) -> Tensor:
+        """A smooth stand-in for quilting the images `x` (N, C, H, W), for the backward pass of an attack.
+
+        Each part becomes the mean of the `candidates` clean patches that are most similar, weighted by
+        softmax(-distance^2 / temperature), and patches that overlap are averaged. Towards a temperature of 0 that is the nearest
+        patch, which has no gradient.
+
+        Args:
+            temperature: > 0, a squared distance over all pixels of a patch (default 2).
+            candidates: patches that are weighed (default 50), or all if there are fewer.
+        """
+        check_range(temperature, "temperature", 0, exclusive_low=True)
+        check_range(candidates, "candidates", 1, integer=True)
+        self._check(x)
+        rows, columns = (self._starts(side) for side in x.shape[2:])
+        mean = self._means(self._parts(x, rows, columns), temperature, candidates)
+        total, times = torch.zeros_like(x), torch.zeros_like(x)
+        for place, (top, left) in enumerate(product(rows, columns)):
+            far = left, x.shape[3] - self.size - left, top, x.shape[2] - self.size - top
+            total = total + F.pad(mean[:, place], far)
+            times[:, :, top : top + self.size, left : left + self.size] += 1
+        return total / times
+
+    def _means(self, wanted, temperature, candidates):
+        """The weighted means of clean patches (N, places, C, size, size) for what is wanted, (N, places, C * size * size)."""
+        clean = self.patches.to(wanted).flatten(1)
+        with torch.no_grad():
+            distances = torch.cdist(wanted.flatten(0, 1), clean)
+            nearest = distances.topk(min(candidates, len(clean)), largest=False).indices
+        near = clean[nearest].view(*wanted.shape[:2], nearest.shape[1], -1)
+        weights = (-(wanted[:, :, None] - near).square().sum(3) / temperature).softmax(2)
+        return (weights[..., None] * near).sum(2).view(*wanted.shape[:2], *self.patches.shape[1:])
+
     def _change(self, x):
-        self._check_size(x, self.size, "x")
-        if x.shape[1] != self.patches.shape[1]:
-            given, allowed = x.shape[1], self.patches.shape[1]
-            raise InputError(
-                f"x: got images of {given} channels; allowed are {allowed}, those of the patches"
-            )
+        self._check(x)
         rows, columns = (self._starts(side) for side in x.shape[2:])
         chosen = self._choose(x, rows, columns)
         canvas, done = torch.zeros_like(x), [0, 0]
@@ -82,20 +120,27 @@ class Quilting(InputTransformation):
 
     def _choose(self, x, rows, columns):
         """A clean patch for each place: (N, rows, columns, C, size, size)."""
-        wanted = torch.stack(
-            [
-                x[:, :, top : top + self.size, left : left + self.size].flatten(1)
-                for top in rows
-                for left in columns
-            ],
-            1,
-        )
-        clean = self.patches.to(x)
+        wanted, clean = self._parts(x, rows, columns), self.patches.to(x)
         distances = torch.cdist(wanted.flatten(0, 1), clean.flatten(1))
         candidates = distances.topk(self.nearest, largest=False).indices
         pick = torch.randint(self.nearest, (len(candidates), 1), generator=generator(self.seed))
         chosen = candidates.gather(1, pick.to(x.device))[:, 0]
         return clean[chosen].view(len(x), len(rows), len(columns), *clean.shape[1:])
+
+    def _parts(self, x, rows, columns):
+        """What the images have at each place: (N, rows * columns, C * size * size)."""
+        places = product(rows, columns)
+        return torch.stack(
+            [x[:, :, top : top + self.size, left : left + self.size].flatten(1) for top, left in places], 1
+        )
+
+    def _check(self, x):
+        self._check_size(x, self.size, "x")
+        if x.shape[1] != self.patches.shape[1]:
+            given, allowed = x.shape[1], self.patches.shape[1]
+            raise InputError(
+                f"x: got images of {given} channels; allowed are {allowed}, those of the patches"
+            )
 
     @staticmethod
     def _check_size(x, size, name):
