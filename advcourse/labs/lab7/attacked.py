@@ -1,0 +1,267 @@
+"""The losses of adversarial training as the judge computes them, and the slips known by their numbers and gradients."""
+
+from contextlib import contextmanager
+
+import torch
+from torch.nn.functional import one_hot
+
+from advcourse.labs.lab7.losses import trains_as
+
+
+def losses(logits, y):
+    """Each row's cross-entropy, (N,)."""
+    return -logits.log_softmax(1).gather(1, y[:, None])[:, 0]
+
+
+@contextmanager
+def in_mode(model, training):
+    """The model in this mode, and afterwards in the one that it had."""
+    was = model.training
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(was)
+
+
+def uphill(model, x, y):
+    """The sign of the gradient of each image's loss, in the mode that the model is in."""
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(losses(model(x), y).sum(), x)[0].sign()
+
+
+def answer(model, x):
+    """The classes (N,) that the model gives in eval mode."""
+    with in_mode(model, False), torch.no_grad():
+        return model(x).argmax(1)
+
+
+# A mixed batch
+
+
+def some_attacked(draw, x):
+    """A third of the images, changed, and their weight."""
+    few = x[: max(1, len(x) // 3)]
+    noise = 0.3 * draw.normal(few.shape).sign()
+    return {"x_adv": (few + noise).clamp(0, 1), "weight": draw.number(0.2, 0.6)}
+
+
+def mixed(model, case, *, joined="together", training=True, weight=None, order=None, images=None, over=None):
+    """The loss of a batch whose first k images gave way to attacked ones. What follows `case` serves the slips."""
+    x, x_adv, y, k = case["x"], case["x_adv"], case["y"], len(case["x_adv"])
+    w = torch.ones_like(x[:, 0, 0, 0])
+    w[:k] = case["weight"]
+    batch = torch.cat([x_adv, x[k:]]) if images is None else images(x, x_adv)
+    with in_mode(model, training):
+        logits = model(batch) if joined == "together" else torch.cat([model(batch[:k]), model(batch[k:])])
+    found = losses(logits, y if order is None else order(y, k))
+    w = w if weight is None else weight(w)
+    return (w * found).sum() / (w.sum() if over is None else over(w))
+
+
+def _mixed(**how):
+    return lambda model, case: mixed(model, case, **how)
+
+
+def _means_apart(model, case, share=False):
+    k, w = len(case["x_adv"]), case["weight"]
+    found = losses(model(torch.cat([case["x_adv"], case["x"][k:]])), case["y"])
+    return (1 - w if share else 1.0) * found[k:].mean() + w * found[:k].mean()
+
+
+def _originals_stay(model, case):
+    x_adv, y, k, w = case["x_adv"], case["y"], len(case["x_adv"]), case["weight"]
+    found = losses(model(torch.cat([x_adv, case["x"]])), torch.cat([y[:k], y]))
+    return (w * found[:k].sum() + found[k:].sum()) / (len(y) + w * k)
+
+
+_APART = (
+    "means apart",
+    "The clean and the attacked images are averaged apart, and the two means are added. So a batch with one attacked image "
+    "gives it as much say as all of them together. Sum up all losses with their weights, and divide once, by the sum of the "
+    "weights.",
+)
+
+_MIXED_SLIPS = (
+    (
+        "divided by m",
+        "The weighted sum is divided by the number of images. Then the loss shrinks wherever more images are attacked. Divide "
+        "by the sum of the weights, (m - k) + weight * k.",
+        _mixed(over=len),
+    ),
+    (
+        "not divided",
+        "This is the weighted sum. Divide by the sum of the weights, (m - k) + weight * k.",
+        _mixed(over=lambda w: 1.0),
+    ),
+    (
+        "weight unused",
+        "All images weigh the same: this is the plain mean. The attacked ones have the weight `weight`.",
+        _mixed(weight=torch.ones_like),
+    ),
+    (
+        "weights swapped",
+        "The clean images have the weight, and the attacked ones 1. It is the other way round.",
+        _mixed(weight=lambda w: torch.where(w < 1, 1.0, w.min())),
+    ),
+    (*_APART, _means_apart),
+    (*_APART, lambda model, case: _means_apart(model, case, share=True)),
+    (
+        "originals stay",
+        "The clean originals of the attacked images are in the batch too. The attacked images take their place: "
+        "torch.cat([x_adv, x[k:]]).",
+        _originals_stay,
+    ),
+    (
+        "labels in another order",
+        "The labels stand in another order than the images: those of the attacked ones come first in y.",
+        _mixed(order=lambda y, k: torch.cat([y[k:], y[:k]])),
+    ),
+    (
+        "wrong images replaced",
+        "The attacked images stand in front of the first clean ones. They are the attacked x[:k], so it is these that give way: "
+        "the clean ones are x[k:].",
+        _mixed(
+            images=lambda x, x_adv: torch.cat([x_adv, x[: len(x) - len(x_adv)]]),
+            order=lambda y, k: torch.cat([y[:k], y[: len(y) - k]]),
+        ),
+    ),
+    (
+        "two passes",
+        "Clean and attacked images go through the model one after the other. Each pass has statistics of its own in batch "
+        "normalisation: give the model one batch, torch.cat([x_adv, x[k:]]).",
+        _mixed(joined="apart"),
+    ),
+    (
+        "eval mode",
+        "The loss is taken in eval mode. The model learns in the mode that it came in: leave that alone.",
+        _mixed(training=False),
+    ),
+)
+
+MIXED = (trains_as(mixed, _MIXED_SLIPS),)
+
+
+# Adversarial examples alone
+
+
+def near_start(draw, x):
+    """A budget, a step so long that the last point is not always the best, and a random point of the ball."""
+    eps = draw.number(0.1, 0.2)
+    start = (x + eps * (2 * draw.uniform(x.shape) - 1)).clamp(0, 1)
+    return {"start": start, "eps": eps, "alpha": round(1.2 * eps, 3), "steps": 4 + draw.integer() % 3}
+
+
+def iterates(model, case, *, start="start", labels=None, training=False, away=1, budget=True):
+    """All points that PGD comes through, the start among them."""
+    x, eps = case["x"], case["eps"]
+    found = [case[start]]
+    y = case["y"] if labels is None else labels(model, x)
+    for _ in range(case["steps"]):
+        with in_mode(model, training):
+            x_i = found[-1] + away * case["alpha"] * uphill(model, found[-1], y)
+        x_i = x + (x_i - x).clamp(-eps, eps) if budget else x_i
+        found.append(x_i.clamp(0, 1))
+    return found
+
+
+def pat(model, case, learns=True, clean=0.0, which=-1, **how):
+    """The loss of PGD's last iterates. What follows `case` serves the slips."""
+    x_i = iterates(model, case, **how)[which]
+    with in_mode(model, learns):
+        loss = losses(model(x_i), case["y"]).mean()
+        return loss if not clean else (1 - clean) * loss + clean * losses(model(case["x"]), case["y"]).mean()
+
+
+def _pat(**how):
+    return lambda model, case: pat(model, case, **how)
+
+
+def _together(model, case):
+    y = case["y"]
+    return losses(model(torch.cat([case["x"], iterates(model, case)[-1]])), torch.cat([y, y])).mean()
+
+
+def _clean(model, case):
+    return losses(model(case["x"]), case["y"]).mean()
+
+
+def _best(model, case):
+    """Each image's iterate of the largest loss."""
+    found = torch.stack(iterates(model, case))
+    with in_mode(model, False), torch.no_grad():
+        values = torch.stack([losses(model(x_i), case["y"]) for x_i in found])
+    chosen = one_hot(values.argmax(0), len(found)).T[..., None, None, None].bool()
+    return losses(model(torch.where(chosen, found, 0.0).sum(0)), case["y"]).mean()
+
+
+_HALF = (
+    "clean images too",
+    "Half of the loss is that of the clean images. The loss of Madry et al. is that of the adversarial ones alone; the "
+    "mixture buys clean accuracy with robustness.",
+)
+
+_PAT_SLIPS = (
+    (
+        "attack in training mode",
+        "The attack asks the model in training mode, where each batch has statistics of its own, and every step moves the "
+        "running ones. Switch to model.eval() before the attack, and back before the loss.",
+        _pat(training=True),
+    ),
+    (
+        "loss in eval mode",
+        "The attack is made in eval mode, and the loss is taken in it too. Put the mode back before the loss, not after it.",
+        _pat(learns=False),
+    ),
+    (
+        "clean loss",
+        "This is the loss of the clean images. Give the model the attacked ones.",
+        _clean,
+    ),
+    (*_HALF, _pat(clean=0.5)),
+    (*_HALF, _together),
+    (
+        "from the image",
+        "The attack starts at x. There the loss of a trained model is flat. Start at `start`.",
+        _pat(start="x"),
+    ),
+    (
+        "start alone",
+        "This is the loss at the start, before any step. Take the last iterate: climb(...)[-1].",
+        _pat(which=0),
+    ),
+    (
+        "one step",
+        "This is the loss after the first step. Take the last iterate: climb(...)[-1].",
+        _pat(which=1),
+    ),
+    (
+        "last but one",
+        "This is the loss of the last iterate but one. climb gives steps + 1 points, for the start is one: the last is [-1].",
+        _pat(which=-2),
+    ),
+    (
+        "best iterate",
+        "Of all iterates you take the one of the largest loss, for each image. That makes an attack stronger; the training of "
+        "Madry et al. takes the last one.",
+        _best,
+    ),
+    (
+        "own answer",
+        "The attack climbs the loss of the model's own answers. Here it climbs that of the labels y.",
+        _pat(labels=answer),
+    ),
+    (
+        "downhill",
+        "The attack makes the loss smaller, so that the model learns from images that help it. Go up the gradient.",
+        _pat(away=-1),
+    ),
+    (
+        "no budget",
+        "The iterates leave the ball of size eps around x. Clip each to [x - eps, x + eps], then to [0, 1].",
+        _pat(budget=False),
+    ),
+)
+
+
+PAT = (trains_as(pat, _PAT_SLIPS),)

@@ -1,0 +1,322 @@
+"""TRADES, input gradient regularisation and distillation as the judge computes them, and the slips known by their results."""
+
+import torch
+
+from advcourse.labs.lab7.attacked import in_mode, losses
+from advcourse.labs.lab7.losses import learning, trains_as
+
+# TRADES
+
+
+def two_views(draw, x):
+    """Attacked copies of the images, and the price of the second term."""
+    x_adv = (x + 0.2 * draw.normal(x.shape).sign()).clamp(0, 1)
+    return {"x_adv": x_adv, "beta": draw.number(1.5, 6)}
+
+
+def divergence(p, q):
+    """KL(p || q) of two rows of log-probabilities each, (N,)."""
+    return (p.exp() * (p - q)).sum(1)
+
+
+def trades(
+    model, case, *, joined=True, training=True, away=divergence, mean=torch.mean, clean=1.0, cut=None, on=0
+):
+    """J(x, y) + beta / B * sum of KL(p(x) || p(x')). What follows `case` serves the slips."""
+    x, x_adv, y = case["x"], case["x_adv"], case["y"]
+    with in_mode(model, training):
+        logits = model(torch.cat([x, x_adv])).chunk(2) if joined else (model(x), model(x_adv))
+    p, q = (z.log_softmax(1) for z in logits)
+    p, q = p.detach() if cut == "p" else p, q.detach() if cut == "q" else q
+    return clean * losses(logits[on], y).mean() + case["beta"] * mean(away(p, q))
+
+
+def _trades(**how):
+    return lambda model, case: trades(model, case, **how)
+
+
+def _price_on_the_other(model, case):
+    return trades(model, case.but(beta=1.0), clean=case["beta"])
+
+
+_TRADES_SLIPS = (
+    (
+        "divided by the classes too",
+        "The divergence is divided by the number of images and by that of classes: reduction='mean' does so. Divide by the "
+        "number of images alone: reduction='batchmean', or sum over the classes and take the mean over the images.",
+        lambda model, case: trades(model, case.but(beta=case["beta"] / 10)),
+    ),
+    (
+        "not divided",
+        "The divergences of all images are added up. Divide by the number of images, as in the first term.",
+        _trades(mean=torch.sum),
+    ),
+    (
+        "reversed",
+        "This is KL(p(x') || p(x)). The clean answer comes first: KL(p(x) || p(x')). F.kl_div takes them the other way round, "
+        "kl_div(log p(x'), p(x)).",
+        _trades(away=lambda p, q: divergence(q, p)),
+    ),
+    (
+        "no logarithm",
+        "The second image's probabilities went in without a logarithm. The first argument of F.kl_div is log p(x').",
+        _trades(away=lambda p, q: (p.exp() * (p - q.exp())).sum(1)),
+    ),
+    (
+        "entropy left out",
+        "This is the cross-entropy of the two answers, -sum p(x) log p(x'). The divergence is that less the entropy of p(x).",
+        _trades(away=lambda p, q: -(p.exp() * q).sum(1)),
+    ),
+    (
+        "squared distance",
+        "This is the squared distance of the two answers. The divergence is sum p(x) (log p(x) - log p(x')).",
+        _trades(away=lambda p, q: (p.exp() - q.exp()).square().sum(1)),
+    ),
+    (
+        "no clean term",
+        "The loss of the clean images is missing. Without it, a model that always gives the same answer is perfect.",
+        _trades(clean=0.0),
+    ),
+    (
+        "loss of the attacked",
+        "The first term is the loss of the attacked images. In TRADES the labels are learnt from the clean ones.",
+        _trades(on=1),
+    ),
+    (
+        "beta divides",
+        "The second term is divided by beta. The paper has 1 / lambda there; beta is 1 / lambda, and multiplies.",
+        lambda model, case: trades(model, case.but(beta=1 / case["beta"])),
+    ),
+    (
+        "beta on the other term",
+        "beta multiplies the first term. It is the price of the second.",
+        _price_on_the_other,
+    ),
+    (
+        "clean answer cut off",
+        "The number is right, but p(x) is cut off from the graph, so that x' alone is drawn to x. Gradients go through both.",
+        _trades(cut="p"),
+    ),
+    (
+        "attacked answer cut off",
+        "The number is right, but p(x') is cut off from the graph, so that x alone is drawn to x'. Gradients go through both.",
+        _trades(cut="q"),
+    ),
+    (
+        "two passes",
+        "Clean and attacked images go through the model one after the other. Each pass has statistics of its own in batch "
+        "normalisation: give the model one batch of twice the size, and take its logits apart.",
+        _trades(joined=False),
+    ),
+    (
+        "eval mode",
+        "The loss is taken in eval mode. The model learns in the mode that it came in: leave that alone.",
+        _trades(training=False),
+    ),
+)
+
+TRADES = (trains_as(trades, _TRADES_SLIPS),)
+
+
+# Input gradient regularisation
+
+
+def plain_ones(task, draw):
+    """Two questions to a model without batch normalisation, so that no image has a part in another's gradient."""
+    return [learning(task, draw, "plain", n=n) for n in (5, 7)]
+
+
+def a_weight(draw, x):
+    return {"weight": draw.number(0.5, 3)}
+
+
+def igr(model, case, *, size="squares", of="sum", cut=False, whole=torch.mean, label=False):
+    """The mean of J_i + weight * ||grad J_i||^2. What follows `case` serves the slips."""
+    x, y = case["x"].detach().clone().requires_grad_(), case["y"]
+    logits = model(x)
+    found = losses(logits, y)
+    asked = logits.gather(1, y[:, None]).sum() if label else {"sum": found.sum(), "mean": found.mean()}[of]
+    gradient = torch.autograd.grad(asked, x, create_graph=True)[0].flatten(1)
+    gradient = gradient.detach() if cut else gradient
+    penalty = {
+        "squares": lambda: gradient.square().sum(1),
+        "length": lambda: gradient.norm(dim=1),
+        "pixels": lambda: gradient.square().mean(1),
+        "L1": lambda: gradient.abs().sum(1),
+    }[size]()
+    return found.mean() + case["weight"] * whole(penalty)
+
+
+def _igr(**how):
+    return lambda model, case: igr(model, case, **how)
+
+
+_BATCH = (
+    "gradient of the batch's mean",
+    "The gradient is that of the batch's mean loss, which is B times too small, and its square B² times. So the weight means "
+    "something else for every batch size. Take the gradient of losses.sum(): each image's own.",
+)
+
+_IGR_SLIPS = (
+    (
+        "graph cut",
+        "The number is right, but the penalty does not teach anything: its gradient by the weights is 0. Say "
+        "create_graph=True where you ask for the gradient by x, so that it can be differentiated once more.",
+        _igr(cut=True),
+    ),
+    (*_BATCH, _igr(of="mean")),
+    (*_BATCH, _igr(of="mean", whole=torch.sum)),
+    (
+        "not squared",
+        "The penalty is the length of the gradient. It is its square, the sum of the squares of its components.",
+        _igr(size="length"),
+    ),
+    (
+        "mean over pixels",
+        "The squares are averaged over the pixels. Sum them up for each image, and average over the images only.",
+        _igr(size="pixels"),
+    ),
+    (
+        "summed over images",
+        "The penalties of all images are added up, while their losses are averaged. Average both.",
+        _igr(whole=torch.sum),
+    ),
+    (
+        "absolute values",
+        "The penalty is the sum of the absolute values. It is the sum of the squares.",
+        _igr(size="L1"),
+    ),
+    (
+        "gradient of a logit",
+        "The gradient is that of the label's logit. It is that of the loss, log_softmax included.",
+        _igr(label=True),
+    ),
+    (
+        "no penalty",
+        "This is the loss alone. Add weight times the squared length of its gradient by the image.",
+        lambda model, case: losses(model(case["x"]), case["y"]).mean(),
+    ),
+    (
+        "penalty alone",
+        "This is the penalty alone. Add the loss.",
+        lambda model, case: igr(model, case) - losses(model(case["x"]), case["y"]).mean(),
+    ),
+)
+
+IGR = (trains_as(igr, _IGR_SLIPS, plain_ones),)
+
+
+# Distillation
+
+
+def taught(draw, x):
+    """The logits of a teacher, and a temperature."""
+    return {"teacher_logits": 8 * draw.normal((len(x), 10)), "temperature": draw.number(3, 8)}
+
+
+def distillation(model, case, *, warm=True, teacher=None, factor=None, training=True, whole=torch.mean):
+    """-sum p log softmax(Z / T), p = softmax(teacher / T), averaged over images. What follows `case` serves the slips."""
+    t = case["temperature"]
+    with in_mode(model, training):
+        logits = model(case["x"])
+    q = (logits / t if warm else logits).log_softmax(1)
+    p = (case["teacher_logits"] / t).softmax(1) if teacher is None else teacher(case["teacher_logits"], t)
+    return (1.0 if factor is None else factor(t)) * whole(-(p * q).sum(1))
+
+
+def _distillation(**how):
+    return lambda model, case: distillation(model, case, **how)
+
+
+def _hard(z, t):
+    return torch.nn.functional.one_hot(z.argmax(1), z.shape[1]).to(z)
+
+
+def _entropy_off(model, case):
+    p = (case["teacher_logits"] / case["temperature"]).log_softmax(1)
+    return distillation(model, case) + (p.exp() * p).sum(1).mean()
+
+
+def _softmax_twice(model, case):
+    t = case["temperature"]
+    p = (case["teacher_logits"] / t).softmax(1)
+    return -(p * (model(case["x"]) / t).softmax(1).log_softmax(1)).sum(1).mean()
+
+
+def _roles_swapped(model, case):
+    t = case["temperature"]
+    q, p = (model(case["x"]) / t).softmax(1), (case["teacher_logits"] / t).log_softmax(1)
+    return -(q * p).sum(1).mean()
+
+
+_DISTILLATION_SLIPS = (
+    (
+        "student at 1",
+        "The teacher speaks at temperature T, the student at 1. Both do at T: it is this that makes the student's logits T "
+        "times as large.",
+        _distillation(warm=False),
+    ),
+    (
+        "teacher at 1",
+        "The student speaks at temperature T, the teacher at 1. Both do at T.",
+        _distillation(teacher=lambda z, t: z.softmax(1)),
+    ),
+    (
+        "both at 1",
+        "There is no temperature in it. Divide the logits of both by T.",
+        _distillation(warm=False, teacher=lambda z, t: z.softmax(1)),
+    ),
+    (
+        "hard labels",
+        "The student learns the teacher's answers, one class each. It learns all of the teacher's probabilities.",
+        _distillation(teacher=_hard),
+    ),
+    (
+        "hard labels at 1",
+        "The student learns the teacher's answers, one class each, and at temperature 1. It learns the probabilities at T, at T.",
+        _distillation(teacher=_hard, warm=False),
+    ),
+    (
+        "times T squared",
+        "The loss is multiplied by T². Hinton et al. do so, beside a second term; Papernot et al. do not.",
+        _distillation(factor=lambda t: t * t),
+    ),
+    (
+        "multiplied",
+        "The logits are multiplied by T. Divide them, so that the probabilities become softer.",
+        lambda model, case: distillation(model, case.but(temperature=1 / case["temperature"])),
+    ),
+    (
+        "entropy taken off",
+        "This is the divergence, the cross-entropy less the teacher's entropy. Its gradient is the same, its number not; "
+        "write the cross-entropy.",
+        _entropy_off,
+    ),
+    (
+        "softmax twice",
+        "The student's probabilities go through a softmax once more: cross_entropy wants logits, here logits / T.",
+        _softmax_twice,
+    ),
+    (
+        "roles swapped",
+        "The student's probabilities weigh the teacher's logarithms. It is the other way round: -sum p_teacher log p_student.",
+        _roles_swapped,
+    ),
+    (
+        "mean over the classes too",
+        "The loss is averaged over the classes as well. Sum over them, and average over the images.",
+        _distillation(factor=lambda t: 0.1),
+    ),
+    (
+        "summed",
+        "The losses of all images are added up. Take their mean.",
+        _distillation(whole=torch.sum),
+    ),
+    (
+        "eval mode",
+        "The loss is taken in eval mode. The model learns in the mode that it came in: leave that alone.",
+        _distillation(training=False),
+    ),
+)
+
+DISTILLATION = (trains_as(distillation, _DISTILLATION_SLIPS),)

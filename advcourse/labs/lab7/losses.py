@@ -1,0 +1,134 @@
+"""Properties of a training loss: its number and its gradient by the weights are those of a definition, and modes stay.
+
+A rule is a function of (model, case) that gives the loss as a tensor which can be differentiated by the model's weights. The
+judge follows it on a fresh copy of the model in float64, and asks the student in float64 too.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from advcourse.labs.numbers import CLOSE, differs, near
+from advcourse.labs.properties import leaves_no_trace
+from advcourse.labs.running import CRASH, NUMBER, TENSOR, Call
+from advcourse.labs.verdicts import Finding
+
+
+def learning(task, draw, kind="normed", n=9, **how):
+    """A question whose model is in training mode, as one that learns is."""
+    case = task.case(draw, kind, n, **how)
+    return case.but(replace(case.victim, training=True))
+
+
+def two_learning(task, draw, **how):
+    return [learning(task, draw, **how) for _ in range(2)]
+
+
+def told(student, case):
+    """The loss, float64, and its gradient by the weights, (W,), as the student's function gives them; a `Finding` if none."""
+    reply = student.runner(Call(case.victim, case.arguments, differentiate=True))
+    value = student.images(reply, case)
+    slope = torch.zeros(1) if reply.slope is None else reply.slope
+    return value, slope.double()
+
+
+def followed(case, rule):
+    """The same of a rule."""
+    model = case.victim.build(torch.float64)
+    value = rule(model, case)
+    found = torch.autograd.grad(value, tuple(model.parameters()), allow_unused=True, materialize_grads=True)
+    return value.detach(), torch.cat([gradient.flatten() for gradient in found])
+
+
+def alike(found, expected):
+    """Whether the numbers agree, and whether the gradients do."""
+    size = expected[1].norm()
+    close = found[1].shape == expected[1].shape and (found[1] - expected[1]).norm() <= CLOSE * size + 1e-12
+    return bool(near(found[0], expected[0])), bool(close)
+
+
+def trains_as(rule, slips, cases=two_learning):
+    """Number and gradient are those of `rule`. `slips`: rows of (key, message, rule); one is named if it explains all cases."""
+
+    def ask(student, draw):
+        asked = [case.to(torch.float64) for case in cases(student.task, draw)]
+        found = [told(student, case) for case in asked]
+        expected = [followed(case, rule) for case in asked]
+        agreed = [alike(*pair) for pair in zip(found, expected)]
+        if all(map(all, agreed)):
+            return
+        for key, message, slip in slips:
+            if all(all(alike(answer, followed(case, slip))) for answer, case in zip(found, asked)):
+                raise Finding(key, message)
+        raise unexplained(found, expected, agreed)
+
+    return ask
+
+
+def unexplained(found, expected, agreed):
+    """The finding for a loss that no known slip explains."""
+    for (value, _), (right, _), (same, _) in zip(found, expected, agreed):
+        if not same:
+            return differs(value, right)
+    message = (
+        "The number is right, but its gradient by the weights is another, and training follows the gradient. Is a part of the "
+        "loss cut off by detach(), torch.no_grad() or a missing create_graph=True?"
+    )
+    return Finding("gradient", message)
+
+
+def can_be_followed(student, draw):
+    """The result is a tensor that hangs on the graph."""
+    case = student.task.case(draw)
+    reply = student.ask(case)
+    student.images(reply, case)
+    if reply.kind == NUMBER:
+        message = "A plain number came back, which no optimizer can follow. Return the tensor as it is, without .item()."
+        raise Finding("plain number", message)
+    if not reply.requires_grad:
+        message = (
+            "The loss does not hang on the graph, so loss.backward() would fail. Compute it from model(...) with gradients "
+            "on, and do not detach it."
+        )
+        raise Finding("detached", message)
+
+
+def puts_the_mode_back(student, draw):
+    """A model that comes in training mode goes back in it, and one in eval mode in that."""
+    case = learning(student.task, draw)
+    reply = student.ask(case)
+    student.images(reply, case)
+    if "mode" in reply.left:
+        message = (
+            "The model came in training mode and goes back in another, and would learn in eval mode from then on. Whoever "
+            "changes the mode puts it back: model.train()."
+        )
+        raise Finding("mode lost", message)
+    case = student.task.case(draw)
+    reply = student.ask(case)
+    student.images(reply, case)
+    if "mode" in reply.left:
+        message = (
+            "A model that came in eval mode goes back in training mode. Remember the mode that it had: was = model.training, "
+            "and at the end model.train(was)."
+        )
+        raise Finding("always training", message)
+
+
+def takes_other_types(student, draw):
+    """float64 images work, and the loss is float64 then."""
+    case = student.task.case(draw).to(torch.float64)
+    reply = student.ask(case)
+    if reply.kind == CRASH:
+        error = reply.detail.splitlines()[-1]
+        message = f"It works for float32 images and fails for float64. Take the type of new tensors from x. The error: {error}"
+        raise Finding("other type", message)
+    student.images(reply, case)
+    if reply.kind == TENSOR and reply.value.dtype != torch.float64:
+        message = f"float64 images came in and a loss of {reply.value.dtype} came back. Take the type from x."
+        raise Finding("other type", message)
+
+
+def leaves_no_gradients(student, draw):
+    """What every function leaves alone; but the result of this one must hang on the graph."""
+    leaves_no_trace(student, draw)

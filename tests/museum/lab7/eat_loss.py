@@ -1,0 +1,184 @@
+"""Answers to eat_loss(model, static, x, y, eps, seed)."""
+
+import copy
+import random
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from museum import Room
+
+room = Room("eat_loss")
+
+
+def drawn(number, seed):
+    return int(torch.randint(number, (), generator=torch.Generator().manual_seed(seed)))
+
+
+def gradient_of(source, x, label):
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(cross_entropy(source(x), label, reduction="sum"), x)[0]
+
+
+def own_step(source, x, eps):
+    """FGSM at the source's own answer, in eval mode."""
+    was = source.training
+    source.eval()
+    x_adv = (x + eps * gradient_of(source, x, source(x).argmax(1)).sign()).clamp(0, 1)
+    source.train(was)
+    return x_adv
+
+
+def both(model, x, x_adv, y):
+    return cross_entropy(model(torch.cat([x, x_adv])), torch.cat([y, y]))
+
+
+@room.right
+def one_batch_of_twice_the_size(model, static, x, y, eps, seed):
+    sources = [*static, model]
+    source = sources[drawn(len(sources), seed)]
+    return both(model, x, own_step(source, x, eps), y)
+
+
+@room.right
+def on_a_copy_and_with_pythons_generator(model, static, x, y, eps, seed):
+    source = random.Random(seed).choice([copy.deepcopy(model).eval(), *static])
+    images = x.detach().clone().requires_grad_()
+    logits = source(images)
+    logits.log_softmax(1).amax(1).sum().backward(inputs=[images])
+    x_adv = (x - eps * images.grad.sign()).clamp(0, 1)
+    clean, attacked = model(torch.cat([x, x_adv])).chunk(2)
+    return (cross_entropy(clean, y) + cross_entropy(attacked, y)) / 2
+
+
+@room.wrong("label leaks")
+def true_labels(model, static, x, y, eps, seed):
+    sources = [*static, model]
+    source = sources[drawn(len(sources), seed)]
+    was = source.training
+    source.eval()
+    x_adv = (x + eps * gradient_of(source, x, y).sign()).clamp(0, 1)
+    source.train(was)
+    return both(model, x, x_adv, y)
+
+
+@room.wrong("another's answer")
+def what_the_model_says(model, static, x, y, eps, seed):
+    still = copy.deepcopy(model).eval()
+    sources = [*static, still]
+    source = sources[drawn(len(sources), seed)]
+    x_adv = (x + eps * gradient_of(source, x, still(x).argmax(1)).sign()).clamp(0, 1)
+    return both(model, x, x_adv, y)
+
+
+@room.wrong("source in training mode")
+def mode_forgotten(model, static, x, y, eps, seed):
+    sources = [*static, model]
+    source = sources[drawn(len(sources), seed)]
+    still = copy.deepcopy(
+        source
+    )  # in training mode where it is the model; its statistics move, the model's do not
+    own = copy.deepcopy(source).eval()(x).argmax(1)
+    x_adv = (x + eps * gradient_of(still, x, own).sign()).clamp(0, 1)
+    return both(model, x, x_adv, y)
+
+
+@room.wrong("loss in eval mode")
+def back_too_late(model, static, x, y, eps, seed):
+    was = model.training
+    model.eval()
+    loss = one_batch_of_twice_the_size(model, static, x, y, eps, seed)
+    model.train(was)
+    return loss
+
+
+@room.wrong("mode lost")
+def left_in_eval_mode(model, static, x, y, eps, seed):
+    model.eval()
+    return one_batch_of_twice_the_size(model, static, x, y, eps, seed)
+
+
+@room.wrong("always training")
+def all_are_trained(model, static, x, y, eps, seed):
+    model.eval()
+    x_adv = own_step([*static, model][drawn(1 + len(static), seed)], x, eps)
+    model.train()
+    return both(model, x, x_adv, y)
+
+
+@room.wrong("downhill")
+def surer_of_itself(model, static, x, y, eps, seed):
+    return one_batch_of_twice_the_size(model, static, x, y, -eps, seed)
+
+
+@room.wrong("no clip")
+def out_of_the_box(model, static, x, y, eps, seed):
+    sources = [*static, copy.deepcopy(model).eval()]
+    source = sources[drawn(len(sources), seed)]
+    x_adv = x + eps * gradient_of(source, x, source(x).argmax(1)).sign()
+    return both(model, x, x_adv, y)
+
+
+@room.wrong("two passes")
+def one_after_the_other(model, static, x, y, eps, seed):
+    x_adv = own_step([*static, model][drawn(1 + len(static), seed)], x, eps)
+    return (cross_entropy(model(x), y) + cross_entropy(model(x_adv), y)) / 2
+
+
+@room.wrong("attacked images alone")
+def no_clean_images(model, static, x, y, eps, seed):
+    return cross_entropy(model(own_step([*static, model][drawn(1 + len(static), seed)], x, eps)), y)
+
+
+@room.wrong("sum of both")
+def not_halved(model, static, x, y, eps, seed):
+    return 2 * one_batch_of_twice_the_size(model, static, x, y, eps, seed)
+
+
+@room.wrong("all sources")
+def everyone_attacks(model, static, x, y, eps, seed):
+    batch = torch.cat([x, *(own_step(source, x, eps) for source in (*static, model))])
+    return cross_entropy(model(batch), y.repeat(2 + len(static)))
+
+
+@room.wrong("not repeatable")
+def a_fresh_draw_each_time(model, static, x, y, eps, seed):
+    return one_batch_of_twice_the_size(model, static, x, y, eps, random.SystemRandom().randrange(2**31))
+
+
+@room.wrong("no draw")
+def always_the_first(model, static, x, y, eps, seed):
+    return both(model, x, own_step(static[0], x, eps), y)
+
+
+@room.wrong("never itself")
+def others_only(model, static, x, y, eps, seed):
+    return both(model, x, own_step(static[drawn(len(static), seed)], x, eps), y)
+
+
+@room.wrong("one left out")
+def last_one_never_drawn(model, static, x, y, eps, seed):
+    return one_batch_of_twice_the_size(model, static[:-1], x, y, eps, seed)
+
+
+@room.wrong("random state")
+def global_draw(model, static, x, y, eps, seed):
+    torch.manual_seed(seed)
+    sources = [*static, model]
+    return both(model, x, own_step(sources[int(torch.randint(len(sources), ()))], x, eps), y)
+
+
+@room.wrong("detached")
+def graph_lost(model, static, x, y, eps, seed):
+    return one_batch_of_twice_the_size(model, static, x, y, eps, seed).detach()
+
+
+@room.wrong("formula")
+def half_the_budget(model, static, x, y, eps, seed):
+    return one_batch_of_twice_the_size(model, static, x, y, eps / 2, seed)
+
+
+@room.wrong("crash")
+def added_tuples(model, static, x, y, eps, seed):
+    sources = static + model
+    return both(model, x, own_step(sources[drawn(len(sources), seed)], x, eps), y)
