@@ -106,7 +106,7 @@ def test_the_model_sees_the_purified_image_and_no_gradient_leaves_it():
 
 
 def test_the_score_is_bits_per_pixel_and_the_p_value_its_rank():
-    """Against the paper's section 3.1, counted by hand, ties among clean images included."""
+    """Against the paper's permutation test, counted by hand, ties among clean images included."""
     net, clean, x = small(), images(9, SIZE).double(), images(5, SIZE, seed=1).double()
     clean = torch.cat((clean, clean[:1]))
     detector = PixelDetector(linear(3, SIZE), net).calibrate(clean, fpr=0.2)
