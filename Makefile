@@ -22,7 +22,7 @@ help:
 	@echo "make release       make the students' copies of the labs"
 	@echo "make train         train every shipped model again"
 	@echo "make evaluate      measure the attacks of Table 1 on digits, with a report in build/evaluation"
-	@echo "make benchmark     time the attacks beside other libraries"
+	@echo "make benchmark     time the attacks beside other libraries, and what the defenses cost"
 	@echo "make doctor        what is installed, what is missing, how to get it"
 	@echo "make clean         remove build/ and caches"
 
@@ -68,6 +68,7 @@ benchmark: $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --no-deps --requirement benchmarks/requirements.txt || echo "Some libraries are missing: their rows are left out."
 	@$(BIN)/python benchmarks/gradient_attacks.py
 	@$(BIN)/python benchmarks/minimum_norm.py
+	@$(BIN)/python benchmarks/defenses.py
 
 doctor: $(INSTALLED)
 	@$(BIN)/advcourse doctor
