@@ -191,6 +191,96 @@ _SHOWN = {
         "07_measuring_attacks",
         "metrics_robustness::efficiency_of_an_attack",
     ),
+    "defense.nat": _shown(
+        "defenses:NAT",
+        "12_adversarial_training",
+        "training_defenses::nat_falls_to_more_than_one_step",
+        "lab7",
+    ),
+    "defense.pat": _shown(
+        "defenses:PAT",
+        "12_adversarial_training",
+        "adversarial_training::training_on_the_worst_case_is_training_on_the_closed_form",
+        "lab7",
+    ),
+    "defense.eat": _shown(
+        "defenses:EAT",
+        "12_adversarial_training",
+        "training_defenses::eat_holds_against_transfer_and_falls_to_pgd",
+        "lab7",
+    ),
+    "defense.dcn": _shown(
+        "defenses:DeepContractive",
+        "13_gradient_masking",
+        "gradient_masking::dcn_estimates_the_exact_norm_of_dense_layers",
+    ),
+    "defense.distillation": _shown(
+        "defenses:DefensiveDistillation",
+        "13_gradient_masking",
+        "gradient_masking::distillation_saturates_and_falls",
+        "lab7",
+    ),
+    "defense.igr": _shown(
+        "defenses:InputGradientRegularization",
+        "13_gradient_masking",
+        "gradient_masking::igr_of_a_linear_model_of_two_classes",
+        "lab7",
+    ),
+    "defense.eit": _shown(
+        "defenses:EnsembleInputTransformation",
+        "14_input_transformation",
+        "input_defenses_broken::an_ensemble_of_all_falls_to_both",
+        "lab8",
+    ),
+    "defense.rt": _shown(
+        "defenses:RandomTransformation",
+        "14_input_transformation",
+        "input_defenses_broken::random_resizing_falls_to_eot",
+        "lab8",
+    ),
+    "defense.pixeldefend": _shown(
+        "defenses:PixelDefend", "14_input_transformation", "pixeldefend::purifying_is_the_papers_algorithm"
+    ),
+    "defense.thermometer": _shown(
+        "defenses:Thermometer",
+        "14_input_transformation",
+        "thermometer::a_stand_in_for_the_gradient_breaks_it",
+        "lab8",
+    ),
+    "defense.rc": _shown(
+        "defenses:RegionClassifier", "15_region_classification", "region::the_shares_are_the_volumes", "lab8"
+    ),
+    "defense.lid": _shown(
+        "defenses:LIDDetector", "16_detection", "lid::the_estimate_is_the_dimension_of_a_ball"
+    ),
+    "defense.squeezing": _shown(
+        "defenses:FeatureSqueezing",
+        "16_detection",
+        "feature_squeezing::the_score_is_the_largest_distance_of_the_answers",
+        "lab8",
+    ),
+    "defense.magnet": _shown(
+        "defenses:MagNet",
+        "16_detection",
+        "magnet::each_part_has_its_threshold_and_together_they_keep_the_rate",
+    ),
+    "challenge.training": _shown(
+        "metrics:slowdown", "12_adversarial_training", "adversarial_training::another_norm_goes_through"
+    ),
+    "challenge.masking": _shown(
+        "attacks:train_substitute", "13_gradient_masking", "substitute::the_algorithm_by_hand"
+    ),
+    "challenge.transformation": _shown(
+        "metrics:utility", "14_input_transformation", "metrics_utility::utility_by_hand"
+    ),
+    "challenge.region": _shown(
+        "defenses:choose_radius", "15_region_classification", "region::the_radius_of_a_band_is_its_width"
+    ),
+    "challenge.detection": _shown(
+        "metrics:attacker_win_rate",
+        "16_detection",
+        "metrics_detection::the_attacker_wins_iff_the_model_is_fooled_and_the_image_is_not_flagged",
+    ),
 }
 
 
