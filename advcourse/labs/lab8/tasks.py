@@ -1,0 +1,196 @@
+"""Lab 8, "Transform, vote, detect; and get through": its tasks, points and hints."""
+
+from advcourse.labs.checks import Lab, Task
+from advcourse.labs.lab8 import detectors, gradients, levels, through, votes
+from advcourse.labs.lab8.defended import DefendedTask
+from advcourse.labs.properties import (
+    answers,
+    keeps_what_it_gets,
+    leaves_nothing_behind,
+    other_device,
+    other_shape,
+    other_type,
+    stays_in_budget,
+    stays_in_the_box,
+    treats_images_alone,
+)
+
+_FIRST = (answers, keeps_what_it_gets)
+_LAST = (other_device, leaves_nothing_behind)
+
+
+def _one_for_each_image(case):
+    return (len(case["x"]),)
+
+
+QUANTISE = Task(
+    "quantise",
+    "Fewer grey levels",
+    2,
+    ("x", "bits"),
+    levels.of_all_greys,
+    (*_FIRST, *levels.QUANTISE, treats_images_alone, other_type, other_shape, *_LAST),
+    (
+        "With b bits one counts from 0 to 2^b - 1. How many steps is that from black to white?",
+        "steps = 2**bits - 1. Multiply by steps, and a pixel lies between two whole numbers. Take the nearer one.",
+        "return (steps * x).round() / steps.",
+    ),
+)
+
+
+def _switches(case):
+    n, channels, height, width = case["x"].shape
+    return n, channels * case["levels"], height, width
+
+
+THERMOMETER = Task(
+    "thermometer",
+    "A pixel becomes a row of switches",
+    3,
+    ("x", "levels"),
+    levels.colours,
+    (*_FIRST, *levels.THERMOMETER, other_type, *_LAST),
+    (
+        "One more axis: x[:, :, None] is (N, C, 1, H, W), and meets numbers of the shape (levels, 1, 1). Compare the two.",
+        "l = torch.arange(levels, device=x.device).view(-1, 1, 1). Switch l is on where x > l / levels; switch 0 also where x "
+        "is 0.",
+        "on = (x[:, :, None] > l / levels) | (l == 0); return on.to(x.dtype).flatten(1, 2).",
+    ),
+    shape=_switches,
+)
+
+BPDA_GRADIENT = DefendedTask(
+    "bpda_gradient",
+    "A gradient where there is none",
+    4,
+    ("model", "x", "y"),
+    lambda draw, x: {},
+    (
+        *_FIRST,
+        gradients.passes_straight_through,
+        treats_images_alone,
+        other_type,
+        other_shape,
+        *_LAST,
+    ),
+    (
+        "g, f = model takes the model apart. Forward the image goes through g. Which tensor must require gradients, if g is to "
+        "be left out on the way back?",
+        "z = g(x).detach().requires_grad_() is a new beginning. The gradient of the loss of f(z) by z is the answer: with g "
+        "taken for the identity, a change of x is a change of z.",
+        'loss = cross_entropy(f(z), y, reduction="sum"); return torch.autograd.grad(loss, z)[0].',
+    ),
+    parts=(("levels", 2),),
+)
+
+EOT_GRADIENT = DefendedTask(
+    "eot_gradient",
+    "A gradient where each pass is another",
+    4,
+    ("model", "x", "y", "draws"),
+    gradients.a_number_of_draws,
+    (*_FIRST, gradients.averages_fresh_draws, other_type, other_shape, *_LAST),
+    (
+        "A loop of `draws` passes. Each calls the model once for the batch, takes the loss, and adds its gradient to a sum.",
+        'In the loop: x_i = x.clone().requires_grad_(); the gradient of cross_entropy(model(x_i), y, reduction="sum") by x_i. '
+        "No argmax anywhere: it has no gradient.",
+        "total = torch.zeros_like(x) before the loop, total = total + torch.autograd.grad(loss, x_i)[0] in it, and return total "
+        "/ draws.",
+    ),
+    parts=(("shift", 1),),
+)
+
+REGION_VOTES = DefendedTask(
+    "region_votes",
+    "A vote in the neighbourhood",
+    3,
+    ("model", "x", "noise", "most"),
+    votes.voters,
+    (*_FIRST, *votes.VOTES, treats_images_alone, other_shape, *_LAST),
+    (
+        "All N * M noisy images: x[:, None] + noise is (N, M, C, H, W). Clip them, and flatten the first two axes.",
+        "images.split(most) gives parts of at most `most`. For each part: model(part).argmax(1); torch.cat joins the answers, "
+        "and view(N, M) puts them in order again.",
+        "logits = torch.cat([model(part) for part in images.split(most)]); one_hot(logits.argmax(1), "
+        "logits.shape[1]).view(N, M, -1).sum(1) are the votes, under torch.no_grad().",
+    ),
+    shape=lambda case: (len(case["x"]), 10),
+    numbers="whole",
+    parts=(("at most", "most"),),
+)
+
+SQUEEZE_SCORE = Task(
+    "squeeze_score",
+    "Does the answer hold when the image gets coarser?",
+    3,
+    ("model", "squeezers", "x"),
+    detectors.squeezers,
+    (*_FIRST, *detectors.SCORE, treats_images_alone, other_shape, *_LAST),
+    (
+        "p = model(x).softmax(1), and the same of squeeze(x) for each squeezer. Each pair gives one distance for each image.",
+        "The L1 distance of two rows is (p - q).abs().sum(1), (N,). Stack those of all squeezers: (J, N).",
+        "with torch.no_grad(): ... return torch.stack([(p - model(s(x)).softmax(1)).abs().sum(1) for s in squeezers]).amax(0).",
+    ),
+    shape=_one_for_each_image,
+)
+
+JOINT_FLAGS = Task(
+    "joint_flags",
+    "Several detectors, one promise",
+    4,
+    ("clean_scores", "scores", "fpr"),
+    detectors.parts,
+    (*_FIRST, *detectors.FLAGS, *_LAST),
+    (
+        "D, M = clean_scores.shape. Each detector may flag at most the share fpr / D of the M clean images: how many are that?",
+        "ordered = clean_scores.sort(dim=1, descending=True).values. Above ordered[:, k] lie at most k scores, so k = "
+        "int(fpr / D * M), which may be 0.",
+        "threshold = ordered[:, k : k + 1], (D, 1); return (scores > threshold).any(0).",
+    ),
+    shape=lambda case: (case["scores"].shape[1],),
+    numbers="whole",
+)
+
+GET_THROUGH = DefendedTask(
+    "get_through",
+    "Get through",
+    5,
+    ("model", "x", "y", "eps", "steps", "draws"),
+    through.a_budget,
+    (
+        *_FIRST,
+        through.comes_back_changed,
+        through.asks_the_defense,
+        stays_in_the_box,
+        stays_in_budget(),
+        through.survives_fresh_draws,
+        through.breaks_digits,
+        other_type,
+        other_shape,
+        *_LAST,
+    ),
+    (
+        "Tasks 3 and 4 in one: the shift has a gradient and draws, the rounding has none. shift, levels, f = model. In each step "
+        "average over `draws` calls of the shift.",
+        "One draw: z = shift(x_i); w = z + (levels(z) - z).detach() is levels(z) forward and the identity backward. Then the "
+        "gradient of the cross-entropy of f(w) by x_i.",
+        "PGD around it: `steps` times x_i = x_i + 2.5 * eps / steps * total.sign(), then clamp to x - eps, x + eps and to [0, "
+        "1]. Return it detached.",
+    ),
+    parts=through.PARTS,
+)
+
+
+LAB = Lab(
+    "lab8",
+    (
+        QUANTISE,
+        THERMOMETER,
+        BPDA_GRADIENT,
+        EOT_GRADIENT,
+        REGION_VOTES,
+        SQUEEZE_SCORE,
+        JOINT_FLAGS,
+        GET_THROUGH,
+    ),
+)

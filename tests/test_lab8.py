@@ -1,0 +1,217 @@
+"""Lab 8: what every lab passes, the judge's formulas, and the pictures that a student's functions make."""
+
+import numpy as np
+import pytest
+import torch
+from lab_tests import LabTests
+from museum.lab8 import ROOMS, get_through, joint_flags, quantise
+
+from advcourse import attacks, defenses, metrics
+from advcourse.defenses.thermometer import thermometer
+from advcourse.inputs import InputError
+from advcourse.labs.checks import Draw
+from advcourse.labs.lab8 import LAB, TASKS, detectors, gradients, levels, show, through, votes
+from advcourse.labs.lab8.defended import Defended, Levels, Median, Shift, nearest_level
+
+
+class TestLab8(LabTests):
+    lab, rooms, written, pictures = LAB, ROOMS, 6, 8
+
+
+def question(task, seed=5, **arguments):
+    return TASKS[task].case(Draw(seed), **arguments)
+
+
+# Transform
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 5])
+def test_levels_are_the_librarys(bits):
+    """Checks the judge's search for the nearest level against `defenses.BitDepthReduction`, which rounds; and counts them."""
+    x = torch.rand(500, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    found = nearest_level(x, bits)
+    assert torch.allclose(found, defenses.BitDepthReduction(bits)(x), atol=1e-12)
+    assert len(found.unique()) == 2**bits
+
+
+def test_a_level_by_hand():
+    """Checks five pixels at two bits by hand: the levels are 0, 1/3, 2/3, 1."""
+    x = torch.tensor([0.0, 0.16, 0.17, 0.84, 1.0]).double()
+    assert torch.allclose(nearest_level(x, 2), torch.tensor([0, 0, 1 / 3, 1, 1]).double())
+
+
+def test_the_thermometer_is_the_librarys():
+    """Checks the judge's switches against `defenses.thermometer`, on colours, and on black, white and all borders."""
+    task = TASKS["thermometer"]
+    for case in (*levels.in_colour(task, Draw(3)), *levels.borders(task, Draw(3))):
+        assert torch.equal(levels.thermometer(case), thermometer(case["x"].double(), case["levels"]))
+
+
+def test_a_thermometer_by_hand():
+    """Checks five pixels with four switches by hand, a border, black and white among them."""
+    case = question("thermometer", x=torch.tensor([0.0, 0.25, 0.3, 0.99, 1.0]).view(5, 1, 1, 1), levels=4)
+    rows = [[1, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    assert levels.thermometer(case).view(5, 4).tolist() == rows
+
+
+def test_the_gradient_passes_straight_through():
+    """Checks the judge's gradient against `attacks.BPDA` with the identity behind it, which goes through autograd."""
+    case = question("bpda_gradient").to(torch.float64)
+    g, f = case.victim.build(torch.float64)
+    theirs = gradients.gradient(torch.nn.Sequential(attacks.BPDA(g), f), case["x"], case["y"])
+    ours = gradients.bpda(f, case["x"], case["y"], g.bits)
+    assert torch.allclose(ours, theirs, atol=1e-12) and ours.abs().max() > 1e-3
+    assert not gradients.gradient(case.victim.build(torch.float64), case["x"], case["y"]).any()
+
+
+def test_each_draws_gradient_is_autograds():
+    """Checks the gradient moved back by hand against autograd's through the roll, for a move that goes both ways."""
+    case = question("eot_gradient").to(torch.float64)
+    f, move = case.victim.build(torch.float64)[-1], (1, -1)
+    (ours,) = gradients.each_draw(f, [move], case["x"], case["y"])
+    theirs = gradients.gradient(lambda x: f(x.roll(move, (2, 3))), case["x"], case["y"])
+    assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+def test_a_mixture_is_found():
+    """Checks known shares of nine gradients: least squares gives them back, and says so where something else is in it."""
+    case = question("eot_gradient").to(torch.float64)
+    shift, f = case.victim.build(torch.float64)
+    each = gradients.each_draw(f, shift.moves, case["x"], case["y"])
+    shares = torch.arange(9).double() / 36
+    found, left = gradients.mixture((shares.view(-1, 1, 1, 1, 1) * each).sum(0), each)
+    assert torch.allclose(found, shares.expand(len(found), -1), atol=1e-8) and left.max() < 1e-9
+    assert gradients.mixture(gradients.gradient(f, case["x"] * 0.9, case["y"]), each)[1].min() > 1e-3
+
+
+def test_draws_are_fresh_and_follow_from_the_seed():
+    """Checks a shift's passes against the moves that the judge says it draws, and that all nine moves come up."""
+    model = Defended("plain", parts=(("shift", 1),), drawn=4).build()
+    x = torch.arange(784.0).view(1, 1, 28, 28)
+    moves = gradients.drawn(model, 60)
+    assert all(torch.equal(model[0](x), x.roll(move, (2, 3))) for move in moves)
+    assert set(moves) == set(model[0].moves) and isinstance(model[0], Shift)
+
+
+# Vote and detect
+
+
+def test_votes_are_counted():
+    """Checks the votes of each image against NumPy's count of the answers, and that every voter has one."""
+    for case in votes.many_of_both(TASKS["region_votes"], Draw(2)):
+        f, found = case.victim.build(torch.float64)[-1], votes.votes(case)
+        images = (case["x"][0] + case["noise"]).clamp(0, 1)
+        counted = np.bincount(f(images).argmax(1).numpy(), minlength=10)
+        assert found[0].tolist() == counted.tolist()
+        assert (found.sum(1) == len(case["noise"])).all()
+
+
+def test_scores_are_the_librarys():
+    """Checks the judge's scores against `defenses.FeatureSqueezing` with the same squeezers."""
+    (case, _) = detectors.two_questions(TASKS["squeeze_score"], Draw(1))
+    squeezers = [squeezer.build(torch.float64) for squeezer in case["squeezers"]]
+    detector = defenses.FeatureSqueezing(case.victim.build(torch.float64), squeezers)
+    assert torch.allclose(detectors.score(case), detector.score(case["x"]), atol=1e-12)
+
+
+def test_the_median_is_scipys():
+    """Checks the median squeezer against SciPy's filter with black around the image."""
+    from scipy.ndimage import median_filter
+
+    x = torch.rand(1, 1, 9, 8, generator=torch.Generator().manual_seed(1))
+    theirs = median_filter(x[0, 0].numpy(), size=3, mode="constant", cval=0.0)
+    assert np.array_equal(Median()(x)[0, 0].numpy(), theirs)
+
+
+def test_joint_flags_are_the_librarys_thresholds():
+    """Checks each detector at its share of the rate against `metrics.threshold_at`, ties and few clean images included."""
+    task = TASKS["joint_flags"]
+    for case in (*detectors.many_and_few(task, Draw(3)), *detectors.equal_ones(task, Draw(3))):
+        rows = [
+            scores.double() > metrics.threshold_at(clean.double(), case["fpr"] / 3)
+            for clean, scores in zip(case["clean_scores"], case["scores"])
+        ]
+        assert torch.equal(detectors.flags(case), torch.stack(rows).any(0).double())
+
+
+def test_the_joint_promise_is_kept():
+    """Checks the union bound: of the clean images themselves at most fpr is flagged; each detector at fpr flags more."""
+    case = question("joint_flags")
+    case = case.but(scores=case["clean_scores"])
+    assert detectors.flags(case).mean() <= case["fpr"]
+    flagged = joint_flags.each_the_whole(case["clean_scores"], case["scores"], case["fpr"])
+    assert flagged.double().mean() > case["fpr"]
+
+
+# Get through
+
+
+def test_the_judges_attack_stays_in_its_budget():
+    """Checks budget and box of the judge's images, and that they fool more draws than a random sign of the same size."""
+    case = question("get_through", kind="mnist-cnn", n=8)
+    images, x = through.through(case, 3), case["x"]
+    assert (images - x).abs().max() <= case["eps"] + 1e-6 and images.min() >= 0 and images.max() <= 1
+    signs = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).sign()
+    noisy = (x + case["eps"] * signs).clamp(0, 1)
+    ours, chance = (through.misread(case.victim, found, case["y"]).mean() for found in (images, noisy))
+    assert ours > chance + 0.3
+
+
+def test_what_is_misread_is_counted_over_draws():
+    """Checks the two ends: labels that the defense always gives are never misread, and others always."""
+    case = question("get_through", kind="mnist-cnn", n=4)
+    blank = torch.zeros(4, 1, 28, 28)  # no shift changes it
+    seen = case.victim.build()(blank).argmax(1)
+    assert through.misread(case.victim, blank, seen).tolist() == [0.0] * 4
+    assert through.misread(case.victim, blank, (seen + 1) % 10).tolist() == [1.0] * 4
+
+
+def test_a_level_has_no_gradient():
+    """Checks the rounding's gradient with autograd: there, and 0."""
+    x = torch.rand(2, 1, 3, 3).requires_grad_()
+    (slope,) = torch.autograd.grad(Levels(2)(x).sum(), x)
+    assert not slope.any()
+
+
+# Pictures
+
+
+def test_show_tells_what_was_measured():
+    """Checks what rounding to two bits makes of a change of 0.2 by hand: up to a whole level, 1/3, or a little more."""
+    shown = show(quantise.room.rights[0], "0.2", "quantise")
+    told = repr(shown).splitlines()[-2]
+    moved = float(told.split("2 bits ")[1].split(",")[0])
+    assert 1 / 3 - 0.01 <= moved <= 0.2 + 1 / 6 + 0.01
+    assert repr(shown).endswith("You guessed 0.2.") and shown.png.startswith(b"\x89PNG")
+    assert told in shown.alt and '<img alt="' in shown._repr_html_()
+
+
+def test_show_says_what_is_missing():
+    """Checks the text for an unwritten answer and for one of another shape, and the errors for what is no function or task."""
+
+    def unwritten(model, x, y, eps, steps, draws):
+        raise NotImplementedError()
+
+    missing = show(unwritten, task="get_through")
+    assert repr(missing) == "unwritten is not written yet." and "<img" not in missing._repr_html_()
+    assert "`check(joint_flags)` says why" in repr(show(joint_flags.of_each_detector, task="joint_flags"))
+    with pytest.raises(InputError, match="function: got 3; allowed is the function itself"):
+        show(3)
+    with pytest.raises(InputError, match="task: got 'unwritten'; allowed are 'quantise'"):
+        show(unwritten)
+
+
+@pytest.mark.slow
+def test_show_uses_the_students_function():
+    """Checks an attack on the classifier alone, which leaves more of the defense than a right one does."""
+
+    def left(answer):
+        return int(repr(show(answer, task="get_through")).split("yours ")[1].split(" %")[0])
+
+    assert left(get_through.pgd) + 5 < left(get_through.classifier_alone)
+
+
+def test_the_lab_has_the_points_it_says():
+    """Checks the sum by hand: 2 + 3 + 4 + 4 + 3 + 3 + 4 + 5."""
+    assert LAB.points == 28 and [room.task for room in ROOMS] == list(TASKS)
