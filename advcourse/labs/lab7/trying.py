@@ -10,9 +10,9 @@ import torch
 from advcourse import attacks, data, models, plots
 from advcourse.defenses import AtTemperature
 from advcourse.inputs import InputError, check_choice, evaluating, predict
-from advcourse.labs.lab4.showing import Shown
 from advcourse.labs.lab7.given import climb
 from advcourse.labs.lab7.tasks import LAB
+from advcourse.labs.showing import Shown
 from advcourse.labs.verdicts import NOT_ATTEMPTED
 from advcourse.rounding import percent
 from advcourse.training import cross_entropy, fit

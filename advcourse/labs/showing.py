@@ -1,0 +1,88 @@
+"""`show(function)`: what a student's function makes of real digits and attacks, in words and in a picture."""
+
+from dataclasses import dataclass
+
+from advcourse import plots
+from advcourse.inputs import InputError, check_choice
+from advcourse.labs.checks import Draw
+from advcourse.labs.running import NUMBER, TENSOR, UNWRITTEN, Call, LocalRunner
+from advcourse.labs.verdicts import image_tag, marked_up
+
+LARGEST = 1e6  # more than any right answer holds
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Sentences, and a picture (PNG) with its description; no picture where the function gives no answer yet."""
+
+    text: str
+    png: bytes | None = None
+    alt: str = ""
+
+    def __repr__(self):
+        return self.text
+
+    def _repr_html_(self):
+        lines = marked_up(self.text).replace("\n", "<br>")
+        picture = image_tag(self.png, self.alt) if self.png else ""
+        return f"<div>{lines}</div>{picture}"
+
+
+class _Missing(Exception):
+    """The student's function gives no answer; the message says why."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """The function `show` of a lab.
+
+    lab: whose tasks they are. views: by task, a function of `ask` that returns sentences, a figure and its description;
+    `ask(shape, victim=None, **arguments)` is the student's answer. example: a call, for the error. infinite: the tasks whose
+    answers may be infinite.
+    """
+
+    lab: object
+    views: dict
+    example: str
+    infinite: tuple[str, ...] = ()
+
+    def __call__(self, function, guess=None, task=None):
+        """Try a student's function out on digits; returns a `Shown`, which shows itself.
+
+        Args:
+            function: the student's answer.
+            guess: what was expected beforehand; it is told beside the result.
+            task: the task's name (default: the function's own name).
+
+        Raises `InputError` for what is no function or no task of this lab.
+        """
+        if not callable(function):
+            raise InputError(
+                f"function: got {function!r}; allowed is the function itself, for example {self.example}"
+            )
+        name = check_choice(task or getattr(function, "__name__", None), "task", tuple(self.views))
+
+        def ask(shape, victim=None, **arguments):
+            return self._answer(name, LocalRunner(function)(Call(victim, arguments)), tuple(shape))
+
+        asked = self.lab.tasks[name]
+        case = asked.case(Draw(0))
+        try:
+            shape = asked.shape(case) if asked.shape else case["x"].shape
+            ask(shape, case.victim, **case.arguments)  # before any attack is run, which takes its time
+            sentences, figure, alt = self.views[name](ask)
+        except _Missing as missing:
+            return Shown(str(missing))
+        told = [] if guess is None else [f"You guessed {guess}."]
+        return Shown("\n".join([*sentences, *told]), plots.png(figure), " ".join([alt, *sentences]))
+
+    def _answer(self, name, reply, shape):
+        if reply.kind == UNWRITTEN:
+            raise _Missing(f"{reply.detail} is not written yet.")
+        if reply.kind not in (TENSOR, NUMBER) or tuple(reply.value.shape) != shape:
+            raise _Missing(f"{name} did not return what it should. `check({name})` says why.")
+        value = reply.value.double()
+        usual = value[~value.isnan()] if self.lab.tasks[name].numbers == "nan" else value
+        if name not in self.infinite and not (usual.abs() <= LARGEST).all():
+            raise _Missing(f"{name} returned numbers that make no picture. `check({name})` says more.")
+        return value
