@@ -146,7 +146,7 @@ def _region_votes(ask):
     x, y = known_digits(MODEL, 20)
     kinds = {
         "clean": x,
-        "C&W": attacks.CWL2(steps=100)(model(), x, y),
+        "C&W": attacks.CWL2()(model(), x, y),
         "PGD 0.3": attacks.PGD(eps=0.3, steps=10)(model(), x, y),
     }
     radii, voters = (0.01, 0.1, 0.2, 0.3, 0.4), 50
@@ -175,8 +175,8 @@ def _region_votes(ask):
 _ATTACKS = {
     "FGSM 0.3": attacks.FGSM(eps=0.3),
     "PGD 0.3": attacks.PGD(eps=0.3, steps=10),
-    "C&W": attacks.CWL2(steps=100),
-    "C&W (confidence 10)": attacks.CWL2(confidence=10, steps=100),
+    "C&W": attacks.CWL2(),
+    "C&W (confidence 10)": attacks.CWL2(confidence=10),
 }
 
 
