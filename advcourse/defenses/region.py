@@ -49,7 +49,7 @@ class RegionClassifier(nn.Module):
     Paper: Cao and Gong 2017, "Mitigating Evasion Attacks to Deep Neural Networks via Region-based Classification", section 4
     (arXiv 1709.05583). The answer is log((v_k + 1/2) / (m + K/2)) of the votes v_k: the log of the share, with half a vote
     added to each class, so that it is finite for a class without votes and keeps the order of the votes. Votes are steps, so
-    the gradient is 0. Unlike randomised smoothing, which votes under Gaussian noise with a test and a proof, the paper promises nothing.
+    the gradient is 0. Unlike randomised smoothing, which votes under Gaussian noise, it has no test and no proof.
 
     What breaks it: a point whose whole neighbourhood is wrong. `OptMargin` (He, Li and Song 2018, "Decision Boundary Analysis
     of Adversarial Examples"); PGD on the mean logits of noisy copies, `PGD()(EOT(defense.voter(), 30), x, y)`; and
