@@ -170,7 +170,7 @@ def smoothest(x: Tensor, mask: Tensor, weight: float, iterations: int) -> Tensor
 class EnsembleInputTransformation(nn.Module):
     """The mean of a model's answers to several transformations of the image: Z(x) = log mean_j softmax(f(g_j(x))).
 
-    Paper: Guo et al. 2018, "Countering Adversarial Images using Input Transformations", section 4 (arXiv 1711.00117): crops,
+    Paper: Guo et al. 2018, "Countering Adversarial Images using Input Transformations" (arXiv 1711.00117): crops,
     bit depth, JPEG, total variation, quilting. The answer is a log-probability, that is a logit up to a number that is the same
     for all classes. The paper trains the model on transformed images, which is for the caller to do; an undamaged model loses
     accuracy to the rougher ones.

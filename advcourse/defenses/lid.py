@@ -52,7 +52,7 @@ class LIDDetector(Detector):
     most of its 20 neighbours are of others. On `mnist-small` a reference of 99 gives areas under the ROC curve of 0.92, 0.88
     and 0.84 for FGSM and PGD at 0.3 and DeepFool, one of 1000 gives 0.98, 0.97 and 0.87.
 
-    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5.2 (arXiv
+    What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5 (arXiv
     1802.00420): adversarial images of high confidence, far beyond the boundary, look as clean as any. `Guarded(detector)` lets an
     attack follow the gradient of the score, too.
 

@@ -79,7 +79,7 @@ def jensen_shannon(log_p: Tensor, log_q: Tensor) -> Tensor:
 class MagNet(Detector):
     """Detectors on autoencoders reject, the reformer x <- clip(AE(x)) moves the rest towards the clean images.
 
-    Paper: Meng and Chen 2017, "MagNet: A Two-Pronged Defense against Adversarial Examples", sections 4.2 and 4.3 (arXiv
+    Paper: Meng and Chen 2017, "MagNet: A Two-Pronged Defense against Adversarial Examples" (arXiv
     1705.09064). An image is rejected if ANY part fires. Each has a threshold of its own, `thresholds`: of n parts each may flag
     the share fpr / n of the calibration images, so that together they flag at most `fpr`. (The paper drops 0.1 % for each part
     on MNIST: fpr = 0.002 for the two.) The score is the largest excess over its threshold, in standard deviations of the part's

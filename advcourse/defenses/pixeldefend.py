@@ -82,7 +82,7 @@ class PixelDefend(nn.Module):
 class PixelDetector(Detector):
     """Score: the bits per pixel that an image takes under a generative model of clean ones; attacked images take more.
 
-    Paper: Song et al. 2018, section 3 (see `PixelDefend`). They compare the image's probability with those of N clean images, in
+    Paper: Song et al. 2018 (see `PixelDefend`). They compare the image's probability with those of N clean images, in
     a permutation test: `p_value`. Its order is that of the score, which attacks can differentiate, see `PixelCNN.log_prob`. The
     paper takes the images that the generative model was trained on. Here it is those that the detector is calibrated on: an
     image that is as clean has then a p-value below t with a chance of t at most, whatever the network has learnt by heart.

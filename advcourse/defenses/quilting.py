@@ -14,7 +14,7 @@ from advcourse.inputs import InputError, check_images, check_range
 class Quilting(InputTransformation):
     """Replace each patch of an image by one of the most similar clean ones, and join them along the cheapest seams.
 
-    Papers: Guo et al. 2018, "Countering Adversarial Images using Input Transformations", section 4.3 (arXiv 1711.00117), after
+    Papers: Guo et al. 2018, "Countering Adversarial Images using Input Transformations" (arXiv 1711.00117), after
     Efros and Freeman 2001, "Image Quilting for Texture Synthesis and Transfer". Patch after patch, from left to right and from
     top to bottom, one of the `nearest` clean patches to that part of the image (Euclidean, of all channels) is drawn, and meets
     what is there along the path through the overlap on which the two differ least.

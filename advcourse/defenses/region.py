@@ -46,7 +46,7 @@ def _noisy(x, radius, g):
 class RegionClassifier(nn.Module):
     """The class that a model sees most often in a cube around the image: argmax_k sum_j 1[f(clip(x + u_j)) = k], u_j uniform.
 
-    Paper: Cao and Gong 2017, "Mitigating Evasion Attacks to Deep Neural Networks via Region-based Classification", section 4
+    Paper: Cao and Gong 2017, "Mitigating Evasion Attacks to Deep Neural Networks via Region-based Classification"
     (arXiv 1709.05583). The answer is log((v_k + 1/2) / (m + K/2)) of the votes v_k: the log of the share, with half a vote
     added to each class, so that it is finite for a class without votes and keeps the order of the votes. Votes are steps, so
     the gradient is 0. Unlike randomised smoothing, which votes under Gaussian noise, it has no test and no proof.
@@ -120,7 +120,7 @@ def choose_radius(
 ) -> float:
     """The largest radius whose vote is right on at most `tolerance` fewer of the clean images than the model is.
 
-    Cao and Gong 2017, section 4: r grows by `step` until the accuracy falls lower; the last r before that is returned, 0 where
+    Cao and Gong 2017: r grows by `step` until the accuracy falls lower; the last r before that is returned, 0 where
     the first is too large. The noise comes from `seed` alone.
 
     Args:

@@ -106,7 +106,7 @@ COLOUR = (BitDepth(5), MedianFilter(2), NonLocalMeans())
 class FeatureSqueezing(Detector):
     """Score: max_j || p(x) - p(squeeze_j(x)) ||_1 over the squeezers, p the model's softmax. In [0, 2].
 
-    Paper: Xu, Evans and Qi 2018, "Feature Squeezing: Detecting Adversarial Examples in Deep Neural Networks", sections II and V
+    Paper: Xu, Evans and Qi 2018, "Feature Squeezing: Detecting Adversarial Examples in Deep Neural Networks"
     (arXiv 1704.01155). Nothing is fitted. The authors calibrate at a false positive rate of 5 %; the thresholds that they print
     belong to their nets and differ between their documents, so calibrate anew.
 
