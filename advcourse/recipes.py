@@ -58,9 +58,8 @@ class Recipe:
 
     def train(self, progress: bool = True) -> nn.Module:
         """The trained model, on the CPU, where the same seed gives the same weights. The last weights are kept."""
-        model, objective = models.build(self.architecture, self.seed), self.objective()
-        schedule = objective.following("one-cycle") if isinstance(objective, Ramped) else "one-cycle"
-        self._fit(model, progress, objective=objective, schedule=schedule)
+        model = models.build(self.architecture, self.seed)
+        self._fit(model, progress, **_scheduled(self.objective()))
         return model.eval()
 
     def deployed(self, model: nn.Module) -> nn.Module:
@@ -88,9 +87,10 @@ class Recipe:
         given = {"augment": self._augmentation(), "device": "cpu", "seed": self.seed, "progress": progress}
         train(model, data.load(self.data, "train"), **settings, **given)
 
-    def _augmentation(self) -> Augmentation:
-        moved = self.degrees or self.scale
-        return warps(self.degrees, self.scale, self.pixels) if moved else shifts(int(self.pixels))
+    def _augmentation(self) -> Augmentation | None:
+        if self.degrees or self.scale:
+            return warps(self.degrees, self.scale, self.pixels)
+        return shifts(int(self.pixels)) if self.pixels else None
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ class ThermometerRecipe(Recipe):
         network = models.build(self.architecture, self.seed)
         self._fit(Thermometer(network), progress)
         if self.adversarial:
-            objective = LSPGA(ramp=1 / 3)
-            settings = {"objective": objective, "schedule": objective.following("one-cycle")}
-            self._fit(Thermometer(network), progress, epochs=self.adversarial, **settings)
+            self._fit(
+                Thermometer(network), progress, epochs=self.adversarial, **_scheduled(LSPGA(ramp=1 / 3))
+            )
         return network.eval()
 
     def deployed(self, model: nn.Module) -> nn.Module:
@@ -163,9 +163,6 @@ class AutoEncoderRecipe(Recipe):
             error = (model(held_out.images) - held_out.images).double().square().mean()
         return {"mean_squared_error": round(error.item(), 6)}
 
-    def _augmentation(self) -> None:
-        return None
-
 
 @dataclass(frozen=True)
 class DensityRecipe(Recipe):
@@ -181,8 +178,11 @@ class DensityRecipe(Recipe):
             bits = torch.cat([model.bits(part) for part in held_out.images.split(100)])
         return {"bits_per_pixel": round(bits.mean().item(), 6)}
 
-    def _augmentation(self) -> None:
-        return None
+
+def _scheduled(objective):
+    """The settings of `fit` for an objective, which the schedule tells how far training is where it has a ramp."""
+    ramped = isinstance(objective, Ramped)
+    return {"objective": objective, "schedule": objective.following("one-cycle") if ramped else "one-cycle"}
 
 
 def _transformed(x: Tensor, generator: torch.Generator, moved: Augmentation) -> Tensor:
@@ -304,14 +304,11 @@ def _under_attack(recipe, model, x, y):
     right, told = predict(model, x).argmax(1) == y, {}
     for attack in recipe.attacks():
         run = attack.run(model, x, y)
-        inside = run.distances["Linf"] <= ATTACK.eps * (
-            1 + 1e-5
-        )  # a float32 pixel holds its budget to an ulp
-        held = ~(run.success & inside)
+        # A float32 pixel holds its budget to an ulp.
+        held = ~(run.success & (run.distances["Linf"] <= ATTACK.eps * (1 + 1e-5)))
         right &= held
         if attack is ATTACK:
             told["pgd_accuracy"] = held.double().mean().item()
     told["minimum_accuracy"] = right.double().mean().item()
-    return {key: round(value, 6) for key, value in told.items()} | {
-        "attacks": list(map(repr, recipe.attacks()))
-    }
+    names = list(map(repr, recipe.attacks()))
+    return {key: round(value, 6) for key, value in told.items()} | {"attacks": names}

@@ -202,13 +202,9 @@ _PGD = PGD(EPS, steps=40)
 _STRONG = {"PGD 100 x 10": PGD(EPS, steps=100, restarts=10)}
 
 
-def _on(attack, **sources):
-    return {name.replace("_", " "): Transfer(attack, source) for name, source in sources.items()}
-
-
-def _aware(weight, attack=None):
+def _aware(weight):
     """At each of the three likeliest wrong digits, out of the detector's sight."""
-    return Transfer(EachTarget(attack or PGD(EPS, steps=100, targeted=True)), partial(weighed, weight=weight))
+    return Transfer(EachTarget(PGD(EPS, steps=100, targeted=True)), partial(weighed, weight=weight))
 
 
 def _robust(model):
@@ -234,35 +230,35 @@ DEFENSES = {
         _TRANSFORMATION,
         "defense.eit",
         input_transformation,
-        adaptive=_on(PGD(EPS, steps=20), BPDA_and_EOT=shown_through),
+        adaptive={"BPDA and EOT": Transfer(PGD(EPS, steps=20), shown_through)},
     ),
     "RT": Defended(
         "random transformation",
         _TRANSFORMATION,
         "defense.rt",
         random_transformation,
-        adaptive=_on(_PGD, EOT=partial(EOT, draws=30)),
+        adaptive={"EOT": Transfer(_PGD, partial(EOT, draws=30))},
     ),
     "PixelDefend": Defended(
         "PixelDefend",
         _TRANSFORMATION,
         "defense.pixeldefend",
         pixel_defend,
-        adaptive=_on(_PGD, BPDA=purified_with_gradient),
+        adaptive={"BPDA": Transfer(_PGD, purified_with_gradient)},
     ),
     "Thermometer": Defended(
         "thermometer encoding",
         _TRANSFORMATION,
         "defense.thermometer",
         thermometer,
-        adaptive=_on(_PGD, BPDA=Thermometer.attackable),
+        adaptive={"BPDA": Transfer(_PGD, Thermometer.attackable)},
     ),
     "RC": Defended(
         "region-based classification",
         "region-based classification",
         "defense.rc",
         region,
-        adaptive=_on(_PGD, EOT=mean_voter) | _on(OptMargin(), OptMargin=undefended),
+        adaptive={"EOT": Transfer(_PGD, mean_voter), "OptMargin": Transfer(OptMargin(), undefended)},
     ),
     "LID": Defended(
         "LID",
@@ -279,9 +275,11 @@ DEFENSES = {
         squeezing,
         undefended,
         # One bit undoes a change of 0.3 to a black or white pixel, so the last has no bound: it says how far away it falls.
-        {"aware": _aware(0.3)}
-        | _on(_PGD, every_view=every_view)
-        | _on(CWL2(confidence=15), every_view_C_and_W=every_view),
+        {
+            "aware": _aware(0.3),
+            "every view": Transfer(_PGD, every_view),
+            "every view, C&W": Transfer(CWL2(confidence=15), every_view),
+        },
     ),
     "MagNet": Defended(
         "MagNet",
@@ -299,7 +297,9 @@ DEFENSES = {
         _TRANSFORMATION,
         None,
         thermometer_adversarial,
-        adaptive=_on(PGD(EPS, steps=100, restarts=3), BPDA=Thermometer.attackable)
-        | _on(_PGD, transfer_from_PAT=_robust),
+        adaptive={
+            "BPDA": Transfer(PGD(EPS, steps=100, restarts=3), Thermometer.attackable),
+            "transfer from PAT": Transfer(_PGD, _robust),
+        },
     ),
 }

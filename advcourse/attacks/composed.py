@@ -10,6 +10,7 @@ from advcourse.attacks.base import Attack, AttackResult
 from advcourse.attacks.threat import ThreatModel
 from advcourse.checkpoints import describe, named
 from advcourse.inputs import InputError, check_choice, check_range, predict
+from advcourse.metrics import margin
 from advcourse.randomness import seeded
 
 
@@ -199,5 +200,4 @@ def _better(one: AttackResult, other: AttackResult) -> AttackResult:
 def _lead(result):
     """The true label's lead (N,) over the best wrong class; where the model abstains that counts as no wrong class."""
     logits = result.logits[:, :-1] if result.abstains else result.logits
-    labels = result.labels[:, None]
-    return logits.gather(1, labels)[:, 0] - logits.scatter(1, labels, -torch.inf).amax(1)
+    return margin(logits, result.labels)

@@ -86,11 +86,11 @@ def accuracies(records) -> pd.DataFrame:
     "adaptive" is the strongest of its own attacks; "minimum" the share that withstands every attack in the table, image by image,
     with Wilson's 95 % interval in "low" and "high".
     """
-    rows = {}
+    rows, shared = {}, tuple(common())
     for name, group in _by_defense(records).items():
         left = {r.names.attack: survivors(r, "Linf", zoo.EPS) for r in group}
         row = {"clean": group[0].clean_accuracy}
-        row |= {attack: float(left[attack].mean()) for attack in common() if attack in left}
+        row |= {attack: float(left[attack].mean()) for attack in shared if attack in left}
         own = {attack: float(kept.mean()) for attack, kept in left.items() if attack.startswith(ADAPTIVE)}
         if own:
             strongest = min(own, key=own.get)
@@ -106,9 +106,9 @@ def sizes(records) -> pd.DataFrame:
 
     C&W in L2, EAD in its own measure, stAdv in its flow, JSMA in changed pixels.
     """
-    rows = {}
+    rows, known = {}, tuple(other_norms())
     for name, group in _by_defense(records).items():
-        others = [r for r in group if r.names.attack in other_norms()]
+        others = [r for r in group if r.names.attack in known]
         if others:
             rows[name] = {r.names.attack: median_with_failures(r.size, r.success) for r in others}
     return pd.DataFrame.from_dict(rows, orient="index")
