@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -91,6 +92,17 @@ def refresh(
         notebooks.refresh(path)
 
 
+@contextmanager
+def _resumable(cells):
+    """Ctrl-C says where the finished cells are, and ends with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"The cells that were finished are kept in {cells}"
+        typer.echo(f"Interrupted. {kept}; the same command goes on from there.", err=True)
+        raise typer.Exit(130) from None
+
+
 @app.command()
 def evaluate(
     file: Annotated[
@@ -111,16 +123,12 @@ def evaluate(
     ] = None,
 ):
     """Measure attacks on models, and write a report. Started again, it goes on from what is finished."""
-    try:
+    with _resumable(out / "cells"):
         from advcourse.evaluation import overview, report, run, settings
 
         wanted = settings.read(file, device, images)
         outcome = run(wanted.cells, out / "cells", workers, scheduler)
         page = report.write(outcome, out, wanted.title)
-    except KeyboardInterrupt:
-        kept = f"The cells that were finished are kept in {out / 'cells'}"
-        typer.echo(f"Interrupted. {kept}; the same command goes on from there.", err=True)
-        raise typer.Exit(130) from None
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     typer.echo(overview.overview(outcome.records, width))
     typer.echo(f"Report: {page}. Measured now: {outcome.computed} of {len(wanted.cells)} cells.")
@@ -145,12 +153,8 @@ def matrix(
     """Measure every defense under every attack, those made for it included. Started again, it goes on from what is finished."""
     from advcourse.evaluation import defended, report, run
 
-    try:
+    with _resumable(out / "cells"):
         outcome = run(defended.cells(images, defenses=defense), out / "cells", workers)
-    except KeyboardInterrupt:
-        kept = f"The cells that were finished are kept in {out / 'cells'}"
-        typer.echo(f"Interrupted. {kept}; the same command goes on from there.", err=True)
-        raise typer.Exit(130) from None
     told, page = defended.as_markdown(outcome.records), report.write(outcome, out, "Attacks on defenses")
     typer.echo(f"{told}\n\nReport: {page}. Measured now: {outcome.computed} cells.")
     for failure in outcome.failures:
