@@ -1,0 +1,237 @@
+"""The code of a notebook, statement by statement: which names each binds, needs and changes."""
+
+import ast
+import re
+import symtable
+import warnings
+from dataclasses import dataclass
+
+DEFINED, ASSIGNED, UNWRITTEN, NEITHER = "defined", "assigned", "unwritten", "neither"
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+IMPORTS = (ast.Import, ast.ImportFrom)
+BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.While, ast.Match)
+UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+LONGEST = 200_000  # characters of one cell; what is longer is data, not an answer
+LONGEST_WITH_MAGICS, MOST_MAGICS = 50_000, 40  # IPython reads the cell anew for each magic
+NOT_PYTHON = (
+    "bash cmd file html javascript js latex markdown perl python2 pypy ruby script sh sql svg system sx "
+    "writefile"
+).split()
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """A statement of the top level of a cell.
+
+    binds: the names that it binds; uses: the global names that it needs, at once or when its functions are called; now: those
+    that it needs at once; changes: the names whose objects it changes.
+    """
+
+    cell: int
+    place: int
+    node: ast.stmt
+    binds: frozenset
+    uses: frozenset
+    now: frozenset
+    changes: frozenset
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code of one cell: `source`, plain Python; `error`, why it does not compile, or "". `drafted`: it is no code cell."""
+
+    index: int
+    source: str
+    statements: tuple[Statement, ...] = ()
+    error: str = ""
+    drafted: bool = False
+
+
+def parse(cells):
+    """The code in the cells of a notebook, a tuple of `Code`; of cells that are no code cells, only where a function begins."""
+    found = []
+    for cell in cells:
+        drafted = cell.kind != "code"
+        if not drafted or re.search(r"^(def|class|async def) \w+.*:", cell.source, re.M):
+            code = _parse_cell(cell, drafted)
+            if not (drafted and code.error):
+                found.append(code)
+    return tuple(found)
+
+
+def _parse_cell(cell, drafted):
+    if len(cell.source) > LONGEST:
+        return Code(cell.index, "", error=f"it has more than {LONGEST} characters", drafted=drafted)
+    try:
+        source = _plain_python(cell.source)
+        body = _tree(source).body
+        statements = tuple(_statement(cell.index, place, node) for place, node in enumerate(body))
+    except SyntaxError as error:
+        told = f"line {error.lineno}: {error.msg}"
+        return Code(cell.index, cell.source, error=told, drafted=drafted)
+    except UNPARSABLE as error:
+        return Code(cell.index, cell.source, error=str(error) or "it is too deep", drafted=drafted)
+    return Code(cell.index, source, statements, drafted=drafted)
+
+
+def _tree(source):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a docstring with \epsilon
+        return ast.parse(source)
+
+
+def _plain_python(source):
+    """The source without IPython's own syntax; each line stays where it is. Raises `SyntaxError` where that does not help."""
+    lines = source.split("\n")
+    for place, line in enumerate(lines):
+        if line.startswith("%%"):
+            if line[2:].split(maxsplit=1)[0:1] and line[2:].split()[0].lower() in NOT_PYTHON:
+                return ""
+            lines[place] = ""
+        elif line.strip():
+            break
+    source = "\n".join(lines)
+    try:
+        _tree(source)
+        return source
+    except SyntaxError:
+        odd = [line for line in lines if re.search(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$", line)]
+        if not odd or len(odd) > MOST_MAGICS or len(source) > LONGEST_WITH_MAGICS:
+            raise
+    return _without_magics(re.sub(r"^(\s*)%time +(?=[^\s-])", r"\1", source, flags=re.M))
+
+
+def _without_magics(source):
+    from IPython.core.inputtransformer2 import TransformerManager  # takes a while
+
+    blank = len(source) - len(source.lstrip("\n"))
+    try:
+        changed = TransformerManager().transform_cell(source)
+    except (RuntimeError, UnicodeError) as error:
+        raise SyntaxError(str(error)) from error
+    return "\n" * blank + changed
+
+
+def _statement(cell, place, node):
+    try:
+        binds, uses, now = _global_names(node)
+    except UNPARSABLE:  # such as a duplicate argument, which the compiler will tell
+        named = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+        binds = {n.id for n in named if isinstance(n.ctx, ast.Store)} | {getattr(node, "name", "")}
+        uses = now = {n.id for n in named}
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        now, uses = now | {node.target.id}, uses | {node.target.id}
+    if isinstance(node, ast.Delete) or (isinstance(node, ast.AnnAssign) and node.value is None):
+        binds = set()
+    binds, uses, now, changes = map(frozenset, (binds, uses, now, _changes(node)))
+    return Statement(cell, place, node, binds, uses, now, changes)
+
+
+def _global_names(node):
+    """Names that the statement binds in the notebook's namespace; that it and its functions look up there; and it alone."""
+    table = symtable.symtable(ast.unparse(node), "cell", "exec")
+    symbols = table.get_symbols()
+    binds = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
+    now = {s.get_name() for s in symbols if s.is_referenced()}
+    uses, inner = set(now), list(table.get_children())
+    while inner:
+        scope = inner.pop()
+        inner += scope.get_children()
+        found = {s.get_name() for s in scope.get_symbols() if s.is_global()}
+        uses |= found
+        if not isinstance(node, DEFINITIONS):
+            now |= found  # a comprehension
+    return binds, uses, now
+
+
+def _at_once(node):
+    """The nodes of a statement that are evaluated when it is executed: no function's body."""
+    waiting = [node]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        if isinstance(found, DEFINITIONS):
+            waiting += found.decorator_list
+        elif not isinstance(found, ast.Lambda):
+            waiting += ast.iter_child_nodes(found)
+
+
+def _root(node):
+    """The name at the beginning of a.b[c].d; "" where there is none."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _changes(node):
+    found = {
+        _root(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        for decorator in getattr(node, "decorator_list", ())
+        if not isinstance(decorator, ast.Name)
+    }
+    for part in _at_once(node):
+        if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
+            found.add(_root(part))
+        elif isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
+            if isinstance(part.value.func, ast.Attribute):
+                found.add(_root(part.value.func))
+    return found - {""}
+
+
+def is_stub(node):
+    """Whether nothing is written: after the docstring comes `raise NotImplementedError`, or nothing that does anything."""
+    body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+    for line in body:
+        if isinstance(line, ast.Raise):
+            raised = line.exc.func if isinstance(line.exc, ast.Call) else line.exc
+            return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+        empty = isinstance(line, ast.Expr | ast.Return) and isinstance(line.value, ast.Constant | None)
+        told = empty and getattr(line.value, "value", None) in (None, ...)
+        if not (isinstance(line, ast.Pass) or told):
+            return False
+    return True
+
+
+def standing(statement, name):
+    """How a statement stands to a name: it binds a function, DEFINED, or a value, ASSIGNED, or a stub, UNWRITTEN; or NEITHER."""
+    return _standing(statement.node, name) if name in statement.binds else NEITHER
+
+
+def _standing(node, name):
+    if isinstance(node, DEFINITIONS):
+        return NEITHER if node.name != name else UNWRITTEN if is_stub(node) else DEFINED
+    if isinstance(node, IMPORTS):
+        bound = any((a.asname or a.name.split(".")[0]) == name for a in node.names)
+        return DEFINED if bound else NEITHER
+    if isinstance(node, BLOCKS):
+        found = [_standing(line, name) for line in inside(node)]
+        return next((best for best in (DEFINED, UNWRITTEN) if best in found), ASSIGNED)
+    value = getattr(node, "value", None)
+    made = isinstance(value, ast.Lambda) or (isinstance(value, ast.Call) and _last(value.func) == "partial")
+    return (
+        DEFINED
+        if made and isinstance(node, ast.Assign | ast.AnnAssign) and _targets(node, name)
+        else ASSIGNED
+    )
+
+
+def _targets(node, name):
+    """Whether an assignment binds the name itself, not a part of it."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+
+
+def _last(function):
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def inside(node):
+    """The simple statements of a block, at any depth, but in no function; the statement itself where it is no block."""
+    waiting = [node]
+    while waiting:
+        found = waiting.pop(0)
+        if isinstance(found, (*BLOCKS, ast.ExceptHandler, ast.match_case)):
+            waiting += ast.iter_child_nodes(found)
+        elif isinstance(found, ast.stmt):
+            yield found

@@ -1,0 +1,282 @@
+"""Which statements of a notebook an answer needs: found by names, whatever became of the cells' order, ids and metadata.
+
+Nothing is run here. The answer is the last written definition of the task's name; from there the names lead on: to helpers,
+constants and imports, in the answer's own cell before others, and in the students' copy where the notebook has them no more.
+"""
+
+import ast
+import builtins
+import re
+import warnings
+from dataclasses import dataclass
+
+from advcourse.grading.parsing import (
+    ASSIGNED,
+    DEFINED,
+    DEFINITIONS,
+    IMPORTS,
+    UNPARSABLE,
+    UNWRITTEN,
+    inside,
+    standing,
+)
+
+ASSIGNMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
+PERHAPS_A_FUNCTION = (
+    ast.Name,
+    ast.Attribute,
+    ast.Call,
+    ast.Subscript,
+    ast.IfExp,
+    ast.BoolOp,
+    ast.Tuple,
+    ast.Lambda,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The `statements` of one cell that are to be executed, by their place in `ast.parse(source).body`, in order."""
+
+    label: str
+    source: str
+    statements: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is to be executed so that the function `task` is there.
+
+    cells: in the order of the notebook; a statement may need one that comes after it. uses: the other tasks' functions that it
+    reaches. broken: why there is no definition to be used, such as "cell 7 does not compile: line 3: invalid syntax", or "".
+    found: whether a definition is there that is no stub; stub: whether there is a stub alone. note: a sentence for the student
+    about which of several definitions counts, or "".
+    """
+
+    task: str
+    cells: tuple[Part, ...] = ()
+    uses: tuple[str, ...] = ()
+    broken: str = ""
+    found: bool = False
+    stub: bool = False
+    note: str = ""
+
+    def as_plain(self):
+        """Task and cells as JSON can hold them."""
+        cells = [{"label": p.label, "source": p.source, "statements": list(p.statements)} for p in self.cells]
+        return {"task": self.task, "cells": cells}
+
+
+def program(task, tasks, submitted, given):
+    """The `Program` for the function `task`, of the `tasks` of its lab.
+
+    submitted, given: the code of the student's notebook and of the released one, tuples of `parsing.Code`.
+    """
+    names = _Names(tasks, submitted, given)
+    winner = names.winner(task)
+    if winner is None:
+        return Program(task, broken=_broken(task, submitted), stub=names.has_stub(task))
+    taken, uses = _Closure(task, names).of(winner)
+    parts = _parts(taken, given, names.released, "cell {} of the lab's notebook")
+    parts += _parts(taken, submitted, names.own | names.drafts, "cell {}")
+    return Program(task, parts, tuple(sorted(uses)), found=True, note=names.note(task, winner))
+
+
+def _parts(taken, codes, among, label):
+    found = []
+    for code in codes:
+        places = tuple(s.place for s in code.statements if s in taken and s in among)
+        if places:
+            found.append(Part(label.format(code.index), code.source, places))
+    return tuple(found)
+
+
+def _broken(task, submitted):
+    """Why the last cell that tries to define the task is none; "" where no cell tries."""
+    told = ""
+    for code in submitted:
+        if code.error and re.search(rf"(def|class)\s+{task}\b|^{task}\s*=", code.source, re.M):
+            told = f"cell {code.index} does not compile: {code.error}"
+        for statement in code.statements:
+            if task in statement.binds and not isinstance(statement.node, IMPORTS):
+                if error := _compiler_says(statement.node):
+                    told = f"cell {code.index} does not compile: {error}"
+    return told
+
+
+def _compiler_says(node):
+    """What the compiler finds wrong in a statement that could be parsed; "" for nothing."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(ast.Module([node], []), "cell", "exec", flags, dont_inherit=True)
+    except SyntaxError as error:
+        return f"line {error.lineno}: {error.msg}"
+    except UNPARSABLE as error:
+        return str(error) or "it is too deep"
+    return ""
+
+
+class _Names:
+    """Where the names of a notebook are bound."""
+
+    def __init__(self, tasks, submitted, given):
+        self.tasks = tasks
+        self.own = _statements(submitted, drafted=False)
+        self.drafts = _statements(submitted, drafted=True)
+        self.released = _statements(given, drafted=False)
+        everywhere = [*self.own, *self.released]
+        self.tools = {name for s in everywhere if _is_lab_import(s.node) for name in s.binds}
+
+    def winner(self, task):
+        """The statement that defines a task: the last written function, or else the last value that may be one, or None."""
+        found = [(self._rank(s, task), s.cell, s.place, s) for s in [*self.own, *self.drafts]]
+        best = max(found, key=lambda row: row[:3], default=(0, None))
+        return best[-1] if best[0] else None
+
+    def _rank(self, statement, task):
+        """3 for a function, 2 for a value that may be one, 1 for a function in a cell that is no code cell, 0 for all else."""
+        node, found = statement.node, standing(statement, task)
+        if found not in (DEFINED, ASSIGNED) or _compiler_says(node):
+            return 0
+        if found == ASSIGNED or isinstance(node, IMPORTS):
+            good = isinstance(node, IMPORTS) or self._may_be_a_function(node, task)
+            return 2 if good and statement in self.own else 0
+        return 3 if statement in self.own else 1
+
+    def _may_be_a_function(self, node, task):
+        for line in inside(node):
+            targets = [
+                n.id for n in ast.walk(line) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            ]
+            if (
+                isinstance(line, ASSIGNMENTS)
+                and task in targets
+                and isinstance(line.value, PERHAPS_A_FUNCTION)
+            ):
+                return not _calls(line.value, self.tools | {task})
+        return False
+
+    def has_stub(self, task):
+        """Whether one of the code cells has a stub of the task."""
+        return any(standing(s, task) == UNWRITTEN for s in self.own)
+
+    def note(self, task, winner):
+        """A sentence about which definition counts, where that may surprise; else ""."""
+        if winner in self.drafts:
+            return f"{task} stands in cell {winner.cell}, which is no code cell. It counts all the same."
+        cells = sorted({s.cell for s in self.own if self._rank(s, task) == 3})
+        if len(cells) < 2:
+            return ""
+        return f"{task} is written in the cells {', '.join(map(str, cells))}. What stands in cell {winner.cell} counts."
+
+    def is_experiment(self, statement):
+        """Whether it tries an answer out: it is no definition, and uses a task's function or one of the lab's tools at once."""
+        used = statement.now - statement.changes if isinstance(statement.node, ASSIGNMENTS) else statement.now
+        return not isinstance(statement.node, (*DEFINITIONS, *IMPORTS)) and bool(
+            used & (self.tools | set(self.tasks))
+        )
+
+    def bindings(self, name, home):
+        """The statements that make `name` be there, for a function of the cell `home`; None stands for a released cell."""
+        found = [s for s in self.own if name in s.binds]
+        found = [s for s in found if standing(s, name) != UNWRITTEN] or found
+        found = [s for s in found if not self.is_experiment(s)] or found
+        here = [s for s in found if s.cell == home]
+        packages = [s for s in found if isinstance(s.node, ast.Import)]  # `import a.b` adds to what `a` holds
+        if not here or all(name in s.now for s in here):
+            functions = [s for s in found if standing(s, name) == DEFINED]
+            values = [s for s in found if s not in functions]
+            if functions or hasattr(builtins, name):
+                values = [s for s in values if _wraps(s.node, name)]
+            before = [s for s in values if home is None or s.cell <= home]
+            here += functions[-1:] + (before or values)
+        return here + packages or self._elsewhere(name)
+
+    def _elsewhere(self, name):
+        """What the students' copy binds under this name, and all that imports names unseen."""
+        if hasattr(builtins, name):
+            return []
+        stars = [s for s in self.own if isinstance(s.node, ast.ImportFrom) and s.node.names[0].name == "*"]
+        return [s for s in self.released if name in s.binds] + stars
+
+
+def _statements(codes, drafted):
+    """In order, and quick to ask whether one is among them."""
+    return dict.fromkeys(s for code in codes if code.drafted == drafted for s in code.statements)
+
+
+def _is_lab_import(node):
+    return isinstance(node, ast.ImportFrom) and (node.module or "").startswith("advcourse")
+
+
+def _calls(value, names):
+    """Whether one of the functions `names` is called in the expression."""
+    called = [n.func for n in ast.walk(value) if isinstance(n, ast.Call)]
+    return any(isinstance(function, ast.Name) and function.id in names for function in called)
+
+
+def _wraps(node, name):
+    """Whether a function is bound anew to what another makes of it, as in f = torch.no_grad()(f)."""
+    used = isinstance(node, ast.Assign) and any(
+        isinstance(n, ast.Name) and n.id == name for n in ast.walk(node.value)
+    )
+    return used and not _calls(node.value, {name})
+
+
+class _Closure:
+    """All that an answer needs."""
+
+    def __init__(self, task, names):
+        self.task, self.names = task, names
+        self.taken, self.uses, self._asked, self._waiting = set(), set(), set(), []
+
+    def of(self, winner):
+        """The statements that define the winner and what it needs, and the names of the other tasks that it reaches."""
+        self.home = winner.cell
+        self._take(winner)
+        for statement in self.names.own:
+            if statement.cell == self.home and self.task in statement.binds:
+                if _wraps(statement.node, self.task):
+                    self._take(statement)
+        while self._waiting:
+            while self._waiting:
+                self._ask(*self._waiting.pop())
+            self._take_changes()
+        return self.taken, self.uses
+
+    def _take(self, statement):
+        if statement not in self.taken:
+            self.taken.add(statement)
+            home = None if statement in self.names.released else statement.cell
+            self._waiting += [(name, home) for name in statement.uses]
+
+    def _ask(self, name, home):
+        if name == self.task or (name, home) in self._asked:
+            return
+        self._asked.add((name, home))
+        statements = self.names.bindings(name, home)
+        if name in self.names.tasks and not any(
+            s.cell == home and standing(s, name) != UNWRITTEN for s in statements
+        ):
+            self.uses.add(name)
+            winner = self.names.winner(name)
+            statements = [winner] if winner else statements
+        for statement in statements:
+            self._take(statement)
+
+    def _take_changes(self):
+        """Take what changes a needed value, where it is bound or in the answer's cell: table[3] = 1, table.append(1)."""
+        where = {self.task: {self.home}}
+        for statement in self.taken:
+            for name in statement.binds:
+                where.setdefault(name, set()).add(statement.cell)
+        imported = {name for s in self.taken if isinstance(s.node, IMPORTS) for name in s.binds}
+        for statement in self.names.own:
+            names = statement.changes & set(where)
+            if not isinstance(statement.node, ast.Expr) or statement.cell != self.home:
+                names -= imported
+            near = any(statement.cell in where[name] | {self.home} for name in names)
+            if near and not self.names.is_experiment(statement):
+                self._take(statement)

@@ -1,0 +1,215 @@
+"""Reading a submitted notebook: whatever tool saved it, and whatever became of its metadata; and finding the answers in it."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from advcourse.grading import slicing
+from advcourse.grading.parsing import Code, parse
+from advcourse.grading.report import Written
+from advcourse.grading.slicing import Part, Program
+from advcourse.inputs import InputError
+from advcourse.labs.release import ROOT
+
+__all__ = ["Cell", "Part", "Program", "Submission", "Unreadable", "program", "read", "released", "written"]
+
+LARGEST = 200 * 2**20  # bytes
+LONGEST_ANSWER = 20_000  # characters
+PLACEHOLDER = "YOUR ANSWER HERE"
+
+
+class Unreadable(InputError):
+    """The file is no notebook. The message says what it is, as far as that can be told."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell, without its outputs.
+
+    index: its place, from 1; id and grade_id: Jupyter's and nbgrader's name of it, or ""; kind: "code", "markdown" or "raw";
+    solution: whether nbgrader's metadata call it an answer; points: what they give for it, None for nothing; source: its text,
+    lines ending with a line feed.
+    """
+
+    index: int
+    id: str
+    grade_id: str
+    kind: str
+    solution: bool
+    source: str
+    points: int | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A notebook: its `cells`; `notes`, sentences for the student about what is odd in the file; `code`, what is in the cells."""
+
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = ()
+    code: tuple[Code, ...] = field(default=(), repr=False)
+
+
+def read(content, name=""):
+    """The notebook in the bytes of a file, a `Submission`. `name` of the file: for the messages.
+
+    All versions of the format are read, with or without nbgrader's metadata; outputs are passed over. Raises `Unreadable` for
+    what is no notebook, and for a file of more than 200 MB.
+    """
+    try:
+        notebook, notes = _loaded(content)
+        found = [_cell(index, cell) for index, cell in enumerate(_raw_cells(notebook), 1)]
+    except Unreadable as error:
+        raise Unreadable(f"{name}: {error}" if name else str(error)) from error
+    cells = tuple(cell for cell in found if cell)
+    if len(cells) < len(found):
+        notes.append("Parts of the file are no cells. They were passed over.")
+    code = parse(cells)
+    notes += [
+        f"Cell {c.index} does not compile, so that nothing in it counts: {c.error}." for c in code if c.error
+    ]
+    return Submission(cells, tuple(notes), code)
+
+
+def _loaded(content):
+    """What the file holds as JSON, and a list of notes."""
+    if len(content) > LARGEST:
+        raise Unreadable(
+            f"the file has {len(content) / 2**20:.0f} MB; allowed are {LARGEST // 2**20}. Clear the outputs, and save it again"
+        )
+    notes = []
+    try:
+        try:
+            text = content.decode(json.detect_encoding(content))
+        except UnicodeDecodeError:
+            text = content.decode("cp1252", errors="replace")
+            notes.append("The file is not in UTF-8: letters beyond a to z may be wrong.")
+        return json.loads(text.removeprefix("\ufeff")), notes
+    except RecursionError as error:
+        raise Unreadable("the file is nested too deep; allowed is a Jupyter notebook") from error
+    except ValueError as error:
+        raise Unreadable(f"{_what_it_is(content, text)}; allowed is a Jupyter notebook (.ipynb)") from error
+
+
+def _what_it_is(content, text):
+    """What a file that is no JSON seems to be, in words."""
+    start = text.lstrip("\ufeff \t\r\n\0")[:2000]
+    if not start:
+        return "the file is empty"
+    for magic, what in ((b"%PDF", "a PDF"), (b"PK", "a ZIP archive"), (b"\x1f\x8b", "a compressed archive")):
+        if content.startswith(magic):
+            return f"this is {what}, not a notebook"
+    if re.search(r"^<{7} ", text, re.M) and re.search(r"^>{7} ", text, re.M):
+        return "the file holds a merge conflict of git (lines with <<<<<<<), which has to be resolved first"
+    if start.startswith("<"):
+        return "this is a web page, not a notebook: export it as a notebook"
+    if start.startswith("{"):
+        return "the file begins like a notebook, but is damaged or cut off: save it again, and open it once to see"
+    if re.search(r"^(import|from|def|class|# In\[|# %%) ?", text, re.M):
+        return "this is a Python script, not a notebook"
+    return "this is no notebook"
+
+
+def _raw_cells(notebook):
+    """The cells as the file has them; those of versions 2 and 3 lie in worksheets."""
+    if isinstance(notebook, dict):
+        sheets = notebook.get("worksheets")
+        if isinstance(notebook.get("cells"), list):
+            return notebook["cells"]
+        if isinstance(sheets, list) and all(isinstance(sheet, dict) for sheet in sheets):
+            return [cell for sheet in sheets for cell in sheet.get("cells") or ()]
+    raise Unreadable("the file is JSON, but it holds no cells; allowed is a Jupyter notebook (.ipynb)")
+
+
+def _cell(index, raw):
+    """One `Cell`; None for what is none."""
+    if not isinstance(raw, dict):
+        return None
+    metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
+    marks = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
+    kind = raw.get("cell_type")
+    points = marks.get("points") if marks.get("grade") else None
+    return Cell(
+        index,
+        _text(raw.get("id")),
+        _text(marks.get("grade_id")),
+        kind if kind in ("code", "raw") else "markdown",
+        marks.get("solution") is True,
+        _text(raw.get("source", raw.get("input", ""))),
+        int(points) if isinstance(points, int | float) and 0 <= points < 1000 else None,
+    )
+
+
+def _text(source):
+    """A cell's source, which may be a list of lines, with or without their ends; "" for what is no text."""
+    if isinstance(source, list):
+        lines = [line for line in source if isinstance(line, str)]
+        bare = len(lines) > 1 and not any(line.endswith(("\n", "\r")) for line in lines[:-1])
+        source = ("\n" if bare else "").join(lines)
+    if not isinstance(source, str):
+        return ""
+    source = source.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+    return source.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
+
+
+@cache
+def released(lab, root=None):
+    """The students' copy of a lab, such as "lab3", a `Submission`.
+
+    root: the clone (default: the one that the package is installed from). Raises `InputError` where it is not there.
+    """
+    path = Path(root or ROOT) / "exercises" / lab / f"{lab}.ipynb"
+    try:
+        return read(path.read_bytes(), path.name)
+    except OSError as error:
+        raise InputError(
+            f"lab: got {lab!r}, but {path} is not there; allowed is a lab of a clone of the project, which holds exercises/"
+        ) from error
+
+
+def program(task, tasks, submitted, given):
+    """What of the notebook `submitted` defines the function `task`, a `Program`.
+
+    tasks: the names of all tasks of the lab. given: the released copy, which stands in for what the student has deleted.
+    """
+    return slicing.program(task, tuple(tasks), submitted.code, given.code)
+
+
+def written(submitted, given):
+    """The written questions of the released copy with the student's answers, a tuple of `Written`."""
+    found, title = [], ""
+    for cell in given.cells:
+        if cell.kind == "code":
+            continue
+        heading = re.findall(r"^#+ +(.+?)(?: *\(\d+ points?\))? *$", cell.source, re.M)
+        title = heading[-1] if heading else title
+        if cell.solution and cell.points is not None:
+            answer = _answer(cell, submitted, given)[:LONGEST_ANSWER]
+            found.append(Written(cell.grade_id, title, cell.points, answer))
+    return tuple(found)
+
+
+def _answer(question, submitted, given):
+    """What stands in the question's cell; where nothing does, or it is gone, the student's own cells behind the question."""
+    known = {cell.source for cell in given.cells}
+    asked = given.cells[question.index - 2].source
+    for name in ("grade_id", "id"):
+        wanted = getattr(question, name)
+        same = [c for c in submitted.cells if wanted and getattr(c, name) == wanted]
+        texts = [_own_words(cell) for cell in same]
+        if any(texts):
+            return next(text for text in reversed(texts) if text)
+    texts, behind = [], False
+    for cell in submitted.cells:
+        if cell.source == asked:
+            behind = True
+        elif behind and _own_words(cell):
+            if cell.kind == "code" or cell.source in known:
+                break
+            texts.append(_own_words(cell))
+    return "\n\n".join(texts)
+
+
+def _own_words(cell):
+    return cell.source.replace(PLACEHOLDER, "").strip()
