@@ -1,0 +1,313 @@
+"""The grades of a class as CSV: for people, for Canvas and for Moodle.
+
+A lab's points are those of its tasks, given by program, and those of its written questions. The latter are entered by hand into
+the sheet of `written_points`; all functions here add them up.
+"""
+
+import csv
+import html
+import re
+import unicodedata
+from pathlib import Path
+
+from advcourse.files import replacing
+from advcourse.grading.roster import Entry, Sheet, match, plain
+from advcourse.inputs import InputError
+
+_OURS = "Graded by program:"
+_LEFT_ALONE = ("EX", "N/A")  # Canvas: excused; the assignment is not this student's
+
+
+def grades_csv(reports, path, written=None):
+    """Write one row a student, sorted by name: points, every task, how the code was isolated, and all that was noted.
+
+    reports: of one lab. written: see `written_points`. `total` is what the gradebooks get, `of` the most that it can be. The
+    file is UTF-8 with a byte-order mark, without which Excel takes it for another encoding and breaks every name that is not
+    English. A text that begins like a formula (= + - @) gets an apostrophe in front.
+    """
+    tasks = {task.task: task.possible for report in reports for task in report.tasks}
+    most = _most(reports)
+    header = ["student", "lab", "total", "of", "points", "possible", "written", "written possible"]
+    header += [f"{name} (of {possible})" for name, possible in tasks.items()]
+    rows = [[*header, "isolation", "error", "notes", "signs"]]
+    for report in sorted(reports, key=_name):
+        points = {task.task: task.points for task in report.tasks}
+        given = (written or {}).get(report.student)
+        by_hand = "" if given is None else _number(sum(given.values()))
+        row = [
+            report.student,
+            report.lab,
+            total(report, written),
+            most,
+            report.points,
+            report.possible,
+            by_hand,
+        ]
+        row += [_written_possible(report), *(points.get(name, "") for name in tasks), report.isolation]
+        row += [report.error, " ".join(report.notes), " ".join(report.signs)]
+        rows.append([plain(cell) if isinstance(cell, str) else cell for cell in row])
+    _write(path, rows, "utf-8-sig")
+
+
+def total(report, written=None):
+    """A student's points as text: of the tasks, and of the written questions where a person has given some."""
+    return _number(report.points + sum((written or {}).get(report.student, {}).values()))
+
+
+def written_points(reports, path):
+    """The points that a person gave to the written questions, from a sheet that is made, and brought up to date, here.
+
+    The CSV file at `path` has a row a student, with each answer and a column for its points. Fill the points in and save it as
+    CSV again. Nothing that stands in it is ever removed: new students are added, changed answers replaced. An answer that
+    begins like a formula gets an apostrophe in front.
+
+    Returns student -> question -> points, for students with at least one entry, and sentences about what to look at again.
+    Raises `InputError` for an entry that is no number from 0 to the question's points.
+    """
+    questions = {q.name: q.possible for report in reports for q in report.written}
+    if not questions:
+        return {}, ()
+    columns = {name: f"{name} (of {possible})" for name, possible in questions.items()}
+    if not Path(path).exists():
+        answers = [f"answer to {name}" for name in questions]
+        _write(path, [["student", *columns.values(), *answers]], "utf-8-sig")
+    sheet = Sheet(path, ["student", *columns.values()], "written", "the sheet that an earlier grading wrote")
+    rows = {sheet.value(row, "student"): row for row in range(len(sheet))}
+    told = [f"{name}: in {path}, but not among the submissions." for name in _absent(rows, reports)]
+    for report in sorted(reports, key=_name):
+        name = _key(report)
+        if name not in rows:
+            rows[name] = sheet.append()
+            sheet.set(rows[name], "student", name)
+        told += _bring_up_to_date(sheet, rows[name], report, columns)
+    sheet.write(path)
+    given = {report.student: _given(sheet, rows[_key(report)], report, columns) for report in reports}
+    return {student: points for student, points in given.items() if points}, tuple(told)
+
+
+def _absent(rows, reports):
+    return sorted(set(rows) - {_key(report) for report in reports} - {""})
+
+
+def _key(report):
+    return plain(report.student.strip())
+
+
+def _bring_up_to_date(sheet, row, report, columns):
+    """Put the answers into the sheet; yields a sentence for each that changed after it was graded."""
+    for question in report.written:
+        column, answer = f"answer to {question.name}", plain(question.answer.strip())
+        if column not in sheet.columns:
+            sheet.add(column)
+        old = sheet.value(row, column)
+        if old.split() != answer.split():
+            sheet.set(row, column, answer)
+            if sheet.value(row, columns[question.name]):
+                yield f"{report.student}: the answer to {question.name} changed after it was graded; look at it again."
+
+
+def _given(sheet, row, report, columns):
+    points = {}
+    for question in report.written:
+        text = sheet.value(row, columns[question.name])
+        if text:
+            points[question.name] = _points(text, question.possible, sheet, report.student, question.name)
+    return points
+
+
+def _points(text, possible, sheet, student, question):
+    if re.fullmatch(r"\d+([.,]\d+)?", text) and float(text.replace(",", ".")) <= possible:
+        return float(text.replace(",", "."))
+    raise InputError(
+        f"{sheet.told}, {student}, {question}: got {text!r}; allowed is a number from 0 to {possible}, or nothing"
+    )
+
+
+def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=None):
+    """Write the grades as Canvas's gradebook imports them. Returns sentences: who could not be matched, what to look at.
+
+    reports: of one lab. roster: Canvas's own export (Grades, Export); its cells stay byte for byte, and only the lab's column
+    is filled in, for those who handed in; who is excused (EX) stays so. Without it the file has a row for each submission.
+    assignment: the name of the column, with or without its number in brackets (default: "Lab 3" for lab3; capitals and spaces
+    do not matter); where there is none, one is added, which Canvas makes a new assignment of. ids: student -> Canvas's number
+    for him or her. written: see `written_points`. How rows are found: see `advcourse.grading.roster.match`. Raises `InputError`
+    for a file that is no export of Canvas, and where several columns have the name.
+    """
+    assignment = assignment or _spoken(reports)
+    if roster is None:
+        return _canvas_from_nothing(reports, path, assignment, ids or {}, written)
+    sheet = Sheet(roster, ("ID", "Section"), source="Canvas's own export of its gradebook")
+    column, told = _canvas_column(sheet, assignment, roster), []
+    new = column not in sheet.columns
+    if new:
+        sheet.add(column)
+        told.append(f"{roster} has no column {assignment!r}: Canvas will make a new assignment of it.")
+    entries = []
+    for row in range(len(sheet)):
+        first = sheet.value(row, sheet.columns[0])
+        if "Points Possible" in first:
+            told += _canvas_possible(sheet, row, column, _most(reports), new)
+        elif first or sheet.value(row, "ID"):
+            last = sheet.value(row, "LastName")
+            name = sheet.value(row, "Student") or f"{last}, {sheet.value(row, 'FirstName')}"
+            keys = ("ID", "SIS User ID", "SIS Login ID", "Integration ID")
+            keys = tuple(sheet.value(row, key) for key in keys)
+            entries.append(Entry(row, keys[0], keys, name))
+    rows, unmatched = match([report.student for report in reports], entries, ids or {})
+    for report in reports:
+        row = rows.get(report.student)
+        if row is not None and sheet.value(row, column) in _LEFT_ALONE:
+            told.append(f"{report.student}: {sheet.value(row, column)} in Canvas; left so.")
+        elif row is not None:
+            sheet.set(row, column, total(report, written))
+    sheet.write(path)
+    return *told, *unmatched, *_without(len(entries) - len(rows), roster)
+
+
+def _canvas_column(sheet, assignment, roster):
+    """The name of the assignment's column, or `assignment` itself where there is none."""
+    wanted = _squeezed(assignment)
+    found = [c for c in sheet.columns if wanted in (_squeezed(c), _squeezed(re.sub(r"\s\(\d+\)$", "", c)))]
+    if len(found) > 1:
+        names = ", ".join(map(repr, found))
+        raise InputError(f"assignment: got {assignment!r}; allowed is one of {roster}'s columns {names}")
+    return found[0] if found else assignment
+
+
+def _canvas_possible(sheet, row, column, most, new):
+    if new:
+        sheet.set(row, column, str(most))
+    elif (there := sheet.value(row, column)) and _value(there) != most:
+        yield f"{column}: {there} points possible in Canvas; the lab has {most}, written questions included."
+
+
+def _canvas_from_nothing(reports, path, assignment, ids, written):
+    rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
+    rows += [["    Points Possible", "", "", "", "", _most(reports)]]
+    for report in sorted(reports, key=_name):
+        name, number = plain(report.student), ids.get(report.student, "")
+        rows.append([name, number, "", "" if number else name, "", total(report, written)])
+    _write(path, rows)
+    unknown = sum(not ids.get(report.student) for report in reports)
+    if unknown:
+        return (f"{unknown} students without a Canvas number: Canvas looks for them by login and name.",)
+    return ()
+
+
+def moodle_csv(reports, path, roster=None, ids=None, written=None):
+    """Write the grades as Moodle imports them: as a grading worksheet. Returns sentences as `canvas_csv` does.
+
+    reports: of one lab. roster: Moodle's own grading worksheet, in English; its cells stay byte for byte but for the grade, and
+    the feedback comment where that is empty or from an earlier grading. Without it the file has a row for each submission whose
+    number is known. ids: student -> the number after "Participant", which the folder names of Moodle's download hold. written:
+    see `written_points`. Raises `InputError` for a file that is no grading worksheet.
+    """
+    ids = ids or {}
+    if roster is None:
+        return _moodle_from_nothing(reports, path, ids, written)
+    needed = ("Identifier", "Grade", "Last modified (grade)")
+    sheet = Sheet(roster, needed, source="Moodle's grading worksheet, downloaded with Moodle in English")
+    entries = []
+    for row in range(len(sheet)):
+        number = re.sub(r"^\D*", "", sheet.value(row, "Identifier"))
+        if number:
+            keys = tuple(sheet.value(row, key) for key in ("ID number", "Username", "Email address"))
+            entries.append(Entry(row, number, keys, sheet.value(row, "Full name")))
+    rows, told = match([report.student for report in reports], entries, ids)
+    for report in reports:
+        if report.student in rows:
+            row = rows[report.student]
+            sheet.set(row, "Grade", total(report, written))
+            comment = sheet.value(row, "Feedback comments")
+            if "Feedback comments" in sheet.columns and (not comment or _OURS in comment):
+                sheet.set(row, "Feedback comments", _comment(report))
+    sheet.write(path)
+    most = _most(reports)
+    others = {sheet.value(row, "Maximum Grade") for row in rows.values()} - {""}
+    told += [
+        f"Maximum Grade: {there} in Moodle; the lab has {most}." for there in others if _value(there) != most
+    ]
+    return *told, *_without(len(entries) - len(rows), roster)
+
+
+def _moodle_from_nothing(reports, path, ids, written):
+    columns = [
+        "Identifier",
+        "Full name",
+        "Grade",
+        "Maximum Grade",
+        "Last modified (grade)",
+        "Feedback comments",
+    ]
+    known = [report for report in sorted(reports, key=_name) if ids.get(report.student)]
+    rows = [
+        [
+            f"Participant {ids[r.student]}",
+            plain(r.student),
+            total(r, written),
+            _most(reports),
+            "-",
+            _comment(r),
+        ]
+        for r in known
+    ]
+    _write(path, [columns, *rows])
+    unknown = [report.student for report in reports if not ids.get(report.student)]
+    return tuple(f"{student}: no Moodle number is known; not in {path}." for student in sorted(unknown))
+
+
+def _comment(report):
+    """What Moodle shows to the student, as HTML."""
+    if report.error:
+        return html.escape(f"{_OURS} {report.error}")
+    tasks = "; ".join(
+        f"{task.task} {task.points} of {task.possible} ({task.outcome})" for task in report.tasks
+    )
+    return html.escape(f"{_OURS} {report.points} of {report.possible} points. {tasks}.")
+
+
+def _without(count, roster):
+    return (
+        (f"{count} of {roster} without a submission that fits: their cells are as they were.",)
+        if count
+        else ()
+    )
+
+
+def _most(reports):
+    """The most points that the lab can give, by program and by hand. A report of an unreadable file may know of none."""
+    return max((report.possible + _written_possible(report) for report in reports), default=0)
+
+
+def _written_possible(report):
+    return sum(question.possible for question in report.written)
+
+
+def _name(report):
+    return unicodedata.normalize("NFC", report.student).casefold()
+
+
+def _number(points):
+    return f"{points:g}"
+
+
+def _value(text):
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return None
+
+
+def _spoken(reports):
+    lab = reports[0].lab if reports else "lab"
+    return re.sub(r"(?<=\D)(?=\d)", " ", lab, count=1).capitalize()
+
+
+def _squeezed(name):
+    return re.sub(r"[\s_-]", "", name).casefold()
+
+
+def _write(path, rows, encoding="utf-8"):
+    with replacing(path) as partial:
+        with open(partial, "w", encoding=encoding, newline="") as file:
+            csv.writer(file).writerows(rows)
