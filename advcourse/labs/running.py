@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from advcourse.labs.victims import Victim
+from advcourse.labs.victims import BlackBox, Victim
 from advcourse.randomness import random_state, set_random_state
 
-PACKAGE = str(Path(__file__).resolve().parent.parent)
+# Where no student's line stands: a traceback leaves these files out.
+LIBRARIES = [sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")]
+LIBRARIES.append(str(Path(__file__).resolve().parent.parent))
 UNWRITTEN, NOTHING, CRASH, OTHER = "unwritten", "nothing", "crash", "other"
 TENSOR, NUMBER = "tensor", "number"
 
@@ -33,10 +35,10 @@ class Call:
 
     A tuple of victims among the arguments becomes a tuple of models. Models have the type of the first tensor among the
     arguments, and all are moved to `device`. `differentiate`: whether the gradient of the result, a number, by the weights is
-    asked.
+    asked. Of a `BlackBox` the function gets no model, but something to ask.
     """
 
-    victim: Victim | None
+    victim: Victim | BlackBox | None
     arguments: dict = field(default_factory=dict)
     device: str = "cpu"
     differentiate: bool = False
@@ -50,7 +52,8 @@ class Reply:
     otherwise); "nothing", the function returned None or `...`; "other", something else; "unwritten", it reached `raise
     NotImplementedError`; "crash". `detail` holds the type's name, the name of the function that is not written, or the last lines
     of the traceback. `left` names what the function changed that was not its own. `slope`: where the call is to `differentiate`,
-    and the value hangs on the graph, its gradient by the model's weights, all of them in one row; as good as `value`.
+    and the value hangs on the graph, its gradient by the model's weights, all of them in one row; as good as `value`. `asked`:
+    how many images a `BlackBox` was asked; whoever holds its model counts them.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class Reply:
     requires_grad: bool = False
     left: tuple[str, ...] = ()
     slope: torch.Tensor | None = None
+    asked: int = 0
 
 
 class LocalRunner:
@@ -91,7 +95,7 @@ class LocalRunner:
             reply = self._answer(given, tuple(model.parameters()) if call.differentiate else ())
             after = _marks(models, tensors, call.device)
         left = tuple(name for name in before if not _equal(before[name], after[name]))
-        return Reply(**{**vars(reply), "left": left})
+        return Reply(**{**vars(reply), "left": left, "asked": getattr(model, "asked", 0)})
 
     def _answer(self, arguments, weights):
         try:
@@ -99,7 +103,7 @@ class LocalRunner:
                 value = self._function(**arguments)
                 slope = _slope(value, weights) if weights else None
         except Exception as error:
-            return _failure(error)
+            return failure(error)
         except SystemExit as error:
             return Reply(CRASH, detail=f"{_where(error)}SystemExit: the function ended the program")
         if value is None or value is Ellipsis or value is NotImplemented:
@@ -193,7 +197,8 @@ def _same(a, b):
     return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
-def _failure(error):
+def failure(error):
+    """The `Reply` for an exception of the student's code."""
     frames = _frames(error)
     if isinstance(error, NotImplementedError) and frames:
         last = frames[
@@ -213,5 +218,5 @@ def _where(error):
 
 def _frames(error):
     linecache.checkcache()
-    libraries = *(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")), PACKAGE
-    return [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(libraries)]
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if not frame.filename.startswith(tuple(LIBRARIES))]

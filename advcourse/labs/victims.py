@@ -4,6 +4,7 @@ So the student's function can be given one copy, and its answer be judged on ano
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -13,7 +14,8 @@ from torch import nn
 from advcourse import models
 from advcourse.inputs import check_choice
 
-KINDS = ("linear", "smooth", "normed", "plain", "two hills", "mnist-cnn", "mnist-distilled", "masked")
+SHIPPED = ("mnist-cnn", "mnist-distilled")  # those kinds whose weights come with the library
+KINDS = ("linear", "smooth", "normed", "plain", "two hills", *SHIPPED, "masked")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,47 @@ class Victim:
         """A new copy of the model, in eval mode unless it is `training`."""
         model = _BUILDERS[check_choice(self.kind, "kind", KINDS)](self)
         return model.to(device=device, dtype=dtype).train(self.training)
+
+
+class Questions:
+    """A model that may be asked `most` images and shows nothing else: called with images (N, C, H, W), it says what `ask` says.
+
+    `asked`: how many images it has been asked. Raises `RuntimeError` beyond `most`; the images of that call count as asked, too.
+    """
+
+    def __init__(self, ask, most):
+        self._ask, self.most, self.asked = ask, most, 0
+
+    def __call__(self, x):
+        self.asked += len(x)
+        if self.asked > self.most:
+            raise RuntimeError(f"the model was asked {self.asked} images, and {self.most} are allowed")
+        return self._ask(x)
+
+
+@dataclass(frozen=True)
+class BlackBox:
+    """A victim that can be asked and not looked into: at most `queries` images in one call of the student's function.
+
+    `labels`: it answers with classes (N,), otherwise with logits (N, K). `ask`: who answers where the model is not at hand.
+    """
+
+    victim: Victim | None
+    queries: int
+    labels: bool = False
+    ask: Callable | None = None
+
+    def build(self, dtype=torch.float32, device="cpu"):
+        """Something to ask: a `Questions`, which counts."""
+        return Questions(self.ask or self._from(self.victim.build(dtype, device)), self.queries)
+
+    def _from(self, model):
+        @torch.no_grad()
+        def ask(x):
+            logits = model(x.detach())
+            return logits.argmax(1) if self.labels else logits
+
+        return ask
 
 
 class Centre(nn.Module):
@@ -136,7 +179,6 @@ _BUILDERS = {
     "normed": partial(_smooth, dropout=False),
     "plain": partial(_smooth, norm=False, dropout=False),
     "two hills": _two_hills,
-    "mnist-cnn": _shipped,
-    "mnist-distilled": _shipped,
     "masked": _masked,
+    **dict.fromkeys(SHIPPED, _shipped),
 }

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, pad
 
-from advcourse.labs.checks import Task
 from advcourse.labs.victims import Victim
 
 
@@ -113,16 +112,3 @@ class Squeezer(Victim):
 
     def build(self, dtype=torch.float32, device="cpu"):
         return {"levels": lambda: Levels(self.bits), "median": Median, "blur": Blur}[self.kind]().eval()
-
-
-@dataclass(frozen=True)
-class DefendedTask(Task):
-    """A task whose model stands behind these `parts`. A part's number may be the name of the setting that it is."""
-
-    parts: tuple = ()
-
-    def case(self, draw, kind="smooth", n=4, **how):
-        """As `Task.case`."""
-        case = super().case(draw, kind, n, **how)
-        parts = tuple((part, case.arguments.get(number, number)) for part, number in self.parts)
-        return case.but(Defended(**vars(case.victim), parts=parts, drawn=draw.integer() // 2))

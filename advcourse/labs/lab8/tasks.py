@@ -1,8 +1,10 @@
 """Lab 8, "Transform, vote, detect; and get through": its tasks, points and hints."""
 
+from dataclasses import dataclass
+
 from advcourse.labs.checks import Lab, Task
 from advcourse.labs.lab8 import detectors, gradients, levels, through, votes
-from advcourse.labs.lab8.defended import DefendedTask
+from advcourse.labs.lab8.defended import Defended
 from advcourse.labs.properties import (
     answers,
     keeps_what_it_gets,
@@ -17,6 +19,19 @@ from advcourse.labs.properties import (
 
 _FIRST = (answers, keeps_what_it_gets)
 _LAST = (other_device, leaves_nothing_behind)
+
+
+@dataclass(frozen=True)
+class DefendedTask(Task):
+    """A task whose model stands behind these `parts`. A part's number may be the name of the setting that it is."""
+
+    parts: tuple = ()
+
+    def case(self, draw, kind="smooth", n=4, **how):
+        """As `Task.case`."""
+        case = super().case(draw, kind, n, **how)
+        parts = tuple((part, case.arguments.get(number, number)) for part, number in self.parts)
+        return case.but(Defended(**vars(case.victim), parts=parts, drawn=draw.integer() // 2))
 
 
 def _one_for_each_image(case):

@@ -1,0 +1,176 @@
+"""The trusted grader: it asks the student's function behind the wire, judges on its own copies, and says what came of it.
+
+Nothing that the student's process says counts but the arrays that its function returned.
+"""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import importlib
+import secrets
+import time
+from dataclasses import asdict, replace
+
+import torch
+
+from advcourse.grading import submission
+from advcourse.grading.asking import PipeRunner, Unwritten
+from advcourse.grading.report import Report, TaskResult
+from advcourse.grading.sandbox import Sandbox
+from advcourse.grading.signs import signs
+from advcourse.grading.wire import Broken, Late
+from advcourse.inputs import check_choice
+from advcourse.labs.checks import judge
+from advcourse.labs.release import labs
+from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Verdict
+
+LONGEST = 4000  # characters of a trace that are kept
+
+
+class Grader:
+    """Grades one submission after the other: `with Grader() as grader: report = grader.grade(content, "lab3", "Ada")`.
+
+    Args:
+        limits: what the code of one task may take (`advcourse.grading.sandbox.Limits`).
+        isolation: "bubblewrap", "process" or "auto" (default), see `Sandbox`, whose errors it raises.
+    """
+
+    def __init__(self, limits=None, isolation="auto"):
+        self._sandbox = Sandbox(limits, isolation)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    @property
+    def isolation(self):
+        """ "bubblewrap" or "weak isolation"."""
+        return self._sandbox.isolation
+
+    def close(self):
+        """End the sandbox."""
+        self._sandbox.close()
+
+    def grade(self, content, lab, student="", secret=None, seed=None):
+        """Grade the notebook in `content`; returns a `Report`. Nothing that is in the notebook makes it raise an error.
+
+        Args:
+            content: the file's bytes.
+            lab: "lab1", "lab2"...
+            student: whose it is.
+            secret: bytes that the seed of each task follows from, together with lab, student, task and file; default: a new one.
+            seed: one seed for all tasks instead, which repeats an earlier check.
+
+        Raises `InputError` for an unknown lab.
+        """
+        began = time.monotonic()
+        tasks = importlib.import_module(f"advcourse.labs.{check_choice(lab, 'lab', labs())}").LAB.tasks
+        digest = hashlib.sha256(content).hexdigest()
+        secret = secrets.token_bytes(32) if secret is None else secret
+
+        def seed_of(task):
+            told = "\0".join((lab, student, task, digest))
+            drawn = hmac.digest(secret, told.encode("utf-8", "surrogatepass"), "sha256")
+            return int.from_bytes(drawn[:4], "big") % 2**31 if seed is None else seed
+
+        report = Report(student, lab, digest, self.isolation)
+        try:
+            submitted = submission.read(content)
+        except submission.Unreadable as error:
+            told = "The notebook could not be read."
+            none = [
+                _result(task, Verdict(name, CRASHED, told, 0, task.points, 0)) for name, task in tasks.items()
+            ]
+            return replace(report, tasks=tuple(none), error=str(error), seconds=time.monotonic() - began)
+        with _one_thread():
+            results, seen = self._all(tasks, submitted, lab, seed_of)
+        given = submission.released(lab)
+        return replace(
+            report,
+            tasks=tuple(results),
+            written=submission.written(submitted, given),
+            notes=submitted.notes,
+            signs=(*signs(submitted, given), *seen),
+            seconds=round(time.monotonic() - began, 3),
+        )
+
+    def _all(self, tasks, submitted, lab, seed_of):
+        """The results of all tasks, and what the grader saw beside them."""
+        given, results, programs, seen = submission.released(lab), {}, {}, []
+        for name, task in tasks.items():
+            programs[name] = submission.program(name, tuple(tasks), submitted, given)
+            verdict, told = self._verdict(task, programs[name], seed_of(name))
+            results[name] = _result(task, verdict)
+            seen += [f"Task {name}: {line}" for line in told]
+        if not self._sandbox.strong:
+            self._sandbox.close()  # what one student's code did to a plain process is not the next one's business
+        return [_advised(results[name], programs[name], results) for name in tasks], seen
+
+    def _verdict(self, task, program, seed):
+        """The `Verdict` on one task, and what else was seen."""
+        if program.broken:
+            return Verdict(task.name, CRASHED, program.broken, 0, task.points, seed, key="syntax"), []
+        if program.stub:
+            return judge(task, Unwritten(task), seed), []
+        if not program.found:
+            told = f"There is no function `{task.name}` in the notebook."
+            return Verdict(task.name, NOT_ATTEMPTED, told, 0, task.points, seed, key="missing"), []
+        limits = self._sandbox.limits
+        with self._sandbox.task() as (wire, watch):
+            runner = PipeRunner(wire, watch, limits, task)
+            try:
+                wire.send({"limits": asdict(limits), "program": program.as_plain()})
+                loaded, _ = wire.receive()
+                trace = "" if loaded["loaded"] is True else str(loaded["trace"])[:LONGEST]
+            except (Broken, Late, TypeError, KeyError) as error:
+                finding = runner.stopped(error)
+                verdict = Verdict(task.name, CRASHED, finding.message, 0, task.points, seed, finding.key)
+            else:
+                if loaded["loaded"] is True:
+                    verdict = judge(task, runner, seed)
+                else:
+                    told = f"The cells with `{task.name}` stopped with an error before there was a function to try."
+                    verdict = Verdict(
+                        task.name, CRASHED, told, 0, task.points, seed, key="crash", trace=trace
+                    )
+        told = []
+        if watch.left:
+            told.append(f"{watch.left} more processes were running at the end, and were ended.")
+        if runner.reason:
+            told.append(f"it was stopped ({runner.reason}).")
+            self._sandbox.renew()
+        return verdict, told
+
+
+def _result(task, verdict):
+    picture = base64.b64encode(verdict.picture.png()).decode() if verdict.picture else ""
+    alt = verdict.picture.alt if verdict.picture else ""
+    told = {
+        name: getattr(verdict, name) for name in ("outcome", "message", "points", "possible", "seed", "key")
+    }
+    return TaskResult(task.name, task.title, **told, trace=verdict.trace[:LONGEST], picture=picture, alt=alt)
+
+
+def _advised(result, program, results):
+    """The result, with a word on the other answers that it calls and that are not right."""
+    wrong = [f"`{name}`" for name in program.uses if name in results and results[name].outcome != RIGHT]
+    if result.outcome == RIGHT or not wrong:
+        return result
+    is_not = (
+        "is not right yet. Mend that first." if len(wrong) == 1 else "are not right yet. Mend those first."
+    )
+    return replace(result, advice=f"It calls {' and '.join(wrong)}, which {is_not}")
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """The judge computes on one thread: several graders work side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,318 @@
+"""The sandbox: the process that runs students' code, its walls and its limits.
+
+With bubblewrap it has namespaces of its own (files, processes, network): it sees the interpreter, the packages of `staging` and
+one scratch folder, nothing else, and only the scratch folder can be written. Without, it is a plain process with limits, which
+keeps accidents in and not malice.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from advcourse.grading import staging
+from advcourse.grading.report import BUBBLEWRAP, WEAK
+from advcourse.grading.watch import Watch
+from advcourse.grading.wire import Wire
+from advcourse.grading.worker import READY, START, STOP
+from advcourse.inputs import InputError, check_choice
+
+ISOLATIONS = ("auto", "bubblewrap", "process")
+SECONDS_TO_START = 120  # torch from a cold disk, on a machine with much to do
+SECONDS_TO_STOP = 20
+_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
+_HIDDEN = ("/usr/local/lib/python*", "/usr/lib/python3/dist-packages", "/usr/src", "/usr/local/src")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the code of one task may take. Memory, processor time and processes count for all of its processes together.
+
+    seconds: by the clock, while the grader waits for it. cpu_seconds: of the processor. memory: bytes, beyond what the libraries
+    take. processes: threads included. file: bytes of the largest file. scratch: bytes of the folder that it may write to.
+    """
+
+    seconds: float = 40.0
+    cpu_seconds: int = 20
+    memory: int = 2 * 2**30
+    processes: int = 16
+    file: int = 2**20
+    scratch: int = 32 * 2**20
+
+
+class Sandbox:
+    """Processes for one task after the other: `with sandbox.task() as (wire, watch)`.
+
+    Args:
+        limits: what a task may take.
+        isolation: "bubblewrap", "process" (weak isolation), or "auto" (default): bubblewrap where it works.
+
+    After each task all that it has started is gone, and the scratch folder is empty; where that cannot be had, the next task gets
+    a new sandbox. Raises `InputError` where bubblewrap is asked for and does not work, and on systems without fork.
+    """
+
+    def __init__(self, limits=None, isolation="auto"):
+        check_choice(isolation, "isolation", ISOLATIONS)
+        if not hasattr(os, "fork"):
+            raise InputError("isolation: grading needs Linux, macOS, or Windows with its subsystem for Linux")
+        self.limits = limits or Limits()
+        told = why_no_bubblewrap() if isolation != "process" else "not asked for"
+        if isolation == "bubblewrap" and told:
+            raise InputError(
+                f"isolation: got 'bubblewrap', which does not work here: {told}; allowed is 'process', too"
+            )
+        self.strong = not told
+        self._folder = tempfile.TemporaryDirectory(prefix="advcourse-")
+        self._library = Path(self._folder.name) / "library"
+        self._scratch = Path(self._folder.name) / "scratch"
+        self._prepare()
+        self._process = self._control = None
+        self._own = set()
+
+    @property
+    def isolation(self):
+        """As a report says it."""
+        return BUBBLEWRAP if self.strong else WEAK
+
+    def _prepare(self):
+        staging.stage(self._library)
+        self._scratch.mkdir(mode=0o777)
+        self._scratch.chmod(0o777)
+        Path(self._folder.name).chmod(0o755)
+        if not self.strong:
+            packages = Path(self._folder.name) / "packages"
+            packages.mkdir()
+            for name, path in staging.packages().items():
+                (packages / name).symlink_to(path)
+
+    @contextmanager
+    def task(self):
+        """A fresh process: gives the `Wire` to it and the `Watch` over it. When the block ends, all that it has started ends."""
+        line = self._line()
+        with line, Watch(self._process.pid, self._own, self.limits, self._kill) as watch:
+            try:
+                yield Wire(line, self.limits.seconds), watch
+            finally:
+                watch.finish()
+                self._stop()
+
+    def _line(self):
+        """A socket to the process of a new task."""
+        for _ in range(2):  # a sandbox that died while nobody looked is replaced
+            if self._process is None:
+                self._start()
+            try:
+                self._control.sendall(START)
+                _, (line,), *_ = socket.recv_fds(self._control, 1, 1)
+                return socket.socket(fileno=line)
+            except (OSError, ValueError):
+                self.renew()
+        raise RuntimeError("the sandbox starts, and takes no task")
+
+    def _stop(self):
+        """End the task; where that does not work, the whole sandbox."""
+        try:
+            if not self.strong:
+                self._sweep()
+            self._control.settimeout(SECONDS_TO_STOP)
+            self._control.sendall(STOP)
+            if self._control.recv(1) != READY:
+                self.renew()
+        except OSError:
+            self.renew()
+
+    def _sweep(self):
+        for child in _descendants(self._process.pid)[1:]:
+            _kill(child)
+
+    def renew(self):
+        """End the sandbox; the next task gets a new one."""
+        if self._process is None:
+            return
+        self._kill()
+        self._process.wait()
+        self._control.close()
+        self._process = self._control = None
+
+    close = renew
+
+    def _kill(self):
+        for process in _descendants(self._process.pid)[::-1]:
+            _kill(process)
+
+    def _start(self):
+        ours, theirs = socket.socketpair()
+        ours.settimeout(SECONDS_TO_START)
+        told = Path(self._folder.name) / "errors.txt"
+        with theirs, told.open("wb") as errors:
+            self._process = subprocess.Popen(
+                self._command(),
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env=_environment(self._scratch),
+                start_new_session=True,
+                cwd="/",
+            )
+        self._control = ours
+        try:
+            ready = ours.recv(1)
+        except OSError:
+            ready = b""
+        if ready != READY:
+            self.renew()
+            raise RuntimeError(f"the sandbox did not start: {told.read_text(errors='replace')[-1000:]}")
+        self._own = {process.pid for process in _descendants(self._process.pid)}
+
+    def _command(self):
+        library, packages, scratch = self._library, Path(self._folder.name) / "packages", self._scratch
+        user = (
+            0x60000000 + os.getpid() if os.getuid() == 0 else 0
+        )  # nobody else's, so that its processes are counted alone
+        if self.strong:
+            library, scratch = Path("/library"), Path("/scratch")
+            packages = None
+        paths = [str(library), *([str(packages)] if packages else _package_folders())]
+        start = (
+            f"import sys; sys.path += {paths!r}; from advcourse.grading.worker import main; "
+            f"main({self.strong}, {str(scratch)!r}, {user})"
+        )
+        python = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-X", "utf8", "-c", start]
+        return [*_walls(self._library, self.limits), "--", *python] if self.strong else python
+
+
+def _environment(scratch):
+    kept = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(scratch), "TMPDIR": str(scratch)}
+    return {
+        **kept,
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def _package_folders():
+    return sorted({str(path.parent) for path in staging.packages().values()})
+
+
+def _walls(library, limits):
+    """The command that closes bubblewrap's walls, up to the program inside."""
+    root = os.getuid() == 0
+    private = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    # Root has no need of a user namespace: the process becomes a user without rights as soon as it runs.
+    private += (
+        ["--cap-drop", "ALL", *_each("--cap-add", ("CAP_SETUID", "CAP_SETGID"))]
+        if root
+        else ["--unshare-user"]
+    )
+    private += [] if root else ["--uid", "65534", "--gid", "65534"]
+    environment = _environment("/scratch")
+    return [
+        _bubblewrap(),
+        *private,
+        *("--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox", "--clearenv"),
+        *(word for name, value in environment.items() for word in ("--setenv", name, value)),
+        *_system(),
+        *_python(),
+        *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
+        *("--perms", "1777", "--size", str(limits.scratch), "--tmpfs", "/scratch"),
+        *("--ro-bind", str(library), "/library"),
+        *("--chdir", "/scratch"),
+    ]
+
+
+def _each(option, values):
+    return [word for value in values for word in (option, value)]
+
+
+def _system():
+    """The system's programs and libraries, without what other people have put beside them."""
+    words = []
+    for path in _SYSTEM:
+        if os.path.islink(path):
+            words += ["--symlink", os.readlink(path), path]
+        elif os.path.exists(path):
+            words += ["--ro-bind", path, path]
+    for pattern in _HIDDEN:
+        words += _each("--tmpfs", sorted(map(str, Path("/").glob(pattern[1:]))))
+    return words
+
+
+def _python():
+    """The interpreter, its standard library, and the allowed packages."""
+    program = Path(os.path.realpath(sys.executable))
+    standard = Path(sysconfig.get_paths()["stdlib"])
+    shared = sysconfig.get_config_var("LDLIBRARY") or ""
+    library = Path(sysconfig.get_config_var("LIBDIR") or "") / (
+        sysconfig.get_config_var("INSTSONAME") or shared
+    )
+    places = (program, standard, *map(Path, _package_folders()))
+    above = {str(folder) for place in places for folder in place.parents if not folder.is_relative_to("/usr")}
+    words = [word for folder in sorted(above - {"/"}) for word in ("--perms", "0755", "--dir", folder)]
+    words += ["--ro-bind", str(program), str(program), "--ro-bind", str(standard), str(standard)]
+    if library.is_file() and library.suffix != ".a":
+        words += ["--ro-bind", str(library), str(library)]
+    beside = {standard / "site-packages", standard / "dist-packages", *map(Path, _package_folders())}
+    words += _each("--tmpfs", sorted(str(path) for path in beside if path.is_dir()))
+    for path in staging.packages().values():
+        words += ["--ro-bind", str(path), str(path)]
+    return words
+
+
+def _bubblewrap():
+    return shutil.which("bwrap")
+
+
+@cache
+def why_no_bubblewrap():
+    """Why bubblewrap cannot be used here, in words; "" where it can."""
+    if sys.platform != "linux":
+        return "it is for Linux alone"
+    if not _bubblewrap():
+        return "it is not installed (Debian and Ubuntu: apt-get install bubblewrap)"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            *_walls(folder, Limits()),
+            "--",
+            os.path.realpath(sys.executable),
+            "-I",
+            "-S",
+            "-c",
+            "print(1)",
+        ]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=SECONDS_TO_START, stdin=subprocess.DEVNULL
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+    return (
+        "" if done.stdout == "1\n" else (done.stderr.strip().splitlines() or ["it fails without a word"])[-1]
+    )
+
+
+def _descendants(pid):
+    """A process and all that it has started, itself first."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(process):
+    try:
+        process.send_signal(signal.SIGKILL)
+    except psutil.NoSuchProcess:
+        pass

@@ -1,0 +1,77 @@
+"""Watching what the processes of one task take together, which no limit of a single process can bound."""
+
+import threading
+
+import psutil
+
+INTERVAL = 0.1  # seconds between two looks
+
+
+class Watch:
+    """Inside the block a thread adds up what all processes below `pid` take, but for those in `others`.
+
+    Beyond the limits it ends them by `kill()`. `reason`: "memory", "processes" or "time", where a limit was passed; "" otherwise.
+    `left`: how many processes were there at the end beside the task's own.
+    """
+
+    def __init__(self, pid, others, limits, kill):
+        self._pid, self._others, self._limits, self._kill = pid, others, limits, kill
+        self.reason, self.left = "", 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.finish()
+
+    def finish(self):
+        """Look for the last time."""
+        if not self._done.is_set():
+            self._done.set()
+            self._thread.join()
+            self.left = max(0, len(self._processes()) - 1)
+
+    def _processes(self):
+        try:
+            found = psutil.Process(self._pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return [process for process in found if process.pid not in self._others]
+
+    def _watch(self):
+        while not self._done.wait(INTERVAL):
+            self.reason = self._passed(self._processes())
+            if self.reason:
+                self._kill()
+                return
+
+    def _passed(self, processes):
+        taken = [seen for seen in map(_taken, processes) if seen]
+        if len(processes) > self._limits.processes:
+            return "processes"
+        if sum(memory for memory, _ in taken) > self._limits.memory:
+            return "memory"
+        return "time" if sum(seconds for _, seconds in taken) > self._limits.cpu_seconds else ""
+
+
+def _taken(process):
+    """(bytes of memory that are the process's own, seconds of the processor); None for one that is gone."""
+    try:
+        times = process.cpu_times()
+        return _memory(process), times.user + times.system
+    except psutil.Error:
+        return None
+
+
+def _memory(process):
+    """What the process has taken itself, in bytes. Pages that it shares are counted in parts, where the system can say so."""
+    try:
+        with open(f"/proc/{process.pid}/smaps_rollup", encoding="ascii") as file:
+            parts = dict(line.split(":", 1) for line in file if line.startswith(("Pss_Anon", "Pss_Shmem")))
+            return sum(int(part.split()[0]) for part in parts.values()) * 1024
+    except (OSError, ValueError):
+        found = process.memory_info()
+        return found.rss - getattr(found, "shared", 0)

@@ -1,0 +1,132 @@
+"""What passes between the grader and the process that runs a student's code: JSON and plain arrays, of bounded size.
+
+A message is eight bytes, the lengths of what follows; a header in JSON; and the numbers of the arrays, one after the other.
+Nothing that is received is executed, and nothing is unpickled. Whoever receives checks each length, type and shape.
+"""
+
+import json
+import math
+import struct
+import time
+
+import torch
+
+MOST = 64 * 2**20  # bytes of the arrays of one message
+MOST_HEADER = 2**20
+_LENGTHS = struct.Struct(">II")
+_TYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+        torch.bool,
+        torch.uint8,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+    )
+}
+
+
+class Broken(Exception):
+    """The other side is gone, or what it sent is no message."""
+
+
+class Late(Exception):
+    """The other side took too long."""
+
+
+class Wire:
+    """One end of a connected socket. `seconds`: how long this side waits for the other, all in all; None: for ever."""
+
+    def __init__(self, socket, seconds=None, most=MOST):
+        self.socket, self.most, self.left = socket, most, seconds
+
+    def send(self, message, arrays=None):
+        """Send a JSON value, and CPU tensors by name. Raises `Broken` where nobody takes it, `Late` if that takes too long."""
+        arrays = arrays or {}
+        header = {"message": message, "arrays": [[k, *_described(v)] for k, v in arrays.items()]}
+        packed = json.dumps(header).encode()
+        numbers = b"".join(_bytes(value) for value in arrays.values())
+        self._timed(self.socket.sendall, _LENGTHS.pack(len(packed), len(numbers)) + packed + numbers)
+
+    def receive(self):
+        """The next message and its arrays by name. Raises `Broken` or `Late`."""
+        size, numbers = _LENGTHS.unpack(self._exactly(_LENGTHS.size))
+        if size > MOST_HEADER or numbers > self.most:
+            raise Broken(f"a message of {size + numbers} bytes")
+        header, numbers = self._exactly(size), self._exactly(numbers)
+        try:
+            header = json.loads(bytes(header))
+            return header["message"], _unpacked(header["arrays"], numbers)
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+            raise Broken("what is no message") from error
+
+    def _exactly(self, size):
+        found, at = bytearray(size), 0
+        while at < size:
+            got = self._timed(self.socket.recv_into, memoryview(found)[at:])
+            if not got:
+                raise Broken("nothing more")
+            at += got
+        return found
+
+    def _timed(self, do, data):
+        if self.left is not None and self.left <= 0:
+            raise Late
+        self.socket.settimeout(self.left)
+        began = time.monotonic()
+        try:
+            return do(data)
+        except TimeoutError as error:
+            raise Late from error
+        except OSError as error:
+            raise Broken("nothing more") from error
+        finally:
+            if self.left is not None:
+                self.left -= time.monotonic() - began
+
+
+def sendable(tensor, most=MOST):
+    """True for a tensor whose type and size a message can hold."""
+    return tensor.dtype in _TYPES.values() and tensor.numel() * tensor.element_size() <= most
+
+
+def _described(tensor):
+    return str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
+
+
+def _bytes(tensor):
+    return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _unpacked(described, numbers):
+    """The tensors that are described in rows of (name, type, shape); together they must take all of the bytes."""
+    arrays, at = {}, 0
+    for name, dtype, shape in described:
+        dtype = _TYPES[dtype]
+        if not isinstance(name, str) or len(shape) > 16 or not all(_is_size(size) for size in shape):
+            raise ValueError("no array")
+        end = at + math.prod(shape) * dtype.itemsize
+        if end > len(numbers):
+            raise ValueError("an array beyond the message")
+        arrays[name] = _tensor(numbers[at:end], dtype).reshape(shape)
+        at = end
+    if at != len(numbers):
+        raise ValueError("bytes of no array")
+    return arrays
+
+
+def _is_size(size):
+    return isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**40
+
+
+def _tensor(numbers, dtype):
+    if not numbers:
+        return torch.empty(0, dtype=dtype)
+    if dtype == torch.bool:  # a byte that is neither 0 nor 1 is no bool
+        return torch.frombuffer(numbers, dtype=torch.uint8) != 0
+    return torch.frombuffer(numbers, dtype=dtype)
