@@ -6,10 +6,9 @@ outcome = run(cells, "build/evaluation")        # records, and the cells that fa
 
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, measure
 from advcourse.evaluation.comparison import compare
-from advcourse.evaluation.matrix import Outcome, run
+from advcourse.evaluation.matrix import Failure, Outcome, run
 from advcourse.evaluation.record import Names, Record
 from advcourse.evaluation.store import Store
-from advcourse.evaluation.workers import Failure
 
 __all__ = [
     "Cell",

@@ -5,11 +5,20 @@ from dataclasses import dataclass, replace
 
 from tqdm.auto import tqdm
 
-from advcourse.evaluation.cells import identity, key
-from advcourse.evaluation.record import Record
+from advcourse import workers as working
+from advcourse.evaluation.cells import identity, key, measure
+from advcourse.evaluation.record import Names, Record
 from advcourse.evaluation.store import Store
-from advcourse.evaluation.workers import Failure, failure, here, in_processes, on_dask
 from advcourse.inputs import InputError, check_range
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that could not be measured: its names, the error in one line, and where it was raised."""
+
+    names: Names
+    error: str
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ def run(cells, folder, workers=1, scheduler=None, progress=True):
         try:
             wanted = identity(cell, known)
         except Exception as error:  # a model that cannot be loaded is a failure of its own cells
-            results[cell.names] = failure(cell, error)
+            results[cell.names] = _told(cell, working.failure(error))
             continue
         place = places[cell.names] = key(wanted)
         found = store.get(place, cell.names)
@@ -56,10 +65,11 @@ def run(cells, folder, workers=1, scheduler=None, progress=True):
             tasks.setdefault(place, (cell, wanted))
     computed = {}
     with _Progress(tasks, results.values(), progress) as bar:
-        for place, result in _computed(tasks, workers, scheduler):
+        todo = ((place, (measure, task)) for place, task in tasks.items())
+        for place, result in working.work(todo, workers, scheduler) if tasks else ():
             if isinstance(result, Record):
                 store.put(place, result)
-            computed[place] = result
+            computed[place] = result = _told(tasks[place][0], result)
             bar.advance(place, result)
     for cell in cells:
         if cell.names not in results:
@@ -82,12 +92,9 @@ def _check(cells):
         known.add(names)
 
 
-def _computed(tasks, workers, scheduler):
-    if not tasks:
-        return ()
-    if scheduler:
-        return on_dask(tasks, scheduler)
-    return here(tasks) if workers == 1 else in_processes(tasks, workers)
+def _told(cell, result):
+    """The result of a cell, a failure with the cell's names."""
+    return Failure(cell.names, result.error, result.trace) if isinstance(result, working.Failure) else result
 
 
 class _Progress:
