@@ -157,7 +157,7 @@ def _at_once(node):
             waiting += ast.iter_child_nodes(found)
 
 
-def _root(node):
+def root(node):
     """The name at the beginning of a.b[c].d; "" where there is none."""
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value
@@ -166,16 +166,16 @@ def _root(node):
 
 def _changes(node):
     found = {
-        _root(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        root(decorator.func if isinstance(decorator, ast.Call) else decorator)
         for decorator in getattr(node, "decorator_list", ())
         if not isinstance(decorator, ast.Name)
     }
     for part in _at_once(node):
         if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
-            found.add(_root(part))
+            found.add(root(part))
         elif isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
             if isinstance(part.value.func, ast.Attribute):
-                found.add(_root(part.value.func))
+                found.add(root(part.value.func))
     return found - {""}
 
 
