@@ -223,22 +223,23 @@ def moodle_csv(reports, path, roster=None, ids=None, written=None):
                 sheet.set(row, "Feedback comments", _comment(report))
     sheet.write(path)
     most = _most(reports)
-    others = {sheet.value(row, "Maximum Grade") for row in rows.values()} - {""}
-    told += [
-        f"Maximum Grade: {there} in Moodle; the lab has {most}." for there in others if _value(there) != most
-    ]
+    for there in sorted({sheet.value(row, "Maximum Grade") for row in rows.values()} - {""}):
+        if _value(there) != most:
+            told.append(f"Maximum Grade: {there} in Moodle; the lab has {most}, written questions included.")
     return *told, *_without(len(entries) - len(rows), roster)
 
 
+_WORKSHEET = (
+    "Identifier",
+    "Full name",
+    "Grade",
+    "Maximum Grade",
+    "Last modified (grade)",
+    "Feedback comments",
+)
+
+
 def _moodle_from_nothing(reports, path, ids, written):
-    columns = [
-        "Identifier",
-        "Full name",
-        "Grade",
-        "Maximum Grade",
-        "Last modified (grade)",
-        "Feedback comments",
-    ]
     known = [report for report in sorted(reports, key=_name) if ids.get(report.student)]
     rows = [
         [
@@ -251,7 +252,7 @@ def _moodle_from_nothing(reports, path, ids, written):
         ]
         for r in known
     ]
-    _write(path, [columns, *rows])
+    _write(path, [_WORKSHEET, *rows])
     unknown = [report.student for report in reports if not ids.get(report.student)]
     return tuple(f"{student}: no Moodle number is known; not in {path}." for student in sorted(unknown))
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,15 +35,17 @@ class Sheet:
         text = text.removeprefix(_BOM)
         for self._separator in ",;\t":
             lines = self._lines(text)
-            self.columns = [_unquoted(cell).strip() for cell in lines[0][0]] if lines else []
-            if set(needed) <= set(self.columns):
-                break
+            with suppress(InputError):  # quotes that make no sense with this separator
+                self._header = next(lines, ([], ""))
+                self.columns = [_unquoted(cell).strip() for cell in self._header[0]]
+                if set(needed) <= set(self.columns):
+                    break
         else:
             columns = ", ".join(map(repr, needed))
             raise InputError(
                 f"{self.told} lacks columns; allowed is {source}, whose first line has {columns}"
             )
-        self._header, *self._rows = lines
+        self._rows = list(lines)
 
     def _text(self, path, source):
         try:
@@ -55,10 +58,10 @@ class Sheet:
             ) from error
 
     def _lines(self, text):
-        """(cells with their quotes, line end) of each line."""
+        """Yields (cells with their quotes, line end) of each line."""
         s = self._separator
         cell = re.compile(rf'("(?:[^"]|"")*+"|[^"{s}\r\n][^{s}\r\n]*|)({s}|\r\n|\n|\r|\Z)')
-        lines, cells, at = [], [], 0
+        cells, at = [], 0
         while at < len(text) or cells:
             found = cell.match(text, at)
             if not found:
@@ -69,9 +72,8 @@ class Sheet:
             cells.append(found[1])
             at = found.end()
             if found[2] != s:
-                lines.append((cells, found[2]))
+                yield cells, found[2]
                 cells = []
-        return lines
 
     def __len__(self):
         return len(self._rows)

@@ -1,0 +1,466 @@
+"""Grades as CSV: what Canvas, Moodle and a spreadsheet read, and who is found in a class list."""
+
+import csv
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advcourse.grading.gradebook import canvas_csv, grades_csv, moodle_csv, written_points
+from advcourse.grading.report import BUBBLEWRAP, Report, TaskResult, Written
+from advcourse.grading.roster import Entry, Sheet, match, plain
+from advcourse.inputs import InputError
+
+
+def report(student, to_w=2, ead=0, answer="Because.", **more):
+    """A report on lab 3 as if it had two tasks, of 2 and 5 points, and one written question of 3."""
+    tasks = [("to_w", to_w, 2), ("ead", ead, 5)]
+    results = tuple(
+        TaskResult(name, name, "right" if points == most else "wrong", "Told.", points, most, 7)
+        for name, points, most in tasks
+    )
+    question = Written("question-1", "Why?", 3, answer)
+    return Report(student, "lab3", "d" * 64, BUBBLEWRAP, results, (question,), **more)
+
+
+def read(path, encoding="utf-8", **kind):
+    """The rows of a CSV file as lists of text."""
+    return list(csv.reader(io.StringIO(path.read_bytes().decode(encoding), newline=""), **kind))
+
+
+def put(path, text, encoding="utf-8"):
+    """Write text with its line ends as they are; returns the path."""
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+# For people
+
+
+def test_grades_are_one_row_a_student(tmp_path):
+    """Checks every cell against the reports, by hand: 2 + 0 + 2.5 of 2 + 5 + 3; sorted by name, whatever the capitals."""
+    reports = [
+        report("zoë", ead=5, signs=("Cell 3 imports os.",)),
+        report("Amir", notes=("Saved by X.", "Old.")),
+    ]
+    grades_csv(reports, tmp_path / "grades.csv", {"Amir": {"question-1": 2.5}})
+    header, amir, zoe = read(tmp_path / "grades.csv", "utf-8-sig")
+    amir, zoe = dict(zip(header, amir)), dict(zip(header, zoe))
+    assert amir == {
+        "student": "Amir",
+        "lab": "lab3",
+        "total": "4.5",
+        "of": "10",
+        "points": "2",
+        "possible": "7",
+        "written": "2.5",
+        "written possible": "3",
+        "to_w (of 2)": "2",
+        "ead (of 5)": "0",
+        "isolation": BUBBLEWRAP,
+        "error": "",
+        "notes": "Saved by X. Old.",
+        "signs": "",
+    }
+    assert (zoe["total"], zoe["written"], zoe["signs"]) == ("7", "", "Cell 3 imports os.")
+
+
+def test_a_file_that_could_not_be_read_is_a_row_as_well(tmp_path):
+    """Checks that such a student has 0 of what the others can get, and the reason."""
+    unread = Report("bo", "lab3", "e" * 64, BUBBLEWRAP, error="This is a PDF.")
+    grades_csv([report("al"), unread], tmp_path / "grades.csv")
+    header, _, row = read(tmp_path / "grades.csv", "utf-8-sig")
+    row = dict(zip(header, row))
+    assert (row["total"], row["of"], row["error"]) == ("0", "10", "This is a PDF.")
+
+
+def test_a_spreadsheet_reads_the_names(tmp_path):
+    """Checks the first bytes against the mark by which Excel knows UTF-8, and names in four scripts against themselves."""
+    names = ["Müller", "李雷", "Ольга", "محمد"]
+    grades_csv([report(name) for name in names], tmp_path / "grades.csv")
+    assert (tmp_path / "grades.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert {row[0] for row in read(tmp_path / "grades.csv", "utf-8-sig")} == {"student", *names}
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1"])
+def test_no_name_is_a_formula(name, tmp_path):
+    """Checks the cells of all files against what OWASP calls a formula: first letter = + - @, tab or carriage return."""
+    reports = [report(name, answer=name, notes=(name,), signs=(name,))]
+    grades_csv(reports, tmp_path / "grades.csv")
+    written_points(reports, tmp_path / "written.csv")
+    canvas_csv(reports, tmp_path / "canvas.csv")
+    moodle_csv(reports, tmp_path / "moodle.csv", ids={name: "7"})
+    for path in tmp_path.iterdir():
+        cells = [cell for row in read(path, "utf-8-sig") for cell in row]
+        assert any(name.strip() in cell for cell in cells), path.name
+        assert [cell for cell in cells if re.match(r"[=+@\t\r]|-.", cell)] == [], path.name
+
+
+# Written questions
+
+
+def test_points_for_written_questions_are_entered_into_a_sheet(tmp_path):
+    """Checks the way of a sheet: made empty, filled in as a European Excel saves it, read again: 2,5 is two and a half."""
+    path, reports = tmp_path / "written.csv", [report("Mia"), report("Amir", answer='First,\n"second".')]
+    assert written_points(reports, path) == ({}, ())
+    assert read(path, "utf-8-sig") == [
+        ["student", "question-1 (of 3)", "answer to question-1"],
+        ["Amir", "", 'First,\n"second".'],
+        ["Mia", "", "Because."],
+    ]
+    text = path.read_bytes().decode().replace("Mia,,", "Mia;2,5;").replace(",", ";").replace("2;5", "2,5")
+    put(path, text.replace("First;", "First,"))
+    assert written_points(reports, path) == ({"Mia": {"question-1": 2.5}}, ())
+    assert read(path, "utf-8-sig", delimiter=";")[2][:2] == ["Mia", "2,5"]
+
+
+def test_a_sheet_loses_nothing(tmp_path):
+    """Checks a sheet with points and a teacher's column when a student is new, one is gone, and one has changed the answer."""
+    path = tmp_path / "written.csv"
+    written_points([report("Mia"), report("Leo")], path)
+    header, leo, mia = read(path, "utf-8-sig")
+    rows = [[*header, "mine"], [*leo, "read"], [*mia[:1], "3", *mia[2:], "read twice"]]
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows(rows)
+    points, told = written_points([report("Mia", answer="No: "), report("Zoe")], path)
+    assert points == {"Mia": {"question-1": 3.0}}
+    assert told == (
+        f"Leo: in {path}, but not among the submissions.",
+        "Mia: the answer to question-1 changed after it was graded; look at it again.",
+    )
+    rows[2][2] = "No:"
+    assert read(path, "utf-8-sig") == [*rows, ["Zoe", "", "Because."]]
+    again = path.read_bytes()
+    assert written_points([report("Mia", answer="No: "), report("Zoe")], path)[1] == told[:1]
+    assert path.read_bytes() == again
+
+
+@pytest.mark.parametrize("entry", ["4", "-1", "3.01", "good", "nan", "1e0", "1,000,0"])
+def test_points_that_cannot_be(entry, tmp_path):
+    """Checks that what is no number from 0 to 3 is told with file, student, question and what is allowed."""
+    path = put(tmp_path / "w.csv", f'student,question-1 (of 3)\nMia,"{entry}"\n')
+    with pytest.raises(InputError) as error:
+        written_points([report("Mia")], path)
+    told = f"written: {path}, Mia, question-1: got {entry!r}; allowed is a number from 0 to 3, or nothing"
+    assert str(error.value) == told
+
+
+def test_a_lab_without_written_questions_has_no_sheet(tmp_path):
+    """Checks that nothing is written then."""
+    bare = Report("Mia", "lab3", "d" * 64, BUBBLEWRAP)
+    assert written_points([bare], tmp_path / "w.csv") == ({}, ()) and not list(tmp_path.iterdir())
+
+
+# Canvas
+
+
+def canvas_reads(path, delimiter=","):
+    """What Canvas's importer takes from a file, by the rules of its source (lib/gradebook_importer.rb).
+
+    Returns ({title: points possible}, {(name, id, login): {title: grade}}).
+    """
+    header, *rows = read(path, delimiter=delimiter)
+    assert len(header) > 3 and "Student" in header[0] and "ID" in header[1]
+    count = 3
+    if "SIS User ID" in header[2] and "SIS Login ID" in header[3]:
+        count = 5
+    elif "SIS Login ID" in header[2]:
+        count = 4
+    assert "Section" in header[count - 1]
+    reserved = "(Current|Final|Override) (Score|Points|Grade)"
+    titles = [i for i in range(count, len(header)) if not re.search(reserved, header[i])]
+    possible, students = {}, {}
+    for row in rows:
+        grades = {header[i]: row[i].strip() if i < len(row) else "" for i in titles}
+        if "Points Possible" in row[0]:
+            possible = grades
+        elif not all(re.fullmatch(r"\s*(Muted|Manual Posting.*)?\s*", cell, re.I) for cell in row):
+            students[row[0], row[1], row[count - 2] if count > 3 else ""] = grades
+    return possible, students
+
+
+CANVAS = (
+    "Student,ID,SIS User ID,SIS Login ID,Section,Homework (4),Lab 3 (55),Current Score\r\n"
+    ",,,,,,Manual Posting,\r\n"
+    "    Points Possible,,,,,5.00,10.00,(read only)\r\n"
+    '"Müller, Mia",11,s11,mm@uni.edu,"A, B",1.00,,20.0\r\n'
+    '"O\'Neil, Leo",12,0012,leo,A,,1.00,\r\n'
+    '"Student, Test",13,,,"A",,,\r\n'
+)
+
+
+def test_canvas_gets_its_own_export_with_the_column_filled_in(tmp_path):
+    """Checks the bytes against Canvas's export with two cells changed by hand, and what Canvas's importer reads from them."""
+    roster = put(tmp_path / "roster.csv", CANVAS)
+    told = canvas_csv([report("mm"), report("0012", ead=5)], tmp_path / "c.csv", roster)
+    wanted = CANVAS.replace('"A, B",1.00,,', '"A, B",1.00,2,').replace("leo,A,,1.00,", "leo,A,,7,")
+    assert (tmp_path / "c.csv").read_bytes().decode() == wanted
+    assert told == (f"1 of {roster} without a submission that fits: their cells are as they were.",)
+    possible, students = canvas_reads(tmp_path / "c.csv")
+    assert possible == {"Homework (4)": "5.00", "Lab 3 (55)": "10.00"}
+    assert students["Müller, Mia", "11", "mm@uni.edu"] == {"Homework (4)": "1.00", "Lab 3 (55)": "2"}
+    assert students["O'Neil, Leo", "12", "leo"]["Lab 3 (55)"] == "7"
+
+
+@pytest.mark.parametrize("assignment", [None, "lab3", "LAB 3", "Lab 3 (55)"])
+def test_the_column_is_found_by_the_assignments_name(assignment, tmp_path):
+    """Checks ways to write the name against the one column of that name; no other is touched."""
+    roster = put(tmp_path / "roster.csv", CANVAS)
+    canvas_csv([report("leo")], tmp_path / "c.csv", roster, assignment)
+    assert (tmp_path / "c.csv").read_bytes().decode() == CANVAS.replace("leo,A,,1.00,", "leo,A,,2,")
+
+
+def test_canvas_gets_a_new_column_where_there_is_none(tmp_path):
+    """Checks what Canvas's importer makes of it: a new assignment of 10 points, one grade."""
+    roster = put(tmp_path / "roster.csv", CANVAS)
+    told = canvas_csv([report("leo")], tmp_path / "c.csv", roster, "Attacks, part 1")
+    assert told[0] == f"{roster} has no column 'Attacks, part 1': Canvas will make a new assignment of it."
+    possible, students = canvas_reads(tmp_path / "c.csv")
+    assert possible["Attacks, part 1"] == "10"
+    assert {grades["Attacks, part 1"] for grades in students.values()} == {"2", ""}
+
+
+def test_two_columns_of_one_name_are_told(tmp_path):
+    """Checks that no column is chosen by chance; the message has both, and the number tells them apart."""
+    roster = put(tmp_path / "roster.csv", CANVAS.replace("Homework (4)", "Lab 3 (54)"))
+    with pytest.raises(
+        InputError, match=r"assignment: got 'Lab 3'; allowed is one of .* 'Lab 3 \(54\)', 'Lab 3 "
+    ):
+        canvas_csv([report("leo")], tmp_path / "c.csv", roster)
+    canvas_csv([report("leo")], tmp_path / "c.csv", roster, "Lab 3 (54)")
+    assert canvas_reads(tmp_path / "c.csv")[1]["O'Neil, Leo", "12", "leo"]["Lab 3 (54)"] == "2"
+
+
+def test_canvas_without_its_export(tmp_path):
+    """Checks what Canvas's importer reads: its own number of a student where it is known, else the name as a login."""
+    reports = [report("Müller, Mia"), report("leo", ead=5)]
+    told = canvas_csv(reports, tmp_path / "c.csv", ids={"Müller, Mia": "11"})
+    assert told == ("1 students without a Canvas number: Canvas looks for them by login and name.",)
+    possible, students = canvas_reads(tmp_path / "c.csv")
+    assert possible == {"Lab 3": "10"}
+    assert students == {("leo", "", "leo"): {"Lab 3": "7"}, ("Müller, Mia", "11", ""): {"Lab 3": "2"}}
+
+
+def test_an_excuse_stays_and_other_points_are_told(tmp_path):
+    """Checks a student whom Canvas excuses, and an assignment of 100 points in Canvas, which the lab has not."""
+    text = CANVAS.replace("leo,A,,1.00,", "leo,A,,EX,").replace("5.00,10.00", "5.00,100.00")
+    roster = put(tmp_path / "roster.csv", text)
+    told = canvas_csv([report("leo")], tmp_path / "c.csv", roster)
+    assert told[:2] == (
+        "Lab 3 (55): 100.00 points possible in Canvas; the lab has 10, written questions included.",
+        "leo: EX in Canvas; left so.",
+    )
+    assert (tmp_path / "c.csv").read_bytes().decode() == text
+
+
+def test_canvas_with_two_columns_for_the_name(tmp_path):
+    """Checks the other form of Canvas's export, LastName and FirstName, by a student's name."""
+    text = (
+        "LastName,FirstName,ID,SIS Login ID,Section,Lab 3 (5)\nPoints Possible,,,,,10\nMüller,Mia,11,mm,A,\n"
+    )
+    roster = put(tmp_path / "roster.csv", text)
+    canvas_csv([report("Mia Müller")], tmp_path / "c.csv", roster)
+    assert (tmp_path / "c.csv").read_bytes().decode() == text.replace("mm,A,\n", "mm,A,2\n")
+
+
+# Moodle
+
+MOODLE = (
+    "\ufeffIdentifier,Full name,ID number,Email address,Status,Grade,Maximum Grade,Grade can be changed,"
+    '"Last modified (submission)","Last modified (grade)","Feedback comments"\n'
+    '"Participant 871","Mia Müller",0017,mia@uni.edu,"Submitted for grading",,10.00,Yes,'
+    '"Monday, 3 March 2025, 10:12 AM",-,\n'
+    '"Participant 872","李雷",0018,lei@uni.edu,"Submitted for grading",1.00,10.00,Yes,-,-,"Well done."\n'
+    '"Participant 873","Leo O\'Neil",0019,leo@uni.edu,"No submission",,10.00,Yes,-,-,\n'
+)
+
+
+def moodle_reads(path):
+    """What Moodle's importer takes from a worksheet, by its source (mod/assign/feedback/offline): number -> (grade, comment)."""
+    header, *rows = read(path, "utf-8-sig")
+    at = [header.index(name) for name in ("Identifier", "Grade", "Feedback comments")]
+    assert "Last modified (grade)" in header and all(len(row) == len(header) for row in rows)
+    return {row[at[0]][len("Participant ") :]: (row[at[1]], row[at[2]]) for row in rows}
+
+
+def test_moodle_gets_its_own_worksheet_filled_in(tmp_path):
+    """Checks the bytes against Moodle's worksheet with three cells changed by hand; a teacher's own comment stays."""
+    roster = put(tmp_path / "roster.csv", MOODLE)
+    reports = [report("x", ead=5), report("lei@uni.edu")]
+    told = moodle_csv(reports, tmp_path / "m.csv", roster, {"x": "871"}, {"x": {"question-1": 1.5}})
+    comment = "Graded by program: 7 of 7 points. to_w 2 of 2 (right); ead 5 of 5 (right)."
+    wanted = MOODLE.replace('grading",,10.00', 'grading",8.5,10.00').replace('AM",-,\n', f'AM",-,{comment}\n')
+    wanted = wanted.replace(",1.00,10.00", ",2,10.00")
+    assert (tmp_path / "m.csv").read_bytes().decode() == wanted
+    assert told == (f"1 of {roster} without a submission that fits: their cells are as they were.",)
+    grades = moodle_reads(tmp_path / "m.csv")
+    assert grades == {"871": ("8.5", comment), "872": ("2", "Well done."), "873": ("", "")}
+
+
+def test_a_second_grading_replaces_the_first_ones_comment(tmp_path):
+    """Checks a worksheet that has been through once: grade and comment are the second ones."""
+    put(tmp_path / "m.csv", MOODLE)
+    for ead in (5, 0):
+        moodle_csv([report("Mia Müller", ead=ead)], tmp_path / "m.csv", tmp_path / "m.csv")
+    grade, comment = moodle_reads(tmp_path / "m.csv")["871"]
+    assert grade == "2" and comment.startswith("Graded by program: 2 of 7 points.")
+
+
+def test_another_maximum_in_moodle_is_told(tmp_path):
+    """Checks Moodle's usual 100 points against the lab's 10."""
+    roster = put(tmp_path / "roster.csv", MOODLE.replace("10.00", "100.00"))
+    told = moodle_csv([report("leo")], tmp_path / "m.csv", roster)
+    assert told[0] == "Maximum Grade: 100.00 in Moodle; the lab has 10, written questions included."
+
+
+def test_moodle_without_its_worksheet(tmp_path):
+    """Checks what Moodle's importer reads of students whose number is known, and that the others are named."""
+    told = moodle_csv([report("Mia"), report("Leo")], tmp_path / "m.csv", ids={"Mia": "871"})
+    assert {k: v[0] for k, v in moodle_reads(tmp_path / "m.csv").items()} == {"871": "2"}
+    assert told == (f"Leo: no Moodle number is known; not in {tmp_path / 'm.csv'}.",)
+
+
+def test_what_moodle_shows_is_no_markup(tmp_path):
+    """Checks a comment, which Moodle takes for HTML, against one with a tag in it."""
+    unread = Report("Mia", "lab3", "e" * 64, BUBBLEWRAP, error="This is <script>, not a notebook.")
+    moodle_csv([unread], tmp_path / "m.csv", ids={"Mia": "1"})
+    assert "Graded by program: This is &lt;script&gt;, not" in moodle_reads(tmp_path / "m.csv")["1"][1]
+
+
+# Who is who
+
+CLASS = [
+    Entry(0, "11", ("11", "s11", "mm@uni.edu"), "Müller, Mia"),
+    Entry(1, "12", ("12", "s12", "leo@uni.edu"), "O'Neil, Leo"),
+    Entry(2, "13", ("13", "s13", "leo@other.edu"), "Lee, Leo"),
+    Entry(3, "14", ("14", "s14", "lw"), "雷, 李"),
+    Entry(4, "15", ("15", "s15", "jd1"), "Doe, Jo"),
+    Entry(5, "16", ("16", "s16", "jd2"), "Doe, Jo"),
+]
+
+
+@pytest.mark.parametrize(
+    "student, row",
+    [
+        ("s11", 0),
+        ("MM", 0),
+        ("mm@uni.edu", 0),
+        ("Mia Müller", 0),
+        ("Mu\u0308ller, Mia", 0),  # as a Mac writes ü
+        ("mia_müller", 0),
+        ("leo@other.edu", 2),
+        ("Leo ONeil", 1),
+        ("李雷", 3),
+        ("jd2", 5),
+    ],
+)
+def test_a_student_is_found(student, row):
+    """Checks ids, logins, e-mail addresses and ways to write a name against the row that a person would choose."""
+    assert match([student], CLASS, {}) == ({student: row}, [])
+
+
+@pytest.mark.parametrize(
+    "student, told",
+    [("Jo Doe", "2 rows fit"), ("leo", "2 rows fit"), ("Mia", "no row fits"), ("1", "no row fits")],
+)
+def test_nobody_is_guessed(student, told):
+    """Checks names that fit two rows, or none: nothing is filled in, and it is told."""
+    assert match([student], CLASS, {}) == ({}, [f"{student}: {told}; not filled in."])
+
+
+def test_an_id_decides_alone():
+    """Checks that a number from the file's name beats the name, also where the class list has no such number."""
+    rows, told = match(["Mia Müller", "Leo Lee"], CLASS, {"Mia Müller": "15", "Leo Lee": "99"})
+    assert rows == {"Mia Müller": 4} and told == ["Leo Lee: no row fits; not filled in."]
+
+
+def test_two_submissions_for_one_row():
+    """Checks that neither of them is filled in, and both are told."""
+    rows, told = match(["s11", "Mia Müller", "s12"], CLASS, {})
+    assert rows == {"s12": 1}
+    assert told == [
+        f"{s}: the row fits another submission as well; not filled in." for s in ("s11", "Mia Müller")
+    ]
+
+
+# Files as they come
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff"), max_size=6) | st.sampled_from(
+    ['a"b', '"', "1,5", ";", "\t", "x\r\ny", " 007 ", "=1"]
+)
+
+
+@given(
+    st.lists(st.lists(cells, min_size=2, max_size=4), max_size=5),
+    st.sampled_from(",;\t"),
+    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["", "\ufeff"]),
+)
+def test_any_csv_file_is_read_and_keeps_its_bytes(tmp_path_factory, rows, separator, quoting, end, mark):
+    """Checks cells against Python's csv module, which wrote them, and the file that is written back against the first."""
+    text = io.StringIO()
+    kind = {"delimiter": separator, "quoting": quoting, "lineterminator": end}
+    csv.writer(text, **kind).writerows([["ID", "b", "c", "d"], *rows])
+    path = put(tmp_path_factory.getbasetemp() / "any.csv", mark + text.getvalue())
+    before, sheet = path.read_bytes(), Sheet(path, ["ID"])
+    found = [[sheet.value(i, column) for column in sheet.columns] for i in range(len(sheet))]
+    assert found == [[cell.strip() for cell in (row + ["", ""])[:4]] for row in rows]
+    sheet.write(path)
+    assert path.read_bytes() == before
+
+
+def test_one_cell_changes_and_no_other(tmp_path):
+    """Checks a file with semicolons, odd quotes, short rows and no last line end against itself with one cell changed by hand."""
+    text = 'ID;"Name";x\r\n"007";"a ""b""; c";1,5\r\n8\r\n"9";;\r\n\r\n10;é;"'
+    path = put(tmp_path / "a.csv", text + '"')
+    sheet = Sheet(path, ["ID", "x"])
+    sheet.set(0, "x", 'y;"')
+    sheet.set(1, "x", "z")
+    sheet.write(path)
+    wanted = text.replace("1,5", '"y;"""').replace("\n8\r", "\n8;;z\r") + '"'
+    assert path.read_bytes().decode() == wanted
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        (
+            b"",
+            "lacks columns; allowed is Canvas's own export of its gradebook, whose first line has 'ID', 'Section'",
+        ),
+        (b"Name,Grade\nMia,2\n", "lacks columns; allowed is Canvas's own export"),
+        (
+            CANVAS.encode("latin-1"),
+            "is not in UTF-8; allowed is Canvas's own export of its gradebook (in Excel: save",
+        ),
+        (CANVAS.encode("utf-16"), "is not in UTF-8"),
+        ((CANVAS + 'x,"y\n').encode(), ", line 7: a quotation mark is not closed, or not doubled"),
+        (None, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_roster_that_cannot_be_used(content, told, tmp_path):
+    """Checks what is told of files that are no export of Canvas, or were changed by a spreadsheet; nothing is written then."""
+    roster = tmp_path / "roster.csv"
+    if content is not None:
+        roster.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        canvas_csv([report("leo")], tmp_path / "c.csv", roster)
+    assert str(error.value).startswith(f"roster: {roster}") and told in str(error.value)
+    assert not (tmp_path / "c.csv").exists()
+
+
+def test_a_worksheet_in_another_language_is_told(tmp_path):
+    """Checks a German Moodle's worksheet: the message says to download it in English."""
+    roster = put(tmp_path / "m.csv", "ID,Vollständiger Name,Bewertung,Zuletzt geändert (Bewertung)\n")
+    with pytest.raises(
+        InputError, match="allowed is Moodle's grading worksheet, downloaded with Moodle in English"
+    ):
+        moodle_csv([report("Mia")], tmp_path / "m2.csv", roster)
+
+
+def test_plain_leaves_other_text_alone():
+    """Checks texts that a spreadsheet takes for text anyway."""
+    assert [plain(text) for text in ("", "Mia", "'=1", "a=1")] == ["", "Mia", "'=1", "a=1"]
