@@ -176,9 +176,9 @@ class Sandbox:
 
     def _command(self):
         library, packages, scratch = self._library, Path(self._folder.name) / "packages", self._scratch
-        user = (
-            0x60000000 + os.getpid() if os.getuid() == 0 else 0
-        )  # nobody else's, so that its processes are counted alone
+        user = 0
+        if os.getuid() == 0 and (self.strong or _open_to_all(sysconfig.get_paths()["stdlib"])):
+            user = 0x60000000 + os.getpid()  # nobody else's, so that its processes are counted alone
         if self.strong:
             library, scratch = Path("/library"), Path("/scratch")
             packages = None
@@ -268,6 +268,11 @@ def _python():
     for path in staging.packages().values():
         words += ["--ro-bind", str(path), str(path)]
     return words
+
+
+def _open_to_all(path):
+    """True where every user may enter the folder."""
+    return all(folder.stat().st_mode & 0o001 for folder in (Path(path), *Path(path).parents))
 
 
 def _bubblewrap():

@@ -32,7 +32,7 @@ class Watch:
         if not self._done.is_set():
             self._done.set()
             self._thread.join()
-            self.left = max(0, len(self._processes()) - 1)
+            self.left = max(0, sum(map(_runs, self._processes())) - 1)
 
     def _processes(self):
         try:
@@ -55,6 +55,13 @@ class Watch:
         if sum(memory for memory, _ in taken) > self._limits.memory:
             return "memory"
         return "time" if sum(seconds for _, seconds in taken) > self._limits.cpu_seconds else ""
+
+
+def _runs(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _taken(process):
