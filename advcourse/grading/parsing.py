@@ -12,7 +12,11 @@ DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
 BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.While, ast.Match)
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-LONGEST = 200_000  # characters of one cell; what is longer is data, not an answer
+LONGEST_CELL, LONGEST, MOST_STATEMENTS = (
+    100_000,
+    500_000,
+    5_000,
+)  # characters of code, and statements in all cells
 LONGEST_WITH_MAGICS, MOST_MAGICS = 50_000, 40  # IPython reads the cell anew for each magic
 NOT_PYTHON = (
     "bash cmd file html javascript js latex markdown perl python2 pypy ruby script sh sql svg system sx "
@@ -50,29 +54,38 @@ class Code:
 
 def parse(cells):
     """The code in the cells of a notebook, a tuple of `Code`; of cells that are no code cells, only where a function begins."""
-    found = []
+    found, length, statements = [], 0, 0
     for cell in cells:
         drafted = cell.kind != "code"
-        if not drafted or re.search(r"^(def|class|async def) \w+.*:", cell.source, re.M):
-            code = _parse_cell(cell, drafted)
-            if not (drafted and code.error):
-                found.append(code)
+        if drafted and not re.search(r"^(def|class|async def) \w+.*:", cell.source, re.M):
+            continue
+        length += len(cell.source) if len(cell.source) <= LONGEST_CELL else 0
+        code = _parse_cell(cell, drafted, length > LONGEST or statements > MOST_STATEMENTS)
+        statements += len(code.statements)
+        if not (drafted and code.error):
+            found.append(code)
     return tuple(found)
 
 
-def _parse_cell(cell, drafted):
-    if len(cell.source) > LONGEST:
-        return Code(cell.index, "", error=f"it has more than {LONGEST} characters", drafted=drafted)
+def _parse_cell(cell, drafted, full):
+    if full or len(cell.source) > LONGEST_CELL:
+        told = f"the notebook has more than {LONGEST} characters or {MOST_STATEMENTS} statements of code"
+        told = told if full else f"it has more than {LONGEST_CELL} characters"
+        return Code(cell.index, "", error=told, drafted=drafted)
     try:
         source = _plain_python(cell.source)
-        body = _tree(source).body
+        body = _tree(source).body[:MOST_STATEMENTS]
         statements = tuple(_statement(cell.index, place, node) for place, node in enumerate(body))
-    except SyntaxError as error:
-        told = f"line {error.lineno}: {error.msg}"
-        return Code(cell.index, cell.source, error=told, drafted=drafted)
     except UNPARSABLE as error:
-        return Code(cell.index, cell.source, error=str(error) or "it is too deep", drafted=drafted)
+        return Code(cell.index, cell.source, error=why(error), drafted=drafted)
     return Code(cell.index, source, statements, drafted=drafted)
+
+
+def why(error):
+    """What the compiler says of code, with the line where it knows it."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"line {error.lineno}: {error.msg}"
+    return str(error) or "it is nested too deep"
 
 
 def _tree(source):
@@ -231,7 +244,9 @@ def inside(node):
     waiting = [node]
     while waiting:
         found = waiting.pop(0)
-        if isinstance(found, (*BLOCKS, ast.ExceptHandler, ast.match_case)):
+        if isinstance(found, ast.If) and isinstance(found.test, ast.Constant) and not found.test.value:
+            waiting += found.orelse  # `if False:` is a way to put code aside
+        elif isinstance(found, (*BLOCKS, ast.ExceptHandler, ast.match_case)):
             waiting += ast.iter_child_nodes(found)
         elif isinstance(found, ast.stmt):
             yield found

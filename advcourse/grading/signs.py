@@ -149,17 +149,17 @@ class _Reader:
         if _dunder(node.attr) or node.attr in FRAMES:
             yield f"uses .{node.attr}"
         elif not isinstance(node.ctx, ast.Load):
-            path = ast.unparse(node)
+            path = _path(node)
             if root(node) in self.imported and not set(SETTINGS) & set(path.split(".")):
                 yield f"changes {path}, which is not the notebook's own"
         elif node.attr in PARTS and root(node) in self.imported:
-            yield f"uses {ast.unparse(node)}"
+            yield f"uses {_path(node)}"
 
     def _call(self, node):
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         first, second = (*node.args, None, None)[:2]
         if name in ("setattr", "delattr") and first is not None and root(first) in self.imported:
-            yield f"changes {ast.unparse(first)}, which is not the notebook's own"
+            yield f"changes {_path(first)}, which is not the notebook's own"
         if name in ("getattr", "setattr", "attrgetter"):
             text = getattr(second if name != "attrgetter" else first, "value", None)
             if isinstance(text, str) and any(map(_dunder, text.split("."))):
@@ -187,3 +187,13 @@ class _Reader:
 
 def _dunder(name):
     return name.startswith("__") and name.endswith("__") and len(name) > 4 and name not in ORDINARY
+
+
+def _path(node):
+    """The expression a.b.c as text; of a long one the end."""
+    names = []
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        names.append(node.attr if isinstance(node, ast.Attribute) else "[...]")
+        node = node.value
+    names.append(getattr(node, "id", "(...)"))
+    return ".".join(names[:6][::-1]).replace(".[", "[")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from advcourse.grading.parsing import (
     ASSIGNED,
+    BLOCKS,
     DEFINED,
     DEFINITIONS,
     IMPORTS,
@@ -19,6 +20,7 @@ from advcourse.grading.parsing import (
     UNWRITTEN,
     inside,
     standing,
+    why,
 )
 
 ASSIGNMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
@@ -106,15 +108,12 @@ def _broken(task, submitted):
 
 def _compiler_says(node):
     """What the compiler finds wrong in a statement that could be parsed; "" for nothing."""
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(ast.Module([node], []), "cell", "exec", flags, dont_inherit=True)
-    except SyntaxError as error:
-        return f"line {error.lineno}: {error.msg}"
+            compile(ast.Module([node], []), "cell", "exec", dont_inherit=True)
     except UNPARSABLE as error:
-        return str(error) or "it is too deep"
+        return why(error)
     return ""
 
 
@@ -126,12 +125,18 @@ class _Names:
         self.own = _statements(submitted, drafted=False)
         self.drafts = _statements(submitted, drafted=True)
         self.released = _statements(given, drafted=False)
+        self.binding = {}
+        for statement in self.own:
+            for name in statement.binds:
+                self.binding.setdefault(name, []).append(statement)
         everywhere = [*self.own, *self.released]
         self.tools = {name for s in everywhere if _is_lab_import(s.node) for name in s.binds}
 
     def winner(self, task):
         """The statement that defines a task: the last written function, or else the last value that may be one, or None."""
-        found = [(self._rank(s, task), s.cell, s.place, s) for s in [*self.own, *self.drafts]]
+        found = [
+            (self._rank(s, task), s.cell, s.place, s) for s in [*self.binding.get(task, ()), *self.drafts]
+        ]
         best = max(found, key=lambda row: row[:3], default=(0, None))
         return best[-1] if best[0] else None
 
@@ -160,13 +165,13 @@ class _Names:
 
     def has_stub(self, task):
         """Whether one of the code cells has a stub of the task."""
-        return any(standing(s, task) == UNWRITTEN for s in self.own)
+        return any(standing(s, task) == UNWRITTEN for s in self.binding.get(task, ()))
 
     def note(self, task, winner):
         """A sentence about which definition counts, where that may surprise; else ""."""
         if winner in self.drafts:
             return f"{task} stands in cell {winner.cell}, which is no code cell. It counts all the same."
-        cells = sorted({s.cell for s in self.own if self._rank(s, task) == 3})
+        cells = sorted({s.cell for s in self.binding.get(task, ()) if self._rank(s, task) == 3})
         if len(cells) < 2:
             return ""
         return f"{task} is written in the cells {', '.join(map(str, cells))}. What stands in cell {winner.cell} counts."
@@ -178,28 +183,51 @@ class _Names:
             used & (self.tools | set(self.tasks))
         )
 
+    def definition(self, task):
+        """The winner, and what binds its name anew in its cell, as f = torch.no_grad()(f) does; [] for no winner."""
+        winner = self.winner(task)
+        return [winner, *self._anew(task, winner.cell)] if winner else []
+
+    def _anew(self, name, cell=None):
+        found = [s for s in self.binding.get(name, ()) if isinstance(s.node, ast.Assign)]
+        found = [s for s in found if name in s.now and not _calls(s.node.value, self.tools | {name})]
+        return [s for s in found if cell in (None, s.cell)]
+
     def bindings(self, name, home):
-        """The statements that make `name` be there, for a function of the cell `home`; None stands for a released cell."""
-        found = [s for s in self.own if name in s.binds]
+        """The statements that make `name` be there, for a function of the cell `home`; None stands for a released cell.
+
+        The function's own cell comes first, then the nearest before it, then the nearest after it. A function is not given up for
+        a value of its name, such as the counter of a loop, unless that is in its own cell.
+        """
+        found = list(self.binding.get(name, ()))
+        found += [s for s in self.drafts if name in s.binds and s.cell == home]
         found = [s for s in found if standing(s, name) != UNWRITTEN] or found
         found = [s for s in found if not self.is_experiment(s)] or found
         here = [s for s in found if s.cell == home]
         packages = [s for s in found if isinstance(s.node, ast.Import)]  # `import a.b` adds to what `a` holds
         if not here or all(name in s.now for s in here):
-            functions = [s for s in found if standing(s, name) == DEFINED]
-            values = [s for s in found if s not in functions]
+            near = [s for s in found if home is None or s.cell < home]
+            near = near or [s for s in found if s.cell > home][::-1]
+            functions = [s for s in near if standing(s, name) == DEFINED]
             if functions or hasattr(builtins, name):
-                values = [s for s in values if _wraps(s.node, name)]
-            before = [s for s in values if home is None or s.cell <= home]
-            here += functions[-1:] + (before or values)
+                near = functions[-1:] + self._anew(name, functions[-1].cell if functions else home)
+            here += _back_to_the_first(near, name)
         return here + packages or self._elsewhere(name)
 
     def _elsewhere(self, name):
-        """What the students' copy binds under this name, and all that imports names unseen."""
-        if hasattr(builtins, name):
-            return []
+        """All that imports names unseen, and what the students' copy binds under this name."""
         stars = [s for s in self.own if isinstance(s.node, ast.ImportFrom) and s.node.names[0].name == "*"]
-        return [s for s in self.released if name in s.binds] + stars
+        return stars if hasattr(builtins, name) else [s for s in self.released if name in s.binds] + stars
+
+
+def _back_to_the_first(statements, name):
+    """The last of them; and the one before it, where that may bind nothing or needs the name itself; and so on."""
+    found = []
+    for statement in reversed(statements):
+        found.append(statement)
+        if name not in statement.now and not isinstance(statement.node, BLOCKS):
+            break
+    return found
 
 
 def _statements(codes, drafted):
@@ -217,12 +245,9 @@ def _calls(value, names):
     return any(isinstance(function, ast.Name) and function.id in names for function in called)
 
 
-def _wraps(node, name):
-    """Whether a function is bound anew to what another makes of it, as in f = torch.no_grad()(f)."""
-    used = isinstance(node, ast.Assign) and any(
-        isinstance(n, ast.Name) and n.id == name for n in ast.walk(node.value)
-    )
-    return used and not _calls(node.value, {name})
+def _is_value(statement, name, cell):
+    """Whether the cell uses a task's name for something else."""
+    return statement.cell == cell and standing(statement, name) == ASSIGNED and name not in statement.now
 
 
 class _Closure:
@@ -235,11 +260,8 @@ class _Closure:
     def of(self, winner):
         """The statements that define the winner and what it needs, and the names of the other tasks that it reaches."""
         self.home = winner.cell
-        self._take(winner)
-        for statement in self.names.own:
-            if statement.cell == self.home and self.task in statement.binds:
-                if _wraps(statement.node, self.task):
-                    self._take(statement)
+        for statement in self.names.definition(self.task):
+            self._take(statement)
         while self._waiting:
             while self._waiting:
                 self._ask(*self._waiting.pop())
@@ -247,7 +269,7 @@ class _Closure:
         return self.taken, self.uses
 
     def _take(self, statement):
-        if statement not in self.taken:
+        if statement not in self.taken and not _compiler_says(statement.node):
             self.taken.add(statement)
             home = None if statement in self.names.released else statement.cell
             self._waiting += [(name, home) for name in statement.uses]
@@ -257,12 +279,9 @@ class _Closure:
             return
         self._asked.add((name, home))
         statements = self.names.bindings(name, home)
-        if name in self.names.tasks and not any(
-            s.cell == home and standing(s, name) != UNWRITTEN for s in statements
-        ):
+        if name in self.names.tasks and not any(_is_value(s, name, home) for s in statements):
             self.uses.add(name)
-            winner = self.names.winner(name)
-            statements = [winner] if winner else statements
+            statements = self.names.definition(name) or statements
         for statement in statements:
             self._take(statement)
 

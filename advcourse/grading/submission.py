@@ -17,6 +17,7 @@ __all__ = ["Cell", "Part", "Program", "Submission", "Unreadable", "program", "re
 
 LARGEST = 200 * 2**20  # bytes
 LONGEST_ANSWER = 20_000  # characters
+MOST_NOTES = 10
 PLACEHOLDER = "YOUR ANSWER HERE"
 
 
@@ -66,9 +67,12 @@ def read(content, name=""):
     if len(cells) < len(found):
         notes.append("Parts of the file are no cells. They were passed over.")
     code = parse(cells)
+    broken = [c for c in code if c.error]
     notes += [
-        f"Cell {c.index} does not compile, so that nothing in it counts: {c.error}." for c in code if c.error
+        f"Cell {c.index} does not compile, so that nothing in it counts: {c.error}."
+        for c in broken[:MOST_NOTES]
     ]
+    notes += [f"So it is with {more} more cells."] if (more := len(broken) - MOST_NOTES) > 0 else []
     return Submission(cells, tuple(notes), code)
 
 
