@@ -237,7 +237,7 @@ def test_canvas_without_its_export(tmp_path):
     """Checks what Canvas's importer reads: its own number of a student where it is known, else the name as a login."""
     reports = [report("Müller, Mia"), report("leo", ead=5)]
     told = canvas_csv(reports, tmp_path / "c.csv", ids={"Müller, Mia": "11"})
-    assert told == ("1 students without a Canvas number: Canvas looks for them by login and name.",)
+    assert told == ("No Canvas number is known of 1 students: Canvas looks for them by login and name.",)
     possible, students = canvas_reads(tmp_path / "c.csv")
     assert possible == {"Lab 3": "10"}
     assert students == {("leo", "", "leo"): {"Lab 3": "7"}, ("Müller, Mia", "11", ""): {"Lab 3": "2"}}
@@ -327,6 +327,24 @@ def test_what_moodle_shows_is_no_markup(tmp_path):
     unread = Report("Mia", "lab3", "e" * 64, BUBBLEWRAP, error="This is <script>, not a notebook.")
     moodle_csv([unread], tmp_path / "m.csv", ids={"Mia": "1"})
     assert "Graded by program: This is &lt;script&gt;, not" in moodle_reads(tmp_path / "m.csv")["1"][1]
+
+
+def test_who_has_no_grade_yet_gets_no_zero(tmp_path):
+    """Checks a submission at which the grader itself failed: no file holds points for it, not even an empty cell to import."""
+    failed = Report("leo", "lab3", "", BUBBLEWRAP, error="not graded: MemoryError")
+    reports, told = [report("mm"), failed], "leo: not graded: MemoryError; not filled in."
+    canvas, moodle = put(tmp_path / "canvas.csv", CANVAS), put(tmp_path / "moodle.csv", MOODLE)
+    ids = {"leo": "873", "mm": "871"}
+    assert told in canvas_csv(reports, tmp_path / "c.csv", canvas)
+    assert canvas_reads(tmp_path / "c.csv")[1]["O'Neil, Leo", "12", "leo"]["Lab 3 (55)"] == "1.00"
+    assert told in canvas_csv(reports, tmp_path / "c.csv") and len(canvas_reads(tmp_path / "c.csv")[1]) == 1
+    assert told in moodle_csv(reports, tmp_path / "m.csv", moodle, ids)
+    assert moodle_reads(tmp_path / "m.csv")["873"] == ("", "")
+    assert told in moodle_csv(reports, tmp_path / "m.csv", ids=ids)
+    assert list(moodle_reads(tmp_path / "m.csv")) == ["871"]
+    grades_csv(reports, tmp_path / "grades.csv")
+    header, leo, _ = read(tmp_path / "grades.csv", "utf-8-sig")
+    assert dict(zip(header, leo))["total"] == ""
 
 
 # Who is who

@@ -147,7 +147,8 @@ def test_nbgrader_exports_them(fresh, tmp_path):
 
 def test_a_second_time_updates(gradebook):
     """Checks two gradings after one another, a new student in the second: nobody is there twice, and the last points count."""
-    nbgrader_gradebook([report("Bo", ["ead"]), report("李雷", ["to_w"])], gradebook)
+    failed = Report("Cy", "lab3", "", BUBBLEWRAP, error="not graded: MemoryError")  # has no grade yet
+    nbgrader_gradebook([report("Bo", ["ead"]), report("李雷", ["to_w"]), failed], gradebook)
     with opened(gradebook) as found:
         scores = [(one.student_id, one.score) for one in found.assignment_submissions("lab3")]
         assert sorted(scores) == [("Ada", 27), ("Bo", 5), ("李雷", 2)]

@@ -1,5 +1,7 @@
 """The grades of a class as CSV: for people, for Canvas and for Moodle.
 
+Where the grader itself failed, the report has no digest: the student has no grade yet, and nothing is filled in.
+
 A lab's points are those of its tasks, given by program, and those of its written questions. The latter are entered by hand into
 the sheet of `written_points`; all functions here add them up.
 """
@@ -50,7 +52,9 @@ def grades_csv(reports, path, written=None):
 
 
 def total(report, written=None):
-    """A student's points as text: of the tasks, and of the written questions where a person has given some."""
+    """A student's points as text: of the tasks, and of the written questions where a person has given some. "" for no grade."""
+    if not report.digest:
+        return ""
     return _number(report.points + sum((written or {}).get(report.student, {}).values()))
 
 
@@ -156,7 +160,9 @@ def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=No
     rows, unmatched = match([report.student for report in reports], entries, ids or {})
     for report in reports:
         row = rows.get(report.student)
-        if row is not None and sheet.value(row, column) in _LEFT_ALONE:
+        if row is not None and not report.digest:
+            told.append(_ungraded(report))
+        elif row is not None and sheet.value(row, column) in _LEFT_ALONE:
             told.append(f"{report.student}: {sheet.value(row, column)} in Canvas; left so.")
         elif row is not None:
             sheet.set(row, column, total(report, written))
@@ -184,14 +190,20 @@ def _canvas_possible(sheet, row, column, most, new):
 def _canvas_from_nothing(reports, path, assignment, ids, written):
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
     rows += [["    Points Possible", "", "", "", "", _most(reports)]]
+    told, unknown = [], 0
     for report in sorted(reports, key=_name):
-        name, number = plain(report.student), ids.get(report.student, "")
-        rows.append([name, number, "", "" if number else name, "", total(report, written)])
+        if report.digest:
+            name, number = plain(report.student), ids.get(report.student, "")
+            rows.append([name, number, "", "" if number else name, "", total(report, written)])
+            unknown += not number
+        else:
+            told.append(_ungraded(report))
     _write(path, rows)
-    unknown = sum(not ids.get(report.student) for report in reports)
     if unknown:
-        return (f"{unknown} students without a Canvas number: Canvas looks for them by login and name.",)
-    return ()
+        told.append(
+            f"No Canvas number is known of {unknown} students: Canvas looks for them by login and name."
+        )
+    return tuple(told)
 
 
 def moodle_csv(reports, path, roster=None, ids=None, written=None):
@@ -215,8 +227,10 @@ def moodle_csv(reports, path, roster=None, ids=None, written=None):
             entries.append(Entry(row, number, keys, sheet.value(row, "Full name")))
     rows, told = match([report.student for report in reports], entries, ids)
     for report in reports:
-        if report.student in rows:
-            row = rows[report.student]
+        row = rows.get(report.student)
+        if row is not None and not report.digest:
+            told.append(_ungraded(report))
+        elif row is not None:
             sheet.set(row, "Grade", total(report, written))
             comment = sheet.value(row, "Feedback comments")
             if "Feedback comments" in sheet.columns and (not comment or _OURS in comment):
@@ -240,7 +254,7 @@ _WORKSHEET = (
 
 
 def _moodle_from_nothing(reports, path, ids, written):
-    known = [report for report in sorted(reports, key=_name) if ids.get(report.student)]
+    known = [report for report in sorted(reports, key=_name) if ids.get(report.student) and report.digest]
     rows = [
         [
             f"Participant {ids[r.student]}",
@@ -253,8 +267,11 @@ def _moodle_from_nothing(reports, path, ids, written):
         for r in known
     ]
     _write(path, [_WORKSHEET, *rows])
-    unknown = [report.student for report in reports if not ids.get(report.student)]
-    return tuple(f"{student}: no Moodle number is known; not in {path}." for student in sorted(unknown))
+    others = [report for report in sorted(reports, key=_name) if report not in known]
+    return tuple(
+        f"{report.student}: no Moodle number is known; not in {path}." if report.digest else _ungraded(report)
+        for report in others
+    )
 
 
 def _comment(report):
@@ -265,6 +282,10 @@ def _comment(report):
         f"{task.task} {task.points} of {task.possible} ({task.outcome})" for task in report.tasks
     )
     return html.escape(f"{_OURS} {report.points} of {report.possible} points. {tasks}.")
+
+
+def _ungraded(report):
+    return f"{report.student}: {report.error}; not filled in."
 
 
 def _without(count, roster):

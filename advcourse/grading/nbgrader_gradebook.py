@@ -22,7 +22,8 @@ def nbgrader_gradebook(reports, database, written=None):
 
     The tasks get their points as the automatic score, and the verdict as the comment; what a person has entered in nbgrader
     stays, and is marked for a second look. A written question waits for a person until it has points. Raises `InputError` where
-    nbgrader is missing, the file is no gradebook, or the lab in it has other tasks.
+    nbgrader is missing, the file is no gradebook, or the lab in it has other tasks. Submissions at which the grader itself
+    failed (no digest) are left out.
     """
     try:
         from nbgrader.api import Gradebook
@@ -36,7 +37,7 @@ def nbgrader_gradebook(reports, database, written=None):
             warnings.simplefilter("ignore", SAWarning)  # nbgrader's own, about how it adds a submission
             for lab in {report.lab for report in reports}:
                 _make_known(lab, gradebook, url)
-            for report in reports:
+            for report in [report for report in reports if report.digest]:
                 _write(gradebook, report, (written or {}).get(report.student, {}), database)
             gradebook.db.commit()
     except DatabaseError as error:
