@@ -108,7 +108,7 @@ def _unpacked(described, numbers):
     arrays, at = {}, 0
     for name, dtype, shape in described:
         dtype = _TYPES[dtype]
-        if not isinstance(name, str) or len(shape) > 16 or not all(_is_size(size) for size in shape):
+        if not (isinstance(name, str) and _is_shape(shape)):
             raise ValueError("no array")
         end = at + math.prod(shape) * dtype.itemsize
         if end > len(numbers):
@@ -120,8 +120,10 @@ def _unpacked(described, numbers):
     return arrays
 
 
-def _is_size(size):
-    return isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**40
+def _is_shape(shape):
+    sizes = [size for size in shape if isinstance(size, int) and not isinstance(size, bool) and size >= 0]
+    # an empty array, too, may have a shape that no computer can count
+    return len(sizes) == len(shape) <= 16 and math.prod(max(size, 1) for size in sizes) < 2**40
 
 
 def _tensor(numbers, dtype):

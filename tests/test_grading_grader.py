@@ -1,0 +1,136 @@
+"""The grader: its seeds, what it says of each kind of answer, and that it says what the notebook says."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from grading_tests import answer, content, exercise, outcomes, solution
+from museum.lab1 import fgsm as fgsm_answers
+
+from advcourse.grading.grader import Grader
+from advcourse.grading.report import Report, TaskResult
+from advcourse.inputs import InputError
+from advcourse.labs.lab1 import check
+
+SECRET = b"a secret of the instructor"
+WRONG_SIGN = """
+import torch.nn.functional as F
+
+
+def fgsm(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    gradient = torch.autograd.grad(F.cross_entropy(model(x_in), y), x_in)[0]
+    return (x - eps * gradient.sign()).clamp(0, 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def grader():
+    with Grader() as grader:
+        yield grader
+
+
+def only(task, source, lab="lab1"):
+    """The bytes of an untouched copy with one answer."""
+    return content(answer(exercise(lab), task, source))
+
+
+def result(report, task="fgsm"):
+    (found,) = [found for found in report.tasks if found.task == task]
+    return found
+
+
+def test_the_verdict_is_the_notebooks(grader):
+    """Checks all of the result, picture included, against `check` of the same function with the same seed in this process."""
+    graded = result(grader.grade(only("fgsm", WRONG_SIGN), "lab1", "Ada", SECRET))
+    here = check(fgsm_answers.sign_flipped, "fgsm", seed=graded.seed)
+    for name in ("task", "outcome", "message", "points", "possible", "seed", "key", "trace"):
+        assert getattr(graded, name) == getattr(here, name), name
+    assert graded.alt == here.picture.alt and len(graded.picture) > 1000
+
+
+def test_seeds_follow_from_the_secret(grader):
+    """Checks which things the seeds depend on: secret, student, task and file; and that one seed for all repeats a check."""
+    book = only("fgsm", WRONG_SIGN)
+
+    def seeds(content=book, student="Ada", secret=SECRET, **how):
+        return {task.task: task.seed for task in grader.grade(content, "lab1", student, secret, **how).tasks}
+
+    first = seeds()
+    assert seeds() == first and len(set(first.values())) == len(first)
+    others = [seeds(student="Bob"), seeds(secret=b"another"), seeds(content=book + b"\n")]
+    assert all(not set(other.values()) & set(first.values()) for other in others)
+    assert set(seeds(seed=7).values()) == {7}
+    drawn = [grader.grade(content(exercise("lab1")), "lab1").tasks[0].seed for _ in range(2)]
+    assert drawn[0] != drawn[1]
+
+
+def test_an_answer_that_calls_a_wrong_one_is_told(grader):
+    """Checks the advice: the answer that calls a wrong one is pointed to it, the wrong one is not, and no right one is."""
+    book = solution("lab1")
+    calls = "def bim(model, x, y, eps, alpha, steps, target=None):\n    return project(x + alpha, x, eps)"
+    book = answer(answer(book, "bim", calls), "project", "def project(x_adv, x, eps):\n    return x_adv")
+    report = grader.grade(content(book), "lab1", secret=SECRET)
+    assert result(report, "bim").advice == "It calls `project`, which is not right yet. Mend that first."
+    assert result(report, "project").outcome == "wrong" and not result(report, "project").advice
+    assert not result(report, "fgsm").advice and result(report, "fgsm").points == 2
+
+
+def test_an_untouched_copy_is_not_attempted(grader):
+    """Checks each task of the untouched copy, and of one without any cell."""
+    empty = exercise("lab4")
+    empty.cells = []
+    for book in (exercise("lab4"), empty):
+        report = grader.grade(content(book), "lab4")
+        assert (
+            set(outcomes(report).values()) == {"not attempted yet"}
+            and report.points == 0
+            and report.possible == 26
+        )
+
+
+def test_what_stops_an_answer_is_told(grader):
+    """Checks four ways to fail before there is a function: the text says which, with the line as it stands in the cell."""
+    missing = result(grader.grade(only("fgsm", "x = 1"), "lab1"))
+    assert missing.outcome == "not attempted yet" and "no function `fgsm`" in missing.message
+    broken = result(grader.grade(only("fgsm", "def fgsm(model, x, y, eps)\n    return x"), "lab1"))
+    assert broken.outcome == "crashed" and broken.key == "syntax" and "line 1" in broken.message
+    crashing = result(grader.grade(only("fgsm", "table = {}['key']\nfgsm = table"), "lab1"))
+    assert (
+        crashing.outcome == "crashed" and "line 1, in <module>: table = {}['key']\nKeyError" in crashing.trace
+    )
+    inside = result(grader.grade(only("fgsm", "def fgsm(model, x, y, eps):\n    return x.nothing()"), "lab1"))
+    assert (
+        inside.outcome == "crashed" and "line 2, in fgsm: return x.nothing()\nAttributeError" in inside.trace
+    )
+
+
+def test_what_is_no_notebook_gets_a_report(grader):
+    """Checks a text file: an error in words, 0 points of all, and no exception."""
+    report = grader.grade(b"print('hello')", "lab4", "Ada")
+    assert report.error and report.points == 0 and report.possible == 26 and report.student == "Ada"
+
+
+def test_an_unknown_lab_is_told(grader):
+    """Checks the error for a lab that is not there."""
+    with pytest.raises(InputError, match="lab: got 'lab99'; allowed are 'lab1'"):
+        grader.grade(b"", "lab99")
+
+
+def test_the_judge_leaves_the_process_as_it_was(grader):
+    """Checks threads and global random numbers of this process before and after."""
+    before = torch.get_rng_state(), torch.get_num_threads()
+    grader.grade(only("fgsm", WRONG_SIGN), "lab1")
+    assert torch.equal(before[0], torch.get_rng_state()) and torch.get_num_threads() == before[1]
+
+
+def test_a_report_is_plain_data():
+    """Checks that JSON gives the same report back, and that other text is refused."""
+    task = TaskResult("fgsm", "One step", "wrong", "It fails.", 0, 2, 7, key="box", alt="Three pictures")
+    report = Report("Zoë", "lab1", "ab", "bubblewrap", (task,), notes=("A cell was empty.",), seconds=1.5)
+    assert Report.from_json(report.as_json()) == report and report.possible == 2
+    assert replace(report, tasks=(replace(task, points=5),)).points == 2
+    for text in ("[]", "{}", "7", json.dumps({**json.loads(report.as_json()), "more": 1}), '{"tasks": [{}]}'):
+        with pytest.raises(ValueError):
+            Report.from_json(text)
