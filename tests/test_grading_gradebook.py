@@ -212,6 +212,15 @@ def test_the_column_is_found_by_the_assignments_name(assignment, tmp_path):
     assert (tmp_path / "c.csv").read_bytes().decode() == CANVAS.replace("leo,A,,1.00,", "leo,A,,2,")
 
 
+def test_the_name_may_go_on(tmp_path):
+    """Checks a longer name in Canvas, which is found; lab 31 and the sum of a group of assignments, which are not meant."""
+    text = CANVAS.replace("Homework (4)", "Lab 31 (4)").replace("Lab 3 (55)", "Lab 3: Nearest (55)")
+    text = text.replace("Current Score", "Lab 3 Current Score")
+    roster = put(tmp_path / "roster.csv", text)
+    canvas_csv([report("leo")], tmp_path / "c.csv", roster)
+    assert (tmp_path / "c.csv").read_bytes().decode() == text.replace("leo,A,,1.00,", "leo,A,,2,")
+
+
 def test_canvas_gets_a_new_column_where_there_is_none(tmp_path):
     """Checks what Canvas's importer makes of it: a new assignment of 10 points, one grade."""
     roster = put(tmp_path / "roster.csv", CANVAS)
@@ -320,6 +329,9 @@ def test_moodle_without_its_worksheet(tmp_path):
     told = moodle_csv([report("Mia"), report("Leo")], tmp_path / "m.csv", ids={"Mia": "871"})
     assert {k: v[0] for k, v in moodle_reads(tmp_path / "m.csv").items()} == {"871": "2"}
     assert told == (f"Leo: no Moodle number is known; not in {tmp_path / 'm.csv'}.",)
+    told = moodle_csv([report("Mia")], tmp_path / "none.csv")
+    assert told == (f"No Moodle number is known of any student: {tmp_path / 'none.csv'} is not written.",)
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_what_moodle_shows_is_no_markup(tmp_path):

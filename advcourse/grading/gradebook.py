@@ -132,10 +132,10 @@ def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=No
 
     reports: of one lab. roster: Canvas's own export (Grades, Export); its cells stay byte for byte, and only the lab's column
     is filled in, for those who handed in; who is excused (EX) stays so. Without it the file has a row for each submission.
-    assignment: the name of the column, with or without its number in brackets (default: "Lab 3" for lab3; capitals and spaces
-    do not matter); where there is none, one is added, which Canvas makes a new assignment of. ids: student -> Canvas's number
-    for him or her. written: see `written_points`. How rows are found: see `advcourse.grading.roster.match`. Raises `InputError`
-    for a file that is no export of Canvas, and where several columns have the name.
+    assignment: the name of the column, or what it begins with (default: "Lab 3" for lab3); capitals, spaces and Canvas's number
+    in brackets do not matter. Where there is none, one is added, which Canvas makes a new assignment of. ids: student ->
+    Canvas's number for him or her. written: see `written_points`. How rows are found: see `advcourse.grading.roster.match`.
+    Raises `InputError` for a file that is no export of Canvas, and where several columns have the name.
     """
     assignment = assignment or _spoken(reports)
     if roster is None:
@@ -172,8 +172,12 @@ def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=No
 
 def _canvas_column(sheet, assignment, roster):
     """The name of the assignment's column, or `assignment` itself where there is none."""
-    wanted = _squeezed(assignment)
-    found = [c for c in sheet.columns if wanted in (_squeezed(c), _squeezed(re.sub(r"\s\(\d+\)$", "", c)))]
+    wanted, squeezed = _squeezed(assignment), {column: _squeezed(column) for column in sheet.columns}
+    number = r"(\(\d+\))"  # Canvas's own number of the assignment
+    for pattern in (f"{re.escape(wanted)}{number}?", rf"{re.escape(wanted)}(?!\d).*{number}"):
+        found = [column for column in squeezed if re.fullmatch(pattern, squeezed[column])]
+        if found:
+            break
     if len(found) > 1:
         names = ", ".join(map(repr, found))
         raise InputError(f"assignment: got {assignment!r}; allowed is one of {roster}'s columns {names}")
@@ -254,7 +258,11 @@ _WORKSHEET = (
 
 
 def _moodle_from_nothing(reports, path, ids, written):
-    known = [report for report in sorted(reports, key=_name) if ids.get(report.student) and report.digest]
+    graded = [report for report in sorted(reports, key=_name) if report.digest]
+    known = [report for report in graded if ids.get(report.student)]
+    told = [_ungraded(report) for report in reports if not report.digest]
+    if not known:
+        return *told, f"No Moodle number is known of any student: {path} is not written."
     rows = [
         [
             f"Participant {ids[r.student]}",
@@ -267,11 +275,9 @@ def _moodle_from_nothing(reports, path, ids, written):
         for r in known
     ]
     _write(path, [_WORKSHEET, *rows])
-    others = [report for report in sorted(reports, key=_name) if report not in known]
-    return tuple(
-        f"{report.student}: no Moodle number is known; not in {path}." if report.digest else _ungraded(report)
-        for report in others
-    )
+    others = [report.student for report in graded if report not in known]
+    told += [f"{student}: no Moodle number is known; not in {path}." for student in others]
+    return tuple(told)
 
 
 def _comment(report):
