@@ -18,6 +18,7 @@ LONGEST_CELL, LONGEST, MOST_STATEMENTS = (
     5_000,
 )  # characters of code, and statements in all cells
 LONGEST_WITH_MAGICS, MOST_MAGICS = 50_000, 40  # IPython reads the cell anew for each magic
+ODD = re.compile(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$")  # lines that may be IPython's own
 NOT_PYTHON = (
     "bash cmd file html javascript js latex markdown perl python2 pypy ruby script sh sql svg system sx "
     "writefile"
@@ -99,7 +100,7 @@ def _plain_python(source):
     lines = source.split("\n")
     for place, line in enumerate(lines):
         if line.startswith("%%"):
-            if line[2:].split(maxsplit=1)[0:1] and line[2:].split()[0].lower() in NOT_PYTHON:
+            if (line[2:].split() or [""])[0].lower() in NOT_PYTHON:
                 return ""
             lines[place] = ""
         elif line.strip():
@@ -109,8 +110,9 @@ def _plain_python(source):
         _tree(source)
         return source
     except SyntaxError:
-        odd = [line for line in lines if re.search(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$", line)]
-        if not odd or len(odd) > MOST_MAGICS or len(source) > LONGEST_WITH_MAGICS:
+        odd = [line for line in lines if ODD.search(line)]
+        indented = source.lstrip("\n")[:1] in (" ", "\t")
+        if not (odd or indented) or len(odd) > MOST_MAGICS or len(source) > LONGEST_WITH_MAGICS:
             raise
     return _without_magics(re.sub(r"^(\s*)%time +(?=[^\s-])", r"\1", source, flags=re.M))
 
@@ -121,7 +123,7 @@ def _without_magics(source):
     blank = len(source) - len(source.lstrip("\n"))
     try:
         changed = TransformerManager().transform_cell(source)
-    except (RuntimeError, UnicodeError) as error:
+    except Exception as error:  # of a cell that is neither Python nor IPython's it may raise anything
         raise SyntaxError(str(error)) from error
     return "\n" * blank + changed
 
