@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from advcourse import metrics, plots
-from advcourse.evaluation.page import Drawing
 from advcourse.intervals import wilson
+from advcourse.page import Drawing
 from advcourse.rounding import number, percent
 
 _ORDER = ("Linf", "L2", "L1", "L0", "EN", "flow")

@@ -4,8 +4,9 @@ from functools import partial
 
 from advcourse import plots
 from advcourse.evaluation import figures, tables
-from advcourse.evaluation.page import Text, document, element, share, size, table
-from advcourse.evaluation.page import figures as shown
+from advcourse.page import Text, document, element, share, size, table
+from advcourse.page import figures as shown
+from advcourse.page import sections as headed
 
 _FEW = 60  # rows of a table that are shown at once
 
@@ -102,13 +103,7 @@ def page(outcome, rows, title):
             "On the same images": _common(records, lines.groups),
             "Pictures": _drawn(_PICTURES, figures.pictures(records), "No pictures were kept."),
         }
-    places = {name: name.lower().replace(",", "").replace(" ", "-") for name in sections}
-    links = [element("li", element("a", name, href=f"#{place}")) for name, place in places.items()]
-    parts = [
-        element("section", element("h2", name), *content, id=places[name])
-        for name, content in sections.items()
-    ]
-    return document(title, element("nav", element("ul", *links), aria_label="Contents"), *parts)
+    return document(title, *headed(sections))
 
 
 def _how(text):

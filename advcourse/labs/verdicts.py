@@ -10,7 +10,7 @@ import torch
 from advcourse import plots
 
 RIGHT, WRONG, NOT_ATTEMPTED, CRASHED = "right", "wrong", "not attempted yet", "crashed"
-_LOOK = {  # the word is always there; the sign and the colour of the bar only help to find it
+LOOK = {  # the word is always there; the sign and the colour of the bar only help to find it
     RIGHT: ("✓", "#1b7837"),
     WRONG: ("✗", "#b35806"),
     NOT_ATTEMPTED: ("…", "#777777"),
@@ -77,6 +77,11 @@ def marked_up(text):
     return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
+def repeat(outcome, task, seed):
+    """The line of code that repeats a check; "" where there is nothing to repeat."""
+    return f"check({task}, seed={seed})" if outcome in (WRONG, CRASHED) else ""
+
+
 class Finding(Exception):
     """What a property has to say against an answer. `key` names the mistake; `message` tells it, and what to look at."""
 
@@ -119,8 +124,8 @@ class Verdict:
 
     @property
     def _again(self):
-        repeatable = self.outcome in (WRONG, CRASHED)
-        return f"To repeat this very check: check({self.task}, seed={self.seed})" if repeatable else ""
+        line = repeat(self.outcome, self.task, self.seed)
+        return f"To repeat this very check: {line}" if line else ""
 
     def __repr__(self):
         head, points = self._headline
@@ -129,7 +134,7 @@ class Verdict:
 
     def _repr_html_(self):
         head, points = self._headline
-        sign, colour = _LOOK[self.outcome]
+        sign, colour = LOOK[self.outcome]
         parts = [f"<div><strong>{sign} {html.escape(head)}</strong> ({points})</div>"]
         parts += [f"<div>{marked_up(self.message)}</div>"]
         if self.trace:

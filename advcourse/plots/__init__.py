@@ -7,7 +7,7 @@ map cividis (Nunez, Anderton and Renslow, PLOS ONE 13(7), 2018), which colour-bl
 """
 
 from advcourse.intervals import wilson
-from advcourse.plots.charts import accuracy_against_eps, bars, lines
+from advcourse.plots.charts import accuracy_against_eps, bars, histogram, lines
 from advcourse.plots.fields import bent, signed_maps
 from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
 from advcourse.plots.maps import slice2d
@@ -50,6 +50,7 @@ __all__ = [
     "accuracy_against_eps",
     "wilson",
     "bars",
+    "histogram",
     "slice2d",
     "signed_maps",
     "bent",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from advcourse.inputs import InputError
 from advcourse.intervals import wilson
@@ -18,6 +18,8 @@ from advcourse.plots.style import (
     same_length,
 )
 from advcourse.rounding import number, percent
+
+_MOST_BARS = 41  # of a histogram
 
 
 def lines(curves, xlabel, ylabel, *, samples=None, percentages=False, chance=None):
@@ -100,3 +102,29 @@ def bars(values, xlabel, *, percentages=False):
     if len(series) > 1:
         axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def histogram(values, highest, xlabel, ylabel):
+    """Bars for whole numbers: how many are 0, 1, ... `highest`; several numbers share a bar where there are more than 40.
+
+    Args:
+        values: whole numbers in [0, highest].
+        highest: the last number on the axis.
+        xlabel, ylabel: what the numbers measure, and what is counted.
+
+    Returns:
+        the figure, and what it shows: "3", or "2 to 3" -> count.
+    """
+    values = as_numbers(values, "values").ravel()
+    if not len(values) or values.min() < 0 or values.max() > highest or (values % 1).any():
+        raise InputError(f"values: got {values!r}; allowed are whole numbers from 0 to {highest}")
+    width = -(-(highest + 1) // _MOST_BARS)
+    starts = np.arange(0, highest + 1, width)
+    counts = np.bincount((values // width).astype(int), minlength=len(starts))
+    figure, axis = new_chart(5.6, 2.8)
+    axis.bar(starts + (width - 1) / 2, counts, 0.9 * width, color=COLOURS[0], linewidth=0)
+    axis.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.6, starts[-1] + width - 0.4))
+    for place in (axis.xaxis, axis.yaxis):
+        place.set_major_locator(MaxNLocator(integer=True))
+    names = [str(s) if width == 1 else f"{s} to {min(s + width - 1, highest)}" for s in starts]
+    return figure, dict(zip(names, counts.tolist(), strict=True))

@@ -1,7 +1,8 @@
-"""The page of a report: HTML that escapes what it is given, in one file that needs no network, no script and no font."""
+"""HTML pages that escape what they are given, each in one file that needs no network, no script and no font."""
 
 import base64
 import math
+import re
 from dataclasses import dataclass, field
 from html import escape
 
@@ -9,6 +10,8 @@ from advcourse.rounding import number, percent
 
 _VOID = ("img", "meta")
 _HALF = 600  # pixels of half a page: wider figures stand alone
+# What no text needs and a browser should not get: control characters, halves of letters, and marks that reverse what follows.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light; }
@@ -77,28 +80,48 @@ class Drawing:
     caption: str
 
 
+def printable(text):
+    """The text with � in place of control characters, halves of letters, and marks that turn the direction of writing."""
+    return _UNPRINTABLE.sub("\ufffd", str(text).replace("\r\n", "\n"))
+
+
+def _escaped(text):
+    return escape(printable(text))
+
+
 def element(name, /, *content, **attributes):
     """<name>content</name>, with plain text escaped. In attributes `class_` stands for class, `aria_label` for aria-label."""
-    words = {key.strip("_").replace("_", "-"): escape(str(value)) for key, value in attributes.items()}
+    words = {key.strip("_").replace("_", "-"): _escaped(value) for key, value in attributes.items()}
     settings = "".join(f' {key}="{value}"' for key, value in words.items())
-    inside = "".join(one if isinstance(one, Html) else escape(str(one)) for one in content)
+    inside = "".join(one if isinstance(one, Html) else _escaped(one) for one in content)
     return Html(f"<{name}{settings}>" if name in _VOID else f"<{name}{settings}>{inside}</{name}>")
 
 
-def document(title, *content):
-    """The whole page. Its policy forbids whatever is not in the file itself."""
+def document(title, *content, style=""):
+    """The whole page. Its policy forbids whatever is not in the file itself. `style`: CSS beside what all pages share."""
     head = (
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light"),
         element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         element("title", title),
-        element("style", Html(_STYLE)),
+        element("style", Html(_STYLE + style)),
     )
     body = element("main", element("h1", title), *content)
     return Html(
         "<!doctype html>\n" + element("html", element("head", *head), element("body", body), lang="en") + "\n"
     )
+
+
+def sections(contents):
+    """Title -> a list of what stands below it, as sections, with links to them at the top."""
+    places = {name: re.sub(r"\W+", "-", name.lower()).strip("-") for name in contents}
+    links = [element("li", element("a", name, href=f"#{place}")) for name, place in places.items()]
+    parts = [
+        element("section", element("h2", name), *content, id=places[name])
+        for name, content in contents.items()
+    ]
+    return [element("nav", element("ul", *links), aria_label="Contents"), *parts]
 
 
 def figures(drawings):

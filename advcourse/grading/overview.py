@@ -1,0 +1,216 @@
+"""The page for the instructor: how the class did, which tasks failed most and how, and which submissions are worth a look."""
+
+from collections import Counter
+
+import numpy as np
+
+from advcourse import plots
+from advcourse.grading.feedback import marked, outcome
+from advcourse.grading.report import WEAK
+from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, WRONG
+from advcourse.page import Drawing, Html, Text, document, element, figures, sections, table
+from advcourse.rounding import percent
+
+STOPPED = {
+    "time": "took too much time",
+    "memory": "took too much memory",
+    "processes": "started too many processes",
+    "died": "ended its process",
+    "protocol": "sent what is no answer",
+}
+_EMPTY = ("not attempted", "missing")  # the keys of a task that the student has not tried
+_MISTAKES = 20  # rows of the table of mistakes
+_SHOWN = 5  # reasons for a look that are shown at once
+
+
+def page(reports, title, links=None):
+    """The page of all `Report`s of a lab, as HTML text.
+
+    title: its heading. links: student -> relative link to the student's page (default: none); parts of it that are no letters of
+    an address are quoted already.
+    """
+    reports, links = sorted(reports, key=lambda report: report.student.casefold()), links or {}
+    if not reports:
+        return document(title, element("p", "There are no submissions."))
+    contents = {"Points": _points(reports)}
+    if any(report.tasks for report in reports):
+        contents["Tasks"] = _tasks(reports)
+    contents["Worth a look"] = _looks(reports, links)
+    if any(report.written for report in reports):
+        contents["Written answers"] = _written(reports)
+    contents["Students"] = [_students(reports, links)]
+    contents["Isolation"] = [element("p", _isolation(reports))]
+    return document(title, *sections(contents))
+
+
+def _count(number, one, many=None):
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+# Points
+
+
+def _points(reports):
+    values = np.array([report.points for report in reports])
+    possible = max(report.possible for report in reports)
+    lost = sum(bool(report.error) for report in reports)
+    parts = [element("p", _in_words(values, possible))]
+    if lost:
+        parts.append(
+            element(
+                "p",
+                f"{_count(lost, 'file')} could not be graded and {'has' if lost == 1 else 'have'} 0 points here.",
+            )
+        )
+    more = max(sum(question.possible for question in report.written) for report in reports)
+    if more:
+        parts.append(element("p", f"Points for written answers, up to {more}, are not in these numbers."))
+    if len(reports) > 1 and possible:
+        parts.append(figures([_histogram(values, possible)]))
+    return parts
+
+
+def _in_words(values, possible):
+    if len(values) == 1:
+        return f"One submission, with {values[0]} of {possible} points."
+    low, median, high = (
+        f"{value:.1f}".removesuffix(".0") for value in np.quantile(values, [0.25, 0.5, 0.75])
+    )
+    return (
+        f"{len(values)} submissions. The median is {median} of {possible} points; the middle half has {low} to {high}; "
+        f"the lowest has {values.min()}, the highest {values.max()}."
+    )
+
+
+def _histogram(values, possible):
+    figure, counts = plots.histogram(values, possible, "points by program", "submissions")
+    told = "; ".join(f"{points}: {count}" for points, count in counts.items() if count)
+    alt = f"Histogram of the points by program, with the number of submissions. {told}."
+    return Drawing(plots.png(figure), 448, alt, "How many submissions have how many points")
+
+
+# Tasks
+
+
+def _tasks(reports):
+    rows = {}
+    for report in reports:
+        for task in report.tasks:
+            rows.setdefault((task.task, task.title), []).append(task)
+    ordered = sorted(rows.items(), key=lambda item: np.mean([task.outcome == RIGHT for task in item[1]]))
+    columns = {
+        "task": lambda row: Html(element("code", row[0][0]) + element("small", row[0][1])),
+        **{outcome(word): _with_share(word) for word in (RIGHT, WRONG, CRASHED, NOT_ATTEMPTED)},
+    }
+    parts = [table("Outcomes, the task with the fewest right answers first", columns, {"": ordered})]
+    mistakes = _mistakes(rows)
+    if mistakes:
+        columns = {
+            "task": lambda row: element("code", row["task"]),
+            "submissions": lambda row: row["count"],
+            "of those that tried": lambda row: percent(row["count"] / row["tried"]),
+            Text("mistake"): lambda row: row["key"],
+            Text("for example"): lambda row: marked(row["message"]),
+        }
+        parts.append(table("The most frequent mistakes", columns, {"": mistakes}))
+    return parts
+
+
+def _with_share(word):
+    def show(row):
+        count = sum(task.outcome == word for task in row[1])
+        return Html(f"{count}{element('small', percent(count / len(row[1])))}")
+
+    return show
+
+
+def _mistakes(rows):
+    """The most frequent keys of all tasks, each with one of its messages."""
+    found = []
+    for (name, _), results in rows.items():
+        tried = [task for task in results if task.key not in _EMPTY]
+        messages = {task.key: task.message for task in tried if task.key}
+        for key, count in Counter(task.key for task in tried if task.key).items():
+            found.append(
+                {"task": name, "key": key, "count": count, "tried": len(tried), "message": messages[key]}
+            )
+    return sorted(found, key=lambda row: -row["count"])[:_MISTAKES]
+
+
+# Single submissions
+
+
+def _looks(reports, links):
+    told = (
+        "Errors, tasks that a limit stopped, and signs read off the code. A sign costs no points and proves nothing: it "
+        "says where to look."
+    )
+    parts = [element("p", told, class_="how")]
+    items = []
+    for report in reports:
+        reasons = _reasons(report)
+        if reasons:
+            items.append(element("article", element("h3", _name(report, links)), *_shortened(reasons)))
+    return parts + (items or [element("p", "No submission stands out.")])
+
+
+def _reasons(report):
+    stopped = [task for task in report.tasks if task.outcome == CRASHED and task.key in STOPPED]
+    reasons = [f"It could not be graded: {report.error}"] if report.error else []
+    reasons += [f"Task {task.task} {STOPPED[task.key]}." for task in stopped]
+    return reasons + list(report.signs)
+
+
+def _shortened(reasons):
+    lines = [element("li", marked(reason)) for reason in reasons]
+    parts = [element("ul", *lines[:_SHOWN])]
+    if lines[_SHOWN:]:
+        more = element("summary", f"{len(lines) - _SHOWN} more")
+        parts.append(element("details", more, element("ul", *lines[_SHOWN:])))
+    return parts
+
+
+def _written(reports):
+    questions = {}
+    for report in reports:
+        for question in report.written:
+            questions.setdefault((question.title, question.possible), []).append(question)
+    columns = {
+        "question": lambda row: row[0][0],
+        "points": lambda row: f"up to {row[0][1]}",
+        "to be read": lambda row: sum(bool(one.answer.strip()) for one in row[1]),
+        "left empty": lambda row: sum(not one.answer.strip() for one in row[1]),
+    }
+    told = "The answers stand on the students' pages."
+    return [element("p", told), table("Written answers", columns, {"": questions.items()})]
+
+
+def _students(reports, links):
+    def count(word):
+        return lambda report: sum(task.outcome == word for task in report.tasks)
+
+    columns = {
+        "student": lambda report: _name(report, links),
+        "points": lambda report: f"{report.points} of {report.possible}",
+        **{word: count(word) for word in (RIGHT, WRONG, CRASHED, NOT_ATTEMPTED)},
+        "written answers": lambda report: sum(bool(one.answer.strip()) for one in report.written),
+        "worth a look": lambda report: len(_reasons(report)) or "",
+    }
+    return table("All submissions, in numbers of tasks", columns, {"": reports})
+
+
+def _name(report, links):
+    name = element("bdi", report.student or "no name")
+    link = links.get(report.student)
+    return element("a", name, href=link) if link else name
+
+
+def _isolation(reports):
+    weak = sum(report.isolation == WEAK for report in reports)
+    if not weak:
+        return "All were graded in a sandbox."
+    which = "All" if weak == len(reports) else f"{weak} of {len(reports)}"
+    return (
+        f"{which} were graded with weak isolation: the answers ran in processes with limits, but not in a sandbox. A "
+        "hostile answer can then read files of this machine, and harm it."
+    )
