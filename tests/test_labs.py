@@ -218,7 +218,7 @@ class Wire:
     """A runner behind arrays in numpy's format and JSON: what another process would see of a call."""
 
     def __init__(self, function):
-        self._inner = LocalRunner(function)
+        self._inner, self.has_gpu = LocalRunner(function), False
 
     def parameters(self):
         return tuple(json.loads(json.dumps(self._inner.parameters())))

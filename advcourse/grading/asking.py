@@ -18,6 +18,8 @@ LONGEST = 4000  # characters of what a reply tells in words
 class Unwritten:
     """The runner of a function that is not written yet."""
 
+    has_gpu = False
+
     def __init__(self, task):
         self._task = task
 
@@ -36,6 +38,8 @@ class PipeRunner:
     What comes back is checked for its form; of its contents the value alone is worth anything. Where nothing comes back, a
     `Finding` tells why, and `reason` keeps it: "time", "memory", "processes", "died" or "protocol".
     """
+
+    has_gpu = False  # the sandbox hides it: memory on a GPU has no limit
 
     def __init__(self, wire, watch, limits, task):
         self._wire, self._watch, self._limits, self._task = wire, watch, limits, task

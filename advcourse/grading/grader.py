@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import importlib
 import secrets
+import threading
 import time
 from dataclasses import asdict, replace
 
@@ -23,7 +24,7 @@ from advcourse.grading.wire import Broken, Late
 from advcourse.inputs import check_choice
 from advcourse.labs.checks import judge
 from advcourse.labs.release import labs
-from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Verdict
+from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Verdict
 
 LONGEST = 4000  # characters of a trace that are kept
 
@@ -38,6 +39,7 @@ class Grader:
 
     def __init__(self, limits=None, isolation="auto"):
         self._sandbox = Sandbox(limits, isolation)
+        self._one_at_a_time = threading.Lock()
 
     def __enter__(self):
         return self
@@ -85,7 +87,7 @@ class Grader:
                 _result(task, Verdict(name, CRASHED, told, 0, task.points, 0)) for name, task in tasks.items()
             ]
             return replace(report, tasks=tuple(none), error=str(error), seconds=time.monotonic() - began)
-        with _one_thread():
+        with self._one_at_a_time, _one_thread():
             results, seen = self._all(tasks, submitted, lab, seed_of)
         given = submission.released(lab)
         return replace(
@@ -118,40 +120,57 @@ class Grader:
         if not program.found:
             told = f"There is no function `{task.name}` in the notebook."
             return Verdict(task.name, NOT_ATTEMPTED, told, 0, task.points, seed, key="missing"), []
-        limits = self._sandbox.limits
+        verdict, told, reason = self._tried(task, program, seed)
+        if reason == "died":  # the machine may have done it; a function that ends its process does it again
+            verdict, told, reason = self._tried(task, program, seed)
+        return verdict, [*told, *([f"it was stopped ({reason})."] if reason else [])]
+
+    def _tried(self, task, program, seed):
+        """The `Verdict` on a function in a process of its own, what else was seen, and why that was stopped, or ""."""
+        limits, told = self._sandbox.limits, []
         with self._sandbox.task() as (wire, watch):
             runner = PipeRunner(wire, watch, limits, task)
             try:
-                wire.send({"limits": asdict(limits), "program": program.as_plain()})
-                loaded, _ = wire.receive()
-                trace = "" if loaded["loaded"] is True else str(loaded["trace"])[:LONGEST]
-            except (Broken, Late, TypeError, KeyError) as error:
-                finding = runner.stopped(error)
+                verdict = self._judged(task, runner, wire, program, seed)
+            except Finding as finding:
                 verdict = Verdict(task.name, CRASHED, finding.message, 0, task.points, seed, finding.key)
-            else:
-                if loaded["loaded"] is True:
-                    verdict = judge(task, runner, seed)
-                else:
-                    told = f"The cells with `{task.name}` stopped with an error before there was a function to try."
-                    verdict = Verdict(
-                        task.name, CRASHED, told, 0, task.points, seed, key="crash", trace=trace
-                    )
-        told = []
+            except Exception as error:  # of the judge itself, at something that nobody has thought of
+                lost = "What came back could not be judged."
+                verdict = Verdict(task.name, CRASHED, lost, 0, task.points, seed, key="protocol")
+                told.append(f"the judge failed with {type(error).__name__}: {error}")
         if watch.left:
             told.append(f"{watch.left} more processes were running at the end, and were ended.")
         if runner.reason:
-            told.append(f"it was stopped ({runner.reason}).")
             self._sandbox.renew()
-        return verdict, told
+        return verdict, told, runner.reason
+
+    def _judged(self, task, runner, wire, program, seed):
+        try:
+            wire.send({"limits": asdict(self._sandbox.limits), "program": program.as_plain()})
+            loaded, _ = wire.receive()
+            there, trace = loaded["loaded"] is True, str(loaded["trace"])[:LONGEST]
+        except (Broken, Late, TypeError, KeyError) as error:
+            raise runner.stopped(error) from error
+        if there:
+            return judge(task, runner, seed)
+        told = f"The cells with `{task.name}` stopped with an error before there was a function to try."
+        return Verdict(task.name, CRASHED, told, 0, task.points, seed, key="crash", trace=trace)
 
 
 def _result(task, verdict):
-    picture = base64.b64encode(verdict.picture.png()).decode() if verdict.picture else ""
-    alt = verdict.picture.alt if verdict.picture else ""
+    picture, alt = _shown(verdict.picture) if verdict.picture else ("", "")
     told = {
         name: getattr(verdict, name) for name in ("outcome", "message", "points", "possible", "seed", "key")
     }
     return TaskResult(task.name, task.title, **told, trace=verdict.trace[:LONGEST], picture=picture, alt=alt)
+
+
+def _shown(picture):
+    """A picture in base64, and in words."""
+    try:
+        return base64.b64encode(picture.png()).decode(), picture.alt
+    except (ValueError, ArithmeticError, RuntimeError):  # of numbers that no image has
+        return "", picture.alt
 
 
 def _advised(result, program, results):

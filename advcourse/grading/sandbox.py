@@ -250,21 +250,18 @@ def _system():
 
 
 def _python():
-    """The interpreter, its standard library, and the allowed packages."""
-    program = Path(os.path.realpath(sys.executable))
-    standard = Path(sysconfig.get_paths()["stdlib"])
-    shared = sysconfig.get_config_var("LDLIBRARY") or ""
-    library = Path(sysconfig.get_config_var("LIBDIR") or "") / (
-        sysconfig.get_config_var("INSTSONAME") or shared
-    )
-    places = (program, standard, *map(Path, _package_folders()))
-    above = {str(folder) for place in places for folder in place.parents if not folder.is_relative_to("/usr")}
-    words = [word for folder in sorted(above - {"/"}) for word in ("--perms", "0755", "--dir", folder)]
-    words += ["--ro-bind", str(program), str(program), "--ro-bind", str(standard), str(standard)]
-    if library.is_file() and library.suffix != ".a":
-        words += ["--ro-bind", str(library), str(library)]
-    beside = {standard / "site-packages", standard / "dist-packages", *map(Path, _package_folders())}
-    words += _each("--tmpfs", sorted(str(path) for path in beside if path.is_dir()))
+    """The interpreter, its libraries, and of the packages those that are allowed."""
+    program, home = Path(os.path.realpath(sys.executable)), Path(sys.base_prefix) / "lib"
+    standard, beside = Path(sysconfig.get_paths()["stdlib"]), list(map(Path, _package_folders()))
+    above = {str(folder) for place in (program, home, *beside) for folder in place.parents}
+    words = []
+    for folder in sorted(folder for folder in above - {"/"} if not folder.startswith("/usr")):
+        words += ["--perms", "0755", "--dir", folder]
+    words += ["--ro-bind", str(program), str(program)]
+    words += ["--ro-bind", str(home), str(home)] if not home.is_relative_to("/usr") else []
+    words += ["--ro-bind", str(standard), str(standard)]
+    hidden = {standard / "site-packages", standard / "dist-packages", *beside}
+    words += _each("--tmpfs", sorted(str(path) for path in hidden if path.is_dir()))
     for path in staging.packages().values():
         words += ["--ro-bind", str(path), str(path)]
     return words

@@ -12,7 +12,7 @@ import time
 import torch
 
 MOST = 64 * 2**20  # bytes of the arrays of one message
-MOST_HEADER = 2**20
+MOST_HEADER = 8 * 2**20
 _LENGTHS = struct.Struct(">II")
 _TYPES = {
     str(dtype).removeprefix("torch."): dtype

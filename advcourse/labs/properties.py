@@ -181,8 +181,8 @@ def other_shape(student, draw):
 
 
 def other_device(student, draw):
-    """Images on a GPU come back on it, but for a result that is a plain number. Asked only where there is a GPU."""
-    if not torch.cuda.is_available():
+    """Images on a GPU come back on it, but for a result that is a plain number. Asked only where the function has a GPU."""
+    if not student.runner.has_gpu:
         return
     case = student.task.case(draw)
     reply = student.ask(case, "cuda")

@@ -67,10 +67,10 @@ class Reply:
 
 
 class LocalRunner:
-    """Calls a function of this process."""
+    """Calls a function of this process. `has_gpu`: whether it can be called with images on a GPU."""
 
     def __init__(self, function):
-        self._function = function
+        self._function, self.has_gpu = function, torch.cuda.is_available()
 
     def parameters(self):
         """The names of the function's parameters, those with a default value marked by a trailing "="."""
