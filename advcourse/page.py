@@ -38,6 +38,9 @@ tr.group th { font-weight: 600; background: #eee; max-width: none; }
 tr.group span { position: sticky; left: .6rem; display: inline-block; max-width: calc(100vw - 4rem); }
 td.text { min-width: 7rem; overflow-wrap: anywhere; }
 td small { display: block; color: #555; white-space: nowrap; }
+th small { display: block; }
+td ul { margin: 0; padding-left: 1.2rem; }
+.outcome { white-space: nowrap; }
 figure { margin: 0; min-width: 0; }
 .wide { grid-column: 1 / -1; }
 figure div { overflow-x: auto; }

@@ -13,13 +13,13 @@ body { max-width: 52rem; }
 .verdict h3 { margin: .4rem 0; }
 .verdict pre { padding: .4rem .6rem; background: #f5f5f5; font-size: .85rem; }
 .answer { padding: .4rem .6rem; border: 1px solid #bbb; font: inherit; white-space: pre-wrap; }
-.outcome { white-space: nowrap; }
 figcaption { margin: .3rem 0 0; font-weight: 400; }
 footer { margin-top: 2.5rem; border-top: 1px solid #bbb; font-size: .8rem; color: #444; }
 @media print {
   @page { size: A4; margin: 15mm; }
   figure { display: block; width: auto; }
-  .verdict h3 { break-after: avoid; }
+  .verdict { break-inside: avoid; }
+  figcaption { font-size: 8.5pt; }
 }
 """
 _READ_BY = "a person reads this"
@@ -30,8 +30,8 @@ def page(report):
     title = f"{lab_title(report.lab)}: {report.student}" if report.student else lab_title(report.lab)
     parts = [element("p", element("strong", total(report)))]
     if report.error:
-        parts.append(_error(report.error))
-    if report.tasks or report.written:
+        parts.append(_error(report))
+    elif report.tasks or report.written:
         parts.append(_contents(report))
     if report.notes:
         items = [element("li", marked(note)) for note in report.notes]
@@ -71,33 +71,24 @@ def _points(count):
     return f"{count} point" if count == 1 else f"{count} points"
 
 
-def _error(error):
-    return element(
-        "div",
-        element("p", element("strong", "Your file could not be graded. "), _sentence(error)),
-        element(
-            "p",
-            "Open the notebook in JupyterLab. If it opens, choose Kernel > Restart Kernel and Run All Cells, save it, and hand "
-            "it in again. If it does not open, or this page comes again, show the page to your instructor.",
-        ),
-        class_="failures",
+def _error(report):
+    """Why there are no points, and what the student can do. A report of a file that nobody could grade has no digest."""
+    reason = element(
+        "p", element("strong", "Your file could not be graded: "), f"{report.error.strip().rstrip('.')}."
     )
-
-
-def _sentence(text):
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
+    advice = (
+        "Open the notebook in JupyterLab. If it opens there, save it, and hand it in again. If it does not open, or if this "
+        "page comes again, show the page to your instructor."
+        if report.digest
+        else "The grader itself failed, which costs you nothing. Ask your instructor to have it graded again."
+    )
+    return element("div", reason, element("p", advice), class_="failures")
 
 
 def _contents(report):
     """The table of all tasks and questions, with links to what is said of them."""
-
-    def title(one):
-        place = f"#{_place(one)}"
-        return one.title if report.error else element("a", one.title, href=place)
-
     columns = {
-        "task": title,
+        "task": lambda one: element("a", one.title, href=f"#{_place(one)}"),
         Text("outcome"): lambda one: outcome(one.outcome) if hasattr(one, "outcome") else _READ_BY,
         "points": lambda one: (
             f"{one.points} of {one.possible}" if hasattr(one, "points") else f"up to {one.possible}"
@@ -148,7 +139,7 @@ def _question(question):
 
 
 def _foot(report):
-    lines = [f"Graded: the file with the SHA-256 {report.digest}."] if report.digest else []
+    lines = [f"SHA-256 of your file: {report.digest}"] if report.digest else []
     if report.isolation == WEAK:
         lines.append(
             "Weak isolation: the answers ran in processes with limits, but not in a sandbox, which this machine does not have."

@@ -26,15 +26,15 @@ _SHOWN = 5  # reasons for a look that are shown at once
 def page(reports, title, links=None):
     """The page of all `Report`s of a lab, as HTML text.
 
-    title: its heading. links: student -> relative link to the student's page (default: none); parts of it that are no letters of
-    an address are quoted already.
+    title: its heading. links: student -> relative address of the student's page (default: none).
     """
     reports, links = sorted(reports, key=lambda report: report.student.casefold()), links or {}
     if not reports:
         return document(title, element("p", "There are no submissions."))
     contents = {"Points": _points(reports)}
-    if any(report.tasks for report in reports):
-        contents["Tasks"] = _tasks(reports)
+    graded = [report for report in reports if not report.error]
+    if any(report.tasks for report in graded):
+        contents["Tasks"] = _tasks(graded)
     contents["Worth a look"] = _looks(reports, links)
     if any(report.written for report in reports):
         contents["Written answers"] = _written(reports)
@@ -99,21 +99,22 @@ def _tasks(reports):
             rows.setdefault((task.task, task.title), []).append(task)
     ordered = sorted(rows.items(), key=lambda item: np.mean([task.outcome == RIGHT for task in item[1]]))
     columns = {
-        "task": lambda row: Html(element("code", row[0][0]) + element("small", row[0][1])),
+        "task": lambda row: _entitled(*row[0]),
         **{outcome(word): _with_share(word) for word in (RIGHT, WRONG, CRASHED, NOT_ATTEMPTED)},
     }
     parts = [table("Outcomes, the task with the fewest right answers first", columns, {"": ordered})]
     mistakes = _mistakes(rows)
     if mistakes:
         columns = {
-            "task": lambda row: element("code", row["task"]),
-            "submissions": lambda row: row["count"],
-            "of those that tried": lambda row: percent(row["count"] / row["tried"]),
-            Text("mistake"): lambda row: row["key"],
-            Text("for example"): lambda row: marked(row["message"]),
+            "task": lambda row: _entitled(row["task"], f"{row['count']} of {row['tried']} who tried"),
+            Text("mistake, and what one of them was told"): _told,
         }
         parts.append(table("The most frequent mistakes", columns, {"": mistakes}))
     return parts
+
+
+def _entitled(name, below):
+    return Html(element("code", name) + element("small", below))
 
 
 def _with_share(word):
@@ -122,6 +123,10 @@ def _with_share(word):
         return Html(f"{count}{element('small', percent(count / len(row[1])))}")
 
     return show
+
+
+def _told(row):
+    return Html(element("strong", row["key"]) + ": " + marked(row["message"]))
 
 
 def _mistakes(rows):
@@ -146,12 +151,14 @@ def _looks(reports, links):
         "says where to look."
     )
     parts = [element("p", told, class_="how")]
-    items = []
-    for report in reports:
-        reasons = _reasons(report)
-        if reasons:
-            items.append(element("article", element("h3", _name(report, links)), *_shortened(reasons)))
-    return parts + (items or [element("p", "No submission stands out.")])
+    rows = [(report, reasons) for report in reports if (reasons := _reasons(report))]
+    if not rows:
+        return [*parts, element("p", "No submission stands out.")]
+    columns = {
+        "student": lambda row: _name(row[0], links),
+        Text("what there is to see"): lambda row: _shortened(row[1]),
+    }
+    return [*parts, table(f"Worth a look: {len(rows)} of {len(reports)}", columns, {"": rows})]
 
 
 def _reasons(report):
@@ -163,11 +170,11 @@ def _reasons(report):
 
 def _shortened(reasons):
     lines = [element("li", marked(reason)) for reason in reasons]
-    parts = [element("ul", *lines[:_SHOWN])]
-    if lines[_SHOWN:]:
-        more = element("summary", f"{len(lines) - _SHOWN} more")
-        parts.append(element("details", more, element("ul", *lines[_SHOWN:])))
-    return parts
+    first = element("ul", *lines[:_SHOWN])
+    if not lines[_SHOWN:]:
+        return first
+    more = element("summary", f"{len(lines) - _SHOWN} more")
+    return Html(first + element("details", more, element("ul", *lines[_SHOWN:])))
 
 
 def _written(reports):
@@ -187,7 +194,7 @@ def _written(reports):
 
 def _students(reports, links):
     def count(word):
-        return lambda report: sum(task.outcome == word for task in report.tasks)
+        return lambda report: "" if report.error else sum(task.outcome == word for task in report.tasks)
 
     columns = {
         "student": lambda report: _name(report, links),
