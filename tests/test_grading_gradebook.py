@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -106,7 +107,7 @@ def test_points_for_written_questions_are_entered_into_a_sheet(tmp_path):
     path, reports = tmp_path / "written.csv", [report("Mia"), report("Amir", answer='First,\n"second".')]
     assert written_points(reports, path) == ({}, ())
     assert read(path, "utf-8-sig") == [
-        ["student", "question-1 (of 3)", "answer to question-1"],
+        ["student", "lab3 question-1 (of 3)", "lab3 answer to question-1"],
         ["Amir", "", 'First,\n"second".'],
         ["Mia", "", "Because."],
     ]
@@ -121,26 +122,39 @@ def test_a_sheet_loses_nothing(tmp_path):
     path = tmp_path / "written.csv"
     written_points([report("Mia"), report("Leo")], path)
     header, leo, mia = read(path, "utf-8-sig")
-    rows = [[*header, "mine"], [*leo, "read"], [*mia[:1], "3", *mia[2:], "read twice"]]
+    rows = [[*header, "mine"], ["Leo", "1", leo[2], "read"], [*mia[:1], "3", *mia[2:], "read twice"]]
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows(rows)
     points, told = written_points([report("Mia", answer="No: "), report("Zoe")], path)
     assert points == {"Mia": {"question-1": 3.0}}
     assert told == (
-        f"Leo: in {path}, but not among the submissions.",
+        f"Leo: has points in {path}, but is not among the submissions.",
         "Mia: the answer to question-1 changed after it was graded; look at it again.",
     )
     rows[2][2] = "No:"
-    assert read(path, "utf-8-sig") == [*rows, ["Zoe", "", "Because."]]
+    assert read(path, "utf-8-sig") == [*rows, ["Zoe", "", "Because.", ""]]
     again = path.read_bytes()
     assert written_points([report("Mia", answer="No: "), report("Zoe")], path)[1] == told[:1]
     assert path.read_bytes() == again
 
 
+def test_a_sheet_holds_several_labs(tmp_path):
+    """Checks that points for one lab's question are not another lab's, whose question has the same name."""
+    path = put(
+        tmp_path / "w.csv", "student,lab3 question-1 (of 2),lab3 answer to question-1\nMia,1,Because.\n"
+    )
+    other = replace(report("Mia"), lab="lab4")
+    assert written_points([other], path) == ({}, ())
+    assert written_points([report("Mia")], path) == ({"Mia": {"question-1": 1}}, ())  # of 2 once, of 3 now
+    header = ["student", "lab3 question-1 (of 2)", "lab3 answer to question-1"]
+    header += ["lab4 question-1 (of 3)", "lab4 answer to question-1"]
+    assert read(path) == [header, ["Mia", "1", "Because.", "", "Because."]]
+
+
 @pytest.mark.parametrize("entry", ["4", "-1", "3.01", "good", "nan", "1e0", "1,000,0"])
 def test_points_that_cannot_be(entry, tmp_path):
     """Checks that what is no number from 0 to 3 is told with file, student, question and what is allowed."""
-    path = put(tmp_path / "w.csv", f'student,question-1 (of 3)\nMia,"{entry}"\n')
+    path = put(tmp_path / "w.csv", f'student,lab3 question-1 (of 3)\nMia,"{entry}"\n')
     with pytest.raises(InputError) as error:
         written_points([report("Mia")], path)
     told = f"written: {path}, Mia, question-1: got {entry!r}; allowed is a number from 0 to 3, or nothing"
@@ -426,7 +440,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff"), m
     st.lists(st.lists(cells, min_size=2, max_size=4), max_size=5),
     st.sampled_from(",;\t"),
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
-    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["\n", "\r\n"]),
     st.sampled_from(["", "\ufeff"]),
 )
 def test_any_csv_file_is_read_and_keeps_its_bytes(tmp_path_factory, rows, separator, quoting, end, mark):

@@ -63,7 +63,7 @@ def clone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "solutions", folder / "solutions")
     shutil.copy(ROOT / "nbgrader_config.py", folder)
-    nbgrader(folder, "generate_assignment", "lab*")
+    nbgrader(folder, "generate_assignment", "lab*", "--force")
     return folder
 
 

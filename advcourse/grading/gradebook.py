@@ -61,70 +61,73 @@ def total(report, written=None):
 def written_points(reports, path):
     """The points that a person gave to the written questions, from a sheet that is made, and brought up to date, here.
 
-    The CSV file at `path` has a row a student, with each answer and a column for its points. Fill the points in and save it as
-    CSV again. Nothing that stands in it is ever removed: new students are added, changed answers replaced. An answer that
-    begins like a formula gets an apostrophe in front.
+    reports: of one lab; a sheet can hold several labs. The CSV file at `path` has a row a student, with each answer and a
+    column for its points. Fill the points in and save it as CSV again. Nothing that was entered is ever removed: new students
+    are added, changed answers replaced. An answer that begins like a formula gets an apostrophe in front.
 
     Returns student -> question -> points, for students with at least one entry, and sentences about what to look at again.
     Raises `InputError` for an entry that is no number from 0 to the question's points.
     """
-    questions = {q.name: q.possible for report in reports for q in report.written}
+    questions = {q.name: q for report in reports for q in report.written}
     if not questions:
         return {}, ()
-    columns = {name: f"{name} (of {possible})" for name, possible in questions.items()}
     if not Path(path).exists():
-        answers = [f"answer to {name}" for name in questions]
-        _write(path, [["student", *columns.values(), *answers]], "utf-8-sig")
-    sheet = Sheet(path, ["student", *columns.values()], "written", "the sheet that an earlier grading wrote")
+        _write(path, [["student"]], "utf-8-sig")
+    sheet = Sheet(path, ["student"], "written", "the sheet that an earlier grading wrote")
+    columns = {q.name: _points_column(sheet, reports[0].lab, q) for q in questions.values()}
+    answers = {name: _answers_column(sheet, reports[0].lab, name) for name in questions}
     rows = {sheet.value(row, "student"): row for row in range(len(sheet))}
-    told = [f"{name}: in {path}, but not among the submissions." for name in _absent(rows, reports)]
+    told = []
+    for student in sorted(set(rows) - {_key(report) for report in reports}):
+        if any(sheet.value(rows[student], column) for column in columns.values()):
+            told.append(f"{student}: has points in {path}, but is not among the submissions.")
     for report in sorted(reports, key=_name):
-        name = _key(report)
-        if name not in rows:
-            rows[name] = sheet.append()
-            sheet.set(rows[name], "student", name)
-        told += _bring_up_to_date(sheet, rows[name], report, columns)
+        if _key(report) not in rows:
+            rows[_key(report)] = sheet.append()
+            sheet.set(rows[_key(report)], "student", _key(report))
+        told += _bring_up_to_date(sheet, rows[_key(report)], report, columns, answers)
     sheet.write(path)
     given = {report.student: _given(sheet, rows[_key(report)], report, columns) for report in reports}
     return {student: points for student, points in given.items() if points}, tuple(told)
 
 
-def _absent(rows, reports):
-    return sorted(set(rows) - {_key(report) for report in reports} - {""})
+def _points_column(sheet, lab, question):
+    """The column for the points of a question, also where they were others once; made where it is missing."""
+    start = f"{lab} {question.name} (of "
+    found = [column for column in sheet.columns if column.startswith(start)]
+    return found[0] if found else sheet.add(f"{start}{question.possible})")
+
+
+def _answers_column(sheet, lab, name):
+    column = f"{lab} answer to {name}"
+    return column if column in sheet.columns else sheet.add(column)
 
 
 def _key(report):
     return plain(report.student.strip())
 
 
-def _bring_up_to_date(sheet, row, report, columns):
+def _bring_up_to_date(sheet, row, report, columns, answers):
     """Put the answers into the sheet; yields a sentence for each that changed after it was graded."""
     for question in report.written:
-        column, answer = f"answer to {question.name}", plain(question.answer.strip())
-        if column not in sheet.columns:
-            sheet.add(column)
-        old = sheet.value(row, column)
+        answer, old = plain(question.answer.strip()), sheet.value(row, answers[question.name])
         if old.split() != answer.split():
-            sheet.set(row, column, answer)
+            sheet.set(row, answers[question.name], answer)
             if sheet.value(row, columns[question.name]):
                 yield f"{report.student}: the answer to {question.name} changed after it was graded; look at it again."
 
 
 def _given(sheet, row, report, columns):
-    points = {}
-    for question in report.written:
-        text = sheet.value(row, columns[question.name])
-        if text:
-            points[question.name] = _points(text, question.possible, sheet, report.student, question.name)
-    return points
+    """Question -> points, as far as they are entered."""
+    entries = {q: sheet.value(row, columns[q.name]) for q in report.written}
+    return {q.name: _points(text, q, sheet, report.student) for q, text in entries.items() if text}
 
 
-def _points(text, possible, sheet, student, question):
-    if re.fullmatch(r"\d+([.,]\d+)?", text) and float(text.replace(",", ".")) <= possible:
+def _points(text, question, sheet, student):
+    if re.fullmatch(r"\d+([.,]\d+)?", text) and float(text.replace(",", ".")) <= question.possible:
         return float(text.replace(",", "."))
-    raise InputError(
-        f"{sheet.told}, {student}, {question}: got {text!r}; allowed is a number from 0 to {possible}, or nothing"
-    )
+    told = f"{sheet.told}, {student}, {question.name}: got {text!r}"
+    raise InputError(f"{told}; allowed is a number from 0 to {question.possible}, or nothing")
 
 
 def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=None):

@@ -89,16 +89,17 @@ class Sheet:
         self._put(self._rows[row][0], self.columns.index(column), value)
 
     def add(self, column):
-        """A new last column, empty."""
+        """A new last column, empty. Returns its name."""
         self._put(self._header[0], len(self.columns), column)
         self.columns.append(column)
+        return column
 
     def append(self):
         """A new last row, empty. Returns its number."""
         end = self._header[1] or "\n"
         lines = [self._header, *self._rows]
         lines[-1] = (lines[-1][0], lines[-1][1] or end)
-        self._header, *self._rows = *lines, ([""], end)
+        self._header, *self._rows = *lines, ([""] * len(self.columns), end)
         return len(self) - 1
 
     def _put(self, cells, at, value):
