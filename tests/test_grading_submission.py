@@ -15,7 +15,11 @@ from advcourse.grading.submission import Unreadable, program, read, released, wr
 from advcourse.inputs import InputError
 from advcourse.labs import lab4
 
-pytestmark = pytest.mark.filterwarnings("ignore:invalid escape", "ignore::nbformat.warnings.DuplicateCellId")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:invalid escape",
+    "ignore::nbformat.warnings.DuplicateCellId",
+    "ignore::nbformat.warnings.MissingIDFieldWarning",
+)
 LABS = ("lab1", "lab2", "lab3", "lab4", "lab7", "lab8")
 TASKS = ("double", "shift")
 STUB = 'def {}(x):\n    """A number."""\n    # YOUR CODE HERE\n    raise NotImplementedError()'
@@ -95,6 +99,10 @@ DOUBLES = {
     "a table filled by a loop": [
         "table = {}\nfor i in range(9):\n    table[i] = 2 * i",
         "def double(x):\n    return table[x]",
+    ],
+    "a setting beside its import": [
+        "import decimal\ndecimal.setcontext(decimal.Context(prec=30))",
+        "def double(x):\n    return 2 * x if decimal.getcontext().prec == 30 else 0",
     ],
     "a table filled by calls": ["table = []\ndef double(x):\n    return table[0] * x\ntable.append(2)"],
     "imports in its cell": ["import operator\ndef double(x):\n    return operator.mul(2, x)"],
@@ -460,7 +468,7 @@ def test_written_answers_are_the_authors(lab):
 
 
 def test_written_answers_survive_damage():
-    """Checks one answer after each accident: lost metadata, a new cell below the question, a copy, the placeholder left in."""
+    """Checks one answer after each accident: metadata lost, a new cell below the question, a copy, the old text left in."""
     book = json.loads(stored("lab4"))
     (place,) = [i for i, c in enumerate(book["cells"]) if c["id"] == "question-1"]
     answer = "".join(book["cells"][place]["source"])

@@ -12,11 +12,8 @@ DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
 BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.While, ast.Match)
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-LONGEST_CELL, LONGEST, MOST_STATEMENTS = (
-    100_000,
-    500_000,
-    5_000,
-)  # characters of code, and statements in all cells
+LONGEST_CELL, LONGEST = 100_000, 500_000  # characters of code
+MOST_STATEMENTS = 5_000  # in a notebook
 LONGEST_WITH_MAGICS, MOST_MAGICS = 50_000, 40  # IPython reads the cell anew for each magic
 ODD = re.compile(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$")  # lines that may be IPython's own
 NOT_PYTHON = (

@@ -286,16 +286,16 @@ class _Closure:
             self._take(statement)
 
     def _take_changes(self):
-        """Take what changes a needed value, where it is bound or in the answer's cell: table[3] = 1, table.append(1)."""
+        """Take what changes a needed name's object, where it is bound or in the answer's cell: table[3] = 1, table.append(1)."""
         where = {self.task: {self.home}}
-        for statement in self.taken:
+        for statement in self.taken - self.names.released.keys():
             for name in statement.binds:
                 where.setdefault(name, set()).add(statement.cell)
         imported = {name for s in self.taken if isinstance(s.node, IMPORTS) for name in s.binds}
         for statement in self.names.own:
             names = statement.changes & set(where)
-            if not isinstance(statement.node, ast.Expr) or statement.cell != self.home:
-                names -= imported
+            if not isinstance(statement.node, ast.Expr):
+                names -= imported  # torch.manual_seed(0) is a setting, torch.Tensor.sign = f is none
             near = any(statement.cell in where[name] | {self.home} for name in names)
             if near and not self.names.is_experiment(statement):
                 self._take(statement)

@@ -18,7 +18,7 @@ __all__ = ["Cell", "Part", "Program", "Submission", "Unreadable", "program", "re
 LARGEST = 200 * 2**20  # bytes
 LONGEST_ANSWER = 20_000  # characters
 MOST_NOTES = 10
-PLACEHOLDER = "YOUR ANSWER HERE"
+UNANSWERED = "YOUR ANSWER HERE"
 
 
 class Unreadable(InputError):
@@ -216,4 +216,4 @@ def _answer(question, submitted, given):
 
 
 def _own_words(cell):
-    return cell.source.replace(PLACEHOLDER, "").strip()
+    return cell.source.replace(UNANSWERED, "").strip()
