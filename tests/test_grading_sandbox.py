@@ -1,6 +1,8 @@
 """The sandbox: its walls, its limits, and what a task leaves to the next. Each escape is tried by code that runs inside."""
 
+import ctypes
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -174,6 +176,35 @@ def test_the_code_has_no_rights(walled):
         return float(os.getuid() != 0 and not any(rights) and told["NoNewPrivs"].strip() == "1" and not mounted)
     """
     assert walled.number(body) == 1
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"),
+    reason="the filter of system calls is for Linux on two kinds of processors",
+)
+def test_what_no_answer_needs_is_refused(inside):
+    """Checks calls that this process may make: memory that belongs to no process, a look into one, a namespace of one's own."""
+    calls = """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        made = [libc.shmget(0, 4096, 0o1600), libc.memfd_create(b"x", 0), libc.ptrace(0, 0, 0, 0), libc.unshare(0x10000000)]
+    """
+    assert inside.number(calls + "    return float(made == [-1] * 4 and ctypes.get_errno() == 1)") == 1
+    clone = 56 if platform.machine() == "x86_64" else 220
+    body = f"import ctypes\nreturn float(ctypes.CDLL(None).syscall({clone}, 0x10000011, 0, 0, 0, 0))"  # CLONE_NEWUSER
+    assert inside.number(body) == -1
+    left = ctypes.CDLL(None).shmget(0, 4096, 0o1600)
+    assert left >= 0
+    ctypes.CDLL(None).shmctl(left, 0, None)
+    body = """
+        import threading
+        done = []
+        thread = threading.Thread(target=done.append, args=(1,))
+        thread.start()
+        thread.join()
+        return float(done == [1] and subprocess.run(["/bin/true"]).returncode == 0)
+    """
+    assert inside.number(body) == 1  # what answers may need goes on
 
 
 def test_the_environment_tells_nothing(inside, monkeypatch):

@@ -15,6 +15,11 @@ _KINDS = (CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN)
 LONGEST = 4000  # characters of what a reply tells in words
 
 
+def words(told):
+    """A text of the student's process, as it can be shown and kept: bounded, and without what is no letter."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in str(told)[:LONGEST])
+
+
 class Unwritten:
     """The runner of a function that is not written yet."""
 
@@ -49,7 +54,7 @@ class PipeRunner:
         """The names of the function's parameters, see `LocalRunner`."""
         told, _ = self._exchange({"ask": "parameters"})
         try:
-            return tuple(str(name)[:100] for name in told["parameters"][:50])
+            return tuple(words(name) for name in told["parameters"][:50])
         except (TypeError, KeyError) as error:
             raise self.stopped(error) from error
 
@@ -151,10 +156,10 @@ def _reply(told, found, asked):
     return Reply(
         kind,
         value,
-        str(told["detail"])[:LONGEST],
-        str(told["device"])[:100],
+        words(told["detail"]),
+        words(told["device"]),
         bool(told["requires_grad"]),
-        tuple(str(name)[:100] for name in told["left"][:50]),
+        tuple(map(words, told["left"][:50])),
         slope,
         asked,
     )

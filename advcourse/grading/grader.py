@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 import torch
 
 from advcourse.grading import submission
-from advcourse.grading.asking import PipeRunner, Unwritten
+from advcourse.grading.asking import PipeRunner, Unwritten, words
 from advcourse.grading.report import Report, TaskResult
 from advcourse.grading.sandbox import Sandbox
 from advcourse.grading.signs import signs
@@ -25,8 +25,6 @@ from advcourse.inputs import check_choice
 from advcourse.labs.checks import judge
 from advcourse.labs.release import labs
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Verdict
-
-LONGEST = 4000  # characters of a trace that are kept
 
 
 class Grader:
@@ -88,19 +86,19 @@ class Grader:
             ]
             return replace(report, tasks=tuple(none), error=str(error), seconds=time.monotonic() - began)
         with self._one_at_a_time, _one_thread():
-            results, seen = self._all(tasks, submitted, lab, seed_of)
+            results, notes, seen = self._all(tasks, submitted, lab, seed_of)
         given = submission.released(lab)
         return replace(
             report,
             tasks=tuple(results),
             written=submission.written(submitted, given),
-            notes=submitted.notes,
+            notes=(*submitted.notes, *notes),
             signs=(*signs(submitted, given), *seen),
             seconds=round(time.monotonic() - began, 3),
         )
 
     def _all(self, tasks, submitted, lab, seed_of):
-        """The results of all tasks, and what the grader saw beside them."""
+        """The results of all tasks, notes on where the answers were found, and what the grader saw beside them."""
         given, results, programs, seen = submission.released(lab), {}, {}, []
         for name, task in tasks.items():
             programs[name] = submission.program(name, tuple(tasks), submitted, given)
@@ -109,7 +107,8 @@ class Grader:
             seen += [f"Task {name}: {line}" for line in told]
         if not self._sandbox.strong:
             self._sandbox.close()  # what one student's code did to a plain process is not the next one's business
-        return [_advised(results[name], programs[name], results) for name in tasks], seen
+        notes = [program.note for program in programs.values() if program.note]
+        return [_advised(results[name], programs[name], results) for name in tasks], notes, seen
 
     def _verdict(self, task, program, seed):
         """The `Verdict` on one task, and what else was seen."""
@@ -140,15 +139,13 @@ class Grader:
                 told.append(f"the judge failed with {type(error).__name__}: {error}")
         if watch.left:
             told.append(f"{watch.left} more processes were running at the end, and were ended.")
-        if runner.reason:
-            self._sandbox.renew()
         return verdict, told, runner.reason
 
     def _judged(self, task, runner, wire, program, seed):
         try:
             wire.send({"limits": asdict(self._sandbox.limits), "program": program.as_plain()})
             loaded, _ = wire.receive()
-            there, trace = loaded["loaded"] is True, str(loaded["trace"])[:LONGEST]
+            there, trace = loaded["loaded"] is True, words(loaded["trace"])
         except (Broken, Late, TypeError, KeyError) as error:
             raise runner.stopped(error) from error
         if there:
@@ -162,7 +159,7 @@ def _result(task, verdict):
     told = {
         name: getattr(verdict, name) for name in ("outcome", "message", "points", "possible", "seed", "key")
     }
-    return TaskResult(task.name, task.title, **told, trace=verdict.trace[:LONGEST], picture=picture, alt=alt)
+    return TaskResult(task.name, task.title, **told, trace=verdict.trace, picture=picture, alt=alt)
 
 
 def _shown(picture):

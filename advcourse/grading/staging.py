@@ -23,6 +23,7 @@ FILES = (
     "inputs.py",
     "randomness.py",
     "grading/__init__.py",
+    "grading/refusals.py",
     "grading/wire.py",
     "grading/worker.py",
     "labs/__init__.py",

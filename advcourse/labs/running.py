@@ -111,10 +111,17 @@ class LocalRunner:
         if _is_number(value):
             return Reply(NUMBER, torch.tensor(float(value), dtype=torch.float64), type(value).__name__)
         with torch._C.DisableTorchFunctionSubclass():  # a subclass could answer for itself what it holds
-            if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+            if not _is_array(value):
                 return Reply(OTHER, detail=type(value).__name__)
             told = {"device": str(value.device), "requires_grad": value.requires_grad, "slope": slope}
             return Reply(TENSOR, _plain(value), **told)
+
+
+def _is_array(value):
+    """A tensor that holds its numbers, one beside the other."""
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        return False
+    return not (value.is_nested or value.is_quantized or value.is_meta)
 
 
 def _plain(value):
