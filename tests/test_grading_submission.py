@@ -226,12 +226,12 @@ def test_a_broken_answer_says_where():
 
 
 def test_experiments_are_left_out():
-    """Checks the statements by hand: of two cells with six and four, those that the answer needs."""
+    """Checks the statements by hand: of two cells with six and four statements, those that the answer needs."""
     found = sliced(
-        "import time\nTWO = 2\ntime.sleep(9)\nx = TWO + 1\nfor i in range(10**9):\n    pass\ncheck(1)",
-        "def double(x):\n    return TWO * x\nprint(double(3))\nassert double(1) == 2\nimport math",
+        "import operator\nTWO = 2\noperator.add(x, x)\nx = TWO + 1\nfor i in range(10**9):\n    pass\ncheck(1)",
+        "def double(x):\n    return operator.mul(TWO, x)\nprint(double(3))\nassert double(1) == 2\nimport math",
     )
-    assert [(part.label, part.statements) for part in found.cells] == [("cell 1", (1,)), ("cell 2", (0,))]
+    assert [(part.label, part.statements) for part in found.cells] == [("cell 1", (0, 1)), ("cell 2", (0,))]
 
 
 def test_local_names_are_not_global_ones():

@@ -294,8 +294,8 @@ class _Closure:
         imported = {name for s in self.taken if isinstance(s.node, IMPORTS) for name in s.binds}
         for statement in self.names.own:
             names = statement.changes & set(where)
-            if not isinstance(statement.node, ast.Expr):
-                names -= imported  # torch.manual_seed(0) is a setting, torch.Tensor.sign = f is none
+            if not isinstance(statement.node, ast.Expr) or statement.uses - imported - set(dir(builtins)):
+                names -= imported  # torch.manual_seed(0) is a setting; torch.allclose(a, b) is none
             near = any(statement.cell in where[name] | {self.home} for name in names)
             if near and not self.names.is_experiment(statement):
                 self._take(statement)
