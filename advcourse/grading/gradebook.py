@@ -298,8 +298,9 @@ def _ungraded(report):
 
 
 def _without(count, roster):
+    """Those who handed in nothing, or under another name."""
     return (
-        (f"{count} of {roster} without a submission that fits: their cells are as they were.",)
+        (f"{roster}: {count} rows without a submission that fits; their cells are as they were.",)
         if count
         else ()
     )
