@@ -1,27 +1,24 @@
 """Signs for the instructor: what is worth a look is named with its place, and honest work is left alone."""
 
-import json
 import re
 
 import pytest
 from lab_tests import ROOT
+from notebook_files import LABS, file, stored
 
 from advcourse.grading.signs import MOST, signs
 from advcourse.grading.submission import read, released
 
-LABS = ("lab1", "lab2", "lab3", "lab4", "lab7", "lab8")
-
 
 def told(*cells, lab="lab1"):
-    whole = [{"cell_type": "code", "source": source} for source in cells]
-    return signs(read(json.dumps({"cells": whole}).encode()), released(lab))
+    return signs(read(file(*cells)), released(lab))
 
 
 @pytest.mark.parametrize("lab", LABS)
 def test_honest_work_gives_no_sign(lab):
     """Checks the authors' notebooks, the untouched copies, and each room of the museum as a cell: none hides anything."""
     for folder in ("solutions", "exercises"):
-        assert signs(read((ROOT / folder / lab / f"{lab}.ipynb").read_bytes()), released(lab)) == ()
+        assert signs(read(stored(lab, folder)), released(lab)) == ()
     rooms = [path for path in (ROOT / "tests" / "museum" / lab).glob("*.py") if path.stem != "__init__"]
     assert len(rooms) >= 8
     for path in rooms:
@@ -108,7 +105,7 @@ def test_lines_are_those_of_the_cell():
 
 def test_what_the_lab_gives_is_no_sign():
     """Checks a cell of the released copy that a student kept: what it does is the lab's doing."""
-    copy = json.dumps({"cells": [{"cell_type": "code", "source": "import os"}]}).encode()
+    copy = file("import os")
     assert signs(read(copy), read(copy)) == ()
     assert len(signs(read(copy), released("lab1"))) == 1
 
