@@ -93,12 +93,12 @@ def refresh(
 
 
 @contextmanager
-def _resumable(cells):
-    """Ctrl-C says where the finished cells are, and ends with status 130."""
+def _resumable(folder, what="cells that were finished"):
+    """Ctrl-C says where that is which is done, and ends with status 130."""
     try:
         yield
     except KeyboardInterrupt:
-        kept = f"The cells that were finished are kept in {cells}"
+        kept = f"The {what} are kept in {folder}"
         typer.echo(f"Interrupted. {kept}; the same command goes on from there.", err=True)
         raise typer.Exit(130) from None
 
@@ -163,6 +163,69 @@ def matrix(
     if write and not outcome.failures:
         defended.write(write, outcome.records)
     raise typer.Exit(int(bool(outcome.failures)))
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(help="Folder of the notebooks.", show_default=False)],
+    lab: Annotated[str, typer.Option(help="Which lab: 3 or lab3.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for grades, pages and results.")] = Path("build/grades"),
+    workers: Annotated[int, typer.Option(help="Processes that grade side by side.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler whose workers grade instead.")
+    ] = None,
+    secret: Annotated[
+        Path | None,
+        typer.Option(help="File of 16 bytes or more that all instances follow from; else OUT/secret."),
+    ] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="Canvas's gradebook or Moodle's grading worksheet, to be filled in.")
+    ] = None,
+    nbgrader: Annotated[
+        Path | None, typer.Option(help="nbgrader gradebook that gets the grades, too.")
+    ] = None,
+    isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
+):
+    """Grade a class's notebooks of one lab. Started again, it goes on from what is graded."""
+    with _resumable(out / "results", "submissions that were graded"):
+        from advcourse.grading import classroom, writing
+
+        writing.check_written(roster, nbgrader)
+        weak = "" if scheduler else classroom.check_isolation(isolation)
+        if weak:
+            typer.echo(f"Weak isolation: {weak}. {writing.WEAKNESS}", err=True)
+        outcome = classroom.run(submissions, lab, out, workers, scheduler, secret, isolation=isolation)
+        page, told = writing.write(outcome, out, roster, nbgrader)
+    for line in (*outcome.told, *told):
+        typer.echo(line, err=True)
+    for student, failure in outcome.failed.items():
+        typer.echo(f"Failed: {student}: {failure.error}", err=True)
+    typer.echo(writing.summary(outcome))
+    typer.echo(f"Overview: {page}. Grades: {out / 'grades.csv'}. Pages: {out / 'feedback'}.")
+    raise typer.Exit(int(bool(outcome.failed)))
+
+
+@app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(help="Your notebook.", show_default=False)],
+    lab: Annotated[
+        str | None, typer.Option(help="Which lab; else the notebook tells.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeats an earlier check.", show_default=False)] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Write the verdicts, with pictures, into this HTML file.", show_default=False),
+    ] = None,
+    isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
+):
+    """Grade your own notebook, as it will be graded, and say what is right and what is wrong."""
+    from advcourse.grading import dryrun
+
+    report = dryrun.check(notebook, lab, seed, isolation)
+    typer.echo(dryrun.as_text(report))
+    if page:
+        dryrun.write_page(report, page)
+        typer.echo(f"Page: {page}")
 
 
 @app.command()

@@ -156,6 +156,14 @@ def _browser():
     )
 
 
+def _sandbox():
+    if sys.platform == "linux":
+        found = shutil.which("bwrap")
+        remedy = "only for grading other people's notebooks, which is weakly isolated without: on Debian and Ubuntu "
+        remedy += '"apt-get install bubblewrap"'
+        yield Finding("bubblewrap", bool(found), found or "not installed", remedy, True)
+
+
 def _authoring():
     tools = [
         name
@@ -179,6 +187,7 @@ _EXAMINATIONS = {
     "chapters": (_chapters, "run it in a clone of the project"),
     "GPU": (_gpu, "python -m pip install torch"),
     "browser tests": (_browser, ""),
+    "bubblewrap": (_sandbox, ""),
     "tools for authors": (_authoring, ""),
 }
 

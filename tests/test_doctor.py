@@ -94,6 +94,20 @@ def test_no_browser_and_no_gpu_stop_nothing(monkeypatch):
         assert not finding.there and not finding.stops_the_course and finding.remedy
 
 
+def test_bubblewrap_is_optional_and_for_linux_alone(monkeypatch):
+    """Checks with and without a program of that name in the path, and on a system that cannot have it."""
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/opt/{name}")
+    [finding] = findings_of("bubblewrap")
+    assert finding.there and finding.found == "/opt/bwrap"
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    [finding] = findings_of("bubblewrap")
+    assert not finding.there and not finding.stops_the_course
+    assert "apt-get install bubblewrap" in finding.remedy
+    monkeypatch.setattr(doctor.sys, "platform", "darwin")
+    assert findings_of("bubblewrap") == []
+
+
 def test_little_memory_is_a_warning_and_none_is_not(monkeypatch):
     """Checks the limits with machines of known memory: 8 GiB is enough, 3 GiB gets advice, 1 GiB stops the course."""
     for size, there, stops in ((8, True, False), (3, False, False), (1, False, True)):

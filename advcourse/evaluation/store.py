@@ -4,13 +4,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import psutil
 import safetensors
 import safetensors.numpy
 
 from advcourse.attacks import ThreatModel
 from advcourse.evaluation.record import Record
-from advcourse.files import replacing
+from advcourse.files import replacing, sweep
 from advcourse.inputs import InputError
 from advcourse.metrics import Efficiency
 
@@ -28,7 +27,7 @@ class Store:
             raise InputError(
                 f"folder: got {str(folder)!r}; allowed is a folder to write to ({error})"
             ) from error
-        self._sweep()
+        sweep(self.folder)
 
     def path(self, key):
         """Where the record `key` is, or would be."""
@@ -71,13 +70,6 @@ class Store:
         text = json.dumps({"format": FORMAT, **told})
         with replacing(self.path(key)) as partial:
             partial.write_bytes(safetensors.numpy.save(arrays, metadata={"record": text}))
-
-    def _sweep(self):
-        """Remove what a process that was killed in the middle of writing left behind."""
-        for partial in self.folder.glob(".*-*.safetensors"):
-            process = partial.name[1:].split("-")[0]
-            if process.isdecimal() and not psutil.pid_exists(int(process)):
-                partial.unlink(missing_ok=True)
 
 
 def _told(content):

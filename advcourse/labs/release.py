@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import nbformat
-
 from advcourse.files import replacing
 from advcourse.inputs import InputError, check_choice
 
@@ -35,6 +33,8 @@ def release(lab=None, out=None, root=None):
     Returns the paths written. The same solutions give the same bytes, and cell ids stay. Raises `InputError` for an unknown lab
     and where nbgrader is missing.
     """
+    import nbformat
+
     root = Path(root) if root else ROOT
     out = Path(out) if out else root / "exercises"
     written = []
@@ -50,6 +50,8 @@ def release(lab=None, out=None, root=None):
 
 def student_copy(notebook):
     """The student's copy of an author's notebook, as `nbgrader generate_assignment` makes it; the argument stays as it is."""
+    import nbformat
+
     try:
         from nbgrader import preprocessors
     except ImportError as error:
@@ -77,6 +79,7 @@ def refresh(lab=None, root=None):
 
     Raises nbclient's `CellExecutionError` where a cell fails; that notebook is then left as it was.
     """
+    import nbformat
     from nbclient import NotebookClient
 
     root = Path(root) if root else ROOT

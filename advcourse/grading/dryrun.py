@@ -1,0 +1,65 @@
+"""A student's dry run: the trusted grader on one notebook, told in a terminal."""
+
+import textwrap
+from pathlib import Path
+
+from advcourse.files import replacing
+from advcourse.grading.folders import check_lab, lab_of
+from advcourse.grading.grader import Grader
+from advcourse.grading.report import WEAK
+from advcourse.inputs import InputError, check_range
+from advcourse.labs.verdicts import repeat
+
+
+def check(notebook, lab=None, seed=None, isolation="auto"):
+    """Grade one notebook with instances of its own, a `Report`.
+
+    notebook: the file. lab: "lab3", "3" or 3 (default: what the notebook says, see `folders.lab_of`). seed: repeats an earlier
+    check. Raises `InputError` for a file that cannot be read, and for a lab that is unknown or cannot be told.
+    """
+    if seed is not None:
+        check_range(seed, "seed", 0, 2**31 - 1, integer=True)
+    try:
+        content = Path(notebook).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"notebook: got {str(notebook)!r}; allowed is a file that can be read ({error})"
+        ) from error
+    lab = lab_of(notebook, content) if lab is None else check_lab(lab)
+    with Grader(isolation=isolation) as grader:
+        return grader.grade(content, lab, Path(notebook).stem, seed=seed)
+
+
+def as_text(report):
+    """The verdicts in words, the notes about the file, and the sum."""
+    parts = [f"{report.lab}: {report.error}" if report.error else ""]
+    parts += [_task(task) for task in report.tasks]
+    if report.written:
+        questions = [
+            f"  {q.title}: {'answered' if q.answer.strip() else 'no answer yet'}" for q in report.written
+        ]
+        parts.append("\n".join(["Questions that a person reads:", *questions]))
+    if report.notes:
+        parts.append("\n".join(["About the file:", *(f"  {note}" for note in report.notes)]))
+    last = f"{report.lab}: {report.points} of {report.possible} points for what is graded by program."
+    last += " Your code ran with weak isolation, which is enough for your own." * (report.isolation == WEAK)
+    return "\n\n".join(filter(None, [*parts, last]))
+
+
+def write_page(report, path):
+    """Write the verdicts, with pictures, as one HTML file."""
+    from advcourse.grading import feedback
+
+    try:
+        with replacing(path) as partial:
+            partial.write_text(feedback.page(report), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"page: got {str(path)!r}; allowed is a file to write to ({error})") from error
+
+
+def _task(task):
+    line = repeat(task.outcome, task.task, task.seed)
+    again = f"To repeat this very check, in the notebook: {line}" if line else ""
+    lines = [task.message, task.trace, task.alt, task.advice, again]
+    told = textwrap.indent("\n".join(filter(None, lines)), "  ")
+    return f"{task.task}: {task.outcome} ({task.points} of {task.possible} points)\n{told}"
