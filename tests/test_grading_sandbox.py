@@ -240,10 +240,8 @@ def test_the_library_inside_holds_no_answer(walled):
         "advcourse.labs.lab8.defended",
         "foolbox",
         "skimage",
-        "sklearn",
         "torchmetrics",
         "nbgrader",
-        "torchvision",
     ]
     body = f"""
         import importlib
@@ -257,7 +255,9 @@ def test_the_library_inside_holds_no_answer(walled):
         return float(len(found))
     """
     assert walled.number(body) == 0
-    assert walled.number("import numpy, scipy, pandas, matplotlib, tqdm\nreturn 1.0") == 1
+    assert (
+        walled.number("import numpy, scipy, sklearn, pandas, matplotlib, torchvision, tqdm\nreturn 1.0") == 1
+    )
 
 
 def test_the_staged_files_are_those_that_the_worker_needs(tmp_path):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from advcourse.grading.submission import labs
 from advcourse.inputs import InputError, check_choice
-from advcourse.labs.release import labs
 
 _NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.I)  # some browsers add an ending of their own
 _CANVAS = re.compile(r"(?P<student>.+?)_(?:LATE_)?(?P<canvas>\d+)_(?P<attachment>\d{3,})_(?P<file>.+)")

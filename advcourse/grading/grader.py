@@ -20,10 +20,11 @@ from advcourse.grading.asking import PipeRunner, Unwritten, words
 from advcourse.grading.report import Report, TaskResult
 from advcourse.grading.sandbox import Sandbox
 from advcourse.grading.signs import signs
+from advcourse.grading.staging import ALLOWED
+from advcourse.grading.submission import labs
 from advcourse.grading.wire import Broken, Late
 from advcourse.inputs import check_choice
 from advcourse.labs.checks import judge
-from advcourse.labs.release import labs
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Verdict
 
 
@@ -113,7 +114,8 @@ class Grader:
     def _verdict(self, task, program, seed):
         """The `Verdict` on one task, and what else was seen."""
         if program.broken:
-            return Verdict(task.name, CRASHED, program.broken, 0, task.points, seed, key="syntax"), []
+            told = f"{program.broken[:1].upper()}{program.broken[1:]}."
+            return Verdict(task.name, CRASHED, told, 0, task.points, seed, key="syntax"), []
         if program.stub:
             return judge(task, Unwritten(task), seed), []
         if not program.found:
@@ -171,7 +173,12 @@ def _shown(picture):
 
 
 def _advised(result, program, results):
-    """The result, with a word on the other answers that it calls and that are not right."""
+    """The result, with a word on what it calls: answers that are not right, or a package that is not there in grading."""
+    if "ModuleNotFoundError" in result.trace or "ImportError" in result.trace:
+        there = ", ".join(name for name in ALLOWED if name != "safetensors")
+        return replace(
+            result, advice=f"When answers are graded there are {there}, and of advcourse what the lab gives."
+        )
     wrong = [f"`{name}`" for name in program.uses if name in results and results[name].outcome != RIGHT]
     if result.outcome == RIGHT or not wrong:
         return result

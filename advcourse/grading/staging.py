@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from advcourse.labs.release import labs
+from advcourse.grading.submission import labs
 from advcourse.labs.victims import SHIPPED
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -36,7 +36,17 @@ FILES = (
     "models/store.py",
     *(f"models/weights/{name}{ending}" for name in SHIPPED for ending in (".json", ".safetensors")),
 )
-ALLOWED = ("torch", "numpy", "scipy", "pandas", "matplotlib", "tqdm", "safetensors")
+ALLOWED = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "matplotlib",
+    "tqdm",
+    "safetensors",
+)
 _IDLE = "\n".join(
     [
         '"""What a lab gives to its answers. The rest of it has no part in grading, and does nothing."""',

@@ -11,9 +11,20 @@ from advcourse.grading.parsing import Code, parse
 from advcourse.grading.report import Written
 from advcourse.grading.slicing import Part, Program
 from advcourse.inputs import InputError
-from advcourse.labs.release import ROOT
+from advcourse.labs import release
 
-__all__ = ["Cell", "Part", "Program", "Submission", "Unreadable", "program", "read", "released", "written"]
+__all__ = [
+    "Cell",
+    "Part",
+    "Program",
+    "Submission",
+    "Unreadable",
+    "labs",
+    "program",
+    "read",
+    "released",
+    "written",
+]
 
 LARGEST = 200 * 2**20  # bytes
 LONGEST_ANSWER = 20_000  # characters
@@ -157,13 +168,18 @@ def _text(source):
     return source.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
 
 
+def labs():
+    """The names of the labs that can be graded: those whose released copy is there."""
+    return release.labs(kept="exercises")
+
+
 @cache
 def released(lab, root=None):
     """The students' copy of a lab, such as "lab3", a `Submission`.
 
     root: the clone (default: the one that the package is installed from). Raises `InputError` where it is not there.
     """
-    path = Path(root or ROOT) / "exercises" / lab / f"{lab}.ipynb"
+    path = Path(root or release.ROOT) / "exercises" / lab / f"{lab}.ipynb"
     try:
         return read(path.read_bytes(), path.name)
     except OSError as error:

@@ -4,6 +4,8 @@ That runs a student's code and answers the grader. The first never does; it is t
 builtins or to itself ends with the task's own process.
 """
 
+import __future__
+
 import ast
 import ctypes
 import gc
@@ -18,6 +20,7 @@ import sys
 import types
 
 import torch
+import tqdm
 
 from advcourse.grading.refusals import refuse
 from advcourse.grading.wire import MOST, Broken, Wire, sendable
@@ -213,6 +216,7 @@ def load(program):
     """
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
+    _be_a_notebook(module)
     waiting = [node for cell in program["cells"] for node in _statements(cell)]
     errors = {}
     while waiting:
@@ -232,13 +236,28 @@ def load(program):
     return None, failure(errors[waiting[0]]).detail if waiting else ""
 
 
+def _be_a_notebook(module):
+    """What a notebook has and this process has not: `display`, which shows nothing here, and its progress bars."""
+    shows = types.ModuleType("IPython.display")
+    shows.display = shows.clear_output = module.display = _ignore
+    notebook = types.ModuleType("IPython")
+    notebook.display, notebook.get_ipython, notebook.version_info = shows, _ignore, (9, 0)
+    sys.modules["IPython"], sys.modules["IPython.display"] = notebook, shows
+    sys.modules["tqdm.notebook"] = tqdm
+
+
+def _ignore(*_, **__):
+    return None
+
+
 def _statements(cell):
     """The chosen statements of a cell as code, whose lines a traceback can show."""
     name, source = cell["label"], cell["source"]
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     body = ast.parse(source, name).body
     chosen = [ast.Module([body[i]], type_ignores=[]) for i in cell["statements"]]
-    return [compile(tree, name, "exec") for tree in chosen]
+    # An annotation may be of a cell that was not needed, and so be a name that is not there: none is evaluated.
+    return [compile(tree, name, "exec", __future__.annotations.compiler_flag) for tree in chosen]
 
 
 def _answer(wire, runner, asked, arrays):

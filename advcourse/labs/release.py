@@ -12,12 +12,12 @@ CLEAN = {
 }
 
 
-def labs(root=None):
-    """The names of the labs: the folders of solutions/ that hold a notebook."""
-    folder = (Path(root) if root else ROOT) / "solutions"
+def labs(root=None, kept="solutions"):
+    """The names of the labs: the folders of solutions/, or of exercises/ where they are `kept` there, that hold a notebook."""
+    folder = (Path(root) if root else ROOT) / kept
     if not folder.is_dir():
         raise InputError(
-            f"root: {folder} is not there; allowed is a clone of the project, which holds solutions/"
+            f"root: {folder} is not there; allowed is a clone of the project, which holds {kept}/"
         )
     return tuple(sorted({path.parent.name for path in folder.glob("*/*.ipynb")}))
 
