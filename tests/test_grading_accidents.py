@@ -13,11 +13,13 @@ from advcourse.labs.lab4 import LAB
 
 LOUD = '''
 import warnings
+import matplotlib.pyplot as plt
+from IPython.display import clear_output
 from tqdm.auto import tqdm
-from tqdm import trange
+from tqdm.notebook import trange
 
 
-def worst_case(clean, right, size, eps):
+def worst_case(clean: "NotThere", right: Tensor, size, eps) -> Tensor:
     """As the author's, with all the noise that a program can make."""
     accuracies = []
     for budget in tqdm(eps, desc="budgets"):
@@ -26,7 +28,10 @@ def worst_case(clean, right, size, eps):
         for _ in trange(3):
             broken = ~right & (size <= budget + 1e-6)
         accuracies.append((clean & ~broken.any(dim=0)).double().mean())
-    print("x" * 100_000)
+    clear_output()
+    display("x" * 100_000)
+    plt.plot(accuracies)
+    plt.show()
     return torch.stack(accuracies)
 '''
 
