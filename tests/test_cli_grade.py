@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import nbformat
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from advcourse import cli
+from advcourse.grading import writing
 from advcourse.grading.report import BUBBLEWRAP, Report
 from advcourse.grading.sandbox import why_no_bubblewrap
 from advcourse.labs.lab4 import LAB
@@ -228,6 +230,41 @@ def test_a_cluster_grades_as_one_machine_does(advcourse):
     status, output, _ = advcourse("grade", "in", *options, "--out", "alone")
     assert status == 0 and "4 of them graded now" in output
     assert rows("alone/grades.csv") == sheet
+
+
+# Names of pages
+
+ODD = [
+    "ada",
+    "Ada",
+    "a/b",
+    "a:b",
+    "a_b",
+    "a b",
+    "..",
+    "con",
+    "CON.x",
+    "",
+    "x" * 300,
+    "é" * 300,
+    "李 小龙",
+    "<b>&'\"",
+    "名.",
+    "🙂",
+]
+
+
+def test_pages_have_names_that_every_file_system_takes(tmp_path):
+    """Checks odd names against what Windows, macOS and ext4 refuse, written out here, and with files that are really made."""
+    names = writing.page_names(ODD)
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in names.values()}) == len(ODD)
+    for name in names.values():
+        assert not re.search(r"[\x00-\x1f<>:\"/\\|?*\s]", name) and len(name.encode()) <= 255
+        assert not re.match(r"(con|prn|aux|nul|com\d|lpt\d)\.", name, re.I) and name[0] not in ".-~"
+        (tmp_path / name).touch(exist_ok=False)
+    assert names["李 小龙"] == "李_小龙.html" or names["李 小龙"].startswith("李_小龙-")
+    assert writing.page_names(["Zoë Ny"]) == {"Zoë Ny": "Zoë_Ny.html"}
+    assert writing.page_names(ODD[::-1]) == names
 
 
 # The student's dry run

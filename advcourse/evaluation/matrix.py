@@ -65,8 +65,8 @@ def run(cells, folder, workers=1, scheduler=None, progress=True):
             tasks.setdefault(place, (cell, wanted))
     computed = {}
     with _Progress(tasks, results.values(), progress) as bar:
-        todo = ((place, (measure, task)) for place, task in tasks.items())
-        for place, result in working.work(todo, workers, scheduler) if tasks else ():
+        pending = ((place, (measure, task)) for place, task in tasks.items())
+        for place, result in working.work(pending, workers, scheduler) if tasks else ():
             if isinstance(result, Record):
                 store.put(place, result)
             computed[place] = result = _told(tasks[place][0], result)

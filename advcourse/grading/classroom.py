@@ -100,22 +100,22 @@ def run(
     settings = _Settings(lab, _secret(secret, Path(out)), limits, isolation)
     kept = _Kept(Path(out) / "results", settings, strong)
     reports = {one: report for one in found if (report := kept.get(one))}
-    todo, failed = [one for one in found if one not in reports], {}
-    graded = len(todo)
+    waiting, failed = [one for one in found if one not in reports], {}
+    graded = len(waiting)
     bar = {"total": len(found), "initial": len(reports), "unit": "submission", "desc": "grading"}
     with tqdm(**bar, disable=not progress) as bar:
         for count, again in ((workers, ""), (1, "-again")):
-            for one, result in _graded(todo, kept, grade, count, scheduler, again):
+            for one, result in _graded(waiting, kept, grade, count, scheduler, again):
                 reports[one], failed[one] = kept.put(one, result), result
                 bar.update(not again or 0)
-            todo = [one for one in todo if not reports[one]]
-    for one in todo:
+            waiting = [one for one in waiting if not reports[one]]
+    for one in waiting:
         reports[one] = _failed(one, settings, failed[one])
     return Outcome(
         lab,
         tuple(reports[one] for one in found),
         found,
-        {one.student: failed[one] for one in todo},
+        {one.student: failed[one] for one in waiting},
         graded,
         told,
     )
@@ -230,12 +230,12 @@ def version(lab):
     return total.hexdigest()
 
 
-def _graded(todo, kept, grade, count, scheduler, again):
+def _graded(waiting, kept, grade, count, scheduler, again):
     """Grade submissions; yields (submission, the text of its report or a `Failure`) as they are done."""
     owners, settings = {}, kept.settings
 
     def tasks():
-        for one in todo:
+        for one in waiting:
             try:
                 content = _read(one.path)
             except OSError as error:
