@@ -169,7 +169,9 @@ def matrix(
 def grade(
     submissions: Annotated[Path, typer.Argument(help="Folder of the notebooks.", show_default=False)],
     lab: Annotated[str, typer.Option(help="Which lab: 3 or lab3.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for grades, pages and results.")] = Path("build/grades"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for grades, pages and results; else build/grades/LAB.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that grade side by side.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a dask scheduler whose workers grade instead.")
@@ -187,9 +189,11 @@ def grade(
     isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
 ):
     """Grade a class's notebooks of one lab. Started again, it goes on from what is graded."""
-    with _resumable(out / "results", "submissions that were graded"):
-        from advcourse.grading import classroom, writing
+    from advcourse.grading import classroom, folders, writing
 
+    lab = folders.check_lab(lab)
+    out = out or Path("build", "grades", lab)
+    with _resumable(out / "results", "submissions that were graded"):
         writing.check_written(roster, nbgrader)
         weak = "" if scheduler else classroom.check_isolation(isolation)
         if weak:

@@ -71,7 +71,7 @@ def rows(path):
 
 
 def grades():
-    return {row["student"]: int(row["points"]) for row in rows("build/grades/grades.csv")}
+    return {row["student"]: int(row["points"]) for row in rows("build/grades/lab4/grades.csv")}
 
 
 FIRST, *OTHERS = LAB.tasks.values()
@@ -98,7 +98,7 @@ def test_a_class_is_graded_from_end_to_end():
         "bob": LAB.points - FIRST.points,
         "broken": 0,
     }
-    out = Path("build/grades")
+    out = Path("build/grades/lab4")
     pages = {path.name for path in (out / "feedback").iterdir()}
     assert len(pages) == 4 and {"李_小龙.html", "bob.html", "broken.html"} < pages
     assert "ZeroDivisionError" in (out / "feedback" / "bob.html").read_text(encoding="utf-8")
@@ -121,10 +121,10 @@ def test_rosters_are_filled_in(advcourse):
         "Identifier,Full name,Grade,Last modified (grade)\nParticipant 7001,M M,,-\n"
     )
     status, _, _ = advcourse("grade", "in", "--lab", 4, "--roster", "canvas.csv")
-    assert status == 0 and rows("build/grades/canvas.csv")[0]["Lab 4 (12)"] == "0"
-    assert not Path("build/grades/moodle.csv").exists()
+    assert status == 0 and rows("build/grades/lab4/canvas.csv")[0]["Lab 4 (12)"] == "0"
+    assert not Path("build/grades/lab4/moodle.csv").exists()
     status, _, _ = advcourse("grade", "in", "--lab", 4, "--roster", "moodle.csv")
-    assert status == 0 and rows("build/grades/moodle.csv")[0]["Grade"] == "0"
+    assert status == 0 and rows("build/grades/lab4/moodle.csv")[0]["Grade"] == "0"
 
 
 def test_what_the_grader_fails_at_is_told(advcourse, monkeypatch):
@@ -144,7 +144,7 @@ def test_what_the_grader_fails_at_is_told(advcourse, monkeypatch):
     monkeypatch.setattr(classroom, "run", lambda *a, **b: run(*a, **b, grade=moody))
     status, output, errors = advcourse("grade", "in", "--lab", "4")
     assert status == 1 and "Failed: bob: OSError: no disk\n" in errors and "Lab 4: 2 submissions" in output
-    assert grades() == {"ada": 0, "bob": 0} and len(list(Path("build/grades/feedback").iterdir())) == 2
+    assert grades() == {"ada": 0, "bob": 0} and len(list(Path("build/grades/lab4/feedback").iterdir())) == 2
 
 
 def test_bad_input_is_told_in_a_line_and_nothing_is_written(advcourse):
@@ -174,7 +174,7 @@ def test_weak_isolation_is_said_first(advcourse):
     assert status == 0 and grades() == {"ada": LAB.points}
     assert errors.startswith("Weak isolation: isolation is 'process'. What these notebooks do can reach")
     assert "Weak isolation: 1." in output
-    assert rows("build/grades/grades.csv")[0]["isolation"] == "weak isolation"
+    assert rows("build/grades/lab4/grades.csv")[0]["isolation"] == "weak isolation"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -191,7 +191,7 @@ def test_interrupt_keeps_what_is_graded():
         text=True,
         start_new_session=True,
     )
-    results = Path("build/grades/results")
+    results = Path("build/grades/lab4/results")
     try:
         deadline = time.monotonic() + 240
         while len(list(results.glob("[0-9a-f]*.json"))) < 2:
@@ -224,7 +224,7 @@ def test_a_cluster_grades_as_one_machine_does(advcourse):
         address = cluster.scheduler_address
         status, output, errors = advcourse("grade", "in", *options, "--scheduler", address)
         assert status == 0 and "4 of them graded now" in output, errors
-    sheet = rows("build/grades/grades.csv")
+    sheet = rows("build/grades/lab4/grades.csv")
     status, output, _ = advcourse("grade", "in", *options)
     assert status == 0 and "0 of them graded now" in output
     status, output, _ = advcourse("grade", "in", *options, "--out", "alone")
