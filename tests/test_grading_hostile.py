@@ -252,7 +252,7 @@ def test_no_words_of_a_student_are_markup(world):
 
 @needs_bubblewrap
 def test_the_seed_of_a_report_is_worth_nothing_in_the_next(world):
-    """Checks a student who learns the numbers of the seed in his report by heart: right in a notebook, and 0 in the next grading."""
+    """Checks a student who learns the numbers of his report's seed by heart: right in a notebook, 0 in the next grading."""
     wrong = answer(honest("lab4"), "rate", "def rate(clean_logits, logits, y, target):\n    return 0.5")
     first = world.grade(content(wrong), "lab4")
     seed = first.tasks[0].seed

@@ -153,7 +153,7 @@ cheat(
         """
         import importlib, sys
         sys.path += ["@SITE@"]
-        for name in "foolbox torchattacks art cleverhans adv_lib autoattack torchmetrics skimage sklearn".split():
+        for name in "foolbox torchattacks art cleverhans adv_lib autoattack torchmetrics skimage".split():
             try:
                 importlib.import_module(name)
             except Exception:
