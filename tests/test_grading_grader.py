@@ -91,11 +91,15 @@ def test_an_untouched_copy_is_not_attempted(grader):
 
 
 def test_what_stops_an_answer_is_told(grader):
-    """Checks four ways to fail before there is a function: the text says which, with the line as it stands in the cell."""
+    """Checks five ways to fail before there is a function: the text says which, with the line as it stands in the cell."""
     missing = result(grader.grade(only("fgsm", "x = 1"), "lab1"))
     assert missing.outcome == "not attempted yet" and "no function `fgsm`" in missing.message
     broken = result(grader.grade(only("fgsm", "def fgsm(model, x, y, eps)\n    return x"), "lab1"))
     assert broken.outcome == "crashed" and broken.key == "syntax" and "line 1" in broken.message
+    long = result(
+        grader.grade(only("fgsm", f"def fgsm(model, x, y, eps):\n    return x\n#{'-' * 100_000}"), "lab1")
+    )
+    assert long.outcome == "crashed" and "more than 100000 characters" in long.message
     crashing = result(grader.grade(only("fgsm", "table = {}['key']\nfgsm = table"), "lab1"))
     assert (
         crashing.outcome == "crashed" and "line 1, in <module>: table = {}['key']\nKeyError" in crashing.trace

@@ -69,7 +69,7 @@ def _parse_cell(cell, drafted, full):
     if full or len(cell.source) > LONGEST_CELL:
         told = f"the notebook has more than {LONGEST} characters or {MOST_STATEMENTS} statements of code"
         told = told if full else f"it has more than {LONGEST_CELL} characters"
-        return Code(cell.index, "", error=told, drafted=drafted)
+        return Code(cell.index, cell.source, error=told, drafted=drafted)
     try:
         source = _plain_python(cell.source)
         body = _tree(source).body[:MOST_STATEMENTS]
