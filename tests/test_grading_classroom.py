@@ -79,11 +79,14 @@ def test_each_layout_tells_whose_a_notebook_is(tmp_path, layout):
 
 def test_numbers_of_the_systems_are_kept(tmp_path):
     """Checks against the numbers in the names; two of one name are told apart by them."""
-    canvas = lay(tmp_path / "c", "doejane_123_45678_a.ipynb", "doejane_LATE_99_45670_a.ipynb")
+    canvas = lay(
+        tmp_path / "c", "doejane_123_45678_a.ipynb", "doejane_LATE_99_45670_a.ipynb", "doejane/a.ipynb"
+    )
     submissions, _ = folders.find(canvas, "lab4")
     assert {one.student: (one.canvas, one.moodle) for one in submissions} == {
         "doejane (123)": ("123", ""),
         "doejane (99)": ("99", ""),
+        "doejane": ("", ""),
     }
     moodle = lay(
         tmp_path / "m",

@@ -27,13 +27,12 @@ def check(notebook, lab=None, seed=None, isolation="auto"):
         ) from error
     lab = lab_of(notebook, content) if lab is None else check_lab(lab)
     with Grader(isolation=isolation) as grader:
-        return grader.grade(content, lab, Path(notebook).stem, seed=seed)
+        return grader.grade(content, lab, seed=seed)
 
 
 def as_text(report):
     """The verdicts in words, the notes about the file, and the sum."""
-    parts = [f"{report.lab}: {report.error}" if report.error else ""]
-    parts += [_task(task) for task in report.tasks]
+    parts = [f"{report.lab}: {report.error}"] if report.error else [_task(task) for task in report.tasks]
     if report.written:
         questions = [
             f"  {q.title}: {'answered' if q.answer.strip() else 'no answer yet'}" for q in report.written
@@ -43,7 +42,7 @@ def as_text(report):
         parts.append("\n".join(["About the file:", *(f"  {note}" for note in report.notes)]))
     last = f"{report.lab}: {report.points} of {report.possible} points for what is graded by program."
     last += " Your code ran with weak isolation, which is enough for your own." * (report.isolation == WEAK)
-    return "\n\n".join(filter(None, [*parts, last]))
+    return "\n\n".join([*parts, last])
 
 
 def write_page(report, path):

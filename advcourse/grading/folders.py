@@ -67,7 +67,8 @@ def find(folder, lab):
     names = Counter(owner.student for owner in owners)
     found = []
     for owner, paths in owners.items():
-        student = owner.student if names[owner.student] == 1 else f"{owner.student} ({owner.number})"
+        alone = names[owner.student] == 1 or not owner.number
+        student = owner.student if alone else f"{owner.student} ({owner.number})"
         path = _chosen(student, paths, root, lab, told)
         if path:
             found.append(Found(student, path, owner.canvas, owner.moodle))
