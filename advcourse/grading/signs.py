@@ -30,6 +30,9 @@ PARTS = set(
     "TorchDispatchMode TorchFunctionMode _C cpp_extension ctypeslib distributed fromfile hub load load_library memmap "
     "multiprocessing overrides read_csv read_pickle save tofile".split()
 )
+SYSTEM = set(
+    "_os _sys builtins ctypes gc importlib os shutil socket subprocess sys".split()
+)  # other modules hold them, too
 FRAMES = set(
     "_getframe ast_transformers cr_frame f_back f_builtins f_globals f_locals gi_frame tb_frame user_ns".split()
 )
@@ -121,7 +124,7 @@ class _Reader:
 
     def _importfrom(self, node):
         for alias in node.names:
-            if alias.name in PARTS | FRAMES:
+            if alias.name in PARTS | FRAMES | SYSTEM:
                 yield f"imports {alias.name} from {node.module}"
             elif node.module and self.tools.get(alias.name) != node.module:
                 yield from self._module(node.module)
@@ -152,7 +155,7 @@ class _Reader:
             path = _path(node)
             if root(node) in self.imported and not set(SETTINGS) & set(path.split(".")):
                 yield f"changes {path}, which is not the notebook's own"
-        elif node.attr in PARTS and root(node) in self.imported:
+        elif node.attr in PARTS | SYSTEM and root(node) in self.imported:
             yield f"uses {_path(node)}"
 
     def _call(self, node):

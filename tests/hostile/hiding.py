@@ -121,6 +121,25 @@ cheat(
     succeeds="LEAK",
 )
 
+for _name, _way in {
+    "through_torch": "import torch\n\nos = torch.serialization.os",
+    "by_an_import_from_torch": "from torch.serialization import os",
+    "through_random": "import random\n\nos = random._os",
+    "through_numpy": "import numpy as np\n\nos = np.testing._private.utils.os",
+}.items():
+    cheat(
+        f"finds_the_system_{_name}",
+        body(
+            """
+            found = [value for value in os.environ.values() if "-".join(("planted", "")) in value]
+            if found:
+                raise RuntimeError("LE" "AK " + found[0])
+            """,
+            _way,
+        ),
+        succeeds="LEAK",
+    )
+
 cheat(
     "plants_modules_for_later",
     body(
