@@ -15,8 +15,8 @@ from advcourse.rounding import number
 
 FAR = 0.05  # from the boundary, where the least constant is asked for; unsquared distances make it 1 / (2 FAR) times as large
 SLOW = {
-    "lr": 8e-5,
-    "steps": 120,
+    "lr": 1.6e-4,
+    "steps": 60,
     "searches": 1,
 }  # about 25 of these steps lead to the boundary: no overshoot to speak of
 LINE = {"kind": "linear", "classes": 2, "grey": True}
@@ -126,7 +126,7 @@ def keeps_the_best(student, draw):
     """More steps never make the result worse, nor do more rounds: any iterate of any round may be the best."""
     case = at_distance(student.task.case(draw, **LINE), 0.3)
     case = case.but(const=3 * least_constant(case), searches=1, lr=0.01)
-    runs = [_distance(case, student(case.but(steps=steps))) for steps in (8, 20, 22, 24, 27, 30, 34)]
+    runs = [_distance(case, student(case.but(steps=steps))) for steps in range(8, 29, 4)]
     if any((later > earlier + 1e-5).any() for earlier, later in zip(runs, runs[1:])):
         told = (
             "With more steps an image gets worse: the last iterate decides. Compare every iterate of the loop with the best so "
@@ -136,7 +136,8 @@ def keeps_the_best(student, draw):
     if torch.equal(runs[0], runs[-1]):
         told = "The first iterate that fools is kept. Adam comes nearer afterwards: compare each success with the best so far."
         raise Finding("first success", told)
-    rounds = [_distance(case, student(case.but(searches=searches, steps=12))) for searches in (1, 2, 3, 4)]
+    case = case.but(const=case["const"] / 2, steps=12)  # by the third round it is too small
+    rounds = [_distance(case, student(case.but(searches=searches))) for searches in (1, 2, 3)]
     if any((later > earlier + 1e-5).any() for earlier, later in zip(rounds, rounds[1:])):
         told = (
             "With more rounds of the search an image gets worse: what an earlier constant has found is forgotten. Keep the best "
@@ -161,9 +162,9 @@ def comes_near(student, draw):
 
 def searches_alone(student, draw):
     """Images at very different distances need different constants: each alone and all together give the same."""
-    far = torch.tensor([0.02, 0.1, 0.5], dtype=torch.float64)
-    case = at_distance(student.task.case(draw, n=3, **LINE), far)
-    case = case.but(const=0.1 * least_constant(case), searches=4, lr=0.005, steps=30)
+    far = torch.tensor([0.05, 0.5], dtype=torch.float64)
+    case = at_distance(student.task.case(draw, n=2, **LINE), far)
+    case = case.but(const=0.1 * least_constant(case), searches=3, lr=0.005, steps=20)
     together = student(case)
     distances = _distance(case, together)
     for i, one in enumerate(map(case.image, range(len(far)))):
@@ -179,7 +180,7 @@ def leads_by_the_confidence(student, draw):
     """With a confidence the label trails by as much, and the image is no farther than that needs."""
     case = at_distance(student.task.case(draw, **LINE), 0.2)
     confidence = 0.5 * lead(case, by_hand.clean(case)).mean().item()
-    case = case.but(confidence=confidence, const=3 * least_constant(case), searches=4, lr=0.01, steps=40)
+    case = case.but(confidence=confidence, const=3 * least_constant(case), searches=2, lr=0.01, steps=25)
     images = student(case)
     behind = -lead(case, images)
     short = behind < confidence * 0.98 - REACHED
