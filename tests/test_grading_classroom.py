@@ -1,4 +1,4 @@
-"""A class: whose each notebook is; and each submission is graded once, whatever is killed or broken."""
+"""A class: each submission is graded once, whatever is killed or broken."""
 
 import os
 import signal
@@ -14,168 +14,6 @@ from advcourse import workers
 from advcourse.grading import classroom, folders
 from advcourse.grading.report import BUBBLEWRAP, WEAK, Report, TaskResult
 from advcourse.inputs import InputError
-
-NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
-OF_LAB4 = NOTEBOOK.replace(
-    b"[]", b'[{"cell_type": "code", "source": "from advcourse.labs.lab4 import check"}]'
-)
-
-
-def lay(folder, *names, content=NOTEBOOK):
-    """Notebooks of these names below `folder`; of two with one owner the later one is newer."""
-    for age, name in enumerate(names):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        os.utime(path, (age + 1e9, age + 1e9))
-    return folder
-
-
-def found(folder, lab="lab4"):
-    """student -> path below the folder, and the sentences."""
-    submissions, told = folders.find(folder, lab)
-    return {one.student: one.path.relative_to(folder).as_posix() for one in submissions}, told
-
-
-# Whose is it
-
-LAYOUTS = {
-    "nbgrader": {"ada/lab4/lab4.ipynb": "ada", "bob/lab4/lab4.ipynb": "bob"},
-    "by hand": {
-        "ada.ipynb": "ada",
-        "lab4_bob.ipynb": "bob",
-        "cy lab4 (1).ipynb": "cy",
-        "dee/any.ipynb": "dee",
-    },
-    "other endings": {"ada.ipynb.txt": "ada", "bob.IPYNB": "bob", "cy/lab4.ipynb.json": "cy"},
-    "a folder for each lab": {"lab4/ada.ipynb": "ada", "Lab 4/bob/work.ipynb": "bob"},
-    "names": {
-        "Zoë O'Neil-Smith/lab 4.ipynb": "Zoë O'Neil-Smith",
-        "李小龙.ipynb": "李小龙",
-        "Ёлка Ч/a/b/c.ipynb": "Ёлка Ч",
-        "Zo\u0308.ipynb": "Zö",
-        "محمد/lab4.ipynb": "محمد",
-    },
-    "Canvas": {
-        "doejane_123_45678_lab4.ipynb": "doejane",
-        "roerichard_LATE_124_45679_lab4-1.ipynb": "roerichard",
-        "ørsted_125_45680_my_12_345_final.ipynb": "ørsted",
-    },
-    "Moodle": {
-        "Mia Müller_7001_assignsubmission_file_/lab4.ipynb": "Mia Müller",
-        "李 小龙_7002_assignsubmission_file/lab4 (2).ipynb": "李 小龙",
-        "Bo Li_7003_assignsubmission_file_lab4.ipynb": "Bo Li",
-    },
-}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_layout_tells_whose_a_notebook_is(tmp_path, layout):
-    """Checks against names written out by hand, after the folders that nbgrader, Canvas and Moodle make."""
-    files = LAYOUTS[layout]
-    students, told = found(lay(tmp_path, *files))
-    assert students == {student: name for name, student in files.items()} and told == ()
-
-
-def test_numbers_of_the_systems_are_kept(tmp_path):
-    """Checks against the numbers in the names; two of one name are told apart by them."""
-    canvas = lay(
-        tmp_path / "c", "doejane_123_45678_a.ipynb", "doejane_LATE_99_45670_a.ipynb", "doejane/a.ipynb"
-    )
-    submissions, _ = folders.find(canvas, "lab4")
-    assert {one.student: (one.canvas, one.moodle) for one in submissions} == {
-        "doejane (123)": ("123", ""),
-        "doejane (99)": ("99", ""),
-        "doejane": ("", ""),
-    }
-    moodle = lay(
-        tmp_path / "m",
-        "Jan Berg_7_assignsubmission_file_/a.ipynb",
-        "Jan Berg_8_assignsubmission_file_/a.ipynb",
-    )
-    submissions, _ = folders.find(moodle, "lab4")
-    assert {one.student: one.moodle for one in submissions} == {"Jan Berg (7)": "7", "Jan Berg (8)": "8"}
-
-
-def test_of_several_notebooks_the_newest_of_the_lab_counts(tmp_path):
-    """Checks times of change, Canvas's numbers, which grow, and contents: a newer notebook about something else is not it."""
-    lay(tmp_path, "ada/old.ipynb", "ada/new.ipynb")
-    lay(tmp_path, "bob/answers.ipynb", content=OF_LAB4)
-    lay(tmp_path, "bob/older.ipynb", "bob/newer.ipynb")
-    lay(tmp_path, "cy_5_1002_lab4-2.ipynb", "cy_5_999_lab4-10.ipynb")
-    students, told = found(tmp_path)
-    assert students == {"ada": "ada/new.ipynb", "bob": "bob/answers.ipynb", "cy": "cy_5_1002_lab4-2.ipynb"}
-    assert "ada: 2 notebooks; ada/new.ipynb counts." in told and len(told) == 3
-
-
-def test_other_labs_are_not_taken_for_this_one(tmp_path):
-    """Checks folders and names of other labs beside this one's; a wrong name of a file whose contents are this lab's is none."""
-    lay(
-        tmp_path,
-        "ada/lab3/lab3.ipynb",
-        "ada/lab4/lab4.ipynb",
-        "bob/lab3/lab3.ipynb",
-        "cy_lab3.ipynb",
-        "cy_lab4.ipynb",
-    )
-    lay(tmp_path, "dee/lab3.ipynb", content=OF_LAB4)
-    students, told = found(tmp_path)
-    assert students == {"ada": "ada/lab4/lab4.ipynb", "cy": "cy_lab4.ipynb", "dee": "dee/lab3.ipynb"}
-    assert told == ("bob: no notebook of lab4 (found: bob/lab3/lab3.ipynb).",)
-    assert found(tmp_path, "lab3")[0].keys() == {"ada", "bob", "cy", "dee"}
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX links and pipes")
-def test_what_is_no_notebook_is_told_and_stops_nothing(tmp_path):
-    """Checks links out of the folder and inside it, a pipe, an empty folder, other files, hidden ones, a name of no text."""
-    root = lay(
-        tmp_path / "in",
-        "ada/lab4.ipynb",
-        "ada/.ipynb_checkpoints/lab4.ipynb",
-        "__MACOSX/x.ipynb",
-        "lab4.ipynb",
-    )
-    secret = lay(tmp_path / "out", "lab4.ipynb") / "lab4.ipynb"
-    (root / "bob").mkdir()
-    (root / "bob" / "lab4.ipynb").symlink_to(secret)
-    (root / "cy").symlink_to(secret.parent)
-    (root / "dee.ipynb").symlink_to(root / "ada" / "lab4.ipynb")
-    (root / "empty").mkdir()
-    os.mkfifo(root / "pipe.ipynb")
-    (root / "essay").mkdir()
-    (root / "essay" / "lab4.pdf").touch()
-    (root / "names.txt").touch()
-    lay(root, os.fsdecode(b"caf\xe9.ipynb"), "bell\a.ipynb")
-    students, told = found(root)
-    assert [*students] == ["ada", "bell\ufffd", "caf\ufffd"]
-    assert set(told) == {
-        "bob/lab4.ipynb: a link; passed over.",
-        "cy: a link; passed over.",
-        "dee.ipynb: a link; passed over.",
-        "pipe.ipynb: no file; passed over.",
-        "lab4.ipynb: whose it is cannot be told from its name; passed over.",
-        "bob: no notebook of lab4 (the folder is empty).",
-        "empty: no notebook of lab4 (the folder is empty).",
-        "essay: no notebook of lab4 (found: essay/lab4.pdf).",
-        "names: no notebook of lab4 (found: names.txt).",
-    }
-
-
-def test_a_notebook_says_which_lab_it_is_of():
-    """Checks its import, else its name, else its tasks' names; where nothing tells, the message names the labs."""
-    assert folders.lab_of("x/lab3.ipynb", OF_LAB4) == "lab4"
-    assert folders.lab_of("x/Lab 3-Copy1.ipynb", NOTEBOOK) == "lab3"
-    assert (
-        folders.lab_of(
-            "x/mine.ipynb", b'"def fgsm(model, x, y, eps):\\n", "def pgd(model'.replace(b"pgd", b"bim")
-        )
-        == "lab1"
-    )
-    with pytest.raises(InputError, match="mine.ipynb does not say which it is of; allowed are lab1, lab2"):
-        folders.lab_of("x/mine.ipynb", NOTEBOOK)
-
-
-# Graded once
 
 
 def stand_in(content, lab, student, secret, limits, isolation):
@@ -196,8 +34,9 @@ def stand_in(content, lab, student, secret, limits, isolation):
 def school(folder, points, pause=0.0):
     """A folder with a submission of each of these points; returns it and the log of what is graded."""
     log = folder / "log.txt"
+    (folder / "in").mkdir()
     for number, given in enumerate(points):
-        lay(folder / "in", f"s{number:03d}.ipynb", content=f"{log}\n{given}\n{pause}\n{number}".encode())
+        (folder / "in" / f"s{number:03d}.ipynb").write_text(f"{log}\n{given}\n{pause}\n{number}")
     return folder / "in", log
 
 
