@@ -104,6 +104,25 @@ _at_the_walls(
     """,
 )
 _at_the_walls(
+    "writes_into_every_mount",
+    """
+    with open("/proc/self/mountinfo") as file:
+        places = [row.split()[4] for row in file]
+    found = []
+    for place in places:
+        inside = os.listdir(place)[:50] if os.path.isdir(place) else []
+        for folder in (place, *(os.path.join(place, name) for name in inside)):
+            try:
+                with open(folder + "/left", "w"):
+                    found.append(folder)
+            except OSError:
+                pass
+    found = [folder for folder in found if not folder.startswith("/scratch")]
+    if found or "/scratch" not in places:
+        raise RuntimeError("LE" "AK " + " ".join(found or places))
+    """,
+)
+_at_the_walls(
     "opens_files_by_number",
     """
     for call in (KERNEL.open_by_handle_at, KERNEL.name_to_handle_at, KERNEL.fanotify_init):
