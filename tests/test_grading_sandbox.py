@@ -25,7 +25,7 @@ from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import BlackBox, Victim
 
-SMALL = Limits(seconds=20, cpu_seconds=3, memory=300 * 2**20, processes=8)
+SMALL = Limits(seconds=60, cpu_seconds=3, memory=400 * 2**20, processes=8)
 
 
 class Inside:
@@ -255,9 +255,8 @@ def test_the_library_inside_holds_no_answer(walled):
         return float(len(found))
     """
     assert walled.number(body) == 0
-    assert (
-        walled.number("import numpy, scipy, sklearn, pandas, matplotlib, torchvision, tqdm\nreturn 1.0") == 1
-    )
+    for name in ("numpy", "scipy", "sklearn", "pandas", "matplotlib", "torchvision", "tqdm"):
+        assert walled.number(f"import {name}\nreturn 1.0") == 1
 
 
 def test_the_staged_files_are_those_that_the_worker_needs(tmp_path):

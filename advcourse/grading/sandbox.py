@@ -211,23 +211,20 @@ def _walls(library, limits):
     root = os.getuid() == 0
     private = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     # Root has no need of a user namespace: the process becomes a user without rights as soon as it runs.
-    private += (
-        ["--cap-drop", "ALL", *_each("--cap-add", ("CAP_SETUID", "CAP_SETGID"))]
-        if root
-        else ["--unshare-user"]
-    )
-    private += [] if root else ["--uid", "65534", "--gid", "65534"]
-    environment = _environment("/scratch")
+    rights = ["--cap-drop", "ALL", *_each("--cap-add", ("CAP_SETUID", "CAP_SETGID"))]
+    private += rights if root else ["--unshare-user", "--uid", "65534", "--gid", "65534"]
+    environment, seen = _environment("/scratch"), [*_system(), *_python()]
+    made = [place for word, place in zip(seen, seen[1:]) if word == "--tmpfs"]
     return [
         _bubblewrap(),
         *private,
         *("--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox", "--clearenv"),
         *(word for name, value in environment.items() for word in ("--setenv", name, value)),
-        *_system(),
-        *_python(),
-        *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
+        *seen,
+        *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", str(limits.scratch), "--tmpfs", "/scratch"),
         *("--ro-bind", str(library), "/library"),
+        *_each("--remount-ro", (*made, "/dev", "/")),  # folders made for the walls would take files, too
         *("--chdir", "/scratch"),
     ]
 

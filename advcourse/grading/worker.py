@@ -50,7 +50,7 @@ def main(strong, scratch, user):
     child = 0
     while word := control.recv(1):
         if word == START:
-            child = _start(control, scratch, 0 if strong else user)
+            child = _start(control, scratch, strong, user)
         elif word == STOP:
             control.sendall(READY if _stop(child, strong) and _emptied(scratch) else STUCK)
 
@@ -76,11 +76,13 @@ def _guard():
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a child ended: none becomes a zombie
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _control_process((_PDEATHSIG, signal.SIGKILL), (_DUMPABLE, 0), (_SUBREAPER, 1))
+
+
+def _control_process(*settings):
     if sys.platform == "linux":
-        prctl = ctypes.CDLL(None).prctl
-        prctl(_PDEATHSIG, signal.SIGKILL)
-        prctl(_DUMPABLE, 0)
-        prctl(_SUBREAPER, 1)
+        for setting in settings:
+            ctypes.CDLL(None).prctl(*setting)
 
 
 def _warm_up():
@@ -92,7 +94,7 @@ def _warm_up():
         torch.autograd.grad(loss, x)
 
 
-def _start(control, scratch, user):
+def _start(control, scratch, strong, user):
     """Fork the process of one task, and hand its line to the grader."""
     ours, theirs = socket.socketpair()
     child = os.fork()
@@ -101,9 +103,10 @@ def _start(control, scratch, user):
             ours.close()
             control.close()
             os.setsid()
-            _become(user)
+            _become(0 if strong else user)
+            _control_process((_DUMPABLE, 1))  # so that the grader can see its share of the memory
             os.chdir(scratch)
-            _serve(theirs)
+            _serve(theirs, strong)
         finally:
             os._exit(0)
     theirs.close()
@@ -144,14 +147,14 @@ def _emptied(scratch):
 # One task
 
 
-def _serve(line):
+def _serve(line, strong):
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
     sys.stdout = sys.stderr = open(os.devnull, "w")
     wire = Wire(line)
     wanted, _ = wire.receive()
-    _limit(wanted["limits"])
+    _limit(wanted["limits"], strong)
     refuse()
     for number in (
         signal.SIGINT,
@@ -175,7 +178,7 @@ def _serve(line):
         wire.send(*_answer(wire, runner, asked, arrays))
 
 
-def _limit(limits):
+def _limit(limits, strong):
     """Bounds that this process and what it starts cannot lift. The grader watches what they do together."""
     mapped = _mapped()
     bounds = {
@@ -186,8 +189,12 @@ def _limit(limits):
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_NPROC": limits["processes"],
     }
+    if not mapped:
+        del bounds["RLIMIT_AS"]
+    if not strong:
+        del bounds["RLIMIT_NPROC"]  # it would count all processes of this user, and there may be many
     for name, bound in bounds.items():
-        if hasattr(resource, name) and (mapped or name != "RLIMIT_AS"):
+        if hasattr(resource, name):
             _bound(getattr(resource, name), bound)
 
 
