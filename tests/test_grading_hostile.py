@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from textwrap import dedent
 
 import psutil
 import pytest
+import torch
 from grading_tests import answer, content, exercise, needs_bubblewrap, solution
 from hostile import (
     CHEATS,
@@ -30,10 +32,12 @@ from hostile.records import FILES
 from hostile.world import LIMITS, World
 
 from advcourse.grading import feedback, overview
+from advcourse.grading.asking import PipeRunner
 from advcourse.grading.grader import Grader
 from advcourse.grading.report import BUBBLEWRAP, Report
 from advcourse.labs.checks import judge
-from advcourse.labs.running import LocalRunner
+from advcourse.labs.running import Call, LocalRunner
+from advcourse.labs.victims import BlackBox, Victim
 
 FAMILIES = (borrowing, breaking, faking, hiding, odd, patching, reaching, reading, seeds, walls)
 # The answers that stand beside a cheat: right ones, that are judged quickly, before it and after it.
@@ -275,6 +279,40 @@ def test_seeds_follow_from_secret_student_and_file(world):
     same, other, another = drawn(), drawn(student="Ada"), drawn(secret=b"another")
     assert same == drawn()
     assert len({*same, *other, *another}) == 3 * len(same)
+
+
+# Questions to a model that may only be asked
+
+_ASKS_MORE = """
+import torch
+
+
+def ask(model, x):
+    model.most, told = 10**9, 0
+    for images in (x, x, x, x[0], x[:, :, :3], x.long(), x[:0], x.double(), x * torch.nan):
+        try:
+            model(images)
+            told += 1
+        except RuntimeError:
+            model.asked = 0
+    return torch.tensor(float(told))
+"""
+
+
+@needs_bubblewrap
+def test_the_grader_counts_the_questions(world):
+    """Checks a function that sets its own counter back: of 5 images it may ask, it gets to know 3, and all are counted.
+
+    By hand: six times it sends 3 floating-point images, of whatever shape; once none; what are no images does not count.
+    """
+    sandbox = world.grader("usual")._sandbox
+    program = {"task": "ask", "cells": [{"label": "cell 1", "source": _ASKS_MORE, "statements": [0, 1]}]}
+    call = Call(BlackBox(Victim("smooth", 3), 5), {"x": torch.rand(3, 1, 28, 28)})
+    with sandbox.task() as (wire, watch):
+        wire.send({"limits": asdict(sandbox.limits), "program": program})
+        assert wire.receive()[0]["loaded"]
+        reply = PipeRunner(wire, watch, sandbox.limits, None)(call)
+    assert reply.value == 1 and reply.asked == 18
 
 
 # The next student
