@@ -192,7 +192,7 @@ BEST_PAIR = Task(
     numbers="whole",
 )
 
-JSMA = Task(
+JSMA = saliency.PairsTask(
     "jsma",
     "A few pixels, pair by pair",
     4,

@@ -17,7 +17,7 @@ PARTS = (("shift", 1), ("levels", 3))
 BITS = 3
 GAIN, SHARE = 0.5, 0.75  # of what the judge's attack gains: on the linear model, and on digits
 DIGITS = 16
-LINEAR = 4  # linear models
+LINEAR = 2  # linear models
 APART = 0.1  # cosines of signs nearer than this are not told apart
 
 
