@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-pytest.register_assert_rewrite("lab_tests")  # so that its failures show both sides, too
+pytest.register_assert_rewrite("lab_tests", "inside")  # so that its failures show both sides, too
 
 
 def cuda_available():
@@ -22,6 +22,31 @@ def digits():
     from digits import X, Y
 
     return X, Y
+
+
+@pytest.fixture(scope="module")
+def walled():
+    """Lines that run inside bubblewrap: an `Inside`."""
+    from grading_tests import why_no_bubblewrap
+    from inside import opened
+
+    if why_no_bubblewrap():
+        pytest.skip(f"bubblewrap cannot be used here: {why_no_bubblewrap()}")
+    yield from opened("bubblewrap")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Lines that run inside a plain process with limits: an `Inside`."""
+    from inside import opened
+
+    yield from opened("process")
+
+
+@pytest.fixture(scope="module", params=["walled", "plain"])
+def inside(request):
+    """An `Inside` of either kind."""
+    return request.getfixturevalue(request.param)
 
 
 def pytest_collection_modifyitems(items):

@@ -18,7 +18,7 @@ CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 # Names that differ between the two worlds: PyPI -> conda-forge.
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
 # Imported in the library only where authors make its data and the students' copies; in the `dev` extra.
-AUTHORS_ONLY = {"mlxtend", "nbgrader"}
+AUTHORS_ONLY = {"mlxtend", "nbgrader", "sqlalchemy"}  # the last is what nbgrader keeps its gradebook with
 ONLY_CONDA = {"python", "pip", "make"}
 
 

@@ -1,0 +1,59 @@
+"""Running a few lines inside the sandbox, and seeing what comes back."""
+
+import textwrap
+from dataclasses import asdict
+from types import SimpleNamespace
+
+import pytest
+
+from advcourse.grading.asking import PipeRunner
+from advcourse.grading.sandbox import Limits, Sandbox
+from advcourse.labs.running import Call
+from advcourse.labs.verdicts import Finding
+
+SMALL = Limits(seconds=60, cpu_seconds=3, memory=400 * 2**20, processes=8)
+
+
+class Inside:
+    """Functions that run in a sandbox: `inside("return 1.0")` gives the `Reply`; a task that was stopped raises its `Finding`."""
+
+    def __init__(self, sandbox):
+        self.sandbox, self.reason, self.left = sandbox, "", 0
+
+    def __call__(self, body, call=None, parameters=""):
+        source = (
+            f"import os, socket, subprocess, sys, time\nimport torch\ndef f({parameters}):\n"
+            + textwrap.indent(textwrap.dedent(body), "    ")
+        )
+        cell = {"label": "cell 1", "source": source, "statements": [0, 1, 2]}
+        with self.sandbox.task() as (wire, watch):
+            runner = PipeRunner(wire, watch, self.sandbox.limits, SimpleNamespace(name="f"))
+            try:
+                wire.send({"limits": asdict(self.sandbox.limits), "program": {"task": "f", "cells": [cell]}})
+                told, _ = wire.receive()
+                assert told["loaded"], told
+                reply = runner(call or Call(None, {}))
+            finally:
+                self.reason = runner.reason
+        self.left = watch.left
+        return reply
+
+    def number(self, body):
+        """The number that the body returns."""
+        reply = self(body)
+        assert reply.kind in ("number", "tensor"), reply
+        return reply.value.item()
+
+    def stopped(self, body):
+        """Why a task with this body was stopped."""
+        with pytest.raises(Finding) as finding:
+            self(body)
+        assert finding.value.key == self.reason and finding.value.outcome == "crashed"
+        return finding.value.key
+
+
+def opened(isolation):
+    """One `Inside`, closed at the end: the body of a fixture."""
+    sandbox = Sandbox(SMALL, isolation)
+    yield Inside(sandbox)
+    sandbox.close()
