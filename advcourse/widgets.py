@@ -2,7 +2,6 @@
 
 import html
 import inspect
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import ipywidgets
@@ -14,6 +13,7 @@ from advcourse.defenses import RegionClassifier, UniformNoise
 from advcourse.inputs import InputError, check_images, check_labels, check_range, evaluating, predict
 from advcourse.randomness import seeded
 from advcourse.rounding import number
+from advcourse.workers import torch_threads
 
 UNTARGETED = -1
 _WIDE = {"style": {"description_width": "60px"}, "layout": {"width": "330px"}}
@@ -22,17 +22,6 @@ _WIDE = {"style": {"description_width": "60px"}, "layout": {"width": "330px"}}
 def _madry(eps, steps):
     """The step size with which `steps` steps reach 2.5 times eps (Madry et al. 2018, appendix)."""
     return round(2.5 * eps / steps, 6)
-
-
-@contextmanager
-def _one_thread():
-    """One thread of the processor inside: for one image more of them gain nothing, and cost much where others work too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 ATTACKS = {
@@ -123,7 +112,7 @@ class Explorer(_Pictures):
         x, y = self._chosen(i)
         self.result = self.error = None
         try:
-            with _one_thread():
+            with torch_threads(1):
                 before = predict(self._model, x)
                 self._draw(0, x, "clean", before)
                 attack = self._chosen_attack()
@@ -237,7 +226,7 @@ class TransformationExplorer(_Pictures):
     def _refresh(self, change=None):
         (x, y), self.images, self.logits, self.error = self._chosen(self.index.value), None, None, None
         try:
-            with _one_thread(), seeded(x.device, 0):
+            with torch_threads(1), seeded(x.device, 0):
                 change = self._kinds[self.kind.value][0](self.strength.value)
                 source = nn.Sequential(attacks.BPDA(change), self._model) if self.known.value else self._model
                 attacked = attacks.PGD(round(self.eps.value, 6), steps=20)(source, x, y)
@@ -313,7 +302,7 @@ class VoteExplorer(_Pictures):
     def _refresh(self, change=None):
         i, radius = self.index.value, round(self.radius.value, 6)
         x, y = self._versions[self.version.value][i : i + 1].to(self._device), int(self._data.labels[i])
-        with _one_thread():
+        with torch_threads(1):
             with evaluating(self._model):
                 self.votes = RegionClassifier(self._model, radius, self.samples.value).votes(x)[0]
             voters = UniformNoise(nn.Identity(), radius)(x.expand(self._VOTERS, -1, -1, -1))

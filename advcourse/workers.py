@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 
@@ -34,6 +35,19 @@ def failure(error):
     """The `Failure` of an exception."""
     told = f"{type(error).__name__}: {error}".splitlines()[0]
     return Failure(told, "".join(traceback.format_exception(error)))
+
+
+@contextmanager
+def torch_threads(count):
+    """Inside, torch computes on `count` threads of the processor. Where others work too, more than one costs much."""
+    import torch  # whoever asks for threads has imported it; a process that only hands out work need not
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def attempt(function, arguments):

@@ -6,7 +6,6 @@ import inspect
 import json
 import math
 from collections.abc import Callable
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
@@ -31,6 +30,7 @@ from advcourse.inputs import (
 )
 from advcourse.randomness import seeded
 from advcourse.transformations import STANDARD
+from advcourse.workers import torch_threads
 
 # The files whose text decides what is measured, below the package.
 _DECISIVE = "attacks data defenses metrics models evaluation/cells.py evaluation/record.py".split()
@@ -233,16 +233,6 @@ def _same(found, wanted, what):
         raise InputError(f"{what}: other here than where the work was handed out; allowed is the very same")
 
 
-@contextmanager
-def _threads(count):
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def measure(cell, wanted=None):
     """Attack, and measure all that the survey's section 3 asks for: a `Record`. Memory is that of one batch at a time.
 
@@ -255,7 +245,7 @@ def measure(cell, wanted=None):
     _same(_device_name(cell.conditions.device), wanted["conditions"]["device"], "device")
     device = resolve_device(cell.conditions.device)
     # A model may draw random numbers: they follow from the seed, whoever measures, and the caller's state stays.
-    with _threads(cell.conditions.threads), seeded(device, cell.conditions.seed):
+    with torch_threads(cell.conditions.threads), seeded(device, cell.conditions.seed):
         return _Measurement(cell, wanted).record()
 
 

@@ -4,7 +4,6 @@ Nothing that the student's process says counts but the arrays that its function 
 """
 
 import base64
-import contextlib
 import hashlib
 import hmac
 import importlib
@@ -12,8 +11,6 @@ import secrets
 import threading
 import time
 from dataclasses import asdict, replace
-
-import torch
 
 from advcourse.grading import submission
 from advcourse.grading.asking import PipeRunner, Unwritten, words
@@ -26,6 +23,7 @@ from advcourse.grading.wire import Broken, Late
 from advcourse.inputs import check_choice
 from advcourse.labs.checks import judge
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Verdict
+from advcourse.workers import torch_threads
 
 
 class Grader:
@@ -86,7 +84,7 @@ class Grader:
                 _result(task, Verdict(name, CRASHED, told, 0, task.points, 0)) for name, task in tasks.items()
             ]
             return replace(report, tasks=tuple(none), error=str(error), seconds=time.monotonic() - began)
-        with self._one_at_a_time, _one_thread():
+        with self._one_at_a_time, torch_threads(1):  # several graders work side by side
             results, notes, seen = self._all(tasks, submitted, lab, seed_of)
         given = submission.released(lab)
         return replace(
@@ -186,14 +184,3 @@ def _advised(result, program, results):
         "is not right yet. Mend that first." if len(wrong) == 1 else "are not right yet. Mend those first."
     )
     return replace(result, advice=f"It calls {' and '.join(wrong)}, which {is_not}")
-
-
-@contextlib.contextmanager
-def _one_thread():
-    """The judge computes on one thread: several graders work side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -224,7 +224,9 @@ def _walls(library, limits):
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", str(limits.scratch), "--tmpfs", "/scratch"),
         *("--ro-bind", str(library), "/library"),
-        *_each("--remount-ro", (*made, "/dev", "/proc", "/")),  # folders made for the walls would take files, too
+        *_each(
+            "--remount-ro", (*made, "/dev", "/proc", "/")
+        ),  # folders made for the walls would take files, too
         *("--chdir", "/scratch"),
     ]
 

@@ -28,6 +28,7 @@ from advcourse.labs.running import CRASH, LIBRARIES, OTHER, Call, LocalRunner, R
 from advcourse.labs.victims import SHIPPED, BlackBox, Victim
 
 START, STOP, READY, STUCK = b"+", b"-", b".", b"!"
+_SIGNALS = [getattr(signal, f"SIG{name}") for name in ("INT", "TERM", "HUP", "PIPE", "USR1", "USR2", "CHLD")]
 _PDEATHSIG, _DUMPABLE, _SUBREAPER = 1, 4, 36  # of prctl, Linux
 
 
@@ -64,17 +65,12 @@ def _become(user):
 
 
 def _guard():
-    """No signal ends this process, no other one may look into it, and it does not outlive the grader."""
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGPIPE,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    ):
+    """No signal ends this process, no other one may look into it, and it does not outlive the grader.
+
+    That a child has ended is ignored, too: nobody asks how, and so none becomes a zombie.
+    """
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a child ended: none becomes a zombie
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _control_process((_PDEATHSIG, signal.SIGKILL), (_DUMPABLE, 0), (_SUBREAPER, 1))
 
@@ -156,16 +152,8 @@ def _serve(line, strong):
     wanted, _ = wire.receive()
     _limit(wanted["limits"], strong)
     refuse()
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGPIPE,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    ):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     gc.enable()
     function, trace = load(wanted["program"])
     wire.send({"loaded": function is not None, "trace": trace})
