@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from textwrap import dedent
 
 import psutil
 import pytest
@@ -42,7 +41,7 @@ from advcourse.labs.victims import BlackBox, Victim
 FAMILIES = (borrowing, breaking, faking, hiding, odd, patching, reaching, reading, seeds, walls)
 # The answers that stand beside a cheat: right ones, that are judged quickly, before it and after it.
 HONEST = {
-    "lab1": ("fgsm", "llc", "project", "project_l2"),
+    "lab1": ("llc", "project", "project_l2"),
     "lab4": ("rate", "interval", "similarity", "win_rate"),
     "lab7": ("mixed_loss", "distillation_loss"),
     "lab8": ("quantise", "thermometer", "bpda_gradient", "joint_flags"),
@@ -331,28 +330,28 @@ DIRTY = (
 )
 
 
+_LOOKS = """
+import os
+
+
+def rate(clean_logits, logits, y, target):
+    shared = open("/proc/sysvipc/shm").read().splitlines()[1:]
+    others = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) not in (1, os.getpid())]
+    raise RuntimeError(f"files {os.listdir('.')}, shared {shared}, others {others}")
+"""
+
+
 @needs_bubblewrap
 @pytest.mark.parametrize("name", DIRTY)
 def test_the_next_student_notices_nothing(world, name):
-    """Checks the honest submission after a cheat: full points, no sign; no file, process or shared memory is left for it."""
+    """Checks honest answers after a cheat: full points; and what a curious one finds: no file, process or shared memory."""
     cheat = BY_NAME[name]
     world.grade(submission(world, cheat), cheat.lab, cheat.limits)
-    looking = """
-        import glob, os, torch
-
-
-        def rate(clean_logits, logits, y, target):
-            shared = open("/proc/sysvipc/shm").read().splitlines()[1:]
-            others = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) not in (1, os.getpid())]
-            raise RuntimeError(f"files {os.listdir('.')}, shared {shared}, others {others}")
-    """
-    book = content(honest("lab4"))
-    report = world.grade(book, "lab4", cheat.limits, student="Ada")
-    assert points(report) == {task.task: task.task in HONEST["lab4"] for task in report.tasks}
-    assert report.signs == ()
-    world.grade(submission(world, cheat), cheat.lab, cheat.limits)
-    report = world.grade(content(answer(honest("lab4"), "rate", dedent(looking))), "lab4", cheat.limits)
+    report = world.grade(content(answer(honest("lab4"), "rate", _LOOKS)), "lab4", cheat.limits, student="Ada")
     assert report.tasks[0].trace.endswith("files [], shared [], others []")
+    found = points(report)
+    assert found == {task: task in HONEST["lab4"] and task != "rate" for task in found}
+    assert not [sign for sign in report.signs if sign.startswith("Task")]
 
 
 @needs_bubblewrap

@@ -108,11 +108,8 @@ cheat(
 for _name, _value in {
     "isinstance": "lambda value, kind: True",
     "len": "lambda value: 4",
-    "all": "lambda values: True",
     "float": "type('float', (float,), {'__new__': lambda kind, value: float.__mro__[1](1)})",
-    "abs": "lambda value: 0",
     "getattr": "lambda value, name, *rest: value",
-    "hasattr": "lambda value, name: True",
 }.items():
     cheat(
         f"patches_the_builtin_{_name}",
