@@ -130,7 +130,7 @@ def test_a_cheat_gets_what_its_answer_deserves(world, name):
     assert not re.search(f"LEAK|{world.mark}", report.as_json()), told
     assert report.signs or not cheat.told, "nobody is told"
     assert world.taken() == before
-    assert not [p for p in psutil.process_iter(["name"]) if p.info["name"] == "hostile-stays"]
+    assert not [p for p in psutil.process_iter(["name"]) if p.info["name"] == world.stays]
 
 
 # What stands around them

@@ -2,7 +2,7 @@
 
 A source may hold these words, which the test replaces: @TASK@ and @PARAMS@, the function that is asked for; @REPO@, the clone;
 @SITE@, its site-packages; @PLANTED@, a folder with a gradebook, a secret and another's submission, which hold a mark; @HOME@;
-@PORT@ and @ABSTRACT@, where servers of this machine listen, the first of which gives the mark away.
+@PORT@ and @ABSTRACT@, where servers of this machine listen, the first with the mark; @STAYS@, a name of processes.
 
 A cheat that has found what it must not have raises an error whose text begins with LEAK: the text of a crash reaches the student.
 The word is put together at run time, since the line of the error is told, too.

@@ -206,7 +206,7 @@ _DAEMON = """
         os.setsid()
         if os.fork():
             os._exit(0)
-        ctypes.CDLL(None).prctl(15, b"hostile-stays", 0, 0, 0)  # PR_SET_NAME
+        ctypes.CDLL(None).prctl(15, b"@STAYS@", 0, 0, 0)  # PR_SET_NAME
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         do()

@@ -42,6 +42,7 @@ class World:
         self.held = os.open(folder / "secret.txt", os.O_RDONLY)
         os.set_inheritable(self.held, True)
         self.port = self._serve()
+        self.stays = f"stays-{secrets.token_hex(4)}"  # the name of processes that stay, at most 15 letters
         self.abstract = f"advcourse-{secrets.token_hex(4)}"
         self._listen("\0" + self.abstract)
         self._listen(str(folder / "socket"))
@@ -92,6 +93,7 @@ class World:
             "HOME": str(Path.home()),
             "PORT": str(self.port),
             "ABSTRACT": self.abstract,
+            "STAYS": self.stays,
         }
         return re.sub("@([A-Z]+)@", lambda found: words[found[1]], text)
 
