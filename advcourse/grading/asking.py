@@ -15,9 +15,9 @@ _KINDS = (CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN)
 LONGEST = 4000  # characters of what a reply tells in words
 
 
-def words(told):
-    """A text of the student's process, as it can be shown and kept: bounded, and without what is no letter."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in str(told)[:LONGEST])
+def words(told, most=LONGEST):
+    """A text of the student's process, as it can be shown and kept: at most so long, and without what is no letter."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in str(told)[:most])
 
 
 class Unwritten:
@@ -54,7 +54,7 @@ class PipeRunner:
         """The names of the function's parameters, see `LocalRunner`."""
         told, _ = self._exchange({"ask": "parameters"})
         try:
-            return tuple(words(name) for name in told["parameters"][:50])
+            return tuple(words(name, 100) for name in told["parameters"][:50])
         except (TypeError, KeyError) as error:
             raise self.stopped(error) from error
 
@@ -157,9 +157,9 @@ def _reply(told, found, asked):
         kind,
         value,
         words(told["detail"]),
-        words(told["device"]),
+        words(told["device"], 100),
         bool(told["requires_grad"]),
-        tuple(map(words, told["left"][:50])),
+        tuple(words(name, 100) for name in told["left"][:50]),
         slope,
         asked,
     )
