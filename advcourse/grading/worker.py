@@ -1,7 +1,7 @@
 """Inside the sandbox: one process holds torch and forks a fresh one for each task.
 
-That runs a student's code and answers the grader. The first never does; it is the grader's own. What a task does to torch, to the
-builtins or to itself ends with the task's own process.
+The fresh one runs a student's code and answers the grader. The first never does; it is the grader's own. What a task does to
+torch, to the builtins or to itself ends with the task's own process.
 """
 
 import __future__
@@ -33,7 +33,7 @@ _PDEATHSIG, _DUMPABLE, _SUBREAPER = 1, 4, 36  # of prctl, Linux
 
 
 def main(strong, scratch, user):
-    """Serve the grader, who speaks through standard input, until he is gone.
+    """Serve the grader, which speaks through standard input, until it is gone.
 
     strong: the process is the first of a namespace of its own. scratch: the folder to be emptied after each task. user: the one
     whose rights the code has, if it is not 0. In a plain process only the tasks give up root's, since the interpreter itself may
@@ -53,7 +53,8 @@ def main(strong, scratch, user):
         if word == START:
             child = _start(control, scratch, strong, user)
         elif word == STOP:
-            control.sendall(READY if _stop(child, strong) and _emptied(scratch) else STUCK)
+            _stop(child, strong)
+            control.sendall(READY if _emptied(scratch) else STUCK)
 
 
 def _become(user):
@@ -125,10 +126,10 @@ def _stop(child, strong):
             os.waitpid(-1, 0)  # with SIGCHLD ignored it waits until none is left
     except ChildProcessError:
         pass
-    return True
 
 
 def _emptied(scratch):
+    """Empty the folder; returns whether that could be done."""
     try:
         for entry in os.scandir(scratch):
             if entry.is_dir(follow_symlinks=False):
