@@ -47,6 +47,9 @@ def lab(
     settings = str(Path(__file__).parent / "jupyter")  # turns the news notice off
     paths = [settings, os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+    # so that a terminal in JupyterLab finds `advcourse`
+    paths = [str(Path(sys.executable).parent), os.environ.get("PATH")]
+    os.environ["PATH"] = os.pathsep.join(filter(None, paths))
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", f"--port={port}"]
     command += [f"--LabApp.default_url=/lab/tree/chapters/{FIRST}.ipynb"]
     command += [] if browser else ["--no-browser"]

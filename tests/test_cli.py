@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,10 +99,14 @@ def test_interrupt_leaves_nothing_half_written(tmp_path, write_chapter):
 
 
 def test_lab_opens_chapter_00(tmp_path, write_chapter, monkeypatch):
-    """Checks the command that JupyterLab is started with, and that the setting that silences the news is a file in its path."""
+    """Checks the command that JupyterLab is started with, and that the setting that silences the news is a file in its path.
+
+    A terminal inside finds this command.
+    """
     write_chapter(tmp_path, "00_start_here")
     monkeypatch.chdir(tmp_path / "chapters")
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/elsewhere")
+    monkeypatch.setenv("PATH", "/bin")  # of a shell in which the environment is not active
     started = []
     monkeypatch.setattr(os, "execv", lambda path, command: started.append(command))
     result = CliRunner().invoke(cli.app, ["lab", "--no-browser", "--port", "9001"])
@@ -114,6 +119,7 @@ def test_lab_opens_chapter_00(tmp_path, write_chapter, monkeypatch):
         and "--no-browser" in command
     )
     assert "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb" in command
+    assert shutil.which("advcourse") and os.environ["PATH"].endswith(f"{os.pathsep}/bin")
     ours, theirs = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
     assert theirs == "/elsewhere"
     with open(os.path.join(ours, "labconfig", "default_setting_overrides.json")) as file:
