@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from interrupting import interrupted
 
 from advcourse import cli
 
@@ -149,21 +149,11 @@ def test_interrupt_keeps_what_is_finished(workers):
     """Checks with a real Ctrl-C, which reaches all processes of the terminal: status 130, no traceback, no process and no half
     cell left; the same command measures only what was not finished."""
     Path("slow").touch()
-    command = [*COMMAND, "both.yml", "--workers", workers]
-    running = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
     cells = Path("build/evaluation/cells")
-    try:
-        deadline = time.monotonic() + 240
-        while not (Path("started").exists() and len(list(cells.glob("*.safetensors"))) == 2):
-            assert time.monotonic() < deadline and running.poll() is None
-            time.sleep(0.05)
-        children = psutil.Process(running.pid).children(recursive=True)
-        os.killpg(running.pid, signal.SIGINT)
-        output, errors = running.communicate(timeout=60)
-    finally:
-        running.kill()
+    running, output, errors, children = interrupted(
+        [*COMMAND, "both.yml", "--workers", workers],
+        lambda: Path("started").exists() and len(list(cells.glob("*.safetensors"))) == 2,
+    )
     assert running.returncode == 130 and output == "" and "Traceback" not in errors, errors
     kept = f"The cells that were finished are kept in {cells}"
     assert errors.endswith(f"Interrupted. {kept}; the same command goes on from there.\n")

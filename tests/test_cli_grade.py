@@ -3,16 +3,15 @@
 import csv
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 import unicodedata
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+from interrupting import interrupted
 
 from advcourse import cli
 from advcourse.grading import writing
@@ -184,25 +183,12 @@ def test_interrupt_keeps_what_is_graded():
     for name in ("ada", "bob"):
         hand_in(f"{name}.ipynb")
     hand_in("cy.ipynb", without=[FIRST.name], line="import time; time.sleep(600)")
-    running = subprocess.Popen(
-        [*COMMAND, "grade", "in", "--lab", "4"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
     results = Path("build/grades/lab4/results")
-    try:
-        deadline = time.monotonic() + 240
-        while len(list(results.glob("[0-9a-f]*.json"))) < 2:
-            assert time.monotonic() < deadline and running.poll() is None
-            time.sleep(0.05)
-        time.sleep(1)
-        children = psutil.Process(running.pid).children(recursive=True)
-        os.killpg(running.pid, signal.SIGINT)
-        output, errors = running.communicate(timeout=60)
-    finally:
-        running.kill()
+    running, output, errors, children = interrupted(
+        [*COMMAND, "grade", "in", "--lab", "4"],
+        lambda: len(list(results.glob("[0-9a-f]*.json"))) >= 2,
+        pause=1,
+    )
     assert running.returncode == 130 and output == "" and "Traceback" not in errors, errors
     kept = f"The submissions that were graded are kept in {results}"
     assert errors.endswith(f"Interrupted. {kept}; the same command goes on from there.\n")

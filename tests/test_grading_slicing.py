@@ -297,8 +297,10 @@ def test_damage_costs_no_answer(data):
     st.lists(st.text(alphabet="double(x):=\n\t %!?'\"[]{}#@\\0;lambda returnimpo*\x00\ud800é", max_size=60))
 )
 def test_any_source_is_sliced(cells):
-    """Checks that no text in a cell stops the search."""
-    sliced(*cells), sliced("def double(x):\n    return x\n" + "\n".join(cells), *cells)
+    """Checks that no text in a cell stops the search, and that what is found beside it is found."""
+    assert sliced(ANSWER, *[f"if True:\n    {cell}" for cell in cells]).found
+    for book in (cells, ["def double(x):\n    return x\n" + "\n".join(cells), *cells]):
+        assert sliced(*book).task == "double"
 
 
 @pytest.mark.parametrize(

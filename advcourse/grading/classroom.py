@@ -27,9 +27,9 @@ from advcourse.labs.verdicts import CRASHED
 from advcourse.workers import Failure, in_processes, on_dask
 
 SHORTEST = 16  # bytes of a secret
-# Of the folders labs and grading, what only finds submissions and writes about results.
-_TELLING = {"classroom.py", "folders.py", "dryrun.py", "feedback.py", "overview.py", "writing.py"}
-_TELLING |= {"gradebook.py", "roster.py", "nbgrader_gradebook.py"}
+# What of labs and grading decides about no point: it finds submissions, or writes about results.
+_NO_JUDGES = {"classroom.py", "folders.py", "dryrun.py", "feedback.py", "overview.py", "writing.py"}
+_NO_JUDGES |= {"gradebook.py", "roster.py", "nbgrader_gradebook.py"}
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def version(lab):
     files = [path for room in ("labs", "grading") for path in sorted((root / room).rglob("*.py"))]
     files += sorted((release.ROOT / "exercises" / lab).glob("*.ipynb"))
     for path in files:
-        if path.parent.name != "grading" or path.name not in _TELLING:
+        if path.parent.name != "grading" or path.name not in _NO_JUDGES:
             total.update(path.name.encode() + path.read_bytes())
     return total.hexdigest()
 

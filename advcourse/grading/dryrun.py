@@ -8,7 +8,6 @@ from advcourse.grading.folders import check_lab, lab_of
 from advcourse.grading.grader import Grader
 from advcourse.grading.report import WEAK
 from advcourse.inputs import InputError, check_range
-from advcourse.labs.verdicts import repeat
 
 
 def check(notebook, lab=None, seed=None, isolation="auto"):
@@ -57,8 +56,7 @@ def write_page(report, path):
 
 
 def _task(task):
-    line = repeat(task.outcome, task.task, task.seed)
-    again = f"To repeat this very check, in the notebook: {line}" if line else ""
+    again = f"To repeat this very check, in the notebook: {task.again}" if task.again else ""
     lines = [task.message, task.trace, task.alt, task.advice, again]
     told = textwrap.indent("\n".join(filter(None, lines)), "  ")
     return f"{task.task}: {task.outcome} ({task.points} of {task.possible} points)\n{told}"

@@ -3,10 +3,9 @@
 import re
 
 from advcourse.grading.report import WEAK
-from advcourse.labs.verdicts import LOOK, marked_up, repeat
+from advcourse.labs.verdicts import LOOK, marked_up
 from advcourse.page import Html, Text, document, element, printable, table
 
-_SYNTAX = "syntax"  # the key of an answer that Python cannot read: there is no function to check
 _STYLE = """
 body { max-width: 52rem; }
 .verdict { margin: 1.2rem 0; padding: .1rem .8rem; border-left: 5px solid; }
@@ -120,11 +119,9 @@ def _task(task):
         parts.append(element("figure", picture, element("figcaption", task.alt, aria_hidden="true")))
     if task.advice:
         parts.append(element("p", marked(task.advice)))
-    line = repeat(task.outcome, task.task, task.seed)
-    if line and task.key != _SYNTAX:
-        parts.append(
-            element("p", "To repeat this very check, run this in the lab's notebook: ", element("code", line))
-        )
+    if task.again:
+        told = "To repeat this very check, run this in the lab's notebook: "
+        parts.append(element("p", told, element("code", task.again)))
     colour = LOOK[task.outcome][1]
     return element("article", *parts, class_="verdict", id=_place(task), style=f"border-left-color: {colour}")
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 
 from advcourse.grading import submission
 from advcourse.grading.asking import PipeRunner, Unwritten, words
-from advcourse.grading.report import Report, TaskResult
+from advcourse.grading.report import SYNTAX, Report, TaskResult
 from advcourse.grading.sandbox import Sandbox
 from advcourse.grading.signs import signs
 from advcourse.grading.staging import ALLOWED
@@ -113,7 +113,7 @@ class Grader:
         """The `Verdict` on one task, and what else was seen."""
         if program.broken:
             told = f"{program.broken[:1].upper()}{program.broken[1:]}."
-            return Verdict(task.name, CRASHED, told, 0, task.points, seed, key="syntax"), []
+            return Verdict(task.name, CRASHED, told, 0, task.points, seed, key=SYNTAX), []
         if program.stub:
             return judge(task, Unwritten(task), seed), []
         if not program.found:

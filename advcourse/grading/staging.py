@@ -47,20 +47,16 @@ ALLOWED = (
     "tqdm",
     "safetensors",
 )
-_IDLE = "\n".join(
-    [
-        '"""What a lab gives to its answers. The rest of it has no part in grading, and does nothing."""',
-        "",
-        "",
-        "class _Nothing:",
-        "    def __call__(self, *_, **__):",
-        "        return self",
-        "",
-        "",
-        "{names} = _Nothing()",
-        "",
-    ]
-)
+_IDLE = '''"""What a lab gives to its answers. The rest of it has no part in grading, and does nothing."""
+
+
+class _Nothing:
+    def __call__(self, *_, **__):
+        return self
+
+
+{names} = _Nothing()
+'''
 
 
 def stage(folder):

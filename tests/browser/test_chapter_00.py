@@ -11,19 +11,13 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
-from advcourse.doctor import chromium
+from pages import MARKS, opened_browser, playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTER = "chapters/00_start_here.ipynb"
 SECONDS = 600  # how long anything may take on a slow machine; nothing is measured by it
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(chromium() is None, reason="Chromium is not installed (apt-get install chromium)"),
-]
+pytestmark = MARKS
 
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
 WAITING = '.jp-InputPrompt:has-text("[*]")'  # a cell that was sent to the kernel
@@ -88,13 +82,10 @@ def wait_for_server(url, server, log):
 @pytest.fixture
 def page():
     """A page of a headless Chromium."""
-    with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = driver.chromium.launch(executable_path=chromium(), args=arguments)
+    with opened_browser() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 1100})
         page.set_default_timeout(SECONDS * 1000)
         yield page
-        browser.close()
 
 
 def run_all(page):

@@ -4,22 +4,13 @@ import re
 
 import pytest
 from graded import a_class, ada, damaged, hostile, verdict
+from pages import MARKS, OUTSIDE
 
-from advcourse.doctor import chromium
 from advcourse.grading import feedback, overview
 from advcourse.grading.report import WEAK
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(chromium() is None, reason="Chromium is not installed (apt-get install chromium)"),
-]
+pytestmark = MARKS
 
-# Boxes that stick out of the page, but for what stands in a box that scrolls.
-OUTSIDE = """() => [...document.querySelectorAll("main *")]
-    .filter(one => !one.closest(".scroll, figure div") && one.getBoundingClientRect().right > innerWidth + 0.5)
-    .map(one => one.outerHTML.slice(0, 80))"""
 # The lightest of all text, as the sum of its red, green and blue; white has 765.
 LIGHTEST = """() => Math.max(...[...document.querySelectorAll("main, main *")]
     .map(one => getComputedStyle(one).color.match(/[0-9]+/g).slice(0, 3).map(Number).reduce((a, b) => a + b)))"""
@@ -46,15 +37,6 @@ def folder(tmp_path_factory):
     for name, text in pages.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = driver.chromium.launch(executable_path=chromium(), args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [1200, 420])

@@ -3,22 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from pages import MARKS, OUTSIDE
 from reports import LEAST, LINF, LONG, matrix, measured
 
-from advcourse.doctor import chromium
 from advcourse.evaluation import Outcome, report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(chromium() is None, reason="Chromium is not installed (apt-get install chromium)"),
-]
+pytestmark = MARKS
 
-# Boxes that stick out of the page, but for what stands in a box that scrolls.
-OUTSIDE = """() => [...document.querySelectorAll("main *")]
-    .filter(one => !one.closest(".scroll, figure div") && one.getBoundingClientRect().right > innerWidth + 0.5)
-    .map(one => one.outerHTML.slice(0, 80))"""
 # Scrolling boxes that cannot be scrolled to the end of what they hold.
 CUT_OFF = """() => [...document.querySelectorAll(".scroll, figure div")]
     .filter(one => one.scrollWidth > one.clientWidth && getComputedStyle(one).overflowX !== "auto").length"""
@@ -36,15 +27,6 @@ def address(tmp_path_factory):
     ]  # a tall figure
     failures = [replace(outcome.failures[0], error="y" * 300)]
     return report.write(Outcome(records, failures, 0), folder, "A report " + "z" * 100).as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = driver.chromium.launch(executable_path=chromium(), args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [1200, 420])
