@@ -21,12 +21,19 @@ pytestmark = MARKS
 
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
 WAITING = '.jp-InputPrompt:has-text("[*]")'  # a cell that was sent to the kernel
-# Reads the bytes of the picture at a CSS selector as text; the address of the picture is a blob of the page's own.
+# Reads the bytes of the picture at a CSS selector as text; the address of the picture is a blob of the page's own. A widget
+# that draws anew gives its picture another address and takes back the first one: what was being read then is read again.
 PICTURE = """async selector => {
-    const picture = document.querySelector(selector);
-    await picture.decode();
-    const bytes = new Uint8Array(await (await fetch(picture.src)).arrayBuffer());
-    return Array.from(bytes).join(",");
+    for (;;) {
+        const picture = document.querySelector(selector), address = picture.src;
+        try {
+            await picture.decode();
+            const bytes = new Uint8Array(await (await fetch(address)).arrayBuffer());
+            return Array.from(bytes).join(",");
+        } catch (error) {
+            if (document.querySelector(selector).src === address) throw error;
+        }
+    }
 }"""
 
 
