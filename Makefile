@@ -42,9 +42,9 @@ format: $(INSTALLED)
 # The workers share the processor: with more than one thread each they would wait for one another at every step.
 test unit: export OMP_NUM_THREADS = 1
 
-# One run of pytest over all: unit tests, nbval and papermill over the chapters. Its closing line is the last.
+# One run of pytest over all: unit tests, then every chapter. Its closing line is the last.
 test: lint
-	@$(PYTEST) -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env --ignore=tests/browser tests chapters
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --ignore=tests/browser tests
 
 unit: $(INSTALLED)
 	@$(PYTEST) -n $(WORKERS) --dist loadfile --ignore=tests/browser --ignore=tests/chapters tests

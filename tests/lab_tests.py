@@ -11,15 +11,44 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
+from grading_tests import content, exercise, needs_bubblewrap, solution
+from submissions import holding, museum, unwritten
 
+from advcourse.grading.grader import Grader
+from advcourse.grading.report import BUBBLEWRAP
 from advcourse.labs.release import release
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+SEED = 1  # of what the notebook and the grader are compared in
+
+
 @cache
 def verdict_on(lab, task, answer):
-    return lab.check(answer, task, seed=1)
+    return lab.check(answer, task, SEED)
+
+
+def told(verdict):
+    """What a student is told: by a `Verdict` in the notebook, or by the grader's `TaskResult`."""
+    return verdict.outcome, verdict.key, verdict.message, verdict.points
+
+
+def by_grader(report):
+    """Task -> what the grader tells."""
+    return {task.task: told(task) for task in report.tasks}
+
+
+def by_notebook(lab, answers):
+    """Task -> what the check in the notebook tells."""
+    tasks = lab.tasks.items()
+    return {name: told(verdict_on(lab, name, answers.get(name) or unwritten(task))) for name, task in tasks}
+
+
+def points(report):
+    """Task -> its points."""
+    return {task.task: task.points for task in report.tasks}
 
 
 def notebook(folder, name):
@@ -71,6 +100,22 @@ class LabTests:
     def _id(value):
         return getattr(value, "task", getattr(value, "__name__", value))
 
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def one_thread(cls):
+        """The notebook's verdicts are computed as the grader's are: a message may hold the last digit of a sum."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(before)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def grader(cls):
+        """Inside bubblewrap."""
+        with Grader(isolation="bubblewrap") as grader:
+            yield grader
+
     @property
     def solutions(self):
         return notebook("solutions", self.lab.name)
@@ -89,16 +134,14 @@ class LabTests:
 
     def test_no_two_mistakes_share_a_message(self, room):
         """Checks the museum of one task against itself: as many keys, and as many messages, as there are wrong answers."""
-        for told in ("key", "message"):
-            found = Counter(
-                getattr(verdict_on(self.lab, room.task, answer), told) for _, answer in room.wrongs
-            )
+        verdicts = [verdict_on(self.lab, room.task, answer) for _, answer in room.wrongs]
+        for what in ("key", "message"):
+            found = Counter(getattr(verdict, what) for verdict in verdicts)
             assert set(found.values()) == {1}, found
 
     def test_right_answers_pass(self, task, right):
         """Checks answers that were written differently: all are right, each time with fresh images, models and budgets."""
-        for seed in (1, 2):
-            verdict = self.lab.check(right, task, seed)
+        for verdict in (verdict_on(self.lab, task, right), self.lab.check(right, task, SEED + 1)):
             assert verdict.right and verdict.points == self.lab.tasks[task].points, verdict
 
     def test_wrong_answers_meet_their_own_message(self, task, key, wrong):
@@ -119,8 +162,49 @@ class LabTests:
         """Checks number and order: each hint says how many there are and, but for the last, how to get more."""
         hints = [repr(self.lab.hint(task, level)) for level in (1, 2, 3)]
         assert [text.split(":")[0] for text in hints] == [f"Hint {n} of 3" for n in (1, 2, 3)]
-        told = [f'hint("{task}", {n})' in text for n, text in ((2, hints[0]), (3, hints[1]), (4, hints[2]))]
-        assert told == [True, True, False]
+        next_one = [f'hint("{task}", {n})' in text for n, text in enumerate(hints, 2)]
+        assert next_one == [True, True, False]
+
+    # The grader
+
+    @needs_bubblewrap
+    def test_the_grader_gives_the_solution_all_points(self, grader):
+        """Checks each task's points against the lab's own, with a secret that is drawn anew; nobody is told a thing."""
+        report = grader.grade(content(solution(self.lab.name)), self.lab.name)
+        assert points(report) == {name: task.points for name, task in self.lab.tasks.items()}, report.tasks
+        assert (report.points, report.isolation) == (self.lab.points, BUBBLEWRAP)
+        assert (report.error, report.notes, report.signs) == ("", (), ())
+
+    @needs_bubblewrap
+    def test_the_grader_gives_an_untouched_copy_none(self, grader):
+        """Checks each task of the students' copy against what its check says in the notebook: not attempted yet, 0 points."""
+        report = grader.grade(content(exercise(self.lab.name)), self.lab.name, seed=SEED)
+        assert by_grader(report) == by_notebook(self.lab, {})
+        assert (report.points, report.possible) == (0, self.lab.points)
+        assert (report.error, report.notes, report.signs) == ("", (), ())
+
+    @needs_bubblewrap
+    @pytest.mark.slow
+    def test_the_grader_tells_what_the_notebook_tells(self, grader):
+        """Checks outcome, key, message and points of each answer, right or wrong, against the check in the notebook.
+
+        A submission holds a wrong answer for each task but one, and a right one for that, which must keep its points.
+        """
+        for answers in museum(self.rooms):
+            report = grader.grade(holding(self.lab, answers), self.lab.name, seed=SEED)
+            assert by_grader(report) == by_notebook(self.lab, answers)
+
+    @needs_bubblewrap
+    @pytest.mark.parametrize("parity", [0, 1])
+    def test_a_wrong_answer_loses_its_own_task_alone(self, grader, parity):
+        """Checks points against the museum: every second task has a right answer and all its points, the others none."""
+        right = {room.task: i % 2 == parity for i, room in enumerate(self.rooms)}
+        answers = {
+            room.task: room.rights[-1] if right[room.task] else room.wrongs[-1][1] for room in self.rooms
+        }
+        report = grader.grade(holding(self.lab, answers), self.lab.name)
+        deserved = {name: right[name] * task.points for name, task in self.lab.tasks.items()}
+        assert points(report) == deserved, report.tasks
 
     # The notebook
 

@@ -6,12 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 from grading_tests import answer, content, exercise, outcomes, solution
+from lab_tests import SEED, by_grader, by_notebook
+from museum import lab4 as museum
 from museum.lab1 import fgsm as fgsm_answers
+from submissions import holding
 
 from advcourse.grading.grader import Grader
-from advcourse.grading.report import Report, TaskResult
+from advcourse.grading.report import WEAK, Report, TaskResult
 from advcourse.inputs import InputError
 from advcourse.labs.lab1 import check
+from advcourse.labs.lab4 import LAB as LAB4
 
 SECRET = b"a secret of the instructor"
 WRONG_SIGN = """
@@ -114,6 +118,17 @@ def test_what_is_no_notebook_gets_a_report(grader):
     """Checks a text file: an error in words, 0 points of all, and no exception."""
     report = grader.grade(b"print('hello')", "lab4", "Ada")
     assert report.error and report.points == 0 and report.possible == 26 and report.student == "Ada"
+
+
+def test_plain_processes_say_the_same():
+    """Checks lab 4 without bubblewrap against the notebook: the solution, the students' copy, and three wrong answers."""
+    wrong = {room.task: room.wrongs[0][1] for room in museum.ROOMS[:3]}
+    with Grader(isolation="process") as weak:
+        assert weak.isolation == WEAK
+        assert weak.grade(content(solution("lab4")), "lab4").points == LAB4.points
+        for answers in ({}, wrong):
+            report = weak.grade(holding(LAB4, answers), "lab4", seed=SEED)
+            assert by_grader(report) == by_notebook(LAB4, answers)
 
 
 def test_an_unknown_lab_is_told(grader):

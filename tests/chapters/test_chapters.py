@@ -1,4 +1,5 @@
-"""Every chapter: run from the first cell to the last with papermill, and held against the rules of CONTRIBUTING.md."""
+"""Every chapter: run from the first cell to the last with papermill, its outputs compared with the stored ones as nbval does, and
+held against the rules of CONTRIBUTING.md."""
 
 import ast
 import json
@@ -8,6 +9,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from nbval.plugin import IPyNbFile, coalesce_streams
 
 from advcourse import notebooks
 
@@ -97,6 +99,22 @@ def test_the_parameters_are_taken(path, run):
     space = {}
     exec(injected.source, space)
     assert {name: space[name] for name in PARAMETERS} == PARAMETERS
+
+
+def test_marked_outputs_are_the_stored_ones(request, path, run):
+    """Checks the outputs of cells that start with `# NBVAL_CHECK_OUTPUT` by nbval's own comparison, as `--nbval-lax` makes it."""
+    file = IPyNbFile.from_parent(request.session, path=path)
+    file.compare_outputs = False  # of cells that are not marked
+    executed = [cell for cell in run[1].cells if cell.cell_type == "code"]
+    executed = [cell for cell in executed if "injected-parameters" not in tags(cell)]
+    compared = 0
+    for item, cell in zip(file.collect(), executed, strict=True):
+        assert item.cell.source == cell.source
+        if item.options["check"]:
+            outputs = coalesce_streams(cell.outputs)
+            assert item.compare_outputs(outputs, item.cell.outputs), "\n".join(item.comparison_traceback)
+            compared += 1
+    assert compared
 
 
 def test_nothing_is_said_on_stderr(run):

@@ -8,18 +8,6 @@ from itertools import zip_longest
 
 from grading_tests import answer, content, exercise
 
-SEED = 1  # of the notebook's verdicts
-
-
-def lab(name):
-    """The `Lab` of this name, such as "lab4"."""
-    return importlib.import_module(f"advcourse.labs.{name}").LAB
-
-
-def rooms(name):
-    """The rooms of its museum."""
-    return importlib.import_module(f"museum.{name}").ROOMS
-
 
 def unwritten(task):
     """The function in the students' copy, of a `Task`."""
@@ -28,15 +16,15 @@ def unwritten(task):
     return space[task.name]
 
 
-def museum(name):
-    """Submissions that together hold the whole museum of a lab, each a dictionary task -> answer.
+def museum(rooms):
+    """Submissions that together hold all `rooms` of a lab's museum, each a dictionary task -> answer.
 
     Each has one right answer, another every time until all have been there, and wrong ones for the other tasks; a task whose
     wrong answers are used up is left unwritten.
     """
-    rows = zip_longest(*([(room.task, right) for right in room.rights] for room in rooms(name)))
+    rows = zip_longest(*([(room.task, right) for right in room.rights] for room in rooms))
     rights = [pair for row in rows for pair in row if pair]
-    wrongs = {room.task: [wrong for _, wrong in room.wrongs] for room in rooms(name)}
+    wrongs = {room.task: [wrong for _, wrong in room.wrongs] for room in rooms}
     found = []
     while any(wrongs.values()) or len(found) < len(rights):
         task, right = rights[len(found) % len(rights)]
@@ -45,25 +33,11 @@ def museum(name):
     return found
 
 
-def told(report):
-    """What the grader says of each task: task -> (outcome, key, message, points)."""
-    return {t.task: (t.outcome, t.key, t.message, t.points) for t in report.tasks}
-
-
-def expected(name, answers):
-    """What the check in the notebook says of each task, as `told`."""
-    found = {}
-    for task in lab(name).tasks.values():
-        verdict = lab(name).check(answers.get(task.name) or unwritten(task), task.name, seed=SEED)
-        found[task.name] = (verdict.outcome, verdict.key, verdict.message, verdict.points)
-    return found
-
-
-def holding(name, answers):
-    """The bytes of a student's copy of a lab that has these answers: task -> function of the museum."""
-    notebook = exercise(name)
+def holding(lab, answers):
+    """The bytes of a student's copy of a `Lab` that has these answers: task -> function of the museum."""
+    notebook = exercise(lab.name)
     for task, function in answers.items():
-        answer(notebook, task, cell(function, task, tuple(lab(name).tasks)))
+        answer(notebook, task, cell(function, task, tuple(lab.tasks)))
     return content(notebook)
 
 
