@@ -13,6 +13,15 @@ from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import BlackBox, Victim
 
+
+def told_of(process, folder):
+    """True where the command of a process, which all that it forks have, too, names the folder."""
+    try:
+        return folder in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
 # Limits
 
 
@@ -74,7 +83,7 @@ def test_processes_are_bounded(inside):
         for _ in range(1000):
             try:
                 if not os.fork():
-                    time.sleep(30)
+                    time.sleep(1000)
                     os._exit(0)
             except OSError:
                 return 1.0
@@ -85,6 +94,8 @@ def test_processes_are_bounded(inside):
     except Finding as finding:
         assert finding.key == "processes"
     assert inside.number("return 1.0") == 1
+    folder = inside.sandbox._folder.name
+    assert {p.pid for p in psutil.process_iter() if told_of(p, folder)} <= inside.sandbox._own
 
 
 def test_files_are_bounded(inside):

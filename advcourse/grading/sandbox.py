@@ -30,6 +30,7 @@ from advcourse.inputs import InputError, check_choice
 ISOLATIONS = ("auto", "bubblewrap", "process")
 SECONDS_TO_START = 120  # torch from a cold disk, on a machine with much to do
 SECONDS_TO_STOP = 20
+ROUNDS = 1000  # of killing, against one that starts others as quickly as it can
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 _HIDDEN = ("/usr/local/lib/python*", "/usr/lib/python3/dist-packages", "/usr/src", "/usr/local/src")
 
@@ -132,8 +133,11 @@ class Sandbox:
             self.renew()
 
     def _sweep(self):
-        for child in _descendants(self._process.pid)[1:]:
-            _kill(child)
+        """Kill what the task has started, until there is no more: one that is not known yet may be starting others."""
+        for _ in range(ROUNDS):
+            found = [one for one in _descendants(self._process.pid) if one.pid not in self._own]
+            if not any(map(_kill, found)):
+                return
 
     def renew(self):
         """End the sandbox; the next task gets a new one."""
@@ -147,6 +151,7 @@ class Sandbox:
     close = renew
 
     def _kill(self):
+        self._sweep()  # while the first process is there: those whose parent has died become its children
         for process in _descendants(self._process.pid)[::-1]:
             _kill(process)
 
@@ -313,7 +318,10 @@ def _descendants(pid):
 
 
 def _kill(process):
+    """Returns whether there was something to kill."""
     try:
+        running = process.status() != psutil.STATUS_ZOMBIE
         process.send_signal(signal.SIGKILL)
     except psutil.NoSuchProcess:
-        pass
+        return False
+    return running
