@@ -2,10 +2,12 @@
 
 import os
 import textwrap
+from dataclasses import replace
 
 import psutil
 import pytest
 import torch
+from grading_tests import needs_bubblewrap
 from inside import SMALL, Inside
 
 from advcourse.grading.sandbox import Limits, Sandbox
@@ -123,6 +125,20 @@ def test_files_are_bounded(inside):
             return float(written)
         """
         assert inside.number(body) <= SMALL.scratch
+
+
+@needs_bubblewrap
+def test_files_without_end_are_memory():
+    """Checks empty files, which the size of the folder does not bound, against the limit of memory: a KiB each."""
+    walled = Inside(Sandbox(replace(SMALL, cpu_seconds=60, memory=150 * 2**20), "bubblewrap"))
+    body = """
+        for i in range(1_000_000):
+            os.close(os.open(f"{i}", os.O_CREAT))
+        return 1.0
+    """
+    assert walled.stopped(body) == "memory"
+    assert walled.number("return 1.0") == 1
+    walled.sandbox.close()
 
 
 def test_a_task_that_ends_its_process_is_told(inside):

@@ -30,6 +30,7 @@ from advcourse.inputs import InputError, check_choice
 ISOLATIONS = ("auto", "bubblewrap", "process")
 SECONDS_TO_START = 120  # torch from a cold disk, on a machine with much to do
 SECONDS_TO_STOP = 20
+SCRATCH = "/scratch"  # the folder that can be written, as bubblewrap's walls have it
 ROUNDS = 1000  # of killing, against one that starts others as quickly as it can
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 _HIDDEN = ("/usr/local/lib/python*", "/usr/lib/python3/dist-packages", "/usr/src", "/usr/local/src")
@@ -40,7 +41,8 @@ class Limits:
     """What the code of one task may take. Memory, processor time and processes count for all of its processes together.
 
     seconds: by the clock, while the grader waits for it. cpu_seconds: of the processor. memory: bytes, beyond what the libraries
-    take. processes: threads included. file: bytes of the largest file. scratch: bytes of the folder that it may write to.
+    take; files that lie in memory are part of it. processes: threads included. file: bytes of the largest file. scratch: bytes of
+    the folder that it may write to.
     """
 
     seconds: float = 40.0
@@ -99,8 +101,8 @@ class Sandbox:
     @contextmanager
     def task(self):
         """A fresh process: gives the `Wire` to it and the `Watch` over it. When the block ends, all that it has started ends."""
-        line = self._line()
-        with line, Watch(self._process.pid, self._own, self.limits, self._kill) as watch:
+        line, folder = self._line(), SCRATCH if self.strong else None
+        with line, Watch(self._process.pid, self._own, self.limits, self._kill, folder) as watch:
             try:
                 yield Wire(line, self.limits.seconds), watch
             finally:
@@ -185,7 +187,7 @@ class Sandbox:
         if os.getuid() == 0 and (self.strong or _open_to_all(sysconfig.get_paths()["stdlib"])):
             user = 0x60000000 + os.getpid()  # nobody else's, so that its processes are counted alone
         if self.strong:
-            library, scratch = Path("/library"), Path("/scratch")
+            library, scratch = Path("/library"), Path(SCRATCH)
             packages = None
         paths = [str(library), *([str(packages)] if packages else _package_folders())]
         start = (
@@ -218,7 +220,7 @@ def _walls(library, limits):
     # Root has no need of a user namespace: the process becomes a user without rights as soon as it runs.
     rights = ["--cap-drop", "ALL", *_each("--cap-add", ("CAP_SETUID", "CAP_SETGID"))]
     private += rights if root else ["--unshare-user", "--uid", "65534", "--gid", "65534"]
-    environment, seen = _environment("/scratch"), [*_system(), *_python()]
+    environment, seen = _environment(SCRATCH), [*_system(), *_python()]
     made = [place for word, place in zip(seen, seen[1:]) if word == "--tmpfs"]
     return [
         _bubblewrap(),
@@ -227,12 +229,12 @@ def _walls(library, limits):
         *(word for name, value in environment.items() for word in ("--setenv", name, value)),
         *seen,
         *("--proc", "/proc", "--dev", "/dev"),
-        *("--perms", "1777", "--size", str(limits.scratch), "--tmpfs", "/scratch"),
+        *("--perms", "1777", "--size", str(limits.scratch), "--tmpfs", SCRATCH),
         *("--ro-bind", str(library), "/library"),
         *_each(
             "--remount-ro", (*made, "/dev", "/proc", "/")
         ),  # folders made for the walls would take files, too
-        *("--chdir", "/scratch"),
+        *("--chdir", SCRATCH),
     ]
 
 

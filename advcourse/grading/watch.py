@@ -1,21 +1,25 @@
 """Watching what the processes of one task take together, which no limit of a single process can bound."""
 
+import os
 import threading
 
 import psutil
 
 INTERVAL = 0.1  # seconds between two looks
+OF_A_FILE = 1024  # bytes that the kernel keeps for a file in memory, an empty one, too
 
 
 class Watch:
     """Inside the block a thread adds up what all processes below `pid` take, but for those in `others`.
 
+    folder: one inside that lies in memory, whose files count as that; or None (default).
     Beyond the limits it ends them by `kill()`. `reason`: "memory", "processes" or "time", where a limit was passed; "" otherwise.
     `left`: how many processes were there at the end beside the task's own.
     """
 
-    def __init__(self, pid, others, limits, kill):
+    def __init__(self, pid, others, limits, kill, folder=None):
         self._pid, self._others, self._limits, self._kill = pid, others, limits, kill
+        self._folder = folder
         self.reason, self.left = "", 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -51,10 +55,22 @@ class Watch:
     def _passed(self, processes):
         if len(processes) > self._limits.processes:
             return "processes"
+        left = self._limits.memory - self._in_files(processes)
         # What is resident is never less than a process's own share of it, and is told much more quickly.
-        if _total(_resident, processes) > self._limits.memory < _total(_share, processes):
+        if _total(_resident, processes) > left < _total(_share, processes):
             return "memory"
         return "time" if _total(_seconds, processes) > self._limits.cpu_seconds else ""
+
+    def _in_files(self, processes):
+        """Bytes of memory that the files in the folder take."""
+        for process in processes if self._folder else ():
+            try:
+                found = os.statvfs(f"/proc/{process.pid}/root{self._folder}")
+            except OSError:
+                continue
+            contents = (found.f_blocks - found.f_bfree) * found.f_frsize
+            return contents + (found.f_files - found.f_ffree) * OF_A_FILE
+        return 0
 
 
 def _total(measure, processes):
