@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import itertools
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,11 +158,25 @@ def _browser():
 
 
 def _sandbox():
-    if sys.platform == "linux":
-        found = shutil.which("bwrap")
-        remedy = "only for grading other people's notebooks, which is weakly isolated without: on Debian and Ubuntu "
-        remedy += '"apt-get install bubblewrap"'
-        yield Finding("bubblewrap", bool(found), found or "not installed", remedy, True)
+    if sys.platform != "linux":
+        return
+    remedy = "only for grading other people's notebooks, which is weakly isolated without: "
+    program = shutil.which("bwrap")
+    if program:
+        fault = _fault([program, "--unshare-all", "--ro-bind", "/", "/", "true"])
+        remedy += "the system must let it make namespaces"
+    else:
+        fault, remedy = "not installed", remedy + 'on Debian and Ubuntu "apt-get install bubblewrap"'
+    yield Finding("bubblewrap", not fault, fault or program, remedy, True)
+
+
+def _fault(command):
+    """What is wrong where a command fails, its last words; "" where it does not."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return (done.stderr.strip() or f"{command[0]} fails").splitlines()[-1] if done.returncode else ""
 
 
 def _authoring():

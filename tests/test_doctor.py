@@ -1,6 +1,7 @@
 """The doctor: with an installation that is whole, and with one thing wrong at a time."""
 
 import importlib.metadata
+import os
 import sys
 
 import pytest
@@ -94,12 +95,21 @@ def test_no_browser_and_no_gpu_stop_nothing(monkeypatch):
         assert not finding.there and not finding.stops_the_course and finding.remedy
 
 
-def test_bubblewrap_is_optional_and_for_linux_alone(monkeypatch):
-    """Checks with and without a program of that name in the path, and on a system that cannot have it."""
+@pytest.mark.skipif(os.name == "nt", reason="POSIX programs")
+def test_bubblewrap_is_optional_and_for_linux_alone(monkeypatch, tmp_path):
+    """Checks with programs of that name that work and that fail, with none, and on a system that cannot have it."""
+    program = tmp_path / "bwrap"
+    program.touch(0o755)
     monkeypatch.setattr(doctor.sys, "platform", "linux")
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/opt/{name}")
-    [finding] = findings_of("bubblewrap")
-    assert finding.there and finding.found == "/opt/bwrap"
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: str(tmp_path / name))
+    for does, found in (
+        ("exit 0", str(program)),
+        ("echo 'bwrap: no namespace' >&2; exit 1", "bwrap: no namespace"),
+    ):
+        program.write_text(f"#!/bin/sh\n{does}\n")
+        [finding] = findings_of("bubblewrap")
+        assert finding.there == (does == "exit 0") and finding.found == found
+        assert finding.optional and "must let it make namespaces" in finding.remedy
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     [finding] = findings_of("bubblewrap")
     assert not finding.there and not finding.stops_the_course
