@@ -283,11 +283,20 @@ def coverage(
 
 
 @app.command()
-def release():
+def release(
+    lab: Annotated[
+        str | None, typer.Argument(help='Such as "lab4"; all if none.', show_default=False)
+    ] = None,
+    run: Annotated[
+        bool, typer.Option("--run", help="First run the authors' notebooks, and store their new outputs.")
+    ] = False,
+):
     """Make the students' copies of the labs in exercises/ from solutions/ (for authors)."""
-    from advcourse.labs.release import release
+    from advcourse.labs.release import refresh, release
 
-    for path in release():
+    if run:
+        refresh(lab)
+    for path in release(lab):
         typer.echo(path)
 
 

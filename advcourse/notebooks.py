@@ -16,6 +16,10 @@ from advcourse.files import replacing
 FIRST = "00_start_here"
 PROFILES = ("fast", "full")
 KERNEL = "python3"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
+    "language_info": {"name": "python"},
+}
 # Kernels log to the terminal that the progress bar is on; what goes wrong in a cell is in the notebook.
 QUIET = ["--IPKernelApp.log_level=50"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -184,12 +188,7 @@ def clean(notebook):
 
     That is: timings, versions, editors' marks, and widgets, which are nothing without a kernel.
     """
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
-            "language_info": {"name": "python"},
-        }
-    )
+    notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter", "slideshow") if key in cell.metadata}
         cell.metadata = nbformat.from_dict(kept)

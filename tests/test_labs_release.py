@@ -4,9 +4,11 @@ import sys
 
 import nbformat
 import pytest
+from nbclient.exceptions import CellExecutionError
 
 from advcourse.inputs import InputError
 from advcourse.labs import release as releasing
+from advcourse.notebooks import METADATA
 
 
 def author_notebook():
@@ -64,7 +66,7 @@ def test_release_is_what_nbgrader_makes(clone):
     from nbgrader.preprocessors import SaveCells
 
     notebook = nbformat.read(clone / "solutions" / "lab9" / "lab9.ipynb", as_version=4)
-    notebook.metadata = nbformat.from_dict(releasing.CLEAN)
+    notebook.metadata = nbformat.from_dict(METADATA)
     nbformat.write(notebook, clone / "solutions" / "lab9" / "lab9.ipynb")
     course = CourseDirectory(root=str(clone), source_directory="solutions", release_directory="theirs")
     course.assignment_id = "lab9"
@@ -83,6 +85,25 @@ def test_release_twice_gives_the_same_bytes(clone):
     first = path.read_bytes()
     (path,) = releasing.release("lab9", out=clone / "exercises", root=clone)
     assert path.read_bytes() == first and [p.name for p in path.parent.iterdir()] == ["lab9.ipynb"]
+
+
+def test_refresh_stores_what_a_run_shows(clone):
+    """Checks the author's notebook after a run: new outputs for old ones, ids kept; where a cell fails, nothing changes."""
+    path = clone / "solutions" / "lab9" / "lab9.ipynb"
+    book = nbformat.read(path, as_version=4)
+    book.cells.append(nbformat.v4.new_code_cell("print(f(1))", id="shown"))
+    nbformat.write(book, path)
+    assert releasing.refresh(root=clone) == [path]
+    ran = nbformat.read(path, as_version=4)
+    assert [cell.id for cell in ran.cells] == ["answer-1", "test-1", "question-1", "shown"]
+    assert ran.cells[1].outputs == [] and ran.cells[3].outputs[0].text == "2\n"
+    assert [cell.execution_count for cell in ran.cells if cell.cell_type == "code"] == [1, 2, 3]
+    ran.cells[0].source = "1 / 0"
+    nbformat.write(ran, path)
+    before = path.read_bytes()
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        releasing.refresh("lab9", clone)
+    assert path.read_bytes() == before
 
 
 def test_release_tells_bad_input(clone, tmp_path, monkeypatch):

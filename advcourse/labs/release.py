@@ -4,12 +4,9 @@ from pathlib import Path
 
 from advcourse.files import replacing
 from advcourse.inputs import InputError, check_choice
+from advcourse.notebooks import KERNEL, METADATA, QUIET
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CLEAN = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
 
 
 def labs(root=None, kept="solutions"):
@@ -70,7 +67,7 @@ def student_copy(notebook):
         "CheckCellMetadata",
     ):
         copy, resources = getattr(preprocessors, name)().preprocess(copy, resources)
-    copy.metadata = nbformat.from_dict(CLEAN)
+    copy.metadata = nbformat.from_dict(METADATA)
     return copy
 
 
@@ -87,8 +84,9 @@ def refresh(lab=None, root=None):
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         resources = {"metadata": {"path": str(path.parent)}}
-        NotebookClient(notebook, kernel_name="python3", resources=resources, record_timing=False).execute()
-        notebook.metadata = nbformat.from_dict(CLEAN)
+        how = {"kernel_name": KERNEL, "extra_arguments": QUIET, "record_timing": False}
+        NotebookClient(notebook, resources=resources, **how).execute()
+        notebook.metadata = nbformat.from_dict(METADATA)
         with replacing(path) as partial:
             nbformat.write(notebook, partial)
     return paths
