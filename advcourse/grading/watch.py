@@ -13,18 +13,20 @@ class Watch:
     """Inside the block a thread adds up what all processes below `pid` take, but for those in `others`.
 
     folder: one inside that lies in memory, whose files count as that; or None (default).
-    Beyond the limits it ends them by `kill()`. `reason`: "memory", "processes" or "time", where a limit was passed; "" otherwise.
-    `left`: how many processes were there at the end beside the task's own.
+    Beyond the limits it ends them by `kill()`, and also where the task's own process has ended and others go on, which may keep
+    its wire open. `reason`: "memory", "processes", "time" or "died" where it did so; "" otherwise. `left`: how many processes
+    were there at the end beside the task's own.
     """
 
     def __init__(self, pid, others, limits, kill, folder=None):
         self._pid, self._others, self._limits, self._kill = pid, others, limits, kill
-        self._folder = folder
+        self._folder, self._first = folder, set()
         self.reason, self.left = "", 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self):
+        self._first = _pids(self._processes())  # it waits for the task, and has started none yet
         self._thread.start()
         return self
 
@@ -53,6 +55,8 @@ class Watch:
                 return
 
     def _passed(self, processes):
+        if processes and not self._first <= _pids(processes):
+            return "died"
         if len(processes) > self._limits.processes:
             return "processes"
         left = self._limits.memory - self._in_files(processes)
@@ -71,6 +75,10 @@ class Watch:
             contents = (found.f_blocks - found.f_bfree) * found.f_frsize
             return contents + (found.f_files - found.f_ffree) * OF_A_FILE
         return 0
+
+
+def _pids(processes):
+    return {process.pid for process in processes}
 
 
 def _total(measure, processes):
