@@ -138,7 +138,7 @@ class Sandbox:
         """Kill what the task has started, until there is no more: one that is not known yet may be starting others."""
         for _ in range(ROUNDS):
             found = [one for one in _descendants(self._process.pid) if one.pid not in self._own]
-            if not any(map(_kill, found)):
+            if not any([_kill(one) for one in found]):  # of all, whatever the first says
                 return
 
     def renew(self):
