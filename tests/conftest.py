@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items):
 
 
 class ByFileAndChapter(LoadFileScheduling):
-    """Keeps a file's tests on one worker, as notebooks need, but hands out the chapters' tests chapter by chapter."""
+    """Keeps a file's tests, and what they share, on one worker, but hands out the chapters' tests chapter by chapter."""
 
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)

@@ -20,8 +20,6 @@ from advcourse.grading.report import BUBBLEWRAP
 from advcourse.labs.release import release
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
 SEED = 1  # of what the notebook and the grader are compared in
 
 
@@ -46,7 +44,7 @@ def by_notebook(lab, answers):
     return {name: told(verdict_on(lab, name, answers.get(name) or unwritten(task))) for name, task in tasks}
 
 
-def points(report):
+def points_of(report):
     """Task -> its points."""
     return {task.task: task.points for task in report.tasks}
 
@@ -171,7 +169,7 @@ class LabTests:
     def test_the_grader_gives_the_solution_all_points(self, grader):
         """Checks each task's points against the lab's own, with a secret that is drawn anew; nobody is told a thing."""
         report = grader.grade(content(solution(self.lab.name)), self.lab.name)
-        assert points(report) == {name: task.points for name, task in self.lab.tasks.items()}, report.tasks
+        assert points_of(report) == {name: task.points for name, task in self.lab.tasks.items()}, report.tasks
         assert (report.points, report.isolation) == (self.lab.points, BUBBLEWRAP)
         assert (report.error, report.notes, report.signs) == ("", (), ())
 
@@ -204,7 +202,7 @@ class LabTests:
         }
         report = grader.grade(holding(self.lab, answers), self.lab.name)
         deserved = {name: right[name] * task.points for name, task in self.lab.tasks.items()}
-        assert points(report) == deserved, report.tasks
+        assert points_of(report) == deserved, report.tasks
 
     # The notebook
 

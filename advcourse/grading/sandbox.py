@@ -101,8 +101,9 @@ class Sandbox:
     @contextmanager
     def task(self):
         """A fresh process: gives the `Wire` to it and the `Watch` over it. When the block ends, all that it has started ends."""
-        line, folder = self._line(), SCRATCH if self.strong else None
-        with line, Watch(self._process.pid, self._own, self.limits, self._kill, folder) as watch:
+        line = self._line()
+        in_memory = SCRATCH if self.strong else None
+        with line, Watch(self._process.pid, self._own, self.limits, self._kill, in_memory) as watch:
             try:
                 yield Wire(line, self.limits.seconds), watch
             finally:

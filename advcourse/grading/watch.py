@@ -20,13 +20,13 @@ class Watch:
 
     def __init__(self, pid, others, limits, kill, folder=None):
         self._pid, self._others, self._limits, self._kill = pid, others, limits, kill
-        self._folder, self._first = folder, set()
+        self._folder, self._task = folder, set()
         self.reason, self.left = "", 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self):
-        self._first = _pids(self._processes())  # it waits for the task, and has started none yet
+        self._task = _pids(self._processes())  # the task's own process, which has started no other yet
         self._thread.start()
         return self
 
@@ -49,13 +49,14 @@ class Watch:
 
     def _watch(self):
         while not self._done.wait(INTERVAL):
-            self.reason = self._passed(self._processes())
+            self.reason = self._why_not(self._processes())
             if self.reason:
                 self._kill()
                 return
 
-    def _passed(self, processes):
-        if processes and not self._first <= _pids(processes):
+    def _why_not(self, processes):
+        """Why they may not go on; "" where they may."""
+        if processes and not self._task <= _pids(processes):
             return "died"
         if len(processes) > self._limits.processes:
             return "processes"
