@@ -17,10 +17,14 @@ def square(number):
     return number * number
 
 
-def process_of(number, folder=None):
-    """The process that does this task; leaves a file with the number as its name."""
-    if folder:
-        (Path(folder) / f"{number}").touch(exist_ok=False)
+def process_of(number, folder):
+    """The process that does this task; leaves a file with the number as its name. Number 0 waits for another process's."""
+    own = Path(folder) / f"process {os.getpid()}"
+    own.touch()
+    (Path(folder) / f"{number}").touch(exist_ok=False)
+    deadline = time.monotonic() + 120
+    while number == 0 and set(Path(folder).glob("process *")) == {own} and time.monotonic() < deadline:
+        time.sleep(0.01)
     return os.getpid()
 
 
