@@ -1,6 +1,7 @@
 """Asking a function that lives in another process: the grader's end of the wire."""
 
 import inspect
+import math
 import sys
 from dataclasses import fields
 
@@ -8,7 +9,7 @@ import torch
 
 from advcourse.grading.wire import Broken, Late
 from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN, Reply
-from advcourse.labs.verdicts import CRASHED, Finding
+from advcourse.labs.verdicts import CRASHED, TIMED_OUT, Finding
 from advcourse.labs.victims import BlackBox, Victim
 
 _KINDS = (CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN)
@@ -16,8 +17,13 @@ LONGEST = 4000  # characters of what a reply tells in words
 
 
 def words(told, most=LONGEST):
-    """A text of the student's process, as it can be shown and kept: at most so long, and without what is no letter."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in str(told)[:most])
+    """A text of the student's process, as it can be shown and kept: at most so long, and without what is no letter.
+
+    Raises `TypeError` for what is no text.
+    """
+    if not isinstance(told, str):
+        raise TypeError("no text")
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in told[:most])
 
 
 class Unwritten:
@@ -80,7 +86,8 @@ class PipeRunner:
             "device": call.device,
             "differentiate": call.differentiate,
         }
-        told, found = self._exchange(message, arrays, box)
+        pixels = math.prod(call.victim.victim.shape) if box else 0
+        told, found = self._exchange(message, arrays, box, pixels)
         try:
             return _reply(told, found, box.asked if box else 0)
         except (TypeError, KeyError, ValueError) as error:
@@ -93,31 +100,31 @@ class PipeRunner:
             source = inspect.getsource(sys.modules[module])
             self._exchange({"ask": "module", "name": module, "source": source})
 
-    def _exchange(self, message, arrays=None, box=None):
-        """Send, and receive what is no question to a black box."""
+    def _exchange(self, message, arrays=None, box=None, pixels=0):
+        """Send, and receive what is no question to a black box, whose images have so many `pixels`."""
         try:
             self._wire.send(message, arrays)
             while True:
                 told, found = self._wire.receive()
                 if not (box and isinstance(told, dict) and "query" in told):
                     return told, found
-                self._wire.send(*_answered(box, found))
+                self._wire.send(*_answered(box, found, pixels))
         except (Broken, Late) as error:
             raise self.stopped(error) from error
 
     def stopped(self, error):
         """The finding for an exchange that came to nothing."""
         limits = self._limits
-        self.reason = self._watch.reason or _reason(error)
+        self.reason = self._watch.why() or _reason(error)
         told = {
-            "time": f"It was stopped after {limits.cpu_seconds} seconds of work, or {limits.seconds:g} seconds by the clock. "
+            "time": f"It was stopped after {limits.cpu_seconds} seconds of work, or {limits.seconds:g} seconds of waiting. "
             "Is there a loop that does not end?",
             "memory": f"It was stopped: it took more than {limits.memory / 2**30:g} GiB of memory.",
             "processes": f"It was stopped: it had started more than {limits.processes} processes and threads.",
             "died": "Its process ended before it gave an answer. Does it call exit(), or something that crashes Python?",
             "protocol": "What its process sent is no answer of a function.",
         }[self.reason]
-        return Finding(self.reason, told, outcome=CRASHED)
+        return Finding(self.reason, told, outcome=TIMED_OUT if self.reason == "time" else CRASHED)
 
 
 def _reason(error):
@@ -133,14 +140,18 @@ def _told(recipe):
     return {"module": kind.__module__, "name": kind.__qualname__, "fields": values}
 
 
-def _answered(box, found):
+def _answered(box, found, pixels):
     """What the black box says of the images in `found`: a message and its arrays."""
     images = found.get("images")
     if images is None or images.dim() != 4 or not images.is_floating_point():
         return {"refused": "the model is asked with images, a floating-point tensor (N, C, H, W)"}, {}
+    if images[0:1].numel() > pixels:  # larger ones would take memory of the grader
+        return {
+            "refused": f"the model is asked with images of {pixels} pixels; these have {images[0].numel()}"
+        }, {}
     try:
         return {}, {"answers": box(images)}
-    except RuntimeError as error:  # too many, or of a wrong shape
+    except (RuntimeError, ValueError, IndexError) as error:  # too many, or of a wrong shape
         return {"refused": str(error)[:LONGEST]}, {}
 
 

@@ -5,8 +5,8 @@ import hashlib
 import hmac
 import importlib
 import json
-import os
 import secrets
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,20 +15,31 @@ import torch
 from tqdm.auto import tqdm
 
 from advcourse import labs
-from advcourse.files import replacing, sweep
+from advcourse.files import Taken, WriteError, alone, probe, replacing, sweep
 from advcourse.grading.folders import Found, check_lab, find
 from advcourse.grading.grader import Grader
 from advcourse.grading.report import BUBBLEWRAP, WEAK, Report, TaskResult
-from advcourse.grading.sandbox import ISOLATIONS, Limits, why_no_bubblewrap
+from advcourse.grading.sandbox import ISOLATIONS, Limits, check_system, why_no_bubblewrap
 from advcourse.grading.submission import LARGEST
 from advcourse.inputs import InputError, check_choice, check_range
 from advcourse.labs import release
 from advcourse.labs.verdicts import CRASHED
-from advcourse.workers import Failure, in_processes, on_dask
+from advcourse.workers import Failure, check_scheduler, in_processes, on_dask
 
+ATTEMPTS = ("newest", "best")
 SHORTEST = 16  # bytes of a secret
 # What of labs and grading decides about no point: it finds submissions, or writes about results.
-_NO_JUDGES = {"classroom.py", "folders.py", "dryrun.py", "feedback.py", "overview.py", "writing.py"}
+_NO_JUDGES = {
+    "archives.py",
+    "layouts.py",
+    "owners.py",
+    "classroom.py",
+    "folders.py",
+    "dryrun.py",
+    "feedback.py",
+    "overview.py",
+    "writing.py",
+}
 _NO_JUDGES |= {"gradebook.py", "roster.py", "nbgrader_gradebook.py"}
 
 
@@ -75,6 +86,7 @@ def run(
     isolation="auto",
     progress=True,
     grade=grade,
+    attempts="newest",
 ):
     """Grade all submissions of a lab; what is in `out` already, of the same file and the same grader, is found again.
 
@@ -89,43 +101,78 @@ def run(
         isolation: "bubblewrap", "process" or "auto", see `sandbox.Sandbox`.
         progress: show a bar.
         grade: the function that grades, see `grade`.
+        attempts: which of a student's notebooks counts, the "newest", or the "best", for which all are graded.
 
-    What the grader itself fails at is tried twice, and is then told in `Outcome.failed`. Results from weak isolation are found
-    again only where there is no better. Raises `InputError` before anything runs.
+    What the grader itself fails at is tried twice, and is then told in `Outcome.failed`; it is never kept. Results from weak
+    isolation are found again only where there is no better. Raises `InputError` before anything runs, where another grading
+    writes to `out` just now among others, and where a result cannot be written: those before it are kept then.
     """
     lab, limits = check_lab(lab), limits or Limits()
     check_range(workers, "workers", 1, integer=True)
+    check_choice(attempts, "attempts", ATTEMPTS)
     strong = not scheduler and not check_isolation(isolation)
     found, told = find(folder, lab)
-    settings = _Settings(lab, _secret(secret, Path(out)), limits, isolation)
-    kept = _Kept(Path(out) / "results", settings, strong)
-    reports = {one: report for one in found if (report := kept.get(one))}
-    waiting, failed = [one for one in found if one not in reports], {}
+    given = secret and _secret(secret)
+    if scheduler:
+        check_scheduler(scheduler)
+    with alone_in(out):
+        settings = _Settings(lab, given or _own_secret(Path(out)), limits, isolation)
+        kept = _Kept(Path(out) / "results", settings, strong)
+        tried = found if attempts == "newest" else tuple(_each_attempt(found))
+        reports, graded, failed = _all(tried, kept, grade, workers, scheduler, progress)
+    found = tuple(max(_same(one, reports), key=lambda attempt: reports[attempt].points) for one in found)
+    failed = {one.student: failed[one] for one in found if one in failed}
+    return Outcome(lab, tuple(reports[one] for one in found), found, failed, graded, told)
+
+
+@contextmanager
+def alone_in(out):
+    """Inside the block no other grading writes to the folder `out`, which is made where it is missing.
+
+    Raises `InputError` where another one does, and for what cannot be written there.
+    """
+    make_folder(Path(out))
+    try:
+        with alone(out):
+            yield
+    except Taken as taken:
+        told = f"out: got {str(out)!r}, to which another grading writes just now ({taken.strerror})"
+        raise InputError(
+            f"{told}; allowed is one at a time: wait until it has ended, or choose another folder"
+        ) from taken
+    except WriteError as error:
+        raise InputError(
+            f"out: {error}. What has been graded is kept; the same command goes on from there"
+        ) from error
+
+
+def _all(tried, kept, grade, workers, scheduler, progress):
+    """The report of each submission, how many were graded just now, and submission -> `Failure`."""
+    reports = {one: report for one in tried if (report := _refused(one, kept.settings) or kept.get(one))}
+    waiting, failed = [one for one in tried if one not in reports], {}
     graded = len(waiting)
-    bar = {"total": len(found), "initial": len(reports), "unit": "submission", "desc": "grading"}
+    if waiting:
+        probe(kept.folder)
+    bar = {"total": len(tried), "initial": len(reports), "unit": "submission", "desc": "grading"}
     with tqdm(**bar, disable=not progress) as bar:
         for count, again in ((workers, ""), (1, "-again")):
+            if again and waiting:
+                bar.set_description(f"grading, {len(waiting)} tried again")
             for one, result in _graded(waiting, kept, grade, count, scheduler, again):
                 reports[one], failed[one] = kept.put(one, result), result
                 bar.update(not again or 0)
             waiting = [one for one in waiting if not reports[one]]
     for one in waiting:
-        reports[one] = _failed(one, settings, failed[one])
-    return Outcome(
-        lab,
-        tuple(reports[one] for one in found),
-        found,
-        {one.student: failed[one] for one in waiting},
-        graded,
-        told,
-    )
+        reports[one] = _failed(one, kept.settings, failed[one])
+    return reports, graded, {one: failed[one] for one in waiting}
 
 
 def check_isolation(isolation):
     """Why students' code can be isolated only weakly here, in words, "" where it is strongly.
 
-    Raises `InputError` for an unknown isolation, and for bubblewrap where it does not work.
+    Raises `InputError` for an unknown isolation, for bubblewrap where it does not work, and on Windows.
     """
+    check_system()
     check_choice(isolation, "isolation", ISOLATIONS)
     why = "isolation is 'process'" if isolation == "process" else why_no_bubblewrap()
     if why and isolation == "bubblewrap":
@@ -152,7 +199,7 @@ class _Kept:
 
     def __init__(self, folder, settings, strong):
         self.folder, self.settings, self.strong = folder, settings, strong
-        _make(folder)
+        make_folder(folder)
         sweep(folder)
 
     def key(self, student, digest):
@@ -165,7 +212,7 @@ class _Kept:
     def get(self, one):
         """The `Report` of a submission; None where there is none, a damaged one, or one of weak isolation and there is better."""
         try:
-            digest = _digest(_read(one.path))
+            digest = _digest(_read(one))
             report = Report.from_json(self._path(one.student, digest).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
@@ -182,36 +229,56 @@ class _Kept:
         return report
 
 
-def _make(folder):
+def make_folder(folder):
+    """Make a folder, with those above it, where it is missing. Raises `InputError` where that does not work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"out: got {str(folder)!r}; allowed is a folder to write to ({error})") from error
 
 
-def _secret(path, out):
-    """The bytes of the file, or of `out`/secret, which is made where it is missing, for its owner's eyes alone."""
+def _own_secret(out):
+    """The bytes of `out`/secret, which is made where it is missing, for its owner's eyes alone."""
     own = out / "secret"
-    if path is None and not own.exists():
-        _make(out)
-        with replacing(own) as partial:
-            with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(secrets.token_bytes(32))
+    if not own.exists():
+        with replacing(own, mode=0o600, keep=True) as partial:  # of two who make one, both read the first
+            partial.write_bytes(secrets.token_bytes(32))
+    return _secret(own)
+
+
+def _secret(path):
     try:
-        secret = Path(path or own).read_bytes()
+        secret = Path(path).read_bytes()
     except OSError as error:
         raise InputError(
-            f"secret: got {str(path or own)!r}; allowed is a file that can be read ({error})"
+            f"secret: got {str(path)!r}; allowed is a file that can be read ({error})"
         ) from error
     if len(secret) < SHORTEST:
-        raise InputError(f"secret: {path or own} has {len(secret)} bytes; allowed are {SHORTEST} or more")
+        raise InputError(f"secret: {path} has {len(secret)} bytes; allowed are {SHORTEST} or more")
     return secret
 
 
-def _read(path):
+def _read(one):
     """The bytes of a submission; of a file that is too large for the grader only enough to show that."""
-    with open(path, "rb") as file:
-        return file.read(LARGEST + 1)
+    return one.read(LARGEST + 1)
+
+
+def _each_attempt(found):
+    """All notebooks of each student, the newest first; of those with the same bytes one."""
+    for one in found:
+        digests = set()
+        for attempt in (one, *one.earlier):
+            with suppress(OSError):
+                digest = _digest(_read(attempt))
+                if digest in digests:
+                    continue
+                digests.add(digest)
+            yield attempt
+
+
+def _same(one, reports):
+    """The attempts of one student that have reports, the newest first."""
+    return [attempt for attempt in (one, *one.earlier) if attempt in reports]
 
 
 def _digest(content):
@@ -237,7 +304,7 @@ def _graded(waiting, kept, grade, count, scheduler, again):
     def tasks():
         for one in waiting:
             try:
-                content = _read(one.path)
+                content = _read(one)
             except OSError as error:
                 key, task = f"unread {one.student}", (_refuse, (f"the file cannot be read: {error}",))
             else:
@@ -255,7 +322,9 @@ def _at_work(grade, content, student, settings, wanted):
     """What runs where the work is done."""
     if version(settings.lab) != wanted:
         raise InputError("advcourse: other here than where the work was handed out; allowed is the very same")
-    return grade(content, settings.lab, student, settings.secret, settings.limits, settings.isolation)
+    text = grade(content, settings.lab, student, settings.secret, settings.limits, settings.isolation)
+    Report.from_json(text)  # what is no report is a failure here, and stops no other submission
+    return text
 
 
 def _refuse(message):
@@ -274,9 +343,24 @@ def _tasks(lab):
 def _failed(one, settings, failure):
     """The report where the grader itself failed: no points, and why."""
     told = "The grader failed at this notebook. It costs nothing: ask for it to be graded again."
+    return _without_points(one, settings, "", told, f"not graded: {failure.error}")
+
+
+def _refused(one, settings):
+    """The report on what was handed in and is no notebook: no points, and why. None for a notebook."""
+    if not one.reason:
+        return None
+    try:
+        digest = _digest(_read(one))
+    except OSError:
+        digest = _digest(b"")
+    return _without_points(one, settings, digest, "No notebook was handed in.", one.reason)
+
+
+def _without_points(one, settings, digest, told, error):
     tasks = tuple(
         TaskResult(task.name, task.title, CRASHED, told, 0, task.points, 0)
         for task in _tasks(settings.lab).values()
     )
     isolation = WEAK if settings.isolation == "process" or why_no_bubblewrap() else BUBBLEWRAP
-    return Report(one.student, settings.lab, "", isolation, tasks, error=f"not graded: {failure.error}")
+    return Report(one.student, settings.lab, digest, isolation, tasks, error=error)

@@ -1,12 +1,14 @@
 """A student's dry run: the trusted grader on one notebook, told in a terminal."""
 
 import textwrap
-from pathlib import Path
 
 from advcourse.files import replacing
+from advcourse.grading import submission
 from advcourse.grading.folders import check_lab, lab_of
 from advcourse.grading.grader import Grader
+from advcourse.grading.reading import ReadingError
 from advcourse.grading.report import WEAK
+from advcourse.grading.sandbox import SandboxError
 from advcourse.inputs import InputError, check_range
 
 
@@ -14,19 +16,26 @@ def check(notebook, lab=None, seed=None, isolation="auto"):
     """Grade one notebook with instances of its own, a `Report`.
 
     notebook: the file. lab: "lab3", "3" or 3 (default: what the notebook says, see `folders.lab_of`). seed: repeats an earlier
-    check. Raises `InputError` for a file that cannot be read, and for a lab that is unknown or cannot be told.
+    check. Raises `InputError` for a file that cannot be read, for a lab that is unknown or cannot be told, and where the
+    sandbox fails.
     """
     if seed is not None:
         check_range(seed, "seed", 0, 2**31 - 1, integer=True)
     try:
-        content = Path(notebook).read_bytes()
+        content = submission.content(notebook)
     except OSError as error:
         raise InputError(
             f"notebook: got {str(notebook)!r}; allowed is a file that can be read ({error})"
         ) from error
     lab = lab_of(notebook, content) if lab is None else check_lab(lab)
-    with Grader(isolation=isolation) as grader:
-        return grader.grade(content, lab, seed=seed)
+    try:
+        with Grader(isolation=isolation) as grader:
+            return grader.grade(content, lab, seed=seed)
+    except (SandboxError, ReadingError) as error:
+        told = "it says nothing about your answers; allowed is to try again when the machine has less to do"
+        raise InputError(
+            f"isolation: got {isolation!r}, whose sandbox fails here ({error}); {told}"
+        ) from error
 
 
 def as_text(report):

@@ -22,6 +22,7 @@ footer { margin-top: 2.5rem; border-top: 1px solid #bbb; font-size: .8rem; color
 }
 """
 _READ_BY = "a person reads this"
+_NO_NOTEBOOK = re.compile(r"not a notebook|no notebook|hand in the \.ipynb")  # in an error
 
 
 def page(report):
@@ -76,7 +77,9 @@ def _error(report):
         "p", element("strong", "Your file could not be graded: "), f"{report.error.strip().rstrip('.')}."
     )
     advice = (
-        "Open the notebook in JupyterLab. If it opens there, save it, and hand it in again. If it does not open, or if this "
+        "There is no notebook in it to open. Hand in the notebook itself, the file that ends in .ipynb."
+        if _NO_NOTEBOOK.search(report.error)
+        else "Open the notebook in JupyterLab. If it opens there, save it, and hand it in again. If it does not open, or if this "
         "page comes again, show the page to your instructor."
         if report.digest
         else "The grader itself failed, which costs you nothing. Ask your instructor to have it graded again."

@@ -20,34 +20,35 @@ _OURS = "Graded by program:"
 _LEFT_ALONE = ("EX", "N/A")  # Canvas: excused; the assignment is not this student's
 
 
-def grades_csv(reports, path, written=None):
+def grades_csv(reports, path, written=None, late=None):
     """Write one row a student, sorted by name: points, every task, how the code was isolated, and all that was noted.
 
-    reports: of one lab. written: see `written_points`. `total` is what the gradebooks get, `of` the most that it can be. The
-    file is UTF-8 with a byte-order mark, without which Excel takes it for another encoding and breaks every name that is not
-    English. A text that begins like a formula (= + - @) gets an apostrophe in front.
+    reports: of one lab. written: see `written_points`. late: student -> how late, in words. `total` is what the gradebooks get,
+    `of` the most that it can be; whoever handed in nothing has no points here. The file is UTF-8 with a byte-order mark, without
+    which Excel takes it for another encoding and breaks every name that is not English. Where a text could be taken for a
+    formula, an apostrophe stands in front of that.
     """
     tasks = {task.task: task.possible for report in reports for task in report.tasks}
     most = _most(reports)
     header = ["student", "lab", "total", "of", "points", "possible", "written", "written possible"]
     header += [f"{name} (of {possible})" for name, possible in tasks.items()]
-    rows = [[*header, "isolation", "error", "notes", "signs"]]
+    rows = [[*header, "outcomes", "late", "isolation", "error", "notes", "signs"]]
     for report in sorted(reports, key=_name):
         points = {task.task: task.points for task in report.tasks}
         given = (written or {}).get(report.student)
         by_hand = "" if given is None else _number(sum(given.values()))
-        row = [
-            report.student,
-            report.lab,
-            total(report, written),
-            most,
-            report.points,
+        row = [report.student, report.lab, total(report, written), most]
+        row += [
+            report.points if report.digest or report.tasks else "",
             report.possible,
             by_hand,
+            _written_possible(report),
         ]
-        row += [_written_possible(report), *(points.get(name, "") for name in tasks), report.isolation]
+        row += [points.get(name, "") for name in tasks]
+        outcomes = [] if report.error else [f"{task.task}: {task.outcome}" for task in report.tasks]
+        row += ["; ".join(outcomes), (late or {}).get(report.student, ""), report.isolation]
         row += [report.error, " ".join(report.notes), " ".join(report.signs)]
-        rows.append([plain(cell) if isinstance(cell, str) else cell for cell in row])
+        rows.append(row)
     _write(path, rows, "utf-8-sig")
 
 
@@ -111,7 +112,7 @@ def _bring_up_to_date(sheet, row, report, columns, answers):
     """Put the answers into the sheet; yields a sentence for each that changed after it was graded."""
     for question in report.written:
         answer, old = plain(question.answer.strip()), sheet.value(row, answers[question.name])
-        if old.split() != answer.split():
+        if old.replace("'", "").split() != answer.replace("'", "").split():
             sheet.set(row, answers[question.name], answer)
             if sheet.value(row, columns[question.name]):
                 yield f"{report.student}: the answer to {question.name} changed after it was graded; look at it again."
@@ -200,7 +201,7 @@ def _canvas_from_nothing(reports, path, assignment, ids, written):
     told, unknown = [], 0
     for report in sorted(reports, key=_name):
         if report.digest:
-            name, number = plain(report.student), ids.get(report.student, "")
+            name, number = report.student, ids.get(report.student, "")
             rows.append([name, number, "", "" if number else name, "", total(report, written)])
             unknown += not number
         else:
@@ -269,7 +270,7 @@ def _moodle_from_nothing(reports, path, ids, written):
     rows = [
         [
             f"Participant {ids[r.student]}",
-            plain(r.student),
+            r.student,
             total(r, written),
             _most(reports),
             "-",
@@ -340,6 +341,8 @@ def _squeezed(name):
 
 
 def _write(path, rows, encoding="utf-8"):
+    """All text is quoted, and none is a formula."""
+    rows = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     with replacing(path) as partial:
         with open(partial, "w", encoding=encoding, newline="") as file:
-            csv.writer(file).writerows(rows)
+            csv.writer(file, quoting=csv.QUOTE_NONNUMERIC).writerows(rows)

@@ -10,20 +10,21 @@ import importlib
 import secrets
 import threading
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 
-from advcourse.grading import submission
+from advcourse.grading import reading
 from advcourse.grading.asking import PipeRunner, Unwritten, words
 from advcourse.grading.report import SYNTAX, Report, TaskResult
-from advcourse.grading.sandbox import Sandbox
-from advcourse.grading.signs import signs
+from advcourse.grading.sandbox import Sandbox, SandboxError
 from advcourse.grading.staging import ALLOWED
-from advcourse.grading.submission import labs
-from advcourse.grading.wire import Broken, Late
+from advcourse.grading.submission import Unreadable, labs
+from advcourse.grading.wire import Broken, Late, Starved
 from advcourse.inputs import check_choice
 from advcourse.labs.checks import judge
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Verdict
 from advcourse.workers import torch_threads
+
+UNLOADED = "no function"  # the key where the student's cells ran and left no function
 
 
 class Grader:
@@ -37,6 +38,7 @@ class Grader:
     def __init__(self, limits=None, isolation="auto"):
         self._sandbox = Sandbox(limits, isolation)
         self._one_at_a_time = threading.Lock()
+        self._late = set()  # what took too long in a notebook's tries: it is not waited for again
 
     def __enter__(self):
         return self
@@ -77,52 +79,71 @@ class Grader:
 
         report = Report(student, lab, digest, self.isolation)
         try:
-            submitted = submission.read(content)
-        except submission.Unreadable as error:
+            found = reading.read(content, lab, tasks)
+        except Unreadable as error:
             told = "The notebook could not be read."
             none = [
                 _result(task, Verdict(name, CRASHED, told, 0, task.points, 0)) for name, task in tasks.items()
             ]
             return replace(report, tasks=tuple(none), error=str(error), seconds=time.monotonic() - began)
+        programs = {program.task: program for program in found.programs}
         with self._one_at_a_time, torch_threads(1):  # several graders work side by side
-            results, notes, seen = self._all(tasks, submitted, lab, seed_of)
-        given = submission.released(lab)
+            results, seen = self._all(tasks, programs, seed_of)
         return replace(
             report,
             tasks=tuple(results),
-            written=submission.written(submitted, given),
-            notes=(*submitted.notes, *notes),
-            signs=(*signs(submitted, given), *seen),
+            written=found.written,
+            notes=(*found.notes, *(program.note for program in found.programs if program.note)),
+            signs=(*found.signs, *seen),
             seconds=round(time.monotonic() - began, 3),
         )
 
-    def _all(self, tasks, submitted, lab, seed_of):
-        """The results of all tasks, notes on where the answers were found, and what the grader saw beside them."""
-        given, results, programs, seen = submission.released(lab), {}, {}, []
+    def _all(self, tasks, programs, seed_of):
+        """The results of all tasks, and what the grader saw beside them."""
+        results, seen = {}, []
+        self._late.clear()
         for name, task in tasks.items():
-            programs[name] = submission.program(name, tuple(tasks), submitted, given)
             verdict, told = self._verdict(task, programs[name], seed_of(name))
-            results[name] = _result(task, verdict)
+            results[name] = replace(_result(task, verdict), answer=programs[name].checksum)
             seen += [f"Task {name}: {line}" for line in told]
         if not self._sandbox.strong:
             self._sandbox.close()  # what one student's code did to a plain process is not the next one's business
-        notes = [program.note for program in programs.values() if program.note]
-        return [_advised(results[name], programs[name], results) for name in tasks], notes, seen
+        return [_advised(results[name], programs[name], results) for name in tasks], seen
 
     def _verdict(self, task, program, seed):
-        """The `Verdict` on one task, and what else was seen."""
-        if program.broken:
-            told = f"{program.broken[:1].upper()}{program.broken[1:]}."
-            return Verdict(task.name, CRASHED, told, 0, task.points, seed, key=SYNTAX), []
-        if program.stub:
-            return judge(task, Unwritten(task), seed), []
-        if not program.found:
-            told = f"There is no function `{task.name}` in the notebook."
-            return Verdict(task.name, NOT_ATTEMPTED, told, 0, task.points, seed, key="missing"), []
-        verdict, told, reason = self._tried(task, program, seed)
-        if reason == "died":  # the machine may have done it; a function that ends its process does it again
-            verdict, told, reason = self._tried(task, program, seed)
+        """The `Verdict` on one task, and what else was seen.
+
+        Where the statements that names lead to give no right answer, wider tries follow, with the same questions. The best
+        verdict counts; of equally good ones that of the try that is nearest to the notebook.
+        """
+        if program.found:
+            first = self._tried_again(task, program, seed)
+        else:
+            first = self._without_a_function(task, program, seed), [], ""
+        found = [first]
+        for wider in () if first[2] else program.tries(self._late):
+            if found[-1][0].right:
+                break
+            found.append(self._tried(task, wider, seed))
+        verdict, told, reason = max([*found[1:], first] if program.apart else found, key=_worth)
+        if program.broken and not verdict.right:
+            verdict = _broken(task, program, seed)
         return verdict, [*told, *([f"it was stopped ({reason})."] if reason else [])]
+
+    def _without_a_function(self, task, program, seed):
+        if program.broken:
+            return _broken(task, program, seed)
+        if program.stub:
+            return judge(task, Unwritten(task), seed)
+        told = f"There is no function `{task.name}` in the notebook."
+        return Verdict(task.name, NOT_ATTEMPTED, told, 0, task.points, seed, key="missing")
+
+    def _tried_again(self, task, program, seed):
+        found = self._tried(task, program, seed)
+        if found[2] == "died":  # the machine may have done it; a function that ends its process does it again
+            self._sandbox.renew()
+            return self._tried(task, program, seed)
+        return found
 
     def _tried(self, task, program, seed):
         """The `Verdict` on a function in a process of its own, what else was seen, and why that was stopped, or ""."""
@@ -132,7 +153,11 @@ class Grader:
             try:
                 verdict = self._judged(task, runner, wire, program, seed)
             except Finding as finding:
-                verdict = Verdict(task.name, CRASHED, finding.message, 0, task.points, seed, finding.key)
+                verdict = Verdict(
+                    task.name, finding.outcome, finding.message, 0, task.points, seed, finding.key
+                )
+            except Starved as error:
+                raise SandboxError("the machine gave a task too little time of its processors") from error
             except Exception as error:  # of the judge itself, at something that nobody has thought of
                 lost = "What came back could not be judged."
                 verdict = Verdict(task.name, CRASHED, lost, 0, task.points, seed, key="protocol")
@@ -143,15 +168,27 @@ class Grader:
 
     def _judged(self, task, runner, wire, program, seed):
         try:
-            wire.send({"limits": asdict(self._sandbox.limits), "program": program.as_plain()})
+            wire.send({"program": program.as_plain()})
             loaded, _ = wire.receive()
             there, trace = loaded["loaded"] is True, words(loaded["trace"])
-        except (Broken, Late, TypeError, KeyError) as error:
+            self._late |= {(str(label), place) for label, place in loaded["late"] if isinstance(place, int)}
+        except (Broken, Late, TypeError, KeyError, ValueError) as error:
             raise runner.stopped(error) from error
         if there:
             return judge(task, runner, seed)
         told = f"The cells with `{task.name}` stopped with an error before there was a function to try."
-        return Verdict(task.name, CRASHED, told, 0, task.points, seed, key="crash", trace=trace)
+        return Verdict(task.name, CRASHED, told, 0, task.points, seed, key=UNLOADED, trace=trace)
+
+
+def _worth(found):
+    """What a verdict is worth among several on one answer: whether a function was judged at all, and then whether it is right."""
+    verdict, _, reason = found
+    return not reason and verdict.key != UNLOADED, verdict.right
+
+
+def _broken(task, program, seed):
+    told = f"{program.broken[:1].upper()}{program.broken[1:]}."
+    return Verdict(task.name, CRASHED, told, 0, task.points, seed, key=SYNTAX)
 
 
 def _result(task, verdict):

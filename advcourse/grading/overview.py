@@ -7,7 +7,7 @@ import numpy as np
 from advcourse import plots
 from advcourse.grading.feedback import marked, outcome
 from advcourse.grading.report import WEAK
-from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, WRONG
+from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, TIMED_OUT, WRONG
 from advcourse.page import Drawing, Html, Text, document, element, figures, sections, table
 from advcourse.rounding import percent
 
@@ -23,10 +23,12 @@ _MISTAKES = 20  # rows of the table of mistakes
 _SHOWN = 5  # reasons for a look that are shown at once
 
 
-def page(reports, title, links=None):
+def page(reports, title, links=None, late=None, missing=(), told=(), nobodys=()):
     """The page of all `Report`s of a lab, as HTML text.
 
-    title: its heading. links: student -> relative address of the student's page (default: none).
+    title: its heading. links: student -> relative address of the student's page (default: none). late: student -> how late, in
+    words. missing: sentences about students of whom nothing was found. told: sentences about files that were passed over;
+    nobodys: those of them whose owner cannot be told.
     """
     reports, links = sorted(reports, key=lambda report: report.student.casefold()), links or {}
     if not reports:
@@ -35,10 +37,16 @@ def page(reports, title, links=None):
     graded = [report for report in reports if not report.error]
     if any(report.tasks for report in graded):
         contents["Tasks"] = _tasks(graded)
-    contents["Worth a look"] = _looks(reports, links)
+    contents["Worth a look"] = _looks(reports, links, nobodys)
+    if shared := _identical(reports):
+        contents["Identical answers"] = _alike(shared)
     if any(report.written for report in reports):
         contents["Written answers"] = _written(reports)
-    contents["Students"] = [_students(reports, links)]
+    contents["Students"] = [_students(reports, links, late or {})]
+    if missing:
+        contents["Nothing of this lab"] = [element("p", "They have no grade here."), _shortened(missing)]
+    if told:
+        contents["About the files"] = [_shortened(told)]
     contents["Isolation"] = [element("p", _isolation(reports))]
     return document(title, *sections(contents))
 
@@ -100,7 +108,7 @@ def _tasks(reports):
     ordered = sorted(rows.items(), key=lambda item: np.mean([task.outcome == RIGHT for task in item[1]]))
     columns = {
         "task": lambda row: _entitled(*row[0]),
-        **{outcome(word): _with_share(word) for word in (RIGHT, WRONG, CRASHED, NOT_ATTEMPTED)},
+        **{outcome(word): _with_share(word) for word in (RIGHT, WRONG, CRASHED, TIMED_OUT, NOT_ATTEMPTED)},
     }
     parts = [table("Outcomes, the task with the fewest right answers first", columns, {"": ordered})]
     mistakes = _mistakes(rows)
@@ -145,12 +153,12 @@ def _mistakes(rows):
 # Single submissions
 
 
-def _looks(reports, links):
+def _looks(reports, links, nobodys):
     told = (
         "Errors, tasks that a limit stopped, and signs read off the code. A sign costs no points and proves nothing: it "
         "says where to look."
     )
-    parts = [element("p", told, class_="how")]
+    parts = [element("p", told, class_="how"), *([_shortened(nobodys)] if nobodys else [])]
     rows = [(report, reasons) for report in reports if (reasons := _reasons(report))]
     if not rows:
         return [*parts, element("p", "No submission stands out.")]
@@ -162,10 +170,11 @@ def _looks(reports, links):
 
 
 def _reasons(report):
-    stopped = [task for task in report.tasks if task.outcome == CRASHED and task.key in STOPPED]
+    stopped = [task for task in report.tasks if task.outcome in (CRASHED, TIMED_OUT) and task.key in STOPPED]
+    known = tuple(f"Task {task.task}: it was stopped (" for task in stopped)
     reasons = [f"It could not be graded: {report.error}"] if report.error else []
     reasons += [f"Task {task.task} {STOPPED[task.key]}." for task in stopped]
-    return reasons + list(report.signs)
+    return reasons + [sign for sign in report.signs if not sign.startswith(known)]
 
 
 def _shortened(reasons):
@@ -192,16 +201,47 @@ def _written(reports):
     return [element("p", told), table("Written answers", columns, {"": questions.items()})]
 
 
-def _students(reports, links):
+def _identical(reports):
+    """Students, sorted -> what they share, a list: names of tasks, or "the whole file"."""
+    groups = {}
+    for report in reports:
+        if report.digest and not report.error:
+            groups.setdefault(("the whole file", report.digest), []).append(report.student)
+        for task in report.tasks:
+            if task.answer:
+                groups.setdefault((task.task, task.answer), []).append(report.student)
+    tried = Counter(name for (name, _), students in groups.items() for _ in students)
+    shared = {}
+    for (name, _), students in groups.items():
+        if 1 < len(students) <= max(3, tried[name] // 2):  # what most of a class writes is the obvious answer
+            shared.setdefault(tuple(students), []).append(name)
+    return shared
+
+
+def _alike(shared):
+    told = (
+        "The same text but for comments, docstrings and layout. It costs no points and proves nothing: students may have worked "
+        "together as they were allowed to, or have followed the same page of a book."
+    )
+    columns = {
+        Text("students"): lambda row: Html(", ".join(element("bdi", student) for student in row[0])),
+        "share": lambda row: ", ".join(row[1]),
+    }
+    rows = sorted(shared.items(), key=lambda row: (-len(row[1]), row[0]))
+    return [element("p", told, class_="how"), table("Identical answers", columns, {"": rows})]
+
+
+def _students(reports, links, late):
     def count(word):
         return lambda report: "" if report.error else sum(task.outcome == word for task in report.tasks)
 
     columns = {
         "student": lambda report: _name(report, links),
         "points": lambda report: f"{report.points} of {report.possible}",
-        **{word: count(word) for word in (RIGHT, WRONG, CRASHED, NOT_ATTEMPTED)},
+        **{word: count(word) for word in (RIGHT, WRONG, CRASHED, TIMED_OUT, NOT_ATTEMPTED)},
         "written answers": lambda report: sum(bool(one.answer.strip()) for one in report.written),
         "worth a look": lambda report: len(_reasons(report)) or "",
+        **({Text("late"): lambda report: late.get(report.student, "")} if late else {}),
     }
     return table("All submissions, in numbers of tasks", columns, {"": reports})
 

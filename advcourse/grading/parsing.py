@@ -3,7 +3,9 @@
 import ast
 import re
 import symtable
+import sys
 import warnings
+from collections import deque
 from dataclasses import dataclass
 
 DEFINED, ASSIGNED, UNWRITTEN, NEITHER = "defined", "assigned", "unwritten", "neither"
@@ -14,12 +16,23 @@ BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.As
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 LONGEST_CELL, LONGEST = 100_000, 500_000  # characters of code
 MOST_STATEMENTS = 5_000  # in a notebook
-LONGEST_WITH_MAGICS, MOST_MAGICS = 50_000, 40  # IPython reads the cell anew for each magic
+MOST_WITH_MAGICS = (
+    500_000  # characters of a cell times its magics: IPython reads the cell anew for each of them
+)
 ODD = re.compile(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$")  # lines that may be IPython's own
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+YOUNGER = (  # the version that first had it; how the message of an older one begins, or else what its line looks like
+    ((3, 14), "multiple exception types must be parenthesized", None),
+    ((3, 14), "", re.compile(r"\b[tT][rR]?[\"']|\b[rR][tT][\"']")),
+    ((3, 12), "f-string", None),
+    ((3, 12), "", re.compile(r"\b[fF][rR]?([\"'])[^\"'{}]*\{[^}\"']*(\1|$)")),
+    ((3, 12), "", re.compile(r"^\s*(type +\w+ *[\[=]|(async +)?(def|class) +\w+ *\[)")),
+)
 NOT_PYTHON = (
-    "bash cmd file html javascript js latex markdown perl python2 pypy ruby script sh sql svg system sx "
+    "bash cmd file html javascript js latex markdown perl python python2 python3 pypy ruby script sh sql svg system sx "
     "writefile"
 ).split()
+WRITES = ("writefile", "file")  # cell magics
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +54,17 @@ class Statement:
 
 @dataclass(frozen=True)
 class Code:
-    """The code of one cell: `source`, plain Python; `error`, why it does not compile, or "". `drafted`: it is no code cell."""
+    """The code of one cell: `source`, plain Python; `error`, why it does not compile, or "". `drafted`: it is no code cell.
+
+    written: the text as it stands in the cell.
+    """
 
     index: int
     source: str
     statements: tuple[Statement, ...] = ()
     error: str = ""
     drafted: bool = False
+    written: str = ""
 
 
 def parse(cells):
@@ -55,7 +72,9 @@ def parse(cells):
     found, length, statements = [], 0, 0
     for cell in cells:
         drafted = cell.kind != "code"
-        if drafted and not re.search(r"^(def|class|async def) \w+.*:", cell.source, re.M):
+        if drafted and len(cell.source) > LONGEST_CELL:
+            continue
+        if drafted and not re.search(r"^(def|class|async def) \w.*:", cell.source, re.M):
             continue
         length += len(cell.source) if len(cell.source) <= LONGEST_CELL else 0
         code = _parse_cell(cell, drafted, length > LONGEST or statements > MOST_STATEMENTS)
@@ -69,21 +88,45 @@ def _parse_cell(cell, drafted, full):
     if full or len(cell.source) > LONGEST_CELL:
         told = f"the notebook has more than {LONGEST} characters or {MOST_STATEMENTS} statements of code"
         told = told if full else f"it has more than {LONGEST_CELL} characters"
-        return Code(cell.index, cell.source, error=told, drafted=drafted)
+        return Code(cell.index, cell.source, error=told, drafted=drafted, written=cell.source)
     try:
         source = _plain_python(cell.source)
-        body = _tree(source).body[:MOST_STATEMENTS]
+        if len(source) > 2 * LONGEST_CELL:  # IPython's own syntax becomes longer in Python
+            raise ValueError(f"it has more than {LONGEST_CELL} characters")
+        body = _tree(source).body
+        if len(body) > MOST_STATEMENTS:
+            raise ValueError(f"it has more than {MOST_STATEMENTS} statements")
         statements = tuple(_statement(cell.index, place, node) for place, node in enumerate(body))
     except UNPARSABLE as error:
-        return Code(cell.index, cell.source, error=why(error), drafted=drafted)
-    return Code(cell.index, source, statements, drafted=drafted)
+        return Code(cell.index, cell.source, error=why(error), drafted=drafted, written=cell.source)
+    return Code(cell.index, source, statements, drafted=drafted, written=cell.source)
 
 
 def why(error):
-    """What the compiler says of code, with the line where it knows it."""
+    """What the compiler says of code, with the line where it knows it, and whether a newer Python may understand it."""
     if isinstance(error, SyntaxError) and error.lineno:
-        return f"line {error.lineno}: {error.msg}"
+        return f"line {error.lineno}: {error.msg}{_newer(error)}"
     return str(error) or "it is nested too deep"
+
+
+def _newer(error):
+    """A word on the version, where the error looks like syntax that is younger than this Python; else ""."""
+    line = (error.text or "")[:1000]
+    for version, message, code in YOUNGER:
+        if sys.version_info < version and (error.msg.startswith(message) if message else code.search(line)):
+            return f" (it may be syntax of Python {'.'.join(map(str, version))}; the grader runs Python {PYTHON})"
+    return ""
+
+
+def compiler_says(node):
+    """What the compiler finds wrong in a statement that could be parsed; "" for nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(ast.Module([node], []), "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except UNPARSABLE as error:
+        return why(error)
+    return ""
 
 
 def _tree(source):
@@ -97,8 +140,22 @@ def _plain_python(source):
     lines = source.split("\n")
     for place, line in enumerate(lines):
         if line.startswith("%%"):
-            if (line[2:].split() or [""])[0].lower() in NOT_PYTHON:
+            magic, _, rest = line[2:].partition(" ")
+            if magic in WRITES:
+                text = "\n".join(lines[place + 1 :])
+                return f"get_ipython().run_cell_magic({magic!r}, {rest!r}, {text!r})"
+            if magic.strip().lower() in NOT_PYTHON:
                 return ""
+            timed = magic.strip() == "timeit"  # whose names do not reach the notebook
+            if timed:
+                lines = [
+                    *lines[:place],
+                    "def _timed():",
+                    *(f" {line}" for line in lines[place + 1 :]),
+                    " pass",
+                    "_timed()",
+                ]
+                break
             lines[place] = ""
         elif line.strip():
             break
@@ -109,9 +166,11 @@ def _plain_python(source):
     except SyntaxError:
         odd = [line for line in lines if ODD.search(line)]
         indented = source.lstrip("\n")[:1] in (" ", "\t")
-        if not (odd or indented) or len(odd) > MOST_MAGICS or len(source) > LONGEST_WITH_MAGICS:
+        if not (odd or indented):
             raise
-    return _without_magics(re.sub(r"^(\s*)%time +(?=[^\s-])", r"\1", source, flags=re.M))
+        if len(source) * max(1, len(odd)) > MOST_WITH_MAGICS:
+            raise ValueError(f"it is too long for its {len(odd)} lines that may be magics") from None
+    return _without_magics(re.sub(r"^([ \t]*)%time +(?=[^\s-])", r"\1", source, flags=re.M))
 
 
 def _without_magics(source):
@@ -240,9 +299,9 @@ def _last(function):
 
 def inside(node):
     """The simple statements of a block, at any depth, but in no function; the statement itself where it is no block."""
-    waiting = [node]
+    waiting = deque([node])
     while waiting:
-        found = waiting.pop(0)
+        found = waiting.popleft()
         if isinstance(found, ast.If) and isinstance(found.test, ast.Constant) and not found.test.value:
             waiting += found.orelse  # `if False:` is a way to put code aside
         elif isinstance(found, (*BLOCKS, ast.ExceptHandler, ast.match_case)):

@@ -1,7 +1,8 @@
 """Calls to the Linux kernel that no answer needs, refused to a process and to all that it starts (seccomp).
 
-They make memory that belongs to no process, so that nobody can count it; or worlds of one's own, in which one has rights again;
-or look into other processes. The filter is written out here: it is thirty lines, and libseccomp is not on every machine.
+They change other processes, or something that outlives the one that calls; they make memory that nobody can count, or worlds of
+one's own, in which one has rights again; they look into other processes, or ask the kernel for something that only root may have.
+The filter is written out here: it is a few lines, and libseccomp is not on every machine.
 """
 
 import ctypes
@@ -10,18 +11,39 @@ import platform
 import struct
 import sys
 
-# From the kernel's tables of system calls: x86_64, aarch64.
-_NUMBERS = {
+# From the kernel's tables of system calls: x86_64, aarch64. None: a call that this kind of processor does not have.
+NUMBERS = {
+    # other processes: their priority, their place in memory, what is in them
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440),
+    "process_mrelease": (448, 448),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "perf_event_open": (298, 241),
+    # memory and messages that belong to no process
     "shmget": (29, 194),
     "shmat": (30, 196),
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
+    # the times of files: whoever may write to /dev/null may set those of the machine's own, for others to read
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    # worlds of one's own, and files past the walls
     "unshare": (272, 97),
     "setns": (308, 268),
     "mount": (165, 40),
@@ -31,29 +53,79 @@ _NUMBERS = {
     "open_tree": (428, 428),
     "move_mount": (429, 429),
     "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
     "mount_setattr": (442, 442),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "pidfd_getfd": (438, 438),
+    "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
+    "fanotify_init": (300, 262),
+    "fanotify_mark": (301, 263),
+    "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    "lookup_dcookie": (212, 18),
+    # the machine: its clock, name, disks, log and modules
+    "settimeofday": (164, 170),
+    "adjtimex": (159, 171),
+    "clock_settime": (227, 112),
+    "clock_adjtime": (305, 266),
+    "sethostname": (170, 161),
+    "setdomainname": (171, 162),
+    "swapon": (167, 224),
+    "swapoff": (168, 225),
+    "acct": (163, 89),
+    "reboot": (169, 142),
+    "syslog": (103, 116),
+    "vhangup": (153, 58),
+    "personality": (135, 92),
+    "ioperm": (173, None),
+    "iopl": (172, None),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294),
+    # ways into the kernel that this filter, or the kernel's own checks, often do not see
     "bpf": (321, 280),
-    "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
 }
-_CLONE, _CLONE3 = (56, 220), (435, 435)
+# Their first argument says of which process; 0, the caller itself, is allowed.
+OF_ITSELF = {
+    "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+}
+# Some of their arguments are allowed, see `_by_argument`.
+BY_ARGUMENT = {
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "rt_sigaction": (13, 134),
+}
+ASKING = {"ioprio_get": (252, 31), "sched_getattr": (315, 275)}  # which change nothing, see `ask`
+NEWEST = 450  # what has a higher number came later than this list, and is answered as by an older kernel
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_...
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-_X32 = 0x40000000  # calls of the x32 interface have numbers from here on
+_UNIX, _NETLINK, _ROUTE = 1, 16, 0  # kinds of sockets; the last two tell a program which networks there are
+_CHILD_ENDED = 17  # SIGCHLD
 
-_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # places in struct seccomp_data
-_ALLOW, _ERROR = 0x7FFF0000, 0x00050000
+_LOAD, _IF_EQUAL, _IF_ABOVE, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
+_NUMBER, _ARCHITECTURE = 0, 4  # places in struct seccomp_data
+_ALLOW, _ERROR = (_RETURN, 0, 0, 0x7FFF0000), 0x00050000
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2  # of prctl
 
 
 def refuse():
-    """Refuse them to this process from now on; returns whether that could be done. They fail with "operation not permitted"."""
+    """Refuse them to this process from now on; returns whether that could be done.
+
+    They fail with "operation not permitted", sockets with "address family not supported", newer calls with "not implemented".
+    """
     if sys.platform != "linux" or platform.machine() not in _MACHINES:
         return False
     code = _program(*_MACHINES[platform.machine()])
@@ -68,27 +140,81 @@ def refuse():
     return prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0
 
 
+def ask(name, *arguments):
+    """What the kernel answers to one of `ASKING`, for which Python has no function; None where the numbers are not known."""
+    if sys.platform == "linux" and platform.machine() in _MACHINES:
+        return ctypes.CDLL(None).syscall(ASKING[name][_MACHINES[platform.machine()][0]], *arguments)
+    return None
+
+
 def _program(column, architecture):
     """The filter, in the language of the kernel's packet filters: tests in a row, each of which ends it or goes on."""
-    refused, missing = _ERROR | errno.EPERM, _ERROR | errno.ENOSYS
+    refused, missing = _answer(errno.EPERM), _answer(errno.ENOSYS)
+    others = [numbers[column] for numbers in NUMBERS.values() if numbers[column] is not None]
     rows = [
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        *_unless(_IF_EQUAL, architecture, refused),
-        (_LOAD, 0, 0, _NUMBER),
-        *_where(_IF_AT_LEAST, _X32, refused),
-        *(row for numbers in _NUMBERS.values() for row in _where(_IF_EQUAL, numbers[column], refused)),
-        *_where(_IF_EQUAL, _CLONE3[column], missing),  # its flags cannot be seen; without it clone is called
-        (_IF_EQUAL, 0, 3, _CLONE[column]),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT),
-        *_where(_IF_ANY_BIT, _NEW_NAMESPACES, refused),
-        (_RETURN, 0, 0, _ALLOW),
+        _load(_ARCHITECTURE),
+        *_unless(architecture, refused),
+        _load(_NUMBER),
+        *_where(_IF_ABOVE, NEWEST, missing),  # those of the x32 interface among them
+        *(row for number in others for row in _where(_IF_EQUAL, number, refused)),
+        *(
+            row
+            for numbers in OF_ITSELF.values()
+            for row in _where(_IF_EQUAL, numbers[column], _load(_argument(0)), *_unless(0, refused), _ALLOW)
+        ),
+        *(
+            row
+            for name, tests in _by_argument().items()
+            for row in _where(_IF_EQUAL, BY_ARGUMENT[name][column], *tests, _ALLOW)
+        ),
+        _ALLOW,
     ]
     return b"".join(struct.pack("=HBBI", *row) for row in rows)
 
 
-def _where(test, value, answer):
-    return (test, 0, 1, value), (_RETURN, 0, 0, answer)
+def _by_argument():
+    """The tests of the calls that depend on their arguments."""
+    refused, missing, no_family = map(_answer, (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT))
+    kind, action = _load(_argument(0)), _argument(1)
+    return {
+        "clone": [kind, *_where(_IF_ANY_BIT, _NEW_NAMESPACES, refused)],
+        "clone3": [missing],  # its flags cannot be seen; without it clone is called
+        "socket": [
+            kind,
+            *_where(_IF_EQUAL, _UNIX, _ALLOW),
+            *_unless(_NETLINK, no_family),
+            _load(_argument(2)),
+            *_unless(_ROUTE, no_family),
+        ],
+        "socketpair": [kind, *_unless(_UNIX, no_family)],
+        # Who ignores that a child has ended gets rid of the processor time that it took. To ask, without an action, is allowed.
+        "rt_sigaction": [
+            kind,
+            *_unless(_CHILD_ENDED, _ALLOW),
+            _load(action),
+            *_unless(0, refused),
+            _load(action + 4),
+            *_unless(0, refused),
+        ],
+    }
 
 
-def _unless(test, value, answer):
-    return (test, 1, 0, value), (_RETURN, 0, 0, answer)
+def _argument(i):
+    """The place of an argument's lower half; the other one follows."""
+    return 16 + 8 * i
+
+
+def _load(place):
+    return _LOAD, 0, 0, place
+
+
+def _answer(error):
+    return _RETURN, 0, 0, _ERROR | error
+
+
+def _where(test, value, *rows):
+    return (test, 0, len(rows), value), *rows
+
+
+def _unless(value, *rows):
+    return (_IF_EQUAL, len(rows), 0, value), *rows

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import get_origin
 
+from advcourse.grading.submission import Written
 from advcourse.labs.verdicts import repeat
 
 SYNTAX = "syntax"  # the key of an answer that Python cannot read
@@ -16,7 +18,7 @@ class TaskResult:
 
     `outcome`, `message`, `key`, `seed` and `trace`: see `advcourse.labs.verdicts.Verdict`; `points` of `possible`; `title`: the
     task's heading; `picture`: a PNG in base64, or ""; `alt`: the picture in words; `advice`: a sentence about other answers that
-    this one calls, or "".
+    this one calls, or ""; `answer`: a checksum of the answer, see `advcourse.grading.likeness`, or "".
     """
 
     task: str
@@ -31,21 +33,12 @@ class TaskResult:
     picture: str = ""
     alt: str = ""
     advice: str = ""
+    answer: str = ""
 
     @property
     def again(self):
         """The line for the lab's notebook that repeats the check; "" where there is nothing to repeat."""
         return "" if self.key == SYNTAX else repeat(self.outcome, self.task, self.seed)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A written question, which a person reads: `name`, its nbgrader id; `title`; `possible` points; the student's `answer`."""
-
-    name: str
-    title: str
-    possible: int
-    answer: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +84,18 @@ class Report:
                 raise ValueError("other fields than a report's")
             found["tasks"] = tuple(TaskResult(**task) for task in found["tasks"])
             found["written"] = tuple(Written(**question) for question in found["written"])
-            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in found.items()})
-        except (TypeError, AttributeError) as error:
+            report = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in found.items()})
+        except (TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"no report: {error}") from error
+        for part in (report, *report.tasks, *report.written):
+            _check_kinds(part)
+        return report
+
+
+def _check_kinds(part):
+    """Raise `ValueError` unless the values of a dataclass are of the kinds that its fields name."""
+    for field in fields(part):
+        kind, value = get_origin(field.type) or field.type, getattr(part, field.name)
+        texts = field.type != tuple[str, ...] or all(isinstance(one, str) for one in value)
+        if not (isinstance(value, int | float if kind is float else kind) and texts):
+            raise ValueError(f"no report: {field.name} is {type(value).__name__}")

@@ -11,12 +11,19 @@ from advcourse.files import replacing
 from advcourse.inputs import InputError
 
 _BOM = "\ufeff"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BLANK = r"[^\S\r\n]|[\x00-\x08\x0e-\x1f\u200b-\u200f\u2060\ufeff\"]"  # what a program may pass over before a formula
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"  # = + - @, in other widths as well
+_FORMULA = re.compile(rf"(^|[,;\t\r\n])(?=(?:{_BLANK}){{0,200}}[{_SIGNS}])|^(?=[\t\r\n])")
+_NUMBER = re.compile(r"\d+([.,]\d+)?")
 
 
 def plain(text):
-    """`text` as a cell that no spreadsheet takes for a formula: in front of = + - @ goes an apostrophe."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """`text` as a cell in which no spreadsheet finds a formula: in front of = + - @ goes an apostrophe.
+
+    Also behind a comma, a semicolon, a tab and a line end: there a program that takes another separator begins a new cell,
+    whatever the quotation marks say.
+    """
+    return text if text == "-" else _FORMULA.sub(r"\g<0>'", text)
 
 
 class Sheet:
@@ -103,7 +110,8 @@ class Sheet:
         return len(self) - 1
 
     def _put(self, cells, at, value):
-        if any(mark in value for mark in (self._separator, '"', "\r", "\n")):
+        value = plain(value)
+        if value and (self._separator in value or not _NUMBER.fullmatch(value)):
             value = '"' + value.replace('"', '""') + '"'
         cells += [""] * (at + 1 - len(cells))
         cells[at] = value

@@ -13,36 +13,44 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 import psutil
 
+from advcourse.files import alone
 from advcourse.grading import staging
 from advcourse.grading.report import BUBBLEWRAP, WEAK
 from advcourse.grading.watch import Watch
-from advcourse.grading.wire import Wire
-from advcourse.grading.worker import READY, START, STOP
+from advcourse.grading.wire import MOST_TOLD, READY, START, STOP, Broken, Late, Wire
 from advcourse.inputs import InputError, check_choice
 
 ISOLATIONS = ("auto", "bubblewrap", "process")
 SECONDS_TO_START = 120  # torch from a cold disk, on a machine with much to do
 SECONDS_TO_STOP = 20
-SCRATCH = "/scratch"  # the folder that can be written, as bubblewrap's walls have it
+TRIES = 4  # to start a task, each but the first in a new sandbox
+PREFIX = "advcourse-"  # of the names of its folders in the temporary folder
+SCRATCH = "/dev/shm"  # the folder that can be written, as bubblewrap's walls have it: Linux keeps locks of processes there
 ROUNDS = 1000  # of killing, against one that starts others as quickly as it can
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 _HIDDEN = ("/usr/local/lib/python*", "/usr/lib/python3/dist-packages", "/usr/src", "/usr/local/src")
+
+
+class SandboxError(RuntimeError):
+    """The sandbox itself failed. It says nothing about the code that was to run in it."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """What the code of one task may take. Memory, processor time and processes count for all of its processes together.
 
-    seconds: by the clock, while the grader waits for it. cpu_seconds: of the processor. memory: bytes, beyond what the libraries
-    take; files that lie in memory are part of it. processes: threads included. file: bytes of the largest file. scratch: bytes of
-    the folder that it may write to.
+    seconds: by the clock, while the grader waits for it and it neither works nor waits for a processor (which only Linux tells;
+    elsewhere all seconds count). cpu_seconds: of the processor. memory: bytes, beyond what the libraries take; files that lie
+    in memory are part of it. processes: threads included. file: bytes of the largest file. scratch: bytes of the folder that
+    it may write to.
     """
 
     seconds: float = 40.0
@@ -60,14 +68,14 @@ class Sandbox:
         limits: what a task may take.
         isolation: "bubblewrap", "process" (weak isolation), or "auto" (default): bubblewrap where it works.
 
-    After each task all that it has started is gone, and the scratch folder is empty; where that cannot be had, the next task gets
-    a new sandbox. Raises `InputError` where bubblewrap is asked for and does not work, and on systems without fork.
+    After each task all that it has started is ended. Where it has left a trace, a file or a changed limit of the process that
+    starts the next one, the next task gets a new sandbox. Raises `InputError` where bubblewrap is asked for and does not work,
+    and on systems without fork; `task()` raises `SandboxError` where no task starts.
     """
 
     def __init__(self, limits=None, isolation="auto"):
         check_choice(isolation, "isolation", ISOLATIONS)
-        if not hasattr(os, "fork"):
-            raise InputError("isolation: grading needs Linux, macOS, or Windows with its subsystem for Linux")
+        check_system()
         self.limits = limits or Limits()
         told = why_no_bubblewrap() if isolation != "process" else "not asked for"
         if isolation == "bubblewrap" and told:
@@ -75,9 +83,12 @@ class Sandbox:
                 f"isolation: got 'bubblewrap', which does not work here: {told}; allowed is 'process', too"
             )
         self.strong = not told
-        self._folder = tempfile.TemporaryDirectory(prefix="advcourse-")
+        _sweep_folders()
+        self._folder = tempfile.TemporaryDirectory(prefix=PREFIX)
+        self._held = ExitStack()
+        self._held.enter_context(alone(self._folder.name))
         self._library = Path(self._folder.name) / "library"
-        self._scratch = Path(self._folder.name) / "scratch"
+        self._scratch = Path(SCRATCH)
         self._prepare()
         self._process = self._control = None
         self._own = set()
@@ -89,8 +100,6 @@ class Sandbox:
 
     def _prepare(self):
         staging.stage(self._library)
-        self._scratch.mkdir(mode=0o777)
-        self._scratch.chmod(0o777)
         Path(self._folder.name).chmod(0o755)
         if not self.strong:
             packages = Path(self._folder.name) / "packages"
@@ -100,28 +109,48 @@ class Sandbox:
 
     @contextmanager
     def task(self):
-        """A fresh process: gives the `Wire` to it and the `Watch` over it. When the block ends, all that it has started ends."""
+        """A fresh process, whose limits are in force: gives the `Wire` to it, which waits for a program, and the `Watch` over it.
+
+        When the block ends, all that it has started ends.
+        """
         line = self._line()
         in_memory = SCRATCH if self.strong else None
         with line, Watch(self._process.pid, self._own, self.limits, self._kill, in_memory) as watch:
             try:
-                yield Wire(line, self.limits.seconds), watch
+                yield Wire(line, self.limits.seconds, most_header=MOST_TOLD, busy=lambda: watch.busy), watch
             finally:
                 watch.finish()
                 self._stop()
 
     def _line(self):
-        """A socket to the process of a new task."""
-        for _ in range(2):  # a sandbox that died while nobody looked is replaced
-            if self._process is None:
-                self._start()
+        """A socket to the process of a new task. One that does not become ready has no code of a student's yet."""
+        why = ""
+        for _ in range(TRIES):
             try:
-                self._control.sendall(START)
-                _, (line,), *_ = socket.recv_fds(self._control, 1, 1)
-                return socket.socket(fileno=line)
-            except (OSError, ValueError):
+                if self._process is None:
+                    self._start()
+                return self._begun()
+            except (SandboxError, OSError, ValueError, Broken, Late) as error:
+                why = str(error) or type(error).__name__
                 self.renew()
-        raise RuntimeError("the sandbox starts, and takes no task")
+        raise SandboxError(f"no task can be started in the sandbox: {why}")
+
+    def _begun(self):
+        """A socket to the process of a new task, which has said that it is ready."""
+        self._control.settimeout(SECONDS_TO_START)
+        self._control.sendall(START)
+        _, (number,), *_ = socket.recv_fds(self._control, 1, 1)
+        line = socket.socket(fileno=number)
+        try:
+            wire = Wire(line, SECONDS_TO_START)
+            wire.send({"limits": asdict(self.limits)})
+            message, _ = wire.receive()
+            if message != {"ready": True}:
+                raise ValueError(f"got {message!r} in place of 'ready'")
+        except BaseException:
+            line.close()
+            raise
+        return line
 
     def _stop(self):
         """End the task; where that does not work, the whole sandbox."""
@@ -150,6 +179,8 @@ class Sandbox:
         self._process.wait()
         self._control.close()
         self._process = self._control = None
+        if not self.strong:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     close = renew
 
@@ -159,6 +190,9 @@ class Sandbox:
             _kill(process)
 
     def _start(self):
+        if not self.strong:
+            self._scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self._folder.name))
+            self._scratch.chmod(0o777)
         ours, theirs = socket.socketpair()
         ours.settimeout(SECONDS_TO_START)
         told = Path(self._folder.name) / "errors.txt"
@@ -179,7 +213,7 @@ class Sandbox:
             ready = b""
         if ready != READY:
             self.renew()
-            raise RuntimeError(f"the sandbox did not start: {told.read_text(errors='replace')[-1000:]}")
+            raise SandboxError(f"the sandbox did not start: {told.read_text(errors='replace')[-1000:]}")
         self._own = {process.pid for process in _descendants(self._process.pid)}
 
     def _command(self):
@@ -199,6 +233,15 @@ class Sandbox:
         return [*_walls(self._library, self.limits), "--", *python] if self.strong else python
 
 
+def _sweep_folders():
+    """Remove the folders of graders that were killed: those that are an hour old, and whose lock is free."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another user's, a living grader's, or gone
+            if time.time() - folder.stat().st_mtime > 3600:
+                with alone(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _environment(scratch):
     kept = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(scratch), "TMPDIR": str(scratch)}
     return {
@@ -207,6 +250,7 @@ def _environment(scratch):
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
+        "JOBLIB_MULTIPROCESSING": "0",  # else scikit-learn makes a lock of processes, a trace, where it is imported
     }
 
 
@@ -218,8 +262,9 @@ def _walls(library, limits):
     """The command that closes bubblewrap's walls, up to the program inside."""
     root = os.getuid() == 0
     private = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    # Root has no need of a user namespace: the process becomes a user without rights as soon as it runs.
-    rights = ["--cap-drop", "ALL", *_each("--cap-add", ("CAP_SETUID", "CAP_SETGID"))]
+    # Root has no need of a user namespace: each task becomes a user without rights before it has any code of a student's. The
+    # first process, which starts and ends the tasks, stays another user than they are, so that they cannot change it.
+    rights = ["--cap-drop", "ALL", *_each("--cap-add", ("CAP_SETUID", "CAP_SETGID", "CAP_KILL"))]
     private += rights if root else ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     environment, seen = _environment(SCRATCH), [*_system(), *_python()]
     made = [place for word, place in zip(seen, seen[1:]) if word == "--tmpfs"]
@@ -232,9 +277,7 @@ def _walls(library, limits):
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", str(limits.scratch), "--tmpfs", SCRATCH),
         *("--ro-bind", str(library), "/library"),
-        *_each(
-            "--remount-ro", (*made, "/dev", "/proc", "/")
-        ),  # folders made for the walls would take files, too
+        *_each("--remount-ro", (*made, "/dev", "/proc", "/")),  # folders made here would take files, too
         *("--chdir", SCRATCH),
     ]
 
@@ -281,6 +324,12 @@ def _open_to_all(path):
 
 def _bubblewrap():
     return shutil.which("bwrap")
+
+
+def check_system():
+    """Raise `InputError` on a system that cannot start the processes for students' code."""
+    if not hasattr(os, "fork"):
+        raise InputError("isolation: grading needs Linux, macOS, or Windows with its subsystem for Linux")
 
 
 @cache

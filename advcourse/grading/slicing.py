@@ -6,23 +6,23 @@ constants and imports, in the answer's own cell before others, and in the studen
 
 import ast
 import builtins
-import re
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from advcourse.grading.broken import cause, split
+from advcourse.grading.everything import runs
 from advcourse.grading.parsing import (
     ASSIGNED,
     BLOCKS,
     DEFINED,
     DEFINITIONS,
     IMPORTS,
-    UNPARSABLE,
     UNWRITTEN,
+    compiler_says,
     inside,
     standing,
-    why,
 )
 
+BUILTINS = frozenset(dir(builtins))
 ASSIGNMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
 PERHAPS_A_FUNCTION = (
     ast.Name,
@@ -49,24 +49,40 @@ class Part:
 class Program:
     """What is to be executed so that the function `task` is there.
 
-    cells: in the order of the notebook; a statement may need one that comes after it. uses: the other tasks' functions that it
-    reaches. broken: why there is no definition to be used, such as "cell 7 does not compile: line 3: invalid syntax", or "".
-    found: whether a definition is there that is no stub; stub: whether there is a stub alone. note: a sentence for the student
-    about which of several definitions counts, or "".
+    cells: in the order of the notebook; a statement may need one that comes after it. wider: the cells of further tries, each
+    with more of the notebook, for what the names do not tell (see `everything`); apart: whether the first of them, and not
+    `cells`, is what the notebook executes before it first checks the answer; whole: whether this is such a try. uses: the other
+    tasks' functions that it reaches. broken: why there is no definition to be used, or why the one that is there may be no
+    good, such as "cell 7 does not compile: line 3: invalid syntax"; or "". found: whether a definition is there that is no stub;
+    stub: whether there is a stub alone. note: a sentence for the student about which of several definitions counts, or "".
+    checksum: of the answer, see `likeness`; "" until `reading` has made it.
     """
 
     task: str
     cells: tuple[Part, ...] = ()
+    wider: tuple[tuple[Part, ...], ...] = ()
+    apart: bool = False
+    whole: bool = False
     uses: tuple[str, ...] = ()
     broken: str = ""
     found: bool = False
     stub: bool = False
     note: str = ""
+    checksum: str = ""
 
     def as_plain(self):
-        """Task and cells as JSON can hold them."""
+        """What the sandbox needs, as JSON can hold it."""
         cells = [{"label": p.label, "source": p.source, "statements": list(p.statements)} for p in self.cells]
-        return {"task": self.task, "cells": cells}
+        return {"task": self.task, "cells": cells, "whole": self.whole}
+
+    def tries(self, late=()):
+        """The programs of the further tries, without the statements that took too long, `late`: pairs of a label and a place."""
+        for cells in self.wider:
+            left = [
+                replace(part, statements=tuple(i for i in part.statements if (part.label, i) not in late))
+                for part in cells
+            ]
+            yield replace(self, cells=tuple(left), wider=(), whole=True, found=True)
 
 
 def program(task, tasks, submitted, given):
@@ -76,45 +92,38 @@ def program(task, tasks, submitted, given):
     """
     names = _Names(tasks, submitted, given)
     winner = names.winner(task)
+    taken, uses = _Closure(task, names).of(winner) if winner else (set(), ())
+    found, apart = runs(task, names, winner, taken)
+    wider = tuple(_parts(run, names, submitted, given) for run in found)
     if winner is None:
-        return Program(task, broken=_broken(task, submitted), stub=names.has_stub(task))
-    taken, uses = _Closure(task, names).of(winner)
-    parts = _parts(taken, given, names.released, "cell {} of the lab's notebook")
-    parts += _parts(taken, submitted, names.own | names.drafts, "cell {}")
-    return Program(task, parts, tuple(sorted(uses)), found=True, note=names.note(task, winner))
+        return Program(
+            task, wider=wider, apart=apart, broken=cause(task, submitted), stub=names.has_stub(task)
+        )
+    cells, note = _parts(taken, names, submitted, given), names.note(task, winner)
+    return Program(
+        task,
+        cells,
+        wider,
+        apart,
+        uses=tuple(sorted(uses)),
+        broken=split(task, submitted),
+        found=True,
+        note=note,
+    )
 
 
-def _parts(taken, codes, among, label):
+def _parts(taken, names, submitted, given):
+    """The statements that were taken, as parts of the released cells and of the student's."""
     found = []
-    for code in codes:
-        places = tuple(s.place for s in code.statements if s in taken and s in among)
-        if places:
-            found.append(Part(label.format(code.index), code.source, places))
+    for codes, among, label in (
+        (given, names.released, "cell {} of the lab's notebook"),
+        (submitted, names.own | names.drafts, "cell {}"),
+    ):
+        for code in codes:
+            places = tuple(s.place for s in code.statements if s in taken and s in among)
+            if places:
+                found.append(Part(label.format(code.index), code.source, places))
     return tuple(found)
-
-
-def _broken(task, submitted):
-    """Why the last cell that tries to define the task is none; "" where no cell tries."""
-    told = ""
-    for code in submitted:
-        if code.error and re.search(rf"(def|class)\s+{task}\b|^{task}\s*=", code.source, re.M):
-            told = f"cell {code.index} does not compile: {code.error}"
-        for statement in code.statements:
-            if task in statement.binds and not isinstance(statement.node, IMPORTS):
-                if error := _compiler_says(statement.node):
-                    told = f"cell {code.index} does not compile: {error}"
-    return told
-
-
-def _compiler_says(node):
-    """What the compiler finds wrong in a statement that could be parsed; "" for nothing."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(ast.Module([node], []), "cell", "exec", dont_inherit=True)
-    except UNPARSABLE as error:
-        return why(error)
-    return ""
 
 
 class _Names:
@@ -143,7 +152,7 @@ class _Names:
     def _rank(self, statement, task):
         """3 for a function, 2 for a value that may be one, 1 for a function in a cell that is no code cell, 0 for all else."""
         node, found = statement.node, standing(statement, task)
-        if found not in (DEFINED, ASSIGNED) or _compiler_says(node):
+        if found not in (DEFINED, ASSIGNED) or compiler_says(node):
             return 0
         if found == ASSIGNED or isinstance(node, IMPORTS):
             good = isinstance(node, IMPORTS) or self._may_be_a_function(node, task)
@@ -161,6 +170,13 @@ class _Names:
                 and isinstance(line.value, PERHAPS_A_FUNCTION)
             ):
                 return not _calls(line.value, self.tools | {task})
+        return False
+
+    def is_result(self, statement):
+        """Whether a statement takes the name of a written function for what can be none, as double = double(4) does."""
+        for task in statement.binds & set(self.tasks):
+            if not self._rank(statement, task) and self._rank(self.winner(task) or statement, task) == 3:
+                return True
         return False
 
     def has_stub(self, task):
@@ -269,7 +285,7 @@ class _Closure:
         return self.taken, self.uses
 
     def _take(self, statement):
-        if statement not in self.taken and not _compiler_says(statement.node):
+        if statement not in self.taken and not compiler_says(statement.node):
             self.taken.add(statement)
             home = None if statement in self.names.released else statement.cell
             self._waiting += [(name, home) for name in statement.uses]
@@ -286,16 +302,20 @@ class _Closure:
             self._take(statement)
 
     def _take_changes(self):
-        """Take what changes a needed name's object, where it is bound or in the answer's cell: table[3] = 1, table.append(1)."""
+        """Take what changes a needed name's object, such as table.append(1): where it is bound, and from there to the answer."""
         where = {self.task: {self.home}}
         for statement in self.taken - self.names.released.keys():
             for name in statement.binds:
                 where.setdefault(name, set()).add(statement.cell)
         imported = {name for s in self.taken if isinstance(s.node, IMPORTS) for name in s.binds}
         for statement in self.names.own:
-            names = statement.changes & set(where)
-            if not isinstance(statement.node, ast.Expr) or statement.uses - imported - set(dir(builtins)):
+            names = {name for name in statement.changes if name in where}
+            if not isinstance(statement.node, ast.Expr) or statement.uses - imported - BUILTINS:
                 names -= imported  # torch.manual_seed(0) is a setting; torch.allclose(a, b) is none
-            near = any(statement.cell in where[name] | {self.home} for name in names)
+            near = any(self._is_between(statement.cell, where[name]) for name in names)
             if near and not self.names.is_experiment(statement):
                 self._take(statement)
+
+    def _is_between(self, cell, bound):
+        """Whether a cell is one of those that bind a name, the answer's, or one on the way."""
+        return cell in bound | {self.home} or min(bound) < cell < self.home

@@ -19,11 +19,15 @@ from advcourse.labs.victims import SHIPPED
 PACKAGE = Path(__file__).resolve().parent.parent
 FILES = (
     "__init__.py",
+    "errors.py",
     "files.py",
     "inputs.py",
     "randomness.py",
     "grading/__init__.py",
+    "grading/loading.py",
+    "grading/notebook.py",
     "grading/refusals.py",
+    "grading/traces.py",
     "grading/wire.py",
     "grading/worker.py",
     "labs/__init__.py",

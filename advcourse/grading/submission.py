@@ -1,16 +1,17 @@
 """Reading a submitted notebook: whatever tool saved it, and whatever became of its metadata; and finding the answers in it."""
 
 import json
+import math
 import re
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from advcourse.errors import InputError
 from advcourse.grading import slicing
-from advcourse.grading.parsing import Code, parse
-from advcourse.grading.report import Written
+from advcourse.grading.parsing import DEFINITIONS, PYTHON, Code, parse
 from advcourse.grading.slicing import Part, Program
-from advcourse.inputs import InputError
 from advcourse.labs import release
 
 __all__ = [
@@ -19,6 +20,9 @@ __all__ = [
     "Program",
     "Submission",
     "Unreadable",
+    "Written",
+    "check_size",
+    "content",
     "labs",
     "program",
     "read",
@@ -27,6 +31,7 @@ __all__ = [
 ]
 
 LARGEST = 200 * 2**20  # bytes
+MOST_CELLS = 10_000
 LONGEST_ANSWER = 20_000  # characters
 MOST_NOTES = 10
 UNANSWERED = "YOUR ANSWER HERE"
@@ -56,11 +61,42 @@ class Cell:
 
 @dataclass(frozen=True)
 class Submission:
-    """A notebook: its `cells`; `notes`, sentences for the student about what is odd in the file; `code`, what is in the cells."""
+    """A notebook.
+
+    cells: what it holds. notes: sentences for the student about what is odd in the file. code: what is in the cells. written_in:
+    a sentence about the version of Python that it was written with, where that is not the grader's; else "".
+    """
 
     cells: tuple[Cell, ...]
     notes: tuple[str, ...] = ()
     code: tuple[Code, ...] = field(default=(), repr=False)
+    written_in: str = ""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A written question, which a person reads: `name`, its nbgrader id; `title`; `possible` points; the student's `answer`."""
+
+    name: str
+    title: str
+    possible: int
+    answer: str
+
+
+def content(path):
+    """The bytes of a file; of one that is too large to be read only enough to show that. Raises `OSError`."""
+    with open(path, "rb") as file:
+        return file.read(LARGEST + 1)
+
+
+def check_size(content):
+    """Raise `Unreadable` for the bytes of a file that is too large to be read."""
+    if len(content) > LARGEST:
+        more = " or more" if len(content) == LARGEST + 1 else ""  # see `content`
+        raise Unreadable(
+            f"the file has {math.ceil(len(content) / 2**20)} MB{more}; allowed are {LARGEST // 2**20}. "
+            "Clear the outputs, and save it again"
+        )
 
 
 def read(content, name=""):
@@ -71,28 +107,32 @@ def read(content, name=""):
     """
     try:
         notebook, notes = _loaded(content)
-        found = [_cell(index, cell) for index, cell in enumerate(_raw_cells(notebook), 1)]
+        raw = _raw_cells(notebook)
+        if len(raw) > MOST_CELLS:
+            raise Unreadable(f"the notebook has {len(raw)} cells; allowed are {MOST_CELLS}")
+        found = [_cell(index, cell) for index, cell in enumerate(raw, 1)]
+        cells = tuple(cell for cell in found if cell)
+        code = parse(cells)
+        language = _language(notebook, code)
     except Unreadable as error:
         raise Unreadable(f"{name}: {error}" if name else str(error)) from error
-    cells = tuple(cell for cell in found if cell)
     if len(cells) < len(found):
         notes.append("Parts of the file are no cells. They were passed over.")
-    code = parse(cells)
+    notes += [language] if language else []
     broken = [c for c in code if c.error]
     notes += [
         f"Cell {c.index} does not compile, so that nothing in it counts: {c.error}."
         for c in broken[:MOST_NOTES]
     ]
     notes += [f"So it is with {more} more cells."] if (more := len(broken) - MOST_NOTES) > 0 else []
-    return Submission(cells, tuple(notes), code)
+    written_in = _version(notebook)
+    notes += [f"{written_in}."] if written_in and broken else []
+    return Submission(cells, tuple(notes), code, written_in)
 
 
 def _loaded(content):
     """What the file holds as JSON, and a list of notes."""
-    if len(content) > LARGEST:
-        raise Unreadable(
-            f"the file has {len(content) / 2**20:.0f} MB; allowed are {LARGEST // 2**20}. Clear the outputs, and save it again"
-        )
+    check_size(content)
     notes = []
     try:
         try:
@@ -133,8 +173,46 @@ def _raw_cells(notebook):
         if isinstance(notebook.get("cells"), list):
             return notebook["cells"]
         if isinstance(sheets, list) and all(isinstance(sheet, dict) for sheet in sheets):
-            return [cell for sheet in sheets for cell in sheet.get("cells") or ()]
+            return [cell for sheet in sheets for cell in _listed(sheet.get("cells"))]
     raise Unreadable("the file is JSON, but it holds no cells; allowed is a Jupyter notebook (.ipynb)")
+
+
+def _language(notebook, code):
+    """A sentence where the notebook says that it is of another language than Python, and has Python's functions; else "".
+
+    Raises `Unreadable` where it has none.
+    """
+    kernel, about = _of(notebook, "metadata", "kernelspec"), _of(notebook, "metadata", "language_info")
+    language = _text(about.get("name")) or _text(kernel.get("language"))
+    if not language or re.match(r"i?python|sage", language, re.I):
+        return ""
+    named = f" (kernel {_text(kernel.get('name'))[:50]})" if _text(kernel.get("name")) else ""
+    told = f"this notebook is written in {language[:50]}{named}; the lab needs Python"
+    if not any(isinstance(s.node, DEFINITIONS) for c in code for s in c.statements):
+        raise Unreadable(told)
+    return f"{told[:1].upper()}{told[1:]}. What is Python in it was read all the same."
+
+
+def _version(notebook):
+    """A sentence about the notebook's version of Python where the grader's is older, or another language; else ""."""
+    version = _text(_of(notebook, "metadata", "language_info").get("version"))[:50]
+    found = re.match(r"(\d{1,3})\.(\d{1,3})(?!\d)", version)
+    number = tuple(map(int, found.groups())) if found else sys.version_info[:2]
+    if sys.version_info[0] == number[0] and number <= sys.version_info[:2]:
+        return ""
+    told = f"The notebook was written with Python {version}; the grader runs Python {PYTHON}"
+    return f"{told}, which does not know all of its syntax"
+
+
+def _of(value, *names):
+    """The dictionary at value[name][name]...; an empty one where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(value):
+    return value if isinstance(value, list) else []
 
 
 def _cell(index, raw):
@@ -193,7 +271,10 @@ def program(task, tasks, submitted, given):
 
     tasks: the names of all tasks of the lab. given: the released copy, which stands in for what the student has deleted.
     """
-    return slicing.program(task, tuple(tasks), submitted.code, given.code)
+    found = slicing.program(task, tuple(tasks), submitted.code, given.code)
+    if found.broken and submitted.written_in:
+        return replace(found, broken=f"{found.broken}. {submitted.written_in}")
+    return found
 
 
 def written(submitted, given):

@@ -2,6 +2,8 @@
 
 import os
 import threading
+import time
+from pathlib import Path
 
 import psutil
 
@@ -14,14 +16,18 @@ class Watch:
 
     folder: one inside that lies in memory, whose files count as that; or None (default).
     Beyond the limits it ends them by `kill()`, and also where the task's own process has ended and others go on, which may keep
-    its wire open. `reason`: "memory", "processes", "time" or "died" where it did so; "" otherwise. `left`: how many processes
-    were there at the end beside the task's own.
+    its wire open. `reason`: "memory", "processes", "time" or "died" where it did so; "" otherwise. `busy`: seconds in which
+    something of it worked or waited for a processor. `left`: how many processes were there at the end beside the task's own.
+
+    The time of a process that has ended is not lost. It is its parent's once that has asked for it, and until then its own: the
+    first process, which is given all that others let go, does not ask while the task goes on; and no task can ignore that a child
+    has ended (see `refusals`).
     """
 
     def __init__(self, pid, others, limits, kill, folder=None):
         self._pid, self._others, self._limits, self._kill = pid, others, limits, kill
         self._folder, self._task = folder, set()
-        self.reason, self.left = "", 0
+        self.reason, self.left, self.busy = "", 0, 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -40,6 +46,14 @@ class Watch:
             self._thread.join()
             self.left = max(0, sum(map(_runs, self._processes())) - 1)
 
+    def why(self):
+        """Why the task was stopped, by this or, beyond its limit of time, by the system; "" where it was not."""
+        return self.reason or ("time" if self._spent_all(self._processes()) else "")
+
+    def _spent_all(self, processes):
+        """Whether no time is left. Parents come first in `processes`, so that who ends meanwhile is not counted twice."""
+        return _total(_seconds, processes) > self._limits.cpu_seconds
+
     def _processes(self):
         try:
             found = psutil.Process(self._pid).children(recursive=True)
@@ -48,23 +62,27 @@ class Watch:
         return [process for process in found if process.pid not in self._others]
 
     def _watch(self):
+        last = time.monotonic()
         while not self._done.wait(INTERVAL):
-            self.reason = self._why_not(self._processes())
+            processes, before, last = self._processes(), last, time.monotonic()
+            self.busy += last - before if any(map(_works, processes)) else 0
+            self.reason = self._why_not(processes)
             if self.reason:
                 self._kill()
                 return
 
     def _why_not(self, processes):
         """Why they may not go on; "" where they may."""
-        if processes and not self._task <= _pids(processes):
+        if self._spent_all(processes):
+            return "time"
+        running = _pids(filter(_runs, processes))
+        if running and not self._task <= running:
             return "died"
         if len(processes) > self._limits.processes:
             return "processes"
         left = self._limits.memory - self._in_files(processes)
         # What is resident is never less than a process's own share of it, and is told much more quickly.
-        if _total(_resident, processes) > left < _total(_share, processes):
-            return "memory"
-        return "time" if _total(_seconds, processes) > self._limits.cpu_seconds else ""
+        return "memory" if _total(_resident, processes) > left < _total(_share, processes) else ""
 
     def _in_files(self, processes):
         """Bytes of memory that the files in the folder take."""
@@ -100,10 +118,24 @@ def _runs(process):
         return False
 
 
+def _works(process):
+    """Whether one of its threads runs or waits for a processor; False where no system says so.
+
+    Waiting for a disk does not count: who waits for a child of vfork looks the same, and could do so for ever.
+    """
+    for path in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+        try:
+            state = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+        except (OSError, IndexError):
+            continue
+        if state == "R":
+            return True
+    return False
+
+
 def _seconds(process):
-    """Of the processor."""
-    times = process.cpu_times()
-    return times.user + times.system
+    """Of the processor, with those of its children that it has asked for."""
+    return sum(process.cpu_times()[:4])
 
 
 def _resident(process):

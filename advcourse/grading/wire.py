@@ -11,8 +11,17 @@ import time
 
 import torch
 
+START, STOP, READY, STUCK = (
+    b"+",
+    b"-",
+    b".",
+    b"!",
+)  # what the grader and the sandbox's first process say to each other
 MOST = 64 * 2**20  # bytes of the arrays of one message
-MOST_HEADER = 8 * 2**20
+MOST_HEADER = 8 * 2**20  # of what the grader sends, which may hold a whole notebook's code
+MOST_TOLD = 2 * 2**20  # of what it is told
+MOST_ARRAYS = 100
+PATIENCE = 20  # times as long as it may be idle the other side may work, by the clock; of the processor it is given less
 _LENGTHS = struct.Struct(">II")
 _TYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -39,24 +48,36 @@ class Late(Exception):
     """The other side took too long."""
 
 
-class Wire:
-    """One end of a connected socket. `seconds`: how long this side waits for the other, all in all; None: for ever."""
+class Starved(Exception):
+    """The other side had work to do all the time, and the machine hardly let it."""
 
-    def __init__(self, socket, seconds=None, most=MOST):
-        self.socket, self.most, self.left = socket, most, seconds
+
+class Wire:
+    """One end of a connected socket.
+
+    seconds: how long this side waits for the other, all in all; None: for ever. most, most_header: bytes of the arrays, and of
+    the header, of a message that it takes. busy: a function that says how many seconds the other side has worked so far, or has
+    waited for a processor; they do not count, up to `PATIENCE` times `seconds`. None: all seconds count.
+    """
+
+    def __init__(self, socket, seconds=None, most=MOST, most_header=MOST_HEADER, busy=None):
+        self.socket, self.most, self.most_header, self.left = socket, most, most_header, seconds
+        self._busy, self._spared, self._seconds = busy, 0.0, seconds
 
     def send(self, message, arrays=None):
-        """Send a JSON value, and CPU tensors by name. Raises `Broken` where nobody takes it, `Late` if that takes too long."""
+        """Send a JSON value, and CPU tensors by name. Raises as `receive` does."""
         arrays = arrays or {}
         header = {"message": message, "arrays": [[k, *_described(v)] for k, v in arrays.items()]}
         packed = json.dumps(header).encode()
         numbers = b"".join(_bytes(value) for value in arrays.values())
-        self._timed(self.socket.sendall, _LENGTHS.pack(len(packed), len(numbers)) + packed + numbers)
+        rest = memoryview(_LENGTHS.pack(len(packed), len(numbers)) + packed + numbers)
+        while rest:
+            rest = rest[self._timed(self.socket.send, rest) :]
 
     def receive(self):
-        """The next message and its arrays by name. Raises `Broken` or `Late`."""
+        """The next message and its arrays by name. Raises `Broken`, `Late` or `Starved`."""
         size, numbers = _LENGTHS.unpack(self._exactly(_LENGTHS.size))
-        if size > MOST_HEADER or numbers > self.most:
+        if size > self.most_header or numbers > self.most:
             raise Broken(f"a message of {size + numbers} bytes")
         header, numbers = self._exactly(size), self._exactly(numbers)
         try:
@@ -75,19 +96,29 @@ class Wire:
         return found
 
     def _timed(self, do, data):
-        if self.left is not None and self.left <= 0:
-            raise Late
-        self.socket.settimeout(self.left)
-        began = time.monotonic()
-        try:
-            return do(data)
-        except TimeoutError as error:
-            raise Late from error
-        except OSError as error:
-            raise Broken("nothing more") from error
-        finally:
-            if self.left is not None:
-                self.left -= time.monotonic() - began
+        while self.left is None or self.left > 0 or self._spare():
+            self.socket.settimeout(self.left)
+            began = time.monotonic()
+            try:
+                return do(data)
+            except TimeoutError:
+                continue
+            except OSError as error:
+                raise Broken("nothing more") from error
+            finally:
+                if self.left is not None:
+                    self.left -= time.monotonic() - began
+        raise Late
+
+    def _spare(self):
+        """Give back the seconds that do not count; returns whether time is left then."""
+        if self._busy is None:
+            return False
+        busy = self._busy()
+        self.left, self._spared = self.left + busy - self._spared, busy
+        if busy > PATIENCE * self._seconds:
+            raise Starved
+        return self.left > 0
 
 
 def sendable(tensor, most=MOST):
@@ -106,6 +137,8 @@ def _bytes(tensor):
 def _unpacked(described, numbers):
     """The tensors that are described in rows of (name, type, shape); together they must take all of the bytes."""
     arrays, at = {}, 0
+    if len(described) > MOST_ARRAYS:
+        raise ValueError("too many arrays")
     for name, dtype, shape in described:
         dtype = _TYPES[dtype]
         if not (isinstance(name, str) and _is_shape(shape)):

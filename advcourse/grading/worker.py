@@ -1,19 +1,15 @@
 """Inside the sandbox: one process holds torch and forks a fresh one for each task.
 
 The fresh one runs a student's code and answers the grader. The first never does; it is the grader's own. What a task does to
-torch, to the builtins or to itself ends with the task's own process.
+torch, to the builtins or to itself ends with the task's own process. What it may have done to the first one, or to the folder,
+the first one looks for: where there is a trace, it serves no other task.
 """
 
-import __future__
-
-import ast
 import ctypes
 import gc
 import importlib
-import linecache
 import os
 import resource
-import shutil
 import signal
 import socket
 import sys
@@ -22,12 +18,13 @@ import types
 import torch
 import tqdm
 
+from advcourse.grading.loading import load, with_cause
 from advcourse.grading.refusals import refuse
-from advcourse.grading.wire import MOST, Broken, Wire, sendable
+from advcourse.grading.traces import Traces
+from advcourse.grading.wire import MOST, READY, START, STOP, STUCK, Broken, Wire, sendable
 from advcourse.labs.running import CRASH, LIBRARIES, OTHER, Call, LocalRunner, Reply, failure
 from advcourse.labs.victims import SHIPPED, BlackBox, Victim
 
-START, STOP, READY, STUCK = b"+", b"-", b".", b"!"
 _SIGNALS = [getattr(signal, f"SIG{name}") for name in ("INT", "TERM", "HUP", "PIPE", "USR1", "USR2", "CHLD")]
 _PDEATHSIG, _DUMPABLE, _SUBREAPER = 1, 4, 36  # of prctl, Linux
 
@@ -35,26 +32,27 @@ _PDEATHSIG, _DUMPABLE, _SUBREAPER = 1, 4, 36  # of prctl, Linux
 def main(strong, scratch, user):
     """Serve the grader, which speaks through standard input, until it is gone.
 
-    strong: the process is the first of a namespace of its own. scratch: the folder to be emptied after each task. user: the one
-    whose rights the code has, if it is not 0. In a plain process only the tasks give up root's, since the interpreter itself may
-    lie where no other user can read.
+    strong: the process is the first of a namespace of its own. scratch: the folder of the tasks. user: the one whose rights the
+    tasks have, if it is not 0. This process keeps its own, so that a task cannot change it; and the interpreter may lie where no
+    other user can read.
     """
     control = socket.socket(fileno=0)
-    if strong:
-        _become(user)
     _guard()
     _warm_up()
     LIBRARIES.extend(sys.path)
     gc.collect()
     gc.freeze()
+    traces = Traces(scratch, strong)
     control.sendall(READY)
-    child = 0
     while word := control.recv(1):
         if word == START:
-            child = _start(control, scratch, strong, user)
+            if traces.unchanged():
+                _start(control, scratch, strong, user)
+            else:
+                control.sendall(STUCK)
         elif word == STOP:
-            _stop(child, strong)
-            control.sendall(READY if _emptied(scratch) else STUCK)
+            _stop(strong)
+            control.sendall(READY if traces.none() else STUCK)
 
 
 def _become(user):
@@ -66,10 +64,7 @@ def _become(user):
 
 
 def _guard():
-    """No signal ends this process, no other one may look into it, and it does not outlive the grader.
-
-    That a child has ended is ignored, too: nobody asks how, and so none becomes a zombie.
-    """
+    """No signal ends this process, no other one may look into it, and it does not outlive the grader."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -83,7 +78,10 @@ def _control_process(*settings):
 
 
 def _warm_up():
-    """What torch does only once is done before the first task."""
+    """What torch does only once is done before the first task. Progress bars start no thread and make no lock of processes, which
+    would be traces."""
+    tqdm.tqdm.monitor_interval = 0
+    tqdm.std.TqdmDefaultWriteLock.mp_lock = None
     torch.set_num_threads(1)
     for kind in ("smooth", *SHIPPED):
         x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -92,15 +90,19 @@ def _warm_up():
 
 
 def _start(control, scratch, strong, user):
-    """Fork the process of one task, and hand its line to the grader."""
+    """Fork the process of one task, and hand its line to the grader.
+
+    What it lets go becomes a child of this process. While the task goes on nobody asks how one of these has ended: so what it
+    took of the processor can still be seen.
+    """
     ours, theirs = socket.socketpair()
-    child = os.fork()
-    if not child:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if not os.fork():
         try:
             ours.close()
             control.close()
             os.setsid()
-            _become(0 if strong else user)
+            _become(user)
             _control_process((_DUMPABLE, 1))  # so that the grader can see its share of the memory
             os.chdir(scratch)
             _serve(theirs, strong)
@@ -109,62 +111,57 @@ def _start(control, scratch, strong, user):
     theirs.close()
     socket.send_fds(control, [READY], [ours.fileno()])
     ours.close()
-    return child
 
 
-def _stop(child, strong):
-    """End all that the task has started. In a process namespace of our own these are all other processes."""
+def _stop(strong):
+    """End all that the task has started: in a namespace of our own all other processes. In a plain one the grader has done it.
+
+    Who ends from here on is forgotten, with what it took. Who had ended before is not, and that is a trace of the task.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         if strong:
             os.kill(-1, signal.SIGKILL)
-        elif child:
-            os.killpg(child, signal.SIGKILL)
     except ProcessLookupError:
         pass
     try:
-        while strong:
-            os.waitpid(-1, 0)  # with SIGCHLD ignored it waits until none is left
-    except ChildProcessError:
+        while any(os.waitpid(-1, 0 if strong else os.WNOHANG)):
+            pass
+    except ChildProcessError:  # none is left
         pass
-
-
-def _emptied(scratch):
-    """Empty the folder; returns whether that could be done."""
-    try:
-        for entry in os.scandir(scratch):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
-    except (OSError, RecursionError):
-        return False
-    return True
 
 
 # One task
 
 
 def _serve(line, strong):
+    """Run one program. Whatever goes wrong before "ready" is no fault of the student's, whose program is not even here yet."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
     sys.stdout = sys.stderr = open(os.devnull, "w")
     wire = Wire(line)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     wanted, _ = wire.receive()
     _limit(wanted["limits"], strong)
     refuse()
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
     gc.enable()
-    function, trace = load(wanted["program"])
-    wire.send({"loaded": function is not None, "trace": trace})
+    wire.send({"ready": True})
+    wanted, _ = wire.receive()
+    function, trace, late, lost = load(wanted["program"])
+    wire.send({"loaded": function is not None, "trace": trace, "late": late})
     runner = LocalRunner(function)
     while True:
         try:
             asked, arrays = wire.receive()
         except Broken:
             return
-        wire.send(*_answer(wire, runner, asked, arrays))
+        told, found = _answer(wire, runner, asked, arrays)
+        wire.send(
+            {**told, **({"detail": with_cause(told["detail"], lost)} if told.get("kind") == CRASH else {})},
+            found,
+        )
 
 
 def _limit(limits, strong):
@@ -203,57 +200,6 @@ def _bound(kind, bound):
         resource.setrlimit(kind, (bound, bound))
     except (OSError, ValueError):  # not every system knows every limit
         return
-
-
-def load(program):
-    """Execute the statements of a program, and return (the task's function, ""), or (None, why there is none).
-
-    A statement that fails is tried again after the others, as long as that helps: what it needs may stand further down.
-    """
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
-    _be_a_notebook(module)
-    waiting = [node for cell in program["cells"] for node in _statements(cell)]
-    errors = {}
-    while waiting:
-        failed = []
-        for node in waiting:
-            try:
-                exec(node, module.__dict__)
-            except BaseException as error:  # an answer may also end the program: the others still count
-                errors[node] = error
-                failed.append(node)
-        if len(failed) == len(waiting):
-            break
-        waiting = failed
-    function = module.__dict__.get(program["task"])
-    if callable(function):
-        return function, ""
-    return None, failure(errors[waiting[0]]).detail if waiting else ""
-
-
-def _be_a_notebook(module):
-    """What a notebook has and this process has not: `display`, which shows nothing here, and its progress bars."""
-    shows = types.ModuleType("IPython.display")
-    shows.display = shows.clear_output = module.display = _ignore
-    notebook = types.ModuleType("IPython")
-    notebook.display, notebook.get_ipython, notebook.version_info = shows, _ignore, (9, 0)
-    sys.modules["IPython"], sys.modules["IPython.display"] = notebook, shows
-    sys.modules["tqdm.notebook"] = tqdm
-
-
-def _ignore(*_, **__):
-    return None
-
-
-def _statements(cell):
-    """The chosen statements of a cell as code, whose lines a traceback can show."""
-    name, source = cell["label"], cell["source"]
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    body = ast.parse(source, name).body
-    chosen = [ast.Module([body[i]], type_ignores=[]) for i in cell["statements"]]
-    # An annotation may be of a cell that was not needed, and so be a name that is not there: none is evaluated.
-    return [compile(tree, name, "exec", __future__.annotations.compiler_flag) for tree in chosen]
 
 
 def _answer(wire, runner, asked, arrays):

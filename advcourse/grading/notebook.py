@@ -1,0 +1,302 @@
+"""Inside the sandbox: what a notebook offers and this process lacks. All of it is harmless and silent, and shows nothing.
+
+`IPython`, `ipywidgets` and their like are stood in for by modules in which every name is there: it can be called, entered,
+decorated with, iterated over and inherited from. What runs a student's code in a notebook runs it here as well.
+"""
+
+import builtins
+import importlib
+import importlib.machinery
+import inspect
+import os
+import re
+import shlex
+import sys
+import types
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+import tqdm
+
+STANDS_IN_FOR = ("IPython", "ipykernel", "ipywidgets", "matplotlib_inline", "nest_asyncio")
+ELSEWHERE = "google"  # google.colab, which not every notebook has
+RUNS_ITS_CELL = ("capture", "prun", "time")  # cell magics that execute the rest of the cell
+OPTIONS = re.compile(r"(\s*-([nrp] *\d+|[tcqov])(?=\s|$))*\s*")  # of %timeit
+
+
+def offer(module):
+    """Give `module` and this process what a notebook gives to its code."""
+    sys.meta_path.insert(0, _Finder(STANDS_IN_FOR))
+    _forget(STANDS_IN_FOR)
+    shell = ZMQInteractiveShell(user_ns=module.__dict__, config={"IPKernelApp": {}})
+    _KNOWN["get_ipython"] = lambda: shell
+    importlib.import_module("IPython.display")  # matplotlib and tqdm look whether it is loaded
+    importlib.import_module("ipykernel")
+    builtins.__IPYTHON__ = True
+    sys.modules["tqdm.notebook"] = tqdm
+    sys.path.insert(0, "")  # a notebook finds the modules beside it, which %%writefile may have written
+    module.display, module.get_ipython = display, _KNOWN["get_ipython"]
+    module.exit = module.quit = sys.exit
+    module.In, module.Out, module._, module.__, module.___ = [""], {}, "", "", ""
+
+
+@contextmanager
+def elsewhere():
+    """Inside the block there is `google.colab`, too. Outside there is none, and who tries to import it learns that."""
+    finder = _Finder((ELSEWHERE,))
+    sys.meta_path.append(finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        _forget((ELSEWHERE,))
+
+
+def _forget(packages):
+    for name in [name for name in sys.modules if name.split(".")[0] in packages]:
+        del sys.modules[name]
+
+
+class _Kind(type):
+    def __getattr__(cls, name):
+        return _anything(name)
+
+
+class Anything(metaclass=_Kind):
+    """An object of a stand-in, such as a slider: it has the attributes that it is given, and accepts whatever is asked of it."""
+
+    def __new__(cls, *args, **named):
+        """Used as a decorator, it gives back what it decorates."""
+        return _decorated(args, named) or super().__new__(cls)
+
+    def __init__(self, *args, **named):
+        self.__dict__.update(named)
+
+    def __call__(self, *args, **named):
+        return _decorated(args, named) or Anything()
+
+    def __getattr__(self, name):
+        return _anything(name)()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+    def __iter__(self):
+        return iter(())
+
+    def __getitem__(self, _):
+        return Anything()
+
+    def __setitem__(self, *_):
+        pass
+
+
+def _decorated(args, named):
+    alone = args[0] if len(args) == 1 and not named else None
+    return alone if inspect.isfunction(alone) or inspect.isclass(alone) else None
+
+
+@cache
+def _anything(name):
+    """The class that stands in for all that has this name."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _Kind(name, (Anything,), {})
+
+
+class ZMQInteractiveShell(Anything):
+    """What `get_ipython()` gives: it executes code in the notebook's namespace, and its magics that files or names depend on.
+
+    Of the system's shell only `mkdir` does something.
+    """
+
+    _reloads = False
+
+    def run_cell(self, source, *_, **__):
+        exec(compile(source, "<cell>", "exec"), self.user_ns)
+
+    ex = run_cell
+
+    def ev(self, source):
+        return eval(source, self.user_ns)
+
+    def push(self, variables, *_, **__):
+        self.user_ns.update(variables)
+
+    def run_cell_magic(self, name, line, cell):
+        if name in RUNS_ITS_CELL:
+            self.run_cell(cell)
+        elif name == "timeit":
+            self._time(cell)
+        elif name in ("writefile", "file"):
+            self._write(shlex.split(self._filled(line)), cell)
+
+    def run_line_magic(self, name, line, *_, **__):
+        line = self._filled(line)
+        if name in RUNS_ITS_CELL:
+            self.run_cell(line)
+        elif name == "timeit":
+            self._time(OPTIONS.sub("", line, count=1))
+        elif name == "run":
+            self._run_file(*line.split())
+        elif name == "pylab":
+            self.run_cell("import numpy as np\nimport matplotlib.pyplot as plt\nfrom pylab import *")
+        elif name in ("env", "set_env"):
+            os.environ.update([re.split(r"=| ", line, maxsplit=1)])
+        elif name == "autoreload":
+            self._reloads = line.strip() in ("2", "3", "all", "complete")
+        elif name == "mkdir":
+            self.system(f"mkdir {line}")
+        elif name == "cd" and (folder := _own(line.strip(" '\""))):
+            os.chdir(folder)
+
+    def _filled(self, line):
+        """The line with values in place of {expressions} and $names; as it is where one of them has none."""
+        try:
+            return re.sub(
+                r"\{([^{}]+)\}|\$([A-Za-z_]\w*)", lambda found: f"{self.ev(found[1] or found[2])}", line
+            )
+        except Exception:
+            return line
+
+    def _time(self, source):
+        """What is timed is a function's body: its names do not reach the notebook."""
+        space = {}
+        exec(
+            "def timed():\n" + "".join(f" {line}\n" for line in source.split("\n")) + " pass",
+            self.user_ns,
+            space,
+        )
+        space["timed"]()
+
+    def _write(self, words, text):
+        """Write a file; its folder is made, which a command of the shell may have done. `words`: its name and options."""
+        path = Path([word for word in words if not word.startswith("-")][0]).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a" if {"-a", "--append"} & set(words) else "w", encoding="utf-8") as file:
+            file.write(text)
+        importlib.invalidate_caches()
+        for module in list(sys.modules.values()) if self._reloads else ():
+            if getattr(module, "__file__", None) and Path(module.__file__).resolve() == path.resolve():
+                self._reload(module)
+
+    def _reload(self, module):
+        """As %autoreload: functions and classes that the notebook has from the module are the new ones, too."""
+        with suppress(Exception):  # then the old one stays
+            importlib.reload(module)
+        for name, value in self.user_ns.items():
+            if getattr(value, "__module__", None) == module.__name__:
+                self.user_ns[name] = getattr(module, getattr(value, "__name__", ""), value)
+
+    def _run_file(self, *words):
+        """A file is run on its own, and its names are then the notebook's; with -i it sees those that are there."""
+        space = self.user_ns if "-i" in words else {"__name__": "__main__"}
+        exec(compile(Path(words[-1]).read_text(encoding="utf-8"), words[-1], "exec"), space)
+        self.user_ns.update({name: value for name, value in space.items() if not name.startswith("__")})
+
+    def getoutput(self, line="", *_, **__):
+        self.system(line)
+        return []
+
+    def system(self, line="", *_, **__):
+        """Make the folders of `mkdir`; nothing else is done."""
+        command, *words = shlex.split(self._filled(line), comments=True) or [""]
+        if command == "mkdir":
+            for folder in [_own(word) for word in words if not word.startswith("-")]:
+                if folder:
+                    folder.mkdir(parents=True, exist_ok=True)
+
+    system_raw = system
+
+
+def _own(name):
+    """The path of this name if it is in the folder that a task may write to; else None."""
+    path = Path(name).expanduser().resolve()
+    return path if path.is_relative_to(Path.home().resolve()) else None
+
+
+def display(*_, display_id=None, **__):
+    """Shows nothing."""
+    return Anything() if display_id else None
+
+
+def _ignore(*_, **__):
+    return None
+
+
+def interact(function=None, **settings):
+    """As in a notebook: the function is called once with the first values of its settings, and stays what it is."""
+    if function is None:
+        return lambda decorated: interact(decorated, **settings)
+    function(**{name: _first(value) for name, value in settings.items()})
+    return function
+
+
+def interactive(function, *_, **settings):
+    """A widget, whose function is called once."""
+    interact(function, **settings)
+    return Anything(kwargs={name: _first(value) for name, value in settings.items()})
+
+
+def _by_hand(function=None, *_, **__):
+    """What waits for a click calls nothing."""
+    return (lambda decorated: decorated) if function is None else function
+
+
+def fixed(value):
+    """A setting that is no widget."""
+    return Anything(value=value)
+
+
+def _first(setting):
+    """The first value of a setting of `interact`: of a widget, a range, a choice, or one value."""
+    if isinstance(setting, Anything):
+        return setting.value
+    if (
+        isinstance(setting, tuple)
+        and len(setting) in (2, 3)
+        and all(isinstance(n, int | float) for n in setting)
+    ):
+        low, high = setting[:2]
+        return (low + high) // 2 if all(isinstance(n, int) for n in setting) else (low + high) / 2
+    if isinstance(setting, dict):
+        return next(iter(setting.values()))
+    return setting[0] if isinstance(setting, list | tuple) else setting
+
+
+_KNOWN = {
+    "clear_output": _ignore,
+    "display": display,
+    "fixed": fixed,
+    "interact": interact,
+    "interact_manual": _by_hand,
+    "interactive": interactive,
+    "version_info": (9, 0, 0),
+}
+
+
+class _Module(types.ModuleType):
+    def __getattr__(self, name):
+        return _KNOWN[name] if name in _KNOWN else _anything(name)
+
+
+class _Finder:
+    """Finds a stand-in for each module of the packages."""
+
+    def __init__(self, packages):
+        self._packages = packages
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self._packages:
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return _Module(spec.name)
+
+    def exec_module(self, module):
+        pass
