@@ -13,8 +13,9 @@ import torch
 
 from advcourse import data
 from advcourse.inputs import InputError, check_choice, check_range
+from advcourse.labs.advice import explained
 from advcourse.labs.measuring import measure
-from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, UNWRITTEN, Call, LocalRunner
+from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, UNWRITTEN, Call, LocalRunner, usual_state
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Picture, Verdict
 from advcourse.labs.victims import Victim
 
@@ -161,7 +162,7 @@ class Student:
             told = (
                 "Your function stopped with an error. The last line says which; the line above it is where."
             )
-            raise Finding("crash", told, outcome=CRASHED, trace=reply.detail)
+            raise Finding("crash", told, outcome=CRASHED, trace=explained(reply.detail))
         self._check_result(reply, case)
         return reply.value.double()
 
@@ -202,6 +203,7 @@ def picture(case, images, i):
     return Picture(case["x"][i], images[i])
 
 
+@usual_state()
 def judge(task, runner, seed):
     """Ask all properties of `task` of the function behind `runner`, with the randomness of `seed`; returns a `Verdict`."""
     student, draw = Student(runner, task), Draw(seed)
@@ -213,6 +215,28 @@ def judge(task, runner, seed):
         return Verdict(task.name, finding.outcome, finding.message, 0, task.points, seed, **found)
     return Verdict(
         task.name, RIGHT, f"All {len(task.properties)} properties hold.", task.points, task.points, seed
+    )
+
+
+def task_of(function, task, names, call="check"):
+    """Which of the tasks `names` a call of check(function, task) is about: `task`, or the one that bears the function's own name.
+
+    call: the name of what was called, for the error. Raises `InputError` for what is no function, and where no task is meant.
+    """
+    names = tuple(names)
+    if not callable(function):
+        raise InputError(
+            f"function: got {function!r}; allowed is the function itself, for example {call}({names[0]})"
+        )
+    if task is not None:
+        return check_choice(task, "task", names)
+    own = getattr(function, "__name__", None)
+    if own in names:
+        return own
+    what = repr(own) if own else f"a {type(function).__name__} object, which has no name"
+    raise InputError(
+        f"task: got {what}; allowed are {', '.join(map(repr, names))}. "
+        f'If the function has another name, say which task it answers, for example {call}(f, "{names[0]}")'
     )
 
 
@@ -247,11 +271,7 @@ class Lab:
 
         Returns a `Verdict`, which shows itself. Raises `InputError` for what is no function or no task of this lab.
         """
-        if not callable(function):
-            raise InputError(
-                f"function: got {function!r}; allowed is the function itself, for example check(fgsm)"
-            )
-        name = check_choice(task or getattr(function, "__name__", None), "task", tuple(self.tasks))
+        name = task_of(function, task, self.tasks)
         seed = secrets.randbelow(2**31) if seed is None else check_range(seed, "seed", 0, integer=True)
         return judge(self.tasks[name], LocalRunner(function), seed)
 
@@ -261,7 +281,7 @@ class Lab:
 
     def hint(self, task, level=1):
         """Hint number `level` for a task: 1 is a nudge, the last is nearly the answer."""
-        name = getattr(task, "__name__", task)
+        name = task_of(task, None, self.tasks, "hint") if callable(task) else task
         hints = self.tasks[check_choice(name, "task", tuple(self.tasks))].hints
         check_range(level, "level", 1, len(hints), integer=True)
         more = f' More help: hint("{name}", {level + 1})' if level < len(hints) else ""

@@ -6,7 +6,7 @@ On linear models the gradient is written out by hand, so that there no automatic
 from functools import lru_cache
 
 import torch
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 
 @lru_cache(maxsize=4)
@@ -19,15 +19,36 @@ def model_of(case):
     return _built(case.victim)
 
 
+def log_odds(logits, label):
+    """log of the odds that an image is not of its class `label`, shape (N,). The cross-entropy J is softplus of it."""
+    others = logits.scatter(1, label[:, None], -torch.inf)
+    return others.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]
+
+
+def gradient_of(case, x, loss):
+    """Gradient (N, C, H, W) of the sum of `loss(logits)` on the victim of `case`."""
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(loss(model_of(case)(x)).sum(), x)[0]
+
+
+def rise(case, x, label):
+    """Gradient (N, C, H, W) of each image's log-odds against `label`.
+
+    It is the gradient of J(x, label) but for one positive factor for each image, the probability of the other classes, which
+    rounds to 0 where a model is sure of `label`. So both have the same sign wherever that of J has one.
+    """
+    model = model_of(case)
+    if case.victim.kind not in ("linear", "loud"):
+        return gradient_of(case, x, lambda logits: log_odds(logits, label))
+    logits = model(x).detach()
+    others = logits.scatter(1, label[:, None], -torch.inf).softmax(1)
+    return ((others - one_hot(label, logits.shape[1])) @ model[1].weight.detach()).view_as(x)
+
+
 def slope(case, x, label):
     """Gradient (N, C, H, W) of each image's cross-entropy J(x, label) on the victim of `case`."""
-    model = model_of(case)
-    if case.victim.kind == "linear":
-        logits = model(x).detach()
-        residual = logits.softmax(1) - one_hot(label, logits.shape[1])
-        return (residual @ model[1].weight.detach()).view_as(x)  # dJ/dx = (p - e_label) W
-    x = x.detach().clone().requires_grad_()
-    return torch.autograd.grad(cross_entropy(model(x), label, reduction="sum"), x)[0]
+    p_of_others = log_odds(logits(case, x), label).sigmoid()
+    return p_of_others.view(-1, 1, 1, 1) * rise(case, x, label)
 
 
 def logits(case, x):
@@ -59,35 +80,48 @@ def nearest_l2(x_i, x, eps):
     return (x + delta * torch.where(length > eps, eps / length, 1.0)).clamp(0, 1)
 
 
-def one_step(case, label, away, size=None, start=None, direction=torch.sign):
-    """clip(x + away * size * sign(gradient at x)); `size` is eps by default."""
+def one_step(case, label, away, size=None, start=None, direction=torch.sign, uphill=rise):
+    """clip(x + away * size * sign(gradient at x)); `size` is eps by default, and the gradient that of `uphill`."""
     x = clean(case) if start is None else start
-    return (x + away * (case["eps"] if size is None else size) * direction(slope(case, x, label))).clamp(0, 1)
+    return (x + away * (case["eps"] if size is None else size) * direction(uphill(case, x, label))).clamp(
+        0, 1
+    )
 
 
 def unit(gradient):
     return gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
 
 
-def climb(
-    case, label, away=1, *, alpha, steps, decay=0.0, memory="normalised", at="here", project="each step"
-):
-    """The iteration of BIM (decay 0), PGD and MI-FGSM from x, and, by `memory`, `at` and `project`, some ways to get it wrong.
+def normalised(decay, g, gradient):
+    """The memory of MI-FGSM: each gradient counts by its L1 norm; one of 0 adds nothing."""
+    norm = gradient.flatten(1).abs().sum(1).clamp_min(torch.finfo(gradient.dtype).tiny)
+    return decay * g + gradient / norm.view(-1, 1, 1, 1)
 
-    memory: what is summed up, "normalised" gradients (by their L1 norm), "raw" ones, or their "signs"; at: the gradient's place,
-    "here" or at the clean image ("start"); project: onto ball and box, after "each step", or at the "end" and onto the box alone
-    in between.
+
+def climb(
+    case,
+    label,
+    away=1,
+    *,
+    alpha,
+    steps,
+    decay=0.0,
+    memory=normalised,
+    direction=torch.sign,
+    at="here",
+    project="each step",
+    uphill=rise,
+):
+    """The iteration of BIM (decay 0), PGD and MI-FGSM from x, and, by its last arguments, some ways to get it wrong.
+
+    memory(decay, g, gradient): what is remembered; direction(g): the step; at: the gradient's place, "here" or at the clean image
+    ("start"); project: onto ball and box, after "each step", or onto the box alone, and onto the ball at the "end" or "never";
+    uphill(case, x, label): the gradient.
     """
     x = clean(case)
     x_i, g = x, torch.zeros_like(x)
     for _ in range(steps):
-        gradient = away * slope(case, x_i if at == "here" else x, label)
-        scaled = gradient / gradient.flatten(1).abs().sum(1).view(-1, 1, 1, 1)
-        g = {
-            "normalised": decay * g + scaled,
-            "raw": decay * g + gradient,
-            "signs": decay * g + gradient.sign(),
-        }[memory]
-        x_i = x_i + alpha * g.sign()
+        g = memory(decay, g, away * uphill(case, x_i if at == "here" else x, label))
+        x_i = x_i + alpha * direction(g)
         x_i = nearest(x_i, x, case["eps"]) if project == "each step" else x_i.clamp(0, 1)
-    return nearest(x_i, x, case["eps"])
+    return x_i if project == "never" else nearest(x_i, x, case["eps"])

@@ -6,7 +6,7 @@ import torch
 
 from advcourse import data, plots
 from advcourse.inputs import check_choice, predict
-from advcourse.labs.running import TENSOR, UNWRITTEN, Call, LocalRunner
+from advcourse.labs.running import TENSOR, UNWRITTEN, Call, LocalRunner, usual_state
 from advcourse.labs.verdicts import image_tag, marked_up
 from advcourse.labs.victims import Victim
 from advcourse.metrics import l0, l1, l2, linf, mean_over_successes, succeeded
@@ -40,6 +40,7 @@ class Measurement:
         return f"<div>{marked_up(self.text)}</div>{image_tag(plots.png(figure), alt)}"
 
 
+@usual_state()
 def measure(function, guess=None, n=100, victim="mnist-cnn", norm=None, target=None, clip=True, **settings):
     """Run a student's attack on `n` held-out digits that the model gets right; returns a `Measurement`, which shows itself.
 
@@ -55,11 +56,11 @@ def measure(function, guess=None, n=100, victim="mnist-cnn", norm=None, target=N
     wanted = {"x": x, "y": y, "norm": norm, "target": aim, **settings}
     taken = {name.rstrip("=") for name in runner.parameters()}
     reply = runner(Call(recipe, {name: value for name, value in wanted.items() if name in taken}))
-    name = getattr(function, "__name__", "the function")
+    name = _name(function)
     if reply.kind == UNWRITTEN:
         return Measurement(f"{reply.detail} is not written yet.")
     if reply.kind != TENSOR or reply.value.shape != x.shape:
-        return Measurement(f"{name} returned no images. `check({name})` says why.")
+        return Measurement(f"{name} returned no images. Its check says why.")
     images = reply.value.float().nan_to_num()
     images = images.clamp(0, 1) if clip else images
     with torch.no_grad():
@@ -81,6 +82,13 @@ def known_digits(recipe, n, but=None):
     return x[known][:n], y[known][:n]
 
 
+def _name(function):
+    """The function's own name, if it has one."""
+    name = getattr(function, "__name__", "<")
+    return "The function" if "<" in name else name
+
+
+@usual_state()
 def measure_universal(function, guess=None, n=200, victim="mnist-cnn", eps=0.3, **settings):
     """Make one perturbation by a student's function on `n` digits, and add it to `n` others; returns a `Measurement`.
 
@@ -90,11 +98,11 @@ def measure_universal(function, guess=None, n=200, victim="mnist-cnn", eps=0.3, 
     recipe = Victim(victim)
     x, y = data.load("mnist-5k", "test").pick(2 * n)
     reply = LocalRunner(function)(Call(recipe, {"x": x[:n], "y": y[:n], "eps": eps, **settings}))
-    name = getattr(function, "__name__", "the function")
+    name = _name(function)
     if reply.kind == UNWRITTEN:
         return Measurement(f"{reply.detail} is not written yet.")
     if reply.kind != TENSOR or reply.value.shape != x.shape[1:]:
-        return Measurement(f"{name} returned no perturbation. `check({name})` says why.")
+        return Measurement(f"{name} returned no perturbation. Its check says why.")
     model, others = recipe.build(), x[n:]
     signs = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(0)).sign()
     before = predict(model, others).argmax(1)

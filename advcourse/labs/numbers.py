@@ -5,6 +5,7 @@
 
 import torch
 
+from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 
 CLOSE = 1e-4  # relative; float32 rounding is far below it
@@ -61,3 +62,32 @@ def differs(found, expected, least=LEAST):
         f"[{', '.join(map(str, place))}]: yours is {found[place]:.4g}, right is {expected[place]:.4g}."
     )
     return Finding("formula", told)
+
+
+def can_be_followed(definition, argument, follower, **how):
+    """The result has the gradient by this `argument` that `definition`, a function of the case, has; float64.
+
+    `follower`: what follows the gradient, for the message. `how`: the case, as for `Task.case`.
+    """
+    detached = (
+        f"The numbers are right, but they do not hang on `{argument}`: {follower} cannot follow their gradient. Compute them "
+        f"from `{argument}` itself: no .detach(), .item(), numpy() or torch.tensor() on the way, and no torch.no_grad()."
+    )
+    another = (
+        f"The numbers are right, but their gradient by `{argument}` is another one, and {follower} follows it. Is a part of them "
+        "cut off by .detach(), .item() or torch.no_grad()?"
+    )
+
+    def ask(student, draw):
+        case = student.task.case(draw, **how).to(torch.float64)
+        reply = student.runner(Call(case.victim, case.arguments, differentiate=argument))
+        student.images(reply, case)
+        if reply.slope is None:
+            raise Finding("detached", detached)
+        leaf = case[argument].clone().requires_grad_()
+        (expected,) = torch.autograd.grad(definition(case.but(**{argument: leaf})).sum(), leaf)
+        expected, found = expected.flatten(), reply.slope.double()
+        if found.shape != expected.shape or not near(found, expected).all():
+            raise Finding("gradient", another)
+
+    return ask

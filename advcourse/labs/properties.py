@@ -4,10 +4,13 @@ A property is a function of (student, draw) that returns nothing or raises a `Fi
 `stays_in_budget`, `recognises`, `follows`, `uses_seed` and `fools`.
 """
 
+import re
+from itertools import combinations
+
 import torch
 
 from advcourse.inputs import predict
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Task, picture
 from advcourse.labs.running import CRASH, NUMBER, TENSOR
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import succeeded
@@ -29,24 +32,43 @@ _LEFT = {
     "random state": "The global random state changed: other code would draw other numbers after a call. "
     "Use a generator of your own: torch.Generator().manual_seed(seed), given as generator=... to the draw.",
     "gradient mode": "Gradients are switched otherwise than before. Use `with torch.no_grad():`, which undoes itself.",
+    "defaults": "New tensors are of another type, or on another device, than before. Leave torch.set_default_dtype and "
+    "torch.set_default_device alone: say dtype=... or device=... where you make a tensor.",
 }
 
 
 def answers(student, draw):
     """It takes the parameters asked for, and returns images."""
     wanted, found = student.task.parameters, student.runner.parameters()
-    extra = [name for name in found if name.rstrip("=") not in wanted]
-    if tuple(name.rstrip("=") for name in found[: len(wanted)]) != wanted or not all(
-        name.endswith("=") for name in extra
-    ):
-        call = f"{student.task.name}({', '.join(wanted)})"
+    named = [name for name in found if not name.startswith("*")]
+    names, hides = tuple(name.rstrip("=") for name in named), len(named) < len(found)
+    extra = [name for name in named if name.rstrip("=") not in wanted]
+    asked = tuple(name for name in names if name in wanted)
+    fits = names[: len(wanted)] == wanted or (hides and asked == tuple(n for n in wanted if n in asked))
+    call = f"{student.task.name}({', '.join(wanted)})"
+    if not fits or not all(name.endswith("=") for name in extra):
         raise Finding("signature", f"The parameters must be {call}; yours are ({', '.join(found)}).")
-    student(student.task.case(draw))
+    case = student.task.case(draw)
+    reply = student.ask(case)
+    if hides and reply.kind == CRASH and _CANNOT_BE_CALLED.search(reply.detail):
+        told = f"Your function hides its parameters, and cannot be called as {call}. {_last_line(reply)}. {_SHOW}"
+        raise Finding("signature", told)
+    student.images(reply, case)
+
+
+_CANNOT_BE_CALLED = re.compile(
+    r"TypeError: .*(keyword argument|positional argument|values for argument)[^\n]*$"
+    r"|Expected a value of type|Unknown keyword argument|missing value for argument"
+)
+_SHOW = (
+    "If a decorator wraps it, put @functools.wraps(f) on the inner function, and let that take the same parameters. "
+    "In place of a torch.jit.ScriptFunction or an nn.Module submit the plain Python function."
+)
 
 
 def keeps_what_it_gets(student, draw):
     """Images, mode, statistics and weights are as before."""
-    _left(student, draw, ("input", "mode", "parameters", "buffers", "gradient mode"))
+    _left(student, draw, ("input", "mode", "parameters", "buffers", "gradient mode", "defaults"))
 
 
 def leaves_nothing_behind(student, draw):
@@ -75,8 +97,15 @@ def _left(student, draw, names):
 def changes_the_images(student, draw):
     """What comes back is neither the clean image nor a blank one."""
     case = student.task.case(draw, grey=True)
-    images = student(case)
-    if torch.equal(images, case["x"].double()):
+    images, x = student(case), case["x"].double()
+    if ((images - x).abs() >= 0.9 * images.abs()).double().mean() > MOST:  # nearer to 0 than to the grey x
+        told = (
+            f"The result is the change alone: its pixels reach from {images.min():.3f} to {images.max():.3f}, and those of x "
+            f"from {x.min():.1f} to {x.max():.1f}. Add the change to x, and return the sum."
+        )
+        if images.flatten(1).std(1).min() >= 1e-6:
+            raise Finding("perturbation", told, picture(case, images, 0))
+    if torch.equal(images, x):
         told = "The result is the clean image: nothing was changed. Is the changed image the one that you return?"
         raise Finding("clean image", told, picture(case, images, 0))
     if (images.flatten(1).std(1) < 1e-6).any():
@@ -157,16 +186,22 @@ def treats_images_alone(student, draw):
             raise Finding("mixes images", told, picture(case, together, i) if of_images else None)
 
 
+_OTHER_TYPE = (
+    "Tensors that you make yourself, with torch.zeros, torch.full, torch.rand or torch.tensor, hold float32 unless you say "
+    "otherwise, and so does what .float() returns. Make them like x: torch.zeros_like(x), or .to(x) at the end."
+)
+
+
 def other_type(student, draw):
     """float64 images come back as float64."""
     case = student.task.case(draw).to(torch.float64)
     reply = student.ask(case)
     if reply.kind == CRASH:
-        told = f"It works for float32 images and fails for float64. Is a type written down somewhere? {_last_line(reply)}"
+        told = f"It works for float32 images and fails for float64. {_OTHER_TYPE} {_last_line(reply)}"
         raise Finding("other type", told)
     student.images(reply, case)
     if reply.value.dtype != torch.float64:
-        told = f"float64 images came in and {reply.value.dtype} came back. Take the type from x."
+        told = f"float64 images came in and {reply.value.dtype} came back. {_OTHER_TYPE}"
         raise Finding("other type", told)
 
 
@@ -177,6 +212,31 @@ def other_shape(student, draw):
     if reply.kind == CRASH:
         told = f"It fails for colour images of 20 x 24 pixels. Is a size written down somewhere? {_last_line(reply)}"
         raise Finding("other shape", told)
+    student.images(reply, case)
+
+
+def other_classes(student, draw):
+    """A model of another number of classes works."""
+    message = "It works for ten classes and fails for seven. Is their number written down somewhere? It is logits.shape[1]."
+    _works(student, student.task.case(draw, classes=7), "other classes", message)
+
+
+def other_amount(message, make):
+    """With another number of something it works too; make(task, draw) gives the case, `message` says of what."""
+
+    def ask(student, draw):
+        told = f"{message} Is their number written down somewhere? Take it from what comes in."
+        _works(student, make(student.task, draw), "other amount", told)
+
+    return ask
+
+
+def _works(student, case, key, message):
+    """No crash, and a result of the right shape."""
+    reply = student.ask(case)
+    shape = tuple(student.task.shape(case)) if student.task.shape else case["x"].shape
+    if reply.kind == CRASH or (reply.kind == TENSOR and reply.value.shape != shape):
+        raise Finding(key, f"{message} {_last_line(reply)}".rstrip())
     student.images(reply, case)
 
 
@@ -202,16 +262,17 @@ def agree(images, expected, most=MOST):
     return bool(same.mean() >= most and same.min() >= most - 0.03)
 
 
-def recognises(definition, slips, **how):
+def recognises(definition, slips, make=Task.case, most=MOST, **how):
     """Where the images are not those of `definition`, a function of the case, but what a known slip gives, the slip is named.
 
-    `slips`: rows of (key, message, test), where test(case, images) is True for that slip. `how`: the case, as for `Task.case`.
+    `slips`: rows of (key, message, test), where test(case, images) is True for that slip. `most`: the share of the pixels that
+    must agree. The case is make(task, draw, **how).
     """
 
     def ask(student, draw):
-        case = student.task.case(draw, **how)
+        case = make(student.task, draw, **how)
         images, expected = student(case), definition(case)
-        if agree(images, expected):
+        if agree(images, expected, most):
             return
         for key, message, test in slips:
             if test(case, images):
@@ -225,11 +286,11 @@ def same_as(definition, most=MOST):
     return lambda case, images: agree(images, definition(case), most)
 
 
-def follows(definition, most=MOST, **how):
-    """The images are those of the `definition`, a function of the case. `how`: the case, as for `Task.case`."""
+def follows(definition, most=MOST, make=Task.case, **how):
+    """The images are those of the `definition`, a function of the case, which is make(task, draw, **how)."""
 
     def ask(student, draw):
-        case = student.task.case(draw, **how)
+        case = make(student.task, draw, **how)
         images, expected = student(case), definition(case)
         if not agree(images, expected, most):
             raise formula(case, images, expected)
@@ -248,6 +309,29 @@ def _worst(images, expected):
     return int((images - expected).abs().flatten(1).mean(1).argmax())
 
 
+# So far away: a part of a seed, or its remainder, is the same for two of them.
+OTHER_SEEDS = (1, 2, 420, 1000, 1024)
+
+
+def follows_its_seed(student, case, told, first, again):
+    """A `Finding` where other seeds give what `case` gave `first`; `told` is said where all do. `again`: the second answer."""
+    seeds = [case["seed"], *(case["seed"] + step for step in OTHER_SEEDS)]
+    found = [first, *(student(case.but(seed=seed)) for seed in seeds[1:])]
+    if all(torch.equal(first, other) for other in found):
+        return Finding("no randomness", told)
+    for (seed, one), (other, same) in combinations(zip(seeds, found, strict=True), 2):
+        if torch.equal(one, same):
+            told = (
+                f"The seeds {seed} and {other} give the same. Hand the seed to manual_seed as it is: a remainder, or a part "
+                "of its digits, takes few values."
+            )
+            return Finding("part of the seed", told)
+    if not torch.equal(first, again):
+        told = "The same seed gives something else each time. Draw from torch.Generator().manual_seed(seed)."
+        return Finding("not repeatable", told)
+    return None
+
+
 def uses_seed(told, **how):
     """The same seed gives the same images, and another seed others; `told` is said where all seeds give the same.
 
@@ -256,14 +340,9 @@ def uses_seed(told, **how):
 
     def ask(student, draw):
         case = student.task.case(draw, grey=True, **how)
-        first, again, other = student(case), student(case), student(case.but(seed=case["seed"] + 1))
-        if torch.equal(first, other):
-            raise Finding("no randomness", told, picture(case, first, 0))
-        if not torch.equal(first, again):
-            told_again = (
-                "The same seed gives other images each time. Draw from torch.Generator().manual_seed(seed)."
-            )
-            raise Finding("not repeatable", told_again, picture(case, again, 0))
+        first, again = student(case), student(case)
+        if found := follows_its_seed(student, case, told, first, again):
+            raise Finding(found.key, found.message, picture(case, first, 0))
 
     return ask
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from advcourse.errors import InputError
 from advcourse.files import replacing
-from advcourse.inputs import InputError, check_choice
-from advcourse.notebooks import KERNEL, METADATA, QUIET
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -49,6 +48,8 @@ def student_copy(notebook):
     """The student's copy of an author's notebook, as `nbgrader generate_assignment` makes it; the argument stays as it is."""
     import nbformat
 
+    from advcourse.notebooks import METADATA
+
     try:
         from nbgrader import preprocessors
     except ImportError as error:
@@ -79,6 +80,8 @@ def refresh(lab=None, root=None):
     import nbformat
     from nbclient import NotebookClient
 
+    from advcourse.notebooks import KERNEL, METADATA, QUIET
+
     root = Path(root) if root else ROOT
     paths = _notebooks(lab, root)
     for path in paths:
@@ -93,5 +96,7 @@ def refresh(lab=None, root=None):
 
 
 def _notebooks(lab, root):
+    from advcourse.inputs import check_choice  # imports torch, which who only looks for the labs does without
+
     chosen = labs(root) if lab is None else (check_choice(lab, "lab", labs(root)),)
     return [path for name in chosen for path in sorted((root / "solutions" / name).glob("*.ipynb"))]

@@ -34,14 +34,15 @@ class Call:
     """What the function is called with: `arguments` by name, CPU tensors, numbers or None; `victim`, if it takes a `model`.
 
     A tuple of victims among the arguments becomes a tuple of models. Models have the type of the first tensor among the
-    arguments, and all are moved to `device`. `differentiate`: whether the gradient of the result, a number, by the weights is
-    asked. Of a `BlackBox` the function gets no model, but something to ask.
+    arguments, and all are moved to `device`. `differentiate`: True where the gradient of the result, a number, by the weights is
+    asked; the name of an argument where that of the result's sum by this argument is. Of a `BlackBox` the function gets no model,
+    but something to ask.
     """
 
     victim: Victim | BlackBox | None
     arguments: dict = field(default_factory=dict)
     device: str = "cpu"
-    differentiate: bool = False
+    differentiate: bool | str = False
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Reply:
     otherwise); "nothing", the function returned None or `...`; "other", something else; "unwritten", it reached `raise
     NotImplementedError`; "crash". `detail` holds the type's name, the name of the function that is not written, or the last lines
     of the traceback. `left` names what the function changed that was not its own. `slope`: where the call is to `differentiate`,
-    and the value hangs on the graph, its gradient by the model's weights, all of them in one row; as good as `value`. `asked`:
-    how many images a `BlackBox` was asked; whoever holds its model counts them.
+    and the value hangs on the graph, the gradient asked for, all numbers in one row; as good as `value`. `asked`: how many images
+    a `BlackBox` was asked; whoever holds its model counts them.
     """
 
     kind: str
@@ -73,15 +74,24 @@ class LocalRunner:
         self._function, self.has_gpu = function, torch.cuda.is_available()
 
     def parameters(self):
-        """The names of the function's parameters, those with a default value marked by a trailing "="."""
+        """The names of the function's parameters as a `def` has them: "eps", "eps=" with a default value, "*args", "**kwargs".
+
+        A function that does not tell its parameters, such as one of TorchScript, may take any.
+        """
+        function = self._function.forward if isinstance(self._function, torch.nn.Module) else self._function
         try:
-            found = inspect.signature(self._function).parameters.values()
+            found = inspect.signature(function).parameters.values()
         except (TypeError, ValueError):
-            return ()
-        return tuple(p.name + ("" if p.default is p.empty else "=") for p in found)
+            return "*args", "**kwargs"
+        stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+        return tuple(stars.get(p.kind, "") + p.name + ("" if p.default is p.empty else "=") for p in found)
 
     def __call__(self, call):
-        """Make the call on copies of its arrays, and put the process back into the state that it had. Returns a `Reply`."""
+        """Make the call in the usual state, on copies of its arrays, and put the process back into its own. Returns a `Reply`."""
+        with usual_state():
+            return self._call(call)
+
+    def _call(self, call):
         arrays = [value for value in call.arguments.values() if isinstance(value, torch.Tensor)]
         dtype = arrays[0].dtype if arrays else torch.float32
         arguments = {k: _own_copy(v, call.device, dtype) for k, v in call.arguments.items()}
@@ -91,17 +101,18 @@ class LocalRunner:
         models = [m for value in given.values() for m in (value if isinstance(value, tuple) else (value,))]
         models = [m for m in models if isinstance(m, torch.nn.Module)]
         with _restored(call.device):
+            by = _leaves(given, call.differentiate)
             before = _marks(models, tensors, call.device)
-            reply = self._answer(given, tuple(model.parameters()) if call.differentiate else ())
+            reply = self._answer(given, by, summed=call.differentiate in arguments)
             after = _marks(models, tensors, call.device)
         left = tuple(name for name in before if not _equal(before[name], after[name]))
         return Reply(**{**vars(reply), "left": left, "asked": getattr(model, "asked", 0)})
 
-    def _answer(self, arguments, weights):
+    def _answer(self, arguments, by, summed):
         try:
             with _quiet():
-                value = self._function(**arguments)
-                slope = _slope(value, weights) if weights else None
+                value = self._called(arguments)
+                slope = _slope(value, by, summed) if by else None
         except Exception as error:
             return failure(error)
         except SystemExit as error:
@@ -116,6 +127,23 @@ class LocalRunner:
             told = {"device": str(value.device), "requires_grad": value.requires_grad, "slope": slope}
             return Reply(TENSOR, _plain(value), **told)
 
+    def _called(self, arguments):
+        """What the function returns: called by names, or in order where it takes no names, as behind `def wrapper(*args)`."""
+        if not _takes(self._function, **arguments) and _takes(self._function, *arguments.values()):
+            return self._function(*arguments.values())
+        return self._function(**arguments)
+
+
+def _takes(function, *args, **named):
+    """Whether the function itself, not one that it wraps, can be called so; True where it does not tell."""
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(*args, **named)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
 
 def _is_array(value):
     """A tensor that holds its numbers, one beside the other."""
@@ -128,13 +156,23 @@ def _plain(value):
     return torch.Tensor.as_subclass(value.detach().to("cpu", copy=True), torch.Tensor)
 
 
-def _slope(value, weights):
-    """The gradient of a number by the weights, in one row on the CPU; None where there is no graph to follow."""
+def _leaves(arguments, differentiate):
+    """The tensors that a `Call` is to `differentiate` by: none, the model's weights, or one argument, which then requires it."""
+    if differentiate in arguments:
+        return (arguments[differentiate].requires_grad_(),)
+    return tuple(arguments["model"].parameters()) if differentiate else ()
+
+
+def _slope(value, by, summed):
+    """The gradient of a number, or of the sum of several where that is asked, by the tensors `by`, in one row on the CPU.
+
+    None where there is no graph to follow.
+    """
     with torch._C.DisableTorchFunctionSubclass():
-        if not isinstance(value, torch.Tensor) or value.dim() or not value.requires_grad:
+        if not isinstance(value, torch.Tensor) or (value.dim() and not summed) or not value.requires_grad:
             return None
         with torch.enable_grad():
-            found = torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True)
+            found = torch.autograd.grad(value.sum(), by, allow_unused=True, materialize_grads=True)
         return _plain(torch.cat([gradient.flatten() for gradient in found]))
 
 
@@ -160,16 +198,30 @@ def _quiet():
 
 
 @contextlib.contextmanager
+def usual_state():
+    """Torch as in a fresh process: it records gradients, and new tensors hold float32 on the CPU. Afterwards all is as before.
+
+    A cell of the notebook may have changed any of it, and neither the judge nor the function is to answer for that.
+    """
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    on_cpu = contextlib.nullcontext() if device.type == "cpu" else torch.device("cpu")
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), on_cpu:
+            torch.set_default_dtype(torch.float32)
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
+
+
+@contextlib.contextmanager
 def _restored(device):
-    """Afterwards the global random states, the gradient mode and the default type are as before."""
+    """Afterwards the global random states are as before."""
     states = random_state(torch.device(device)), np.random.get_state(), random.getstate()
-    enabled, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-    torch.set_grad_enabled(True)
     try:
         yield
     finally:
-        torch.set_grad_enabled(enabled)
-        torch.set_default_dtype(dtype)
         set_random_state(torch.device(device), states[0])
         np.random.set_state(states[1])
         random.setstate(states[2])
@@ -190,7 +242,8 @@ def _marks(models, tensors, device):
     states = random_state(torch.device(device))
     _, numbers, place, *_ = np.random.get_state()
     marks["random state"] = [*states.values(), numbers.tobytes(), place, random.getstate()]
-    marks["gradient mode"] = [torch.is_grad_enabled(), str(torch.get_default_dtype())]
+    marks["gradient mode"] = [torch.is_grad_enabled()]
+    marks["defaults"] = [str(torch.get_default_dtype()), str(torch.get_default_device())]
     return marks
 
 

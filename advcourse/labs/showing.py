@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from advcourse import plots
-from advcourse.inputs import InputError, check_choice
-from advcourse.labs.checks import Draw
-from advcourse.labs.running import NUMBER, TENSOR, UNWRITTEN, Call, LocalRunner
+from advcourse.labs.checks import Draw, task_of
+from advcourse.labs.running import NUMBER, TENSOR, UNWRITTEN, Call, LocalRunner, usual_state
 from advcourse.labs.verdicts import image_tag, marked_up
 
 LARGEST = 1e6  # more than any right answer holds
@@ -37,15 +36,14 @@ class Show:
     """The function `show` of a lab.
 
     lab: whose tasks they are. views: by task, a function of `ask` that returns sentences, a figure and its description;
-    `ask(shape, victim=None, **arguments)` is the student's answer. example: a call, for the error. infinite: the tasks whose
-    answers may be infinite.
+    `ask(shape, victim=None, **arguments)` is the student's answer. infinite: the tasks whose answers may be infinite.
     """
 
     lab: object
     views: dict
-    example: str
     infinite: tuple[str, ...] = ()
 
+    @usual_state()
     def __call__(self, function, guess=None, task=None):
         """Try a student's function out on digits; returns a `Shown`, which shows itself.
 
@@ -56,11 +54,7 @@ class Show:
 
         Raises `InputError` for what is no function or no task of this lab.
         """
-        if not callable(function):
-            raise InputError(
-                f"function: got {function!r}; allowed is the function itself, for example {self.example}"
-            )
-        name = check_choice(task or getattr(function, "__name__", None), "task", tuple(self.views))
+        name = task_of(function, task, self.views, "show")
 
         def ask(shape, victim=None, **arguments):
             return self._answer(name, LocalRunner(function)(Call(victim, arguments)), tuple(shape))

@@ -10,11 +10,13 @@ import torch
 from advcourse import plots
 
 RIGHT, WRONG, NOT_ATTEMPTED, CRASHED = "right", "wrong", "not attempted yet", "crashed"
+TIMED_OUT = "timed out"
 LOOK = {  # the word is always there; the sign and the colour of the bar only help to find it
     RIGHT: ("✓", "#1b7837"),
     WRONG: ("✗", "#b35806"),
     NOT_ATTEMPTED: ("…", "#777777"),
     CRASHED: ("!", "#762a83"),
+    TIMED_OUT: ("◔", "#a6611a"),
 }
 
 
@@ -79,7 +81,7 @@ def marked_up(text):
 
 def repeat(outcome, task, seed):
     """The line of code that repeats a check; "" where there is nothing to repeat."""
-    return f"check({task}, seed={seed})" if outcome in (WRONG, CRASHED) else ""
+    return f"check({task}, seed={seed})" if outcome in (WRONG, CRASHED, TIMED_OUT) else ""
 
 
 class Finding(Exception):
@@ -94,9 +96,9 @@ class Finding(Exception):
 class Verdict:
     """The outcome of one check.
 
-    `outcome`: "right", "wrong", "not attempted yet" or "crashed"; `key` names the mistake, "" if none; `message` tells it;
-    `points` out of `possible`; `seed` repeats the check; `picture` shows an image that went wrong, or is None; `trace` has the
-    last lines of a crash.
+    `outcome`: "right", "wrong", "not attempted yet", "crashed" or "timed out"; `key` names the mistake, "" if none; `message`
+    tells it; `points` out of `possible`; `seed` repeats the check; `picture` shows an image that went wrong, or is None; `trace`
+    has the last lines of a crash, and beneath them what the error means, where that is known.
     """
 
     task: str
@@ -138,7 +140,9 @@ class Verdict:
         parts = [f"<div><strong>{sign} {html.escape(head)}</strong> ({points})</div>"]
         parts += [f"<div>{marked_up(self.message)}</div>"]
         if self.trace:
-            parts.append(f'<pre style="margin: 0.4em 0">{html.escape(self.trace)}</pre>')
+            parts.append(
+                f'<pre style="margin: 0.4em 0; white-space: pre-wrap">{html.escape(self.trace)}</pre>'
+            )
         if self.picture:
             parts.append(f"<div>{image_tag(self.picture.png(), self.picture.alt)}</div>")
         if self._again:

@@ -15,19 +15,36 @@ from advcourse import models
 from advcourse.inputs import check_choice
 
 SHIPPED = ("mnist-cnn", "mnist-distilled")  # those kinds whose weights come with the library
-KINDS = ("linear", "smooth", "normed", "plain", "two hills", *SHIPPED, "masked")
+KINDS = (
+    "linear",
+    "loud",
+    "smooth",
+    "normed",
+    "plain",
+    "two hills",
+    "low hills",
+    "ridge",
+    "two pixels",
+    "doubled",
+    "stairs",
+    *SHIPPED,
+    "masked",
+)
 
 
 @dataclass(frozen=True)
 class Victim:
     """A recipe for a model of images of `shape` (C, H, W) with `classes` classes; its weights follow from `seed`.
 
-    `kind`: "linear", logits W x + b; "smooth", a small convolutional network whose gradient is never 0, with batch normalisation
-    and dropout; "normed", the same without dropout, so that it draws nothing in training mode either; "plain", without both;
-    "two hills", see `_two_hills`, where `size` is the distance from the middle to either top; "mnist-cnn" and "mnist-distilled",
-    models that ship with the library (1 x 28 x 28, ten classes); "masked", the first of them with logits `gain` times as large,
-    so that its softmax saturates, and blind to a border of three pixels, where digits have nothing. `training`: whether the
-    model comes in training mode.
+    `kind`: "linear", logits W x + b; "loud", the same with logits `gain` times as large; "smooth", a small convolutional network
+    whose gradient is never 0, with batch normalisation and dropout; "normed", the same without dropout, so that it draws nothing
+    in training mode either; "plain", without both; "two hills", see `_two_hills`, where `size` is the distance from the middle to
+    either top; "low hills", the same with a constant taken away, so that neither top fools; "ridge", see `Ridge`; "two pixels",
+    see `TwoPixels`; "doubled", "plain" with logits twice as large in training mode; "stairs", see `Stairs`, where `size` is the
+    height of one; "mnist-cnn" and "mnist-distilled", models that ship with the library (1 x 28 x 28, ten classes); "masked",
+    the first of them with logits `gain` times as large, so that its softmax saturates, and blind to a border of three pixels,
+    where digits have nothing.
+    `training`: whether the model comes in training mode.
     """
 
     kind: str
@@ -112,6 +129,14 @@ def _linear(victim):
     return nn.Sequential(nn.Flatten(), _draw(layer, generator, 0.3))
 
 
+def _loud(victim):
+    model = _linear(victim)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(victim.gain)
+    return model
+
+
 def _smooth(victim, norm=True, dropout=True):
     generator = torch.Generator().manual_seed(victim.seed)
     channels, height, width = victim.shape
@@ -138,21 +163,111 @@ def _statistics(norm, generator):
 
 
 class TwoHills(nn.Module):
-    """Logits (0, z): z climbs on both sides of first pixel = 0.5; only the hill on the right is high enough to fool."""
+    """Logits (0, z): z climbs on both sides of first pixel = 0.5; only the hill on the right is high enough to fool.
 
-    def __init__(self, size):
+    From z `lower` is taken away.
+    """
+
+    def __init__(self, size, lower=1.0):
         super().__init__()
+        self.lower = lower
         self.slope = nn.Parameter(torch.tensor([3.0, 0.5]) / size)
 
     def forward(self, x):
         along = x.flatten(1)[:, 0] - 0.5
-        z = self.slope[0] * along.relu() + self.slope[1] * (-along).relu() - 1
+        z = self.slope[0] * along.relu() + self.slope[1] * (-along).relu() - self.lower
         return torch.stack([torch.zeros_like(z), z], 1)
 
 
 def _two_hills(victim):
     """A model where a random start decides: from the middle, half of the starts climb to a top that fools nothing."""
     return TwoHills(victim.size)
+
+
+def _low_hills(victim):
+    return TwoHills(victim.size, lower=4.0)
+
+
+class Ridge(nn.Module):
+    """Logits (0, z): up to first pixel = 0.5 z climbs along a pattern of signs, and beyond it falls along the same pattern.
+
+    There it is steep, and most of all in the last pixel, which has half of the gradient's L1 norm. So a memory of gradients turns
+    round some steps after an image has crossed the ridge, and how many depends on the norm that each gradient is divided by.
+    """
+
+    STEEP = 1000.0
+
+    def __init__(self, signs):
+        super().__init__()
+        signs[0] = 1.0
+        beyond = -signs
+        beyond[0], beyond[-1] = 1.0, float(len(signs))
+        self.slopes = nn.Parameter(torch.stack([signs, self.STEEP * beyond]))
+
+    def forward(self, x):
+        flat = x.flatten(1)
+        here, beyond = (flat @ self.slopes.T).unbind(1)
+        z = torch.where(flat[:, 0] > 0.5, beyond, here) / flat.shape[1]
+        return torch.stack([torch.zeros_like(z), z], 1)
+
+
+def _ridge(victim):
+    generator = torch.Generator().manual_seed(victim.seed)
+    channels, height, width = victim.shape
+    return Ridge(torch.randint(0, 2, (channels * height * width,), generator=generator) * 2.0 - 1)
+
+
+class TwoPixels(nn.Module):
+    """Logits (-z, z), where z is `gain` times last pixel but one - last: gradients by the image sum to 0, all but two are 0."""
+
+    def __init__(self, gain):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+
+    def forward(self, x):
+        flat = x.flatten(1)
+        z = self.gain * (flat[:, -2] - flat[:, -1])
+        return torch.stack([-z, z], 1)
+
+
+class Doubled(nn.Module):
+    """Twice what comes in, in training mode: it differs there as after dropout, but draws nothing."""
+
+    def forward(self, x):
+        return 2 * x if self.training else x
+
+
+class Stairs(nn.Module):
+    """Logits (-z, z): z climbs along a pattern of signs, in one block of pixels after another.
+
+    A block has a gradient only once the one before it has moved by `height` from 0.5 along the pattern. One step up a gradient
+    moves one more block at most, so that the image shows how many steps were taken.
+    """
+
+    BLOCKS = 8
+
+    def __init__(self, signs, height):
+        super().__init__()
+        self.signs, self.height = nn.Parameter(signs), height
+
+    def climbed(self, x):
+        """How far each block has moved along the pattern, on average over its pixels, (N, blocks)."""
+        along = (x.flatten(1) - 0.5) * self.signs
+        return torch.stack([block.mean(1) for block in along.tensor_split(self.BLOCKS, 1)], 1)
+
+    def forward(self, x):
+        climbed = self.climbed(x)
+        reached = (climbed[:, :-1] >= self.height).to(x).cumprod(1)
+        z = (climbed[:, 0] + (reached * climbed[:, 1:]).sum(1)) / self.height - 2
+        return torch.stack([-z, z], 1)
+
+
+def _stairs(victim):
+    generator = torch.Generator().manual_seed(victim.seed)
+    channels, height, width = victim.shape
+    return Stairs(
+        torch.randint(0, 2, (channels * height * width,), generator=generator) * 2.0 - 1, victim.size
+    )
 
 
 @cache
@@ -175,10 +290,16 @@ def _masked(victim):
 
 _BUILDERS = {
     "linear": _linear,
+    "loud": _loud,
     "smooth": _smooth,
     "normed": partial(_smooth, dropout=False),
     "plain": partial(_smooth, norm=False, dropout=False),
     "two hills": _two_hills,
+    "low hills": _low_hills,
+    "ridge": _ridge,
+    "two pixels": lambda victim: TwoPixels(victim.gain),
+    "doubled": lambda victim: nn.Sequential(_smooth(victim, norm=False, dropout=False), Doubled()),
+    "stairs": _stairs,
     "masked": _masked,
     **dict.fromkeys(SHIPPED, _shipped),
 }

@@ -1,33 +1,54 @@
-"""Many steps: BIM, MI-FGSM and PGD as the judge computes them, and the slips that it knows by their results."""
+"""Many steps: BIM and MI-FGSM as the judge computes them, and the slips that it knows by their results."""
 
 import torch
 
-from advcourse.inputs import predict
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
-from advcourse.labs.lab1.one_step import DESCENDS
-from advcourse.labs.properties import formula, same_as
+from advcourse.labs.lab1 import loud
+from advcourse.labs.lab1.one_step import DESCENDS, proportional_to_the_gradient
+from advcourse.labs.properties import agree, formula, same_as
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import Victim
-from advcourse.metrics import succeeded
-
-RESTARTS = 20  # on two hills each start fails with probability 1/2, so a right answer with 2^-20
-SINGLES = 6  # images attacked alone, to tell the last restart from the best
 
 
 def _climb(**changed):
-    """The loop of BIM or MI-FGSM with the settings of the case, but for what is `changed`."""
+    """The loop of BIM or MI-FGSM with the settings of the case, but for what is `changed`; alpha and steps may depend on it."""
 
-    def images(case):
+    def images(case, **more):
         settings = {"steps": case["steps"], "alpha": case.arguments.get("alpha", case["eps"] / case["steps"])}
         settings |= {"decay": case.arguments.get("decay", 0.0)}
-        settings |= {name: value(case) if callable(value) else value for name, value in changed.items()}
+        settings |= changed | more
+        settings |= {name: settings[name](case) for name in ("alpha", "steps") if callable(settings[name])}
         return by_hand.climb(case, case.labels, **settings)
 
     return images
 
 
 iterate = _climb()
+LOSS_SLIPS = loud.losses(lambda case, uphill: iterate(case, uphill=uphill))
+
+
+def _summed(scaled):
+    """The memory of MI-FGSM that takes `scaled` of a gradient instead of dividing it by its L1 norm."""
+    return lambda decay, g, gradient: decay * g + scaled(gradient)
+
+
+def _divided(dims, order=1):
+    """Gradients divided by their norm of this order over these dimensions."""
+    return _summed(lambda gradient: gradient / torch.linalg.vector_norm(gradient, order, dims, keepdim=True))
+
+
+def _one_of(*definitions):
+    """The test of a slip that comes out in more than one way."""
+    return lambda case, images: any(same_as(definition)(case, images) for definition in definitions)
+
+
+def _afterwards(share):
+    """The memory that divides the sum by its norm, and adds this share of each gradient: 1 / 4 for the mean over four images."""
+    return lambda decay, g, gradient: by_hand.normalised(0, g, decay * g + share * gradient)
+
+
+_RAW = _summed(lambda gradient: gradient)
 
 PROJECT_FIRST = (
     "A pixel ends eps + alpha away: the projection comes before the step, and the last step goes uncorrected. "
@@ -38,6 +59,16 @@ PROJECT_FIRST = (
 def projected_too_early(case):
     return case["eps"] + case["alpha"], "projects first", PROJECT_FIRST
 
+
+_UNSIGNED = _one_of(
+    *(
+        _climb(
+            memory=_summed(lambda gradient, share=share: share * gradient), direction=lambda g: g, uphill=up
+        )
+        for share in (1, 0.25)
+        for up in (by_hand.rise, by_hand.slope)
+    )
+)
 
 _COMMON = (
     ("descends", DESCENDS, same_as(_climb(away=-1))),
@@ -56,6 +87,16 @@ _COMMON = (
         "There is one step too many: the loop takes range(steps).",
         same_as(_climb(steps=lambda c: c["steps"] + 1)),
     ),
+    (
+        "no sign",
+        "The steps follow the gradient itself, long or short as it happens to be. Take the sign of the direction.",
+        lambda case, images: proportional_to_the_gradient(case, images) or _UNSIGNED(case, images),
+    ),
+    (
+        "never projected",
+        "Nothing draws the images back to the ball around x. Project after each step, around the clean image x, not around x_i.",
+        same_as(_climb(project="never")),
+    ),
 )
 
 BIM_SLIPS = (
@@ -63,7 +104,7 @@ BIM_SLIPS = (
     (
         "gradients accumulate",
         "Each step follows the sum of all gradients so far: .grad is added to, not replaced. Detach x_i before each step.",
-        same_as(_climb(memory="raw", decay=1.0)),
+        _one_of(*(_climb(memory=_RAW, decay=1.0, uphill=up) for up in (by_hand.rise, by_hand.slope))),
     ),
     (
         "projects at the end",
@@ -87,12 +128,23 @@ MIFGSM_SLIPS = (
     (
         "not normalised",
         "The gradients are summed as they are, and long ones drown the others. Divide each by its L1 norm before you add it.",
-        same_as(_climb(memory="raw")),
+        _one_of(*(_climb(memory=_RAW, uphill=up) for up in (by_hand.rise, by_hand.slope))),
+    ),
+    (
+        "normalised afterwards",
+        "The gradient is added to g as it is, and then g is divided by its norm. Divide each gradient before you add it.",
+        _one_of(
+            *(
+                _climb(memory=_afterwards(share), uphill=up)
+                for share in (1, 0.25)
+                for up in (by_hand.rise, by_hand.slope)
+            )
+        ),
     ),
     (
         "sums signs",
         "The signs of the gradients are summed. Sum the gradients, divided by their L1 norm, and take the sign of the sum.",
-        same_as(_climb(memory="signs")),
+        same_as(_climb(memory=_summed(torch.sign))),
     ),
     (
         "decay unused",
@@ -105,6 +157,90 @@ MIFGSM_SLIPS = (
         same_as(_climb(alpha=lambda case: case["eps"])),
     ),
 )
+
+
+NORM_SLIPS = (
+    (
+        "one norm for all",
+        "All gradients of the batch are divided by one norm, so one image decides about the others. Each image has a norm of its "
+        "own: gradient.abs().sum(dim=(1, 2, 3), keepdim=True).",
+        same_as(_climb(memory=_divided((0, 1, 2, 3)))),
+    ),
+    (
+        "L2 norm",
+        "Each gradient is divided by its L2 norm. MI-FGSM takes the L1 norm, the sum of the absolute values.",
+        same_as(_climb(memory=_divided((1, 2, 3), 2))),
+    ),
+    (
+        "largest value",
+        "Each gradient is divided by its largest value. MI-FGSM takes the L1 norm, the sum of the absolute values.",
+        same_as(_climb(memory=_divided((1, 2, 3), torch.inf))),
+    ),
+    (
+        "one norm a channel",
+        "Each colour channel is divided by a norm of its own. An image has one norm, over channels, rows and columns: "
+        "dim=(1, 2, 3).",
+        same_as(_climb(memory=_divided((2, 3)))),
+    ),
+    (
+        "one norm a row",
+        "Each row of pixels is divided by a norm of its own. An image has one norm, over channels, rows and columns: "
+        "dim=(1, 2, 3).",
+        same_as(_climb(memory=_divided(3))),
+    ),
+    *(slip for slip in MIFGSM_SLIPS if slip[0] in ("not normalised", "decay unused")),
+)
+
+
+def across_the_ridge(task, draw, shape=(3, 20, 24)):
+    """Colour images that cross a ridge, three after one step and one after two; old and new gradients pull against each other.
+
+    Whether the memory turns round, and when, depends on the norm by which each gradient is divided.
+    """
+    n, steps, eps = 4, 12, draw.number(0.1, 0.2)
+    x = 0.4 + 0.2 * draw.uniform((n, *shape))
+    x[:, 0, 0, 0] = 0.5 - eps / steps * torch.tensor([0.5, 0.5, 0.5, 1.5])
+    settings = {"x": x, "y": torch.zeros(n, dtype=torch.long), "eps": eps, "steps": steps, "decay": 0.75}
+    case = task.case(draw, "ridge", n, shape=shape, classes=2, **settings)
+    return case
+
+
+def goes_on_where_it_is_flat(student, draw):
+    """The first of two steps leads to the bottom between two hills, where the gradient is exactly 0; the memory leads on.
+
+    All numbers are sums of powers of 2, so that the bottom is met to the last digit.
+    """
+    shape = (1, 4, 4)
+    x = 0.3 + 0.4 * draw.uniform((2, *shape))
+    x[:, 0, 0, 0] = 0.5 + 1 / 16
+    case = student.task.case(
+        draw, n=2, shape=shape, x=x, y=torch.ones(2, dtype=torch.long), eps=1 / 8, steps=2
+    )
+    case = case.but(Victim("two hills", shape=shape, classes=2))
+    images = student(case)
+    if agree(images, iterate(case), 1):
+        return
+    if agree(images, _climb(steps=1)(case), 1):
+        told = (
+            "An image that comes to a place where the gradient is 0 stays there for ever. 0 / 0 is not a number, and neither is "
+            "g from then on. Where the norm is 0 do not divide by it, for example by clamp_min(1e-12): then g leads on."
+        )
+        raise Finding("norm of 0", told)
+    raise formula(case, images, iterate(case))
+
+
+def returns_the_end(student, draw):
+    """The last image comes back, though the first of two steps, from corner to corner of the ball, may have gained more."""
+    eps = draw.number(0.1, 0.2)
+    case = student.task.case(draw, n=8, grey=True, eps=eps, alpha=2 * eps, steps=2)
+    images, first, last = student(case), _climb(steps=1)(case), iterate(case)
+    if agree(images, last):
+        return
+    gained, kept = (by_hand.log_odds(by_hand.logits(case, x), case.labels) for x in (first, last))
+    if agree(images, torch.where((gained > kept).view(-1, 1, 1, 1), first, last)):
+        told = "The best image on the way comes back, here for some that after the first of two steps. Return the last image."
+        raise Finding("best on the way", told, picture(case, images, 0))
+    raise formula(case, images, last)
 
 
 def aims_at_the_target(student, draw):
@@ -125,92 +261,10 @@ def aims_at_the_target(student, draw):
             "With a target the images move away from it. The loss of the target must fall: subtract the step."
         )
         raise Finding("leaves the target", told, shown)
+    if same_as(lambda case: by_hand.climb(case, case.labels, -1, **settings))(aimed, images):
+        told = (
+            "With a target the loss of y falls, so the images move deeper into their own class. Put the target in place of y: "
+            "it is the target's loss that must fall."
+        )
+        raise Finding("y for the target", told, shown)
     raise formula(aimed, images, expected)
-
-
-# PGD
-
-
-def starts_at_random(student, draw):
-    """After one step of next to nothing the images show the start: uniform in the ball. Grey images, so nothing is clipped."""
-    eps = draw.number(0.1, 0.2)
-    case = student.task.case(draw, grey=True, eps=eps, alpha=eps * 1e-4, steps=1, restarts=1)
-    images = student(case)
-    u = (images - by_hand.clean(case)) / eps
-    shown = picture(case, images, 0)
-    if u.abs().max() < 0.02:
-        told = "The first step starts from x. Start from a random point of the ball: x plus numbers drawn from [-eps, eps]."
-        raise Finding("no randomness", told, shown)
-    if u.abs().max() > 1.01:
-        told = f"A start is {u.abs().max() * eps:.3f} away from x; the budget eps is {eps}. The start must lie in the ball too."
-        raise Finding("start outside the ball", told, shown)
-    if u.mean().abs() > 0.2:
-        told = "The starts all lie on one side of x. Numbers from torch.rand are in [0, 1): stretch them to [-eps, eps]."
-        raise Finding("one-sided", told, shown)
-    if (u[0] - u[1]).abs().max() < 0.02:
-        told = "All images of the batch start with the same noise. Draw numbers for the whole shape of x."
-        raise Finding("one noise for all", told, shown)
-    if (u.abs() > 0.98).double().mean() > 0.1 or abs(u.std() - 3**-0.5) > 0.1:
-        told = "The starts are not spread evenly over the ball. Draw each pixel's change uniformly from [-eps, eps]."
-        raise Finding("start not uniform", told, shown)
-
-
-def reaches_the_corner(case):
-    """On a linear model with two classes the gradient's sign is the same everywhere: the best point of the ball is a corner."""
-    return by_hand.one_step(case, case.labels, 1)
-
-
-PGD_SLIPS = (("descends", DESCENDS, same_as(lambda case: by_hand.one_step(case, case.labels, -1))),)
-
-
-def _on_two_hills(student, draw, n, restarts):
-    """A case in which a random start decides: half of the starts end on a hill that fools nothing."""
-    eps, shape = draw.number(0.1, 0.2), (1, 4, 4)
-    x = 0.3 + 0.4 * draw.uniform((n, *shape))
-    x[:, 0, 0, 0] = 0.5
-    settings = {"x": x, "y": torch.zeros(n, dtype=torch.long), "eps": eps, "alpha": eps / 2, "steps": 4}
-    case = student.task.case(draw, n=n, shape=shape, restarts=restarts, **settings)
-    return case.but(Victim("two hills", shape=shape, classes=2, size=eps))
-
-
-def _fooled(case, images):
-    return succeeded(predict(case.victim.build(), images.float().clamp(0, 1)), case.labels)
-
-
-def climbs_from_its_start(student, draw):
-    """On two hills the way up shows at the start alone: at x, in the valley, the model has no gradient."""
-    case = _on_two_hills(student, draw, 16, restarts=1)
-    images = student(case)
-    along = (images - by_hand.clean(case))[:, 0, 0, 0].abs()
-    if (along < 0.99 * case["eps"]).any():
-        told = (
-            "The steps do not climb from the place that they have reached. Take the gradient at x_i, which begins at the random "
-            "start; at x itself this model has none."
-        )
-        raise Finding("gradient at x", told)
-
-
-def keeps_the_best(student, draw):
-    """Of many restarts it keeps, for each image, the one that does best."""
-    case = _on_two_hills(student, draw, 16, restarts=RESTARTS)
-    images = student(case)
-    if torch.equal(images, student(case.but(restarts=1))):
-        told = f"{RESTARTS} restarts give what one gives. Draw a new start in each, from one generator made before the loop."
-        raise Finding("restarts alike", told)
-    singles = [case.image(i).but(seed=draw.integer()) for i in range(SINGLES)]
-    fooled = [bool(_fooled(one, student(one))) for one in singles]
-    if not any(fooled):
-        told = f"Of {RESTARTS} restarts the weakest is kept. Compare the losses the other way round."
-        raise Finding("keeps the weakest", told)
-    if not all(fooled):
-        told = (
-            f"With {RESTARTS} restarts {SINGLES - sum(fooled)} of {SINGLES} images still withstand, though about every second "
-            "start fools them. Keep the best result so far; the last is only one of them."
-        )
-        raise Finding("keeps the last", told)
-    if not _fooled(case, images).all():
-        told = (
-            f"Alone each image is fooled; in a batch {int((~_fooled(case, images)).sum())} of 16 are not. "
-            "The best restart is another one for each image: compare and choose image by image."
-        )
-        raise Finding("best of the batch", told)

@@ -2,7 +2,7 @@
 
 from advcourse import attacks
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab1 import many_steps, one_step, projections
+from advcourse.labs.lab1 import loud, many_starts, many_steps, one_step, projections
 from advcourse.labs.properties import (
     answers,
     asks_the_model,
@@ -21,8 +21,9 @@ from advcourse.labs.properties import (
     uses_seed,
 )
 
-_FIRST = (answers, keeps_what_it_gets, changes_the_images, asks_the_model, stays_in_the_box)
+_FIRST = (answers, keeps_what_it_gets, loud.skips_none, changes_the_images, asks_the_model, stays_in_the_box)
 _LAST = (other_type, other_shape, other_device, leaves_nothing_behind)
+_COLOUR = {"shape": (3, 20, 24)}
 _TWO_CLASSES = {"kind": "linear", "classes": 2, "grey": True}
 
 
@@ -49,19 +50,24 @@ FGSM = Task(
     _eps,
     (
         *_FIRST,
-        recognises(one_step.fgsm, one_step.FGSM_SLIPS, grey=True),
+        recognises(one_step.fgsm, one_step.FGSM_SLIPS, loud.hesitant),
         stays_in_budget(),
         treats_images_alone,
+        follows(one_step.fgsm, make=loud.hesitant),
         follows(one_step.fgsm, kind="linear"),
         follows(one_step.fgsm),
         *_LAST,
+        follows(one_step.fgsm, **_COLOUR),
         fools(_library(attacks.FGSM), eps=0.3),
+        loud.survives(one_step.fgsm),
     ),
     (
         "You need the gradient of the loss with respect to the pixels, not the weights. So the pixels must ask for one: "
         "x.clone().requires_grad_().",
-        "loss = cross_entropy(model(x_in), y), then torch.autograd.grad(loss, x_in)[0] is the gradient.",
-        "Return (x + eps * gradient.sign()).clamp(0, 1).",
+        "For log_odds leave out the label's own logit: logits.scatter(1, y.unsqueeze(1), -torch.inf) puts minus infinity in its "
+        "place, and logsumexp(1) of that sums up the others. logits.gather(1, y.unsqueeze(1)).squeeze(1) is the label's own.",
+        "gradient = torch.autograd.grad(log_odds(model(x_in), y).sum(), x_in)[0]: each image has its own part in the sum. Return "
+        "(x + eps * gradient.sign()).clamp(0, 1).",
     ),
 )
 
@@ -73,13 +79,18 @@ LLC = Task(
     _eps,
     (
         *_FIRST,
-        recognises(one_step.llc, one_step.LLC_SLIPS, grey=True),
+        recognises(one_step.llc, one_step.LLC_SLIPS, one_step.not_class_0),
         stays_in_budget(),
         treats_images_alone,
+        follows(one_step.llc, make=loud.hesitant),
         follows(one_step.llc, kind="linear"),
         follows(one_step.llc),
         *_LAST,
+        follows(one_step.llc, **_COLOUR),
         fools(_library(attacks.LLC), eps=0.3),
+        loud.survives(one_step.llc),
+        recognises(one_step.llc, one_step.LEAST_PROBABLE, loud.certain_of_many),
+        follows(one_step.llc, make=loud.certain_of_many),
     ),
     (
         "Two parts: which class is the target of each image? And which way does the loss of that class have to go?",
@@ -103,9 +114,13 @@ RFGSM = Task(
         stays_in_budget(one_step.too_long_second_step),
         uses_seed("All seeds give the same images: the first step is not random."),
         one_step.two_sign_steps,
+        one_step.gradient_at_the_start,
         one_step.start_stays_in_the_box,
+        one_step.gradient_in_the_box,
         *_LAST,
+        one_step.first_step_in_colour,
         fools(_library(attacks.RFGSM), eps=0.3, alpha=0.05),
+        loud.survives(None, one_step.on_a_random_corner),
     ),
     (
         "Two steps, one after the other. The second starts where the first has ended, and its gradient is taken there.",
@@ -130,6 +145,8 @@ PROJECT = Task(
         treats_images_alone,
         follows(projections.project, projections.EXACTLY),
         *_LAST,
+        recognises(projections.project, projections.PROJECT_SLIPS, **_COLOUR),
+        follows(projections.project, projections.EXACTLY, **_COLOUR),
     ),
     (
         "In L-infinity every pixel is free of the others. What is the smallest value that a pixel may have? And the largest?",
@@ -152,13 +169,18 @@ BIM = Task(
     (
         *_FIRST,
         recognises(many_steps.iterate, many_steps.BIM_SLIPS, grey=True),
+        recognises(many_steps.iterate, many_steps.LOSS_SLIPS, loud.hesitant),
         stays_in_budget(many_steps.projected_too_early),
         treats_images_alone,
         follows(many_steps.iterate, **_TWO_CLASSES),
+        follows(many_steps.iterate, make=loud.hesitant),
         follows(many_steps.iterate),
+        many_steps.returns_the_end,
         many_steps.aims_at_the_target,
         *_LAST,
+        follows(many_steps.iterate, **_COLOUR),
         fools(_library(attacks.BIM, keep="last"), n=16, eps=0.3, alpha=0.06, steps=8),
+        loud.survives(many_steps.iterate),
     ),
     (
         "The loop holds x_i, the image so far. Each turn: the gradient at x_i, one step of alpha, project around x.",
@@ -178,12 +200,18 @@ MIFGSM = Task(
     (
         *_FIRST,
         recognises(many_steps.iterate, many_steps.MIFGSM_SLIPS, grey=True),
+        recognises(many_steps.iterate, many_steps.LOSS_SLIPS, loud.hesitant),
+        recognises(many_steps.iterate, many_steps.NORM_SLIPS, many_steps.across_the_ridge),
         stays_in_budget(),
         treats_images_alone,
         follows(many_steps.iterate, **_TWO_CLASSES),
+        follows(many_steps.iterate, make=loud.hesitant),
+        follows(many_steps.iterate, make=many_steps.across_the_ridge),
         follows(many_steps.iterate, grey=True),
         *_LAST,
         fools(_library(attacks.UMIFGSM, keep="last"), n=16, eps=0.3, steps=8),
+        loud.survives(many_steps.iterate),
+        many_steps.goes_on_where_it_is_flat,
     ),
     (
         "As bim, but the direction is not the last gradient alone: it is g, which remembers the ones before.",
@@ -207,21 +235,27 @@ PGD = Task(
     },
     (
         *_FIRST,
-        recognises(many_steps.reaches_the_corner, many_steps.PGD_SLIPS, **_TWO_CLASSES),
+        recognises(many_starts.reaches_the_corner, many_starts.PGD_SLIPS, **_TWO_CLASSES),
         stays_in_budget(many_steps.projected_too_early),
-        many_steps.starts_at_random,
+        many_starts.starts_at_random,
         uses_seed("All seeds give the same images: the start is not random.", steps=1, restarts=1),
-        follows(many_steps.reaches_the_corner, **_TWO_CLASSES),
-        many_steps.climbs_from_its_start,
-        many_steps.keeps_the_best,
+        many_starts.follows_the_gradient,
+        many_starts.starts_in_the_box,
+        follows(many_starts.reaches_the_corner, **_TWO_CLASSES),
+        many_starts.climbs_from_its_start,
+        many_starts.keeps_the_best,
+        many_starts.keeps_the_largest_loss,
+        many_starts.returns_the_end,
         *_LAST,
+        many_starts.starts_in_colour,
         fools(_library(attacks.PGD), n=16, eps=0.3, alpha=0.06, steps=10, restarts=2),
+        loud.survives(many_starts.reaches_the_corner),
     ),
     (
         "Make the generator once, before the loop over restarts: then each restart draws another start. The inner loop is bim's, "
         "from that start.",
         "start = x + eps * (2 * u - 1) with u = torch.rand(x.shape, generator=generator).to(x), then project it. For the best "
-        'you need one loss for each image: cross_entropy(..., reduction="none").',
+        "you need one loss for each image: log_odds gives that.",
         "Keep best and best_loss (N,), which begins at minus infinity. After each restart: better = loss > best_loss; "
         "best = torch.where(better.view(-1, 1, 1, 1), x_i, best); and the same for best_loss.",
     ),
@@ -253,6 +287,9 @@ PROJECT_L2 = Task(
         treats_images_alone,
         follows(projections.project_l2, projections.EXACTLY),
         *_LAST,
+        recognises(projections.project_l2, projections.PROJECT_L2_SLIPS, **_COLOUR),
+        follows(projections.project_l2, projections.EXACTLY, **_COLOUR),
+        projections.takes_short_lengths,
     ),
     (
         "Write delta = x_adv - x. If it is longer than eps, make it shorter and keep its direction. If not, leave it.",

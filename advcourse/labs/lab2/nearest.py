@@ -1,10 +1,9 @@
-"""The nearest boundary: distances, the shortest step and DeepFool as the judge computes them, and slips known by results."""
+"""The nearest boundary: distances and the shortest step as the judge computes them, and slips known by their results."""
 
 import torch
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
-from advcourse.labs.properties import agree, same_as
+from advcourse.labs.numbers import near
 from advcourse.labs.verdicts import Finding
 
 
@@ -123,7 +122,7 @@ LINF_SLIPS = (
 # The shortest step
 
 
-def _step(logits, gradients, own, norm):
+def step(logits, gradients, own, norm):
     """The shortest way (N, C, H, W) to the nearest boundary of the linear model with these logits and gradients."""
     far, f, w = _ways(logits, gradients, own, norm)
     return _towards(far.argmin(1), f, w, norm)
@@ -138,7 +137,7 @@ def _towards(l, f, w, norm):
 
 
 def shortest_step(case):
-    return _step(*_given(case), case["norm"])
+    return step(*_given(case), case["norm"])
 
 
 def _steps(choose=None, turn=lambda r, f, w, norm: r):
@@ -158,6 +157,13 @@ def _steps(choose=None, turn=lambda r, f, w, norm: r):
 def _behind(far, f, own):
     """The class with the smallest |f|, but for the own one."""
     return f.abs().scatter(1, own[:, None], torch.inf).argmin(1)
+
+
+def _of_the_other_norm(case):
+    """The step to the boundary that is the nearest in the other norm."""
+    norm = case["norm"]
+    far, f, w = _ways(*_given(case), "L2" if norm == "Linf" else "Linf")
+    return _towards(far.argmin(1), f, w, norm)
 
 
 def _norms(w, p):
@@ -192,6 +198,12 @@ STEP_SLIPS = (
         _steps(_behind),
     ),
     (
+        "class of Linf",
+        "The class is the one whose boundary is the nearest in Linf. Choose it in the norm that is asked "
+        "for: distances(logits, gradients, norm).",
+        _of_the_other_norm,
+    ),
+    (
         "farthest",
         "The steps lead to the farthest boundary that is not infinitely far. Take the smallest distance.",
         _steps(lambda far, f, own: far.nan_to_num(posinf=-1).argmax(1)),
@@ -214,6 +226,12 @@ STEP_LINF_SLIPS = (
         lambda case: shortest_step(case.but(norm="L2")),
     ),
     (
+        "class of L2",
+        "For Linf the class is the one whose boundary is the nearest in L2. Choose it in the norm that is asked for: "
+        "distances(logits, gradients, norm).",
+        _of_the_other_norm,
+    ),
+    (
         "no sign",
         "For Linf the step is a multiple of w. Every pixel moves by the same amount: take the sign of w.",
         _steps(turn=lambda r, f, w, norm: f.abs() / _norms(w, 1) * w),
@@ -231,146 +249,26 @@ STEP_LINF_SLIPS = (
 )
 
 
+def takes_faint_gradients(definition):
+    """Where gradients are 10 000 times as faint, the numbers are still those of `definition`, in both norms."""
+
+    def ask(student, draw):
+        for norm in ("L2", "Linf"):
+            case = student.task.case(draw, norm=norm)
+            case = case.but(gradients=1e-4 * case["gradients"])
+            if not near(student(case), definition(case)).all():
+                told = (
+                    f"With gradients 10 000 times as faint the numbers are no longer those of the formula (norm {norm}). Is a "
+                    "number added to a norm, or a norm bounded below, so that nothing is divided by 0? Take a far smaller one."
+                )
+                raise Finding("faint gradients", told)
+
+    return ask
+
+
 def moves_at_all(student, draw):
     """A step towards the own class would be none."""
     case = student.task.case(draw)
     if (student(case) == 0).all():
         told = "All steps are 0. Is the nearest class k0 itself, at distance 0? Leave it out: its distance is infinite."
         raise Finding("no step", told)
-
-
-# DeepFool
-
-
-def deepfool(case, **slip):
-    """DeepFool with the settings of the case; what differs in a `slip`: see DEEPFOOL_SLIPS."""
-    x, steps, norm = by_hand.clean(case), case["steps"], case["norm"]
-    eta = slip.get("overshoot", case["overshoot"])
-    own = case.labels if slip.get("label") else by_hand.most_likely(case)
-    x_i, total = x, torch.zeros_like(x)
-    for _ in range(steps):
-        logits, gradients = jacobian(case, x_i)
-        at = logits.argmax(1) if slip.get("new class") else own
-        going = logits.argmax(1) == at
-        if slip.get("together") == "all":  # until every image is fooled, all of them move
-            going = going.any().expand(len(x))
-        elif slip.get("together") == "any":  # one is fooled: all stop
-            going = going.all().expand(len(x))
-        elif slip.get("no stop"):
-            going = torch.ones(len(x), dtype=torch.bool)
-        r = torch.where(going.view(-1, 1, 1, 1), _step(logits, gradients, at, norm), 0)
-        total = (
-            (total + r) * torch.where(going, 1 + eta, 1).view(-1, 1, 1, 1)
-            if slip.get("compounds")
-            else total + r
-        )
-        x_i = x + (1 if slip.get("compounds") else 1 + eta) * total
-        if slip.get("clips") == "each":
-            x_i = x_i.clamp(0, 1)
-        if slip.get("forgets"):
-            total = torch.zeros_like(x)
-    if slip.get("returns last"):
-        return x_i
-    fooled = by_hand.logits(case, x_i).argmax(1) != own
-    return torch.where(fooled.view(-1, 1, 1, 1), x_i, x)
-
-
-def _deepfool(**slip):
-    """The test of a slip, whether or not the answer gives back the clean image where it fails."""
-
-    def test(case, images):
-        last = deepfool(case, **slip, **{"returns last": True})
-        return agree(images, deepfool(case, **slip)) or agree(images, last)
-
-    return test
-
-
-DEEPFOOL_SLIPS = (
-    (
-        "label",
-        "Images that the model reads wrongly come back unchanged: k0 is the label y. It must be the class that the model "
-        "predicts for x.",
-        _deepfool(label=True),
-    ),
-    (
-        "returns last",
-        "Where no step has changed the class, the last image comes back. It fools nobody: return the clean image there.",
-        same_as(lambda case: deepfool(case, **{"returns last": True})),
-    ),
-    (
-        "overshoot compounds",
-        "The overshoot is applied to the sum, and the sum that holds it is used again: it grows with each step. Keep "
-        "the sum of the bare steps; x_i = x + (1 + overshoot) * sum.",
-        _deepfool(compounds=True),
-    ),
-    (
-        "does not stop",
-        "The steps go on after the class has changed. An image that is fooled stays as it is.",
-        _deepfool(**{"no stop": True}),
-    ),
-    (
-        "waits for all",
-        "Images that are fooled go on moving until the last one of the batch is. Each stops for itself: torch.where.",
-        _deepfool(together="all"),
-    ),
-    (
-        "stops with the first",
-        "The batch stops as soon as one image is fooled. The others go on.",
-        _deepfool(together="any"),
-    ),
-    (
-        "new class",
-        "k0 is taken anew at each x_i, so that no image is ever done: it walks to and fro across boundaries. k0 is fixed at x.",
-        _deepfool(**{"new class": True}),
-    ),
-    (
-        "clips",
-        "Pixels are clipped to [0, 1], which takes the images back before the boundary. DeepFool measures how near the "
-        "boundary is, and knows no box: leave the clip to whoever needs an image.",
-        lambda case, images: (
-            _deepfool(clips="each")(case, images) or agree(images, deepfool(case).clamp(0, 1))
-        ),
-    ),
-    (
-        "norm unused",
-        "The steps are those of the other norm. Hand the argument norm on to shortest_step.",
-        lambda case, images: _deepfool()(case.but(norm="L2" if case["norm"] == "Linf" else "Linf"), images),
-    ),
-)
-
-
-def passes_the_boundary(student, draw):
-    """On a linear model one step ends behind the boundary by the overshoot: a closed form. A large overshoot shows itself."""
-    eta = draw.number(0.2, 0.4)
-    case = student.task.case(draw, "linear", n=8, grey=True, overshoot=eta, steps=2)
-    images, x = student(case), by_hand.clean(case)
-    step = ((deepfool(case) - x) / (1 + eta)).flatten(1)
-    share = ((images - x).flatten(1) * step).sum(1) / step.square().sum(1)
-    reached = (share - 1).abs() < 0.02
-    if reached.any() and (reached | (share.abs() < 0.02)).all():
-        told = (
-            "Images end on the boundary, at 1.00 times the way to it, or come back unchanged. The overshoot takes them "
-            f"behind it: to 1 + overshoot times the way, here {1 + eta:.3f}."
-        )
-        raise Finding("overshoot unused", told, picture(case, images, int(reached.nonzero()[0])))
-
-
-def adds_up(student, draw):
-    """An image that needs two steps, alone: both count."""
-    case = student.task.case(draw, **{**CURVED, "n": 96})
-    case = case.but(x=0.25 + 0.5 * case["x"])  # so far inside that no clip matters
-    x = by_hand.clean(case)
-    once, twice = ((deepfool(case.but(steps=n)) != x).flatten(1).any(1) for n in (1, 2))
-    for i in (twice & ~once).nonzero().flatten().tolist():
-        one = case.image(i)
-        one = one.but(y=by_hand.most_likely(one))  # whoever leaves the label is told so elsewhere
-        images = student(one)
-        if not same_as(deepfool)(one, images) and _deepfool(forgets=True)(one, images):
-            told = (
-                "An image that needs two steps gets nowhere: each step starts from x again, and the earlier ones are "
-                "lost. Add it to the sum of all steps so far."
-            )
-            raise Finding("forgets the sum", told, picture(one, images, 0))
-
-
-CURVED = {"n": 24, "shape": (1, 6, 6), "overshoot": 0.1}  # some images need one step, others two or three

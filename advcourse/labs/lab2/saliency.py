@@ -1,6 +1,7 @@
 """JSMA: the pair with the highest score and the whole attack as the judge computes them, and slips known by their results."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 
@@ -142,16 +143,32 @@ def _a_pair_too_many(i, why, found):
 
 
 def says_that_there_is_none(student, draw):
-    """Where no pair meets the conditions, or only one pixel is free, the answer is (-1, -1)."""
-    case = student.task.case(draw)
-    gradients, free = case["gradients"].clone(), case["free"].clone()
+    """Where no pair meets the conditions, or only one pixel is free, the answer is (-1, -1); A = 0 and B = 0 do not meet them."""
+    case = student.task.case(draw, n=6, shape=MANY["shape"])
+    gradients, free, target = case["gradients"].clone(), case["free"].clone(), case["target"]
     gradients[1] = gradients[1].abs()  # every class gains with every pixel: B < 0 nowhere
     free[2] = False
     free[2, 0, 1, 1] = True
+    free[3:] = True
+    gradients[3] = 0
+    gradients[4] = -gradients[4].abs()
+    gradients[4, target[4]] = 0
+    alone = gradients[5, target[5]].abs()
+    gradients[5] = 0
+    gradients[5, target[5]] = alone
     found = student(case.but(gradients=gradients, free=free))
     for i, why in ((1, "no pair meets the conditions"), (2, "only one pixel is free")):
         if (found[i] != -1).any():
             raise _a_pair_too_many(i, why, found[i])
+    flat = (
+        (3, "all gradients are 0, so A = 0 and B = 0"),
+        (4, "A = 0 for all pairs"),
+        (5, "B = 0 for all pairs"),
+    )
+    for i, why in flat:
+        if (found[i] != -1).any():
+            told = f"Image {i}: {why}, and yet a pair counts. A pair counts only where A > 0 and B < 0: 0 is neither."
+            raise Finding("zero counts", told)
 
 
 # The whole attack
@@ -159,21 +176,20 @@ def says_that_there_is_none(student, draw):
 
 @dataclass(frozen=True)
 class PairsTask(Task):
-    """A task for JSMA: two images, since the table of pairs is large, and the first is not seen as its target yet. See `Task`."""
+    """A task for JSMA: two images, since the table of pairs is large. The first, and every second one, is far from its target."""
 
     def case(self, draw, kind="smooth", n=2, **how):
         case = super().case(draw, kind, n, **how)
         target = case["target"].clone()
-        target[0] = (by_hand.most_likely(case)[0] + 1 + draw.integer() % 9) % 10
+        target[::2] = by_hand.least_likely(case)[::2]
         return case.but(target=target)
 
 
 def jsma(case, **slip):
     """JSMA with the settings of the case; what differs in a `slip`: see JSMA_SLIPS."""
     x, theta, target = by_hand.clean(case), slip.get("theta", case["theta"]), case["target"]
-    x_i, rounds = x.clone(), int(case["gamma"] * x[0].numel() / 2)
+    x_i, rounds = x.clone(), int(slip.get("budget", 1) * case["gamma"] * x[0].numel() / 2)
     barred = torch.zeros_like(x, dtype=torch.bool)
-    rounds = rounds * slip.get("budget", 1)
     for _ in range(rounds):
         logits, gradients = jacobian(case, x if slip.get("at x") else x_i)
         if slip.get("softmax"):
@@ -203,15 +219,25 @@ def jsma(case, **slip):
     return x_i
 
 
+def _one_round_more(case):
+    return case.but(gamma=case["gamma"] + 2 / case["x"][0].numel())
+
+
+def _clean_where_it_fails(case):
+    x_i = jsma(case)
+    reached = by_hand.logits(case, x_i).argmax(1) == case["target"]
+    return torch.where(reached.view(-1, 1, 1, 1), x_i, by_hand.clean(case))
+
+
 def _jsma(**slip):
-    return same_as(lambda case: jsma(case, **slip))
+    return same_as(lambda case: jsma(case, **slip), 1.0)
 
 
 JSMA_SLIPS = (
     (
         "box",
         "Pixels go beyond 1: a pixel that was grey gets the whole theta. Clip to [0, 1] after each step.",
-        lambda case, images: agree(images.clamp(0, 1), jsma(case)),
+        lambda case, images: agree(images.clamp(0, 1), jsma(case), 1.0),
     ),
     (
         "budget in pairs",
@@ -265,6 +291,22 @@ JSMA_SLIPS = (
         "The pixels become white at once. Add theta, and clip to 1.",
         _jsma(theta=1.0),
     ),
+    (
+        "clean where it fails",
+        "Images that do not reach their target come back unchanged. Return the images after the last round, whether they have "
+        "reached it or not.",
+        same_as(_clean_where_it_fails, 1.0),
+    ),
+    (
+        "channels forgotten",
+        "Too few values change in colour images: d is the number of all values of an image, channels included, x[0].numel().",
+        lambda case, images: same_as(jsma, 1.0)(case.but(gamma=case["gamma"] / case["x"].shape[1]), images),
+    ),
+    (
+        "rounds up",
+        "There is one round too many. The share gamma is an upper limit: round down, int(gamma * d / 2).",
+        lambda case, images: same_as(jsma, 1.0)(_one_round_more(case), images),
+    ),
 )
 
 
@@ -279,5 +321,19 @@ def changes_few_pixels(student, draw):
         raise Finding("budget", told, picture(case, images, int(changed.argmax())))
 
 
+def undone(task, draw, **how):
+    """A case of five rounds in which one round more, and twice as many, end elsewhere: some images have not arrived."""
+    for _ in range(20):
+        case = task.case(draw, **SMALL, **how)
+        ends = [jsma(case), jsma(_one_round_more(case)), jsma(case, budget=2)]
+        if not any(torch.equal(one, other) for one, other in combinations(ends, 2)):
+            break
+    return case
+
+
 MANY = {"shape": (1, 4, 5), "n": 24}  # few pixels, so that each condition decides somewhere
-SMALL = {"shape": (1, 6, 6), "n": 8, "gamma": 0.3}  # five rounds
+SMALL = {
+    "shape": (2, 3, 6),
+    "n": 8,
+    "gamma": 0.32,
+}  # 5.76 rounds, so five; a pixel is one value, in whichever channel

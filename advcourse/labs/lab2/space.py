@@ -5,8 +5,10 @@ from torch.nn.functional import grid_sample
 
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
+from advcourse.labs.numbers import differs, near
 from advcourse.labs.properties import agree, same_as
 from advcourse.labs.verdicts import Finding, Picture
+from advcourse.rounding import number
 
 UNDER_THE_ROOT = 1e-8
 
@@ -131,7 +133,7 @@ WARP_SLIPS = (
     (
         "black border",
         'Black comes in from outside. There the border\'s pixels go on: padding_mode="border".',
-        same_as(_sampled(padding_mode="zeros")),
+        same_as(_sampled(padding_mode="zeros"), most=1),
     ),
     (
         "nearest",
@@ -276,14 +278,41 @@ def _pairs_of(case):
     return height * (width - 1) + width * (height - 1)
 
 
-def has_a_slope_at_zero(student, draw):
-    """At a constant flow each pair adds the root of 1e-8: without that the gradient would be NaN."""
+def softens_the_root(student, draw):
+    """Where neighbours move alike, or nearly, the 1e-8 under the root counts: one flow is constant, the rest tremble a little."""
     case = student.task.case(draw)
-    case = case.but(flow=torch.zeros_like(case["flow"]))
+    trembling = 10.0 ** -(2 + 2 * torch.arange(len(case["flow"])))  # 1e-4, 1e-6, 1e-8
+    flow = trembling.view(-1, 1, 1, 1) * draw.normal(case["flow"].shape)
+    flow[0] = draw.number(1, 3)
+    case = case.but(flow=flow)
     found, expected = student(case), flow_loss(case)
-    if (found < 0.01 * expected).all():
-        told = (
-            f"At a flow of 0 the loss is {found.max():.2g}, not {expected[0]:.3g}: the 1e-8 under the root is missing. "
-            "The slope of a bare root is infinite at 0: where neighbours move alike, the gradient is NaN."
+    if near(found, expected).all():
+        return
+    at_rest = found[0].item() / (2 * _pairs_of(case))  # what a pair adds that moves alike
+    told = f"Where all pixels move alike, the loss is {number(found[0].item(), 3)}, not {number(expected[0].item(), 3)}:"
+    if at_rest == 0:
+        told += (
+            " the 1e-8 under the root is missing. The slope of a bare root is infinite at 0: where neighbours move alike, the "
+            "gradient is NaN."
         )
         raise Finding("bare root", told)
+    for key, message, size in (
+        (
+            "another constant",
+            f"{told} {at_rest**2:.1e} stands under the root, where the formula has 1e-8, once for each pair.",
+            lambda d: (d.square().sum(1) + at_rest**2).sqrt(),
+        ),
+        (
+            "outside the root",
+            f"A constant of {at_rest:.1e} is added to the root. It belongs under it: outside it leaves the slope at 0 infinite.",
+            lambda d: d.square().sum(1).sqrt() + at_rest,
+        ),
+        (
+            "root bounded below",
+            f"The root is never less than {at_rest:.1e}, so small differences count as none. Add 1e-8 under the root.",
+            lambda d: d.square().sum(1).sqrt().clamp_min(at_rest),
+        ),
+    ):
+        if near(found, flow_loss(case, size=size)).all():
+            raise Finding(key, message)
+    raise differs(found, expected)

@@ -1,8 +1,10 @@
 """Lab 2, "The nearest boundary, and other ways to be near": its tasks, points and hints."""
 
+import torch
+
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab2 import nearest, saliency, space, universal
-from advcourse.labs.numbers import gives
+from advcourse.labs.lab2 import nearest, saliency, space, stepping, universal
+from advcourse.labs.numbers import can_be_followed, gives
 from advcourse.labs.properties import (
     answers,
     asks_the_model,
@@ -21,16 +23,23 @@ from advcourse.labs.properties import (
 CLASSES = 10
 _LAST = (other_type, other_shape, other_device, leaves_nothing_behind)
 _LINF = {"norm": "Linf"}
-_MANY = {"n": 16, "shape": (1, 6, 6)}  # small images, so that a check sees many
+_MANY = {"n": 64, "shape": (1, 6, 6)}  # small images, so that a check sees many
 
 
 def _model_at_x(draw, x):
-    """Logits and gradients of a model at x: some boundaries are steep, others flat, and all logits may lie below 0."""
+    """Logits and gradients of a model at x: some boundaries are steep, others flat, and all logits may lie below 0.
+
+    The gradients of some classes are large in few pixels, so that what is near in L2 is not what is near in Linf.
+    """
     n = len(x)
     steep = 0.2 + 3 * draw.uniform((n, CLASSES, 1, 1, 1))
+    share = torch.where(draw.uniform((n, CLASSES, 1, 1, 1)) < 0.5, 0.1, 1.0)
+    chosen = draw.uniform((n, CLASSES, *x.shape[1:])) < share
+    chosen[..., 0, 0] = True  # never none
+    spread = chosen / share.sqrt()
     return {
         "logits": draw.normal((n, CLASSES)) + 3 * draw.normal((n, 1)),
-        "gradients": steep * draw.normal((n, CLASSES, *x.shape[1:])),
+        "gradients": steep * spread * draw.normal((n, CLASSES, *x.shape[1:])),
         "norm": "L2",
     }
 
@@ -48,6 +57,7 @@ DISTANCES = Task(
         gives(nearest.distances, nearest.LINF_SLIPS, **_LINF),
         treats_images_alone,
         *_LAST,
+        nearest.takes_faint_gradients(nearest.distances),
     ),
     (
         "First find k0 = logits.argmax(1). For f and w you need the logit and the gradient of k0 of each image: index with "
@@ -72,9 +82,10 @@ SHORTEST_STEP = Task(
         keeps_what_it_gets,
         nearest.moves_at_all,
         gives(nearest.shortest_step, nearest.STEP_SLIPS, **_MANY),
-        gives(nearest.shortest_step, nearest.STEP_LINF_SLIPS, **_LINF),
+        gives(nearest.shortest_step, nearest.STEP_LINF_SLIPS, **_MANY, **_LINF),
         treats_images_alone,
         *_LAST,
+        nearest.takes_faint_gradients(nearest.shortest_step),
     ),
     (
         "distances(logits, gradients, norm).argmin(1) is the class l behind the nearest boundary of each image. Then "
@@ -96,17 +107,18 @@ DEEPFOOL = Task(
     (
         answers,
         keeps_what_it_gets,
-        nearest.passes_the_boundary,
-        nearest.adds_up,
-        recognises(nearest.deepfool, nearest.DEEPFOOL_SLIPS, **nearest.CURVED),
-        recognises(nearest.deepfool, nearest.DEEPFOOL_SLIPS, **nearest.CURVED, steps=1),
-        recognises(nearest.deepfool, nearest.DEEPFOOL_SLIPS, **nearest.CURVED, **_LINF),
+        stepping.passes_the_boundary,
+        stepping.adds_up,
+        recognises(stepping.deepfool, stepping.DEEPFOOL_SLIPS, **stepping.CURVED),
+        recognises(stepping.deepfool, stepping.DEEPFOOL_SLIPS, **stepping.CURVED, steps=1),
+        recognises(stepping.deepfool, stepping.DEEPFOOL_SLIPS, **stepping.CURVED, **_LINF),
         changes_the_images,
         asks_the_model,
         treats_images_alone,
-        follows(nearest.deepfool, kind="linear"),
-        follows(nearest.deepfool, **nearest.CURVED),
-        follows(nearest.deepfool, **nearest.CURVED, **_LINF),
+        follows(stepping.deepfool, kind="linear"),
+        follows(stepping.deepfool, **stepping.CURVED),
+        follows(stepping.deepfool, **stepping.CURVED, **_LINF),
+        follows(stepping.deepfool, **stepping.CURVED, steps=1),
         *_LAST,
     ),
     (
@@ -138,6 +150,7 @@ UAP = Task(
         universal.is_something,
         asks_the_model,
         universal.recognises_uap(kind="linear", **universal.NOISE),
+        universal.recognises_uap("no clip", **universal.AT_THE_EDGE),
         *_LAST,
         universal.fools_other_images,
     ),
@@ -205,13 +218,13 @@ JSMA = saliency.PairsTask(
     (
         answers,
         keeps_what_it_gets,
-        recognises(saliency.jsma, saliency.JSMA_SLIPS, **saliency.SMALL),
+        recognises(saliency.jsma, saliency.JSMA_SLIPS, saliency.undone, most=1.0),
         saliency.changes_few_pixels,
         changes_the_images,
         asks_the_model,
         stays_in_the_box,
         treats_images_alone,
-        follows(saliency.jsma, 1.0, **saliency.SMALL),
+        follows(saliency.jsma, 1.0, saliency.undone),
         *_LAST,
     ),
     (
@@ -242,6 +255,7 @@ WARP = Task(
         other_type,
         other_device,
         leaves_nothing_behind,
+        can_be_followed(space.warp, "flow", "stadv"),
     ),
     (
         "grid_sample wants places, not shifts: a grid (N, H, W, 2), whose last dimension is (x, y), each from -1 at "
@@ -263,9 +277,10 @@ FLOW_LOSS = Task(
         answers,
         keeps_what_it_gets,
         gives(space.flow_loss, space.FLOW_LOSS_SLIPS),
-        space.has_a_slope_at_zero,
+        space.softens_the_root,
         treats_images_alone,
         *_LAST,
+        can_be_followed(space.flow_loss, "flow", "stadv"),
     ),
     (
         "Neighbours in a row: flow[:, :, :, 1:] - flow[:, :, :, :-1]. It has one column less than the flow, for the "

@@ -15,6 +15,8 @@ NOISE = {
     "shape": (1, 8, 8),
     "grey": True,
 }  # read as many classes, whose gradients pull v to and fro
+# Pixels next to 0 and 1, which the clip holds fast; and few steps, the last of which belongs to a small batch.
+AT_THE_EDGE = {"n": 8, "shape": (1, 8, 8), "batch": 5, "passes": 2}
 
 
 def uap(case, **slip):
@@ -26,8 +28,13 @@ def uap(case, **slip):
     size = len(x) if slip.get("at once") else slip.get("batch", case["batch"])
     for _ in range(slip.get("passes", case["passes"])):
         for images, labels in zip(x.split(size), own.split(size)):
+            if slip.get("full batches") and len(images) < size:
+                continue
             v = v.detach().requires_grad_()
-            loss = cross_entropy(model((images + v).clamp(0, 1)), labels, reduction="none")
+            seen = images + v if slip.get("no clip") else (images + v).clamp(0, 1)
+            logits = model(seen).softmax(1) if slip.get("softmax") else model(seen)
+            labels = logits.argmax(1) if slip.get("moment") else labels
+            loss = cross_entropy(logits, labels, reduction="none")
             capped = loss if slip.get("no cap") else loss.clamp_max(cap)
             value = loss.mean().clamp_max(cap) if slip.get("cap on the mean") else capped.mean()
             gradient = torch.autograd.grad(value, v)[0]
@@ -53,8 +60,8 @@ UAP_SLIPS = (
     ),
     (
         "label",
-        "The steps leave the label y. A universal perturbation is to change the model's answer: k is the class predicted for the "
-        "clean image.",
+        "The steps leave the label y. A universal perturbation is to change the model's answer: k is the class "
+        "predicted for the clean image.",
         _slip(label=True),
     ),
     (
@@ -85,6 +92,27 @@ UAP_SLIPS = (
         _slip(**{"at once": True}),
     ),
     (
+        "softmax twice",
+        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
+        _slip(softmax=True),
+    ),
+    (
+        "answer of the moment",
+        "k is taken anew in every step, from the images with v. The images are to leave the class of"
+        " the clean image: find k once, before the loops.",
+        _slip(moment=True),
+    ),
+    (
+        "images not clipped",
+        "The model sees images + v with pixels outside of [0, 1]. Whoever uses v adds it and clips: (images + v).clamp(0, 1).",
+        _slip(**{"no clip": True}),
+    ),
+    (
+        "last batch dropped",
+        "The last mini-batch is left out, for it is smaller than the others. x.split(batch) gives it too.",
+        _slip(**{"full batches": True}),
+    ),
+    (
         "projects at the end",
         "v is projected only once, at the end. Clip it to [-eps, eps] after every step.",
         _slip(project="end"),
@@ -92,11 +120,22 @@ UAP_SLIPS = (
 )
 
 
-def recognises_uap(**how):
-    """The perturbation is the judge's. Where it is that of a slip, the slip is named."""
+def _telling(task, draw, shows, how):
+    """A case in which the slip `shows` gives another perturbation, for a slip may have no effect by chance; none: any case."""
+    for _ in range(20):
+        case = task.case(draw, **how)
+        if not shows or (uap(case, **{shows: True}) - uap(case)).abs().ge(SAME).double().mean() > 3 * (
+            1 - MOST
+        ):
+            break
+    return case
+
+
+def recognises_uap(shows=None, **how):
+    """The perturbation is the judge's. Where it is that of a slip, the slip is named. `shows`: see `_telling`."""
 
     def ask(student, draw):
-        case = student.task.case(draw, **how)
+        case = _telling(student.task, draw, shows, how)
         v, expected = student(case), uap(case)
         if _same(v, expected):
             return

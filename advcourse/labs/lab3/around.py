@@ -3,11 +3,12 @@
 import torch
 
 from advcourse.labs.measuring import Measurement, known_digits, measure
-from advcourse.labs.running import TENSOR, UNWRITTEN, Call, LocalRunner
+from advcourse.labs.running import TENSOR, UNWRITTEN, Call, LocalRunner, usual_state
 from advcourse.labs.victims import Victim
 from advcourse.rounding import percent
 
 
+@usual_state()
 def around(function, directions, guess=None, n=30, copies=20, radius=0.3, **settings):
     """Run a student's attack on `n` digits, and look at `copies` of each image, moved by the noise of the student's `directions`.
 

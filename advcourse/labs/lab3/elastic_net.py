@@ -222,8 +222,8 @@ def _cases(task, draw):
     spread = 0.7 + 0.2 * torch.arange(
         len(line.labels), dtype=torch.float64
     )  # images that behave alike would hide a slip
-    near = at_distance(line, 0.4 * spread).but(const=draw.number(76, 84), lr=0.04, beta=1e-2, steps=20)
-    far = at_distance(line, 0.7 * spread).but(const=draw.number(9, 11), lr=0.05, beta=1e-3, steps=20)
+    near = at_distance(line, 0.4 * spread).but(const=draw.number(76, 84), lr=0.04, beta=1e-2, steps=14)
+    far = at_distance(line, 0.7 * spread).but(const=draw.number(9, 11), lr=0.05, beta=1e-3, steps=14)
     hopeless = far.but(const=0.5, beta=1e-6, steps=8)
     return task.case(draw, grey=True), near, near.but(rule="L1"), far, hopeless
 

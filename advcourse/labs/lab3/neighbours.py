@@ -2,6 +2,7 @@
 
 import torch
 
+from advcourse.labs.properties import follows_its_seed
 from advcourse.labs.verdicts import Finding
 from advcourse.rounding import number
 
@@ -76,6 +77,23 @@ def has_the_radius(student, draw):
     raise Finding("size", told)
 
 
+def counts_all_channels(student, draw):
+    """The same in colour: the length follows from all values of an image, those of all channels."""
+    case = student.task.case(draw, shape=(3, 20, 24))
+    size = student(case)[:-1].flatten(1).square().mean(1).sqrt() / case["radius"]
+    if ((size * 3**0.5 - 1).abs() < 1e-3).all():
+        told = (
+            "In colour images the directions are too short: their length is radius times the root of H * W. The root mean square "
+            "is over all values of an image, d = C * H * W."
+        )
+        raise Finding("channels forgotten", told)
+    if ((size - 1).abs() > 1e-3).any():
+        told = (
+            f"In colour images the root mean square of a direction is {number(size[0].item())} times radius."
+        )
+        raise Finding("size in colour", told)
+
+
 def is_orthogonal(student, draw):
     """No direction has a part along another."""
     _, noise = _asked(student, draw)
@@ -106,15 +124,9 @@ def is_no_grid(student, draw):
 def follows_the_seed(student, draw):
     """One seed, one noise; another seed, another."""
     case = student.task.case(draw)
-    first, again, other = student(case), student(case), student(case.but(seed=case["seed"] + 1))
-    if torch.equal(first, other):
-        told = "All seeds give the same directions. Draw from torch.Generator().manual_seed(seed)."
-        raise Finding("no randomness", told)
-    if not torch.equal(first, again):
-        told = (
-            "The same seed gives other directions each time. Draw from torch.Generator().manual_seed(seed)."
-        )
-        raise Finding("not repeatable", told)
+    told = "All seeds give the same directions. Draw from torch.Generator().manual_seed(seed)."
+    if found := follows_its_seed(student, case, told, student(case), student(case)):
+        raise found
 
 
 # C&W L0's pixels
@@ -124,6 +136,7 @@ def freeze(case, score=None, skip=True, **changed):
     """One more pixel of each image frozen, (N, 1, H, W). `score`, `skip` and what is `changed` serve the slips."""
     allowed, product = case["allowed"].double(), case["gradient"].double() * case["delta"].double()
     values = product.abs().sum(1, keepdim=True) if score is None else score(case, product)
+    values = values.masked_fill(values == 0, torch.inf) if changed.get("idle skipped") else values
     values = values.masked_fill(allowed == 0, changed.get("apart", torch.inf)) if skip else values
     flat = values.flatten(1)
     chosen = flat.argmax(1) if changed.get("largest") else flat.argmin(1)
@@ -191,6 +204,22 @@ FREEZE_SLIPS = (
         _frozen(score=lambda case, product: product.abs().amin(1, keepdim=True)),
     ),
     (
+        "squares",
+        "A pixel's score is the sum of the squares. Add up the absolute values, |gradient * delta|.",
+        _frozen(score=lambda case, product: product.square().sum(1, keepdim=True)),
+    ),
+    (
+        "busiest channel",
+        "A pixel goes by its busiest channel. Its score is the sum over its channels.",
+        _frozen(score=lambda case, product: product.abs().amax(1, keepdim=True)),
+    ),
+    (
+        "idle pixels skipped",
+        "Pixels with a score of 0 are left out, as if they were frozen. One that may change and does nothing goes first: what "
+        "is frozen already stands in allowed.",
+        _frozen(**{"idle skipped": True}),
+    ),
+    (
         "inverted",
         "1 and 0 are the wrong way round: 1 is for pixels that may change.",
         _frozen(inverted=True),
@@ -198,7 +227,45 @@ FREEZE_SLIPS = (
 )
 
 
+def smallest_live(case):
+    """The smallest score of a pixel that may change, (N,)."""
+    score = (case["gradient"].double() * case["delta"].double()).abs().sum(1, keepdim=True)
+    return score.masked_fill(case["allowed"] == 0, torch.inf).flatten(1).amin(1)
+
+
+def passes_over_the_frozen(**how):
+    """However large the scores are, a pixel that is frozen already is not chosen. `how`: the case, as for `Task.case`."""
+
+    def ask(student, draw):
+        case = student.task.case(draw, **how)
+        gradient = case["gradient"].clone()
+        gradient[::4] *= 10 ** (29 * draw.uniform((len(gradient[::4]), 1, 1, 1)))
+        case = case.but(gradient=gradient)
+        found, least = student(case), smallest_live(case)
+        stuck = (found == case["allowed"]).flatten(1).all(1)
+        some = stuck.any() and (least[~stuck] > 0).any()  # a score of 0 is none larger than that
+        if some and least[~stuck].max() < least[stuck].min():
+            told = (
+                f"{int(stuck.sum())} of {len(stuck)} images, those with the largest scores, have no pixel less than before: "
+                f"where every score is above {least[~stuck].max():.2g}, the frozen pixels win. No number is large "
+                "enough for them: give them a score of torch.inf."
+            )
+            raise Finding("number for infinity", told)
+
+    return ask
+
+
 def half_frozen(draw, x):
-    """Gradients and changes of a search half-way: some pixels are frozen, and their change is 0."""
-    allowed = (draw.uniform((len(x), 1, *x.shape[2:])) < 0.7).to(x)
-    return {"gradient": draw.normal(x.shape), "delta": draw.normal(x.shape) * allowed, "allowed": allowed}
+    """Gradients and changes of a search half-way: some pixels are frozen, and their change is 0.
+
+    The scores of some images are all far above 1, and those of others all far below. In every second image a pixel that may
+    change has not done so yet.
+    """
+    n, _, height, width = x.shape
+    allowed = (draw.uniform((n, 1, height, width)) < 0.7).to(x)
+    idle = torch.zeros_like(allowed).flatten(1)
+    place = (draw.uniform((n, height * width)) * allowed.flatten(1)).argmax(1, keepdim=True)
+    idle = idle.scatter(1, place, (torch.arange(n)[:, None] % 2).to(x)).view_as(allowed)
+    steep = 10 ** (8 * draw.uniform((n, 1, 1, 1)) - 3)
+    delta = draw.normal(x.shape) * allowed * (1 - idle)
+    return {"gradient": steep * draw.normal(x.shape), "delta": delta, "allowed": allowed}

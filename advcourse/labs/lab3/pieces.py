@@ -5,11 +5,13 @@ from torch.nn.functional import one_hot
 
 from advcourse.labs.checks import picture
 from advcourse.labs.lab3.questions import others, own
+from advcourse.labs.numbers import differs, near
 from advcourse.labs.running import TENSOR
 from advcourse.labs.verdicts import Finding
 
 INSIDE = 0.999  # the start lies at this share of the way from the middle of the box to the pixel
 UNBOUNDED = 1e10  # hi, while no constant has succeeded
+FARTHEST = 1e30  # beyond what may stand for infinity, but for the largest number of the type
 
 
 def to_box(w):
@@ -203,6 +205,38 @@ TARGET_UNUSED = (
 )
 
 
+def far_apart(task, draw):
+    """Logits that are up to 1e30 away from 0 and from each other, with the label on top or not; both attacks."""
+    case = task.case(draw)
+    logits, label = case["logits"].clone(), case["label"]
+    logits[::4] *= 10 ** (3 * draw.uniform((len(logits[::4]), 1)))  # all are negative
+    logits[2::4] *= FARTHEST
+    ahead = torch.arange(1, len(logits), 4)
+    logits[ahead, label[ahead]] = 300 + 2700 * draw.uniform(ahead.shape)
+    logits[ahead[::2], label[ahead[::2]]] *= FARTHEST
+    return tuple(case.but(logits=logits, targeted=targeted) for targeted in (False, True))
+
+
+def leaves_the_label_out(student, draw):
+    """However far the logits are apart, it is the largest of the others that counts, not a number in the label's place."""
+    for case in far_apart(student.task, draw):
+        found, expected = student(case), cw_loss(case)
+        wrong = ~near(found, expected, 1e-5)
+        if not wrong.any():
+            continue
+        too_large = (found > expected) == case["targeted"]  # the label's stand-in is ahead of all others
+        i = int(wrong.nonzero()[0])
+        if too_large[wrong].all():
+            mine, other = (part[i].item() for part in _parts(case))
+            told = (
+                f"With a logit of {mine:.4g} at the label, and {other:.4g} at the strongest of the others, f is {found[i]:.4g}, "
+                f"not {expected[i]:.4g}: what stands for the label among the others is larger than all of them. Some logits lie "
+                "beyond any number that you may choose: leave the label out with -torch.inf."
+            )
+            raise Finding("number for infinity", told)
+        raise differs(found, expected, 1e-5)
+
+
 # The search for the constant
 
 
@@ -214,6 +248,8 @@ def search(case, rule="all", grow=10.0, **changed):
         "all": fooled.all(0),
         "any": fooled.any(0),
         "first": fooled[0],
+        "last": fooled[-1],
+        "most": fooled.double().mean(0) > 0.5,
         "batch": fooled.all().expand(len(c)),
     }[rule]
     if changed.get("swapped"):
@@ -243,6 +279,16 @@ SEARCH_SLIPS = (
         "first copy",
         "The first copy decides alone. All copies of the image must fool: fooled.all(0).",
         _searched(rule="first"),
+    ),
+    (
+        "last copy",
+        "The last copy decides alone. All copies of the image must fool: fooled.all(0).",
+        _searched(rule="last"),
+    ),
+    (
+        "most copies",
+        "A majority of fooled copies counts as success. All copies of the image must fool: fooled.all(0).",
+        _searched(rule="most"),
     ),
     (
         "shared by the batch",
@@ -283,11 +329,13 @@ SEARCH_SLIPS = (
 
 
 def states(draw, x, n=24, copies=3):
-    """Constants in all stages of a search, and outcomes of all kinds."""
-    c = 10 ** (4 * draw.uniform((n,)) - 3)
+    """Constants from 1e-3 to 1e7 in all stages of a search, and outcomes of all kinds."""
+    c = 10 ** (10 * (torch.arange(n) // 4 + draw.uniform((n,))) / (n // 4) - 3)
     lo, hi = c * 0.5 * draw.uniform((n,)), c * (1.5 + draw.uniform((n,)))
     kind = torch.arange(n) % 4  # nothing known; a failure only; a success only; both
     lo, hi = torch.where(kind % 2 == 0, 0.0, lo), torch.where(kind < 2, UNBOUNDED, hi)
     fooled = draw.uniform((copies, n)) < 0.5
     fooled[:, n // 3 :] = fooled[:1, n // 3 :]  # of the rest all copies do, or none
+    every = torch.arange(2**copies)[: n // 3]  # all that three copies can do, in some order
+    fooled[:, draw.uniform(every.shape).argsort()] = (every >> torch.arange(copies)[:, None]) % 2 == 1
     return {"state": torch.stack([lo, hi, c]), "fooled": fooled}

@@ -6,6 +6,7 @@ import torch
 
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Case, Task
+from advcourse.labs.verdicts import Finding
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,14 @@ def lead(case, images):
     label = case.labels if target is None else target
     ahead = own(logits, label) - others(logits, label)
     return ahead if target is None else -ahead
+
+
+def keeps_the_digits(student, draw):
+    """float64 numbers are not cut to float32's digits on the way."""
+    value = student(student.task.case(draw).to(torch.float64))
+    if torch.equal(value, value.float().double()):
+        told = (
+            "float64 came in, and what came back is float64 with the digits of float32: on the way the numbers went through it. "
+            "Leave out float(), and make new tensors of the type that came in."
+        )
+        raise Finding("other type", told)

@@ -2,8 +2,8 @@
 
 from advcourse.labs.checks import Lab, Task
 from advcourse.labs.lab3 import elastic_net, nearest, neighbours, pieces
-from advcourse.labs.lab3.questions import NearestTask
-from advcourse.labs.numbers import gives
+from advcourse.labs.lab3.questions import NearestTask, keeps_the_digits
+from advcourse.labs.numbers import can_be_followed, gives
 from advcourse.labs.properties import (
     answers,
     asks_the_model,
@@ -21,7 +21,7 @@ from advcourse.labs.properties import (
 
 _FIRST = (answers, keeps_what_it_gets)
 _LAST = (other_type, other_shape, other_device, leaves_nothing_behind)
-_COLOUR = {"n": 6, "shape": (3, 6, 5)}
+_COLOUR = {"n": 200, "shape": (3, 6, 5)}  # so many that scores of another kind choose another pixel somewhere
 
 TO_W = Task(
     "to_w",
@@ -35,6 +35,7 @@ TO_W = Task(
         pieces.tanh_leads_back,
         pieces.black_and_white_can_move,
         *_LAST,
+        keeps_the_digits,
     ),
     (
         "Undo to_box step by step, from the outside in: it adds 1 and halves; before that it takes tanh.",
@@ -63,7 +64,11 @@ CW_LOSS = Task(
         *_FIRST,
         gives(pieces.cw_loss, pieces.CW_LOSS_SLIPS, least=1e-5),
         gives(pieces.cw_loss, pieces.TARGET_UNUSED + pieces.CW_LOSS_SLIPS, least=1e-5, targeted=True),
+        pieces.leaves_the_label_out,
+        can_be_followed(pieces.cw_loss, "logits", "the attack"),
+        can_be_followed(pieces.cw_loss, "logits", "the attack", targeted=True),
         other_type,
+        keeps_the_digits,
         other_device,
         leaves_nothing_behind,
     ),
@@ -87,6 +92,7 @@ SEARCH = Task(
         *_FIRST,
         gives(pieces.search, pieces.SEARCH_SLIPS, least=1e-9),
         other_type,
+        keeps_the_digits,
         other_device,
         leaves_nothing_behind,
     ),
@@ -107,8 +113,8 @@ CW_L2 = NearestTask(
     ("model", "x", "y", "const", "lr", "steps", "searches", "confidence", "target"),
     lambda draw, x: {
         "const": draw.number(5, 10),
-        "lr": 0.02,
-        "steps": 8,
+        "lr": 0.04,
+        "steps": 4,
         "searches": 2,
         "confidence": 0.0,
         "target": None,
@@ -123,6 +129,7 @@ CW_L2 = NearestTask(
         nearest.keeps_the_best,
         nearest.searches_alone,
         nearest.comes_near,
+        nearest.starts_anew,
         nearest.leads_by_the_confidence,
         nearest.reaches_the_target,
         nearest.starts_at_saturated_pixels,
@@ -152,6 +159,7 @@ SHRINK = Task(
         follows(elastic_net.shrink, elastic_net.EXACTLY),
         treats_images_alone,
         *_LAST,
+        keeps_the_digits,
     ),
     (
         "Three cases for each pixel: well above x, well below x, and near it. torch.where chooses between two of them.",
@@ -168,8 +176,8 @@ EAD = NearestTask(
     lambda draw, x: {
         "const": draw.number(18, 22),
         "beta": 2e-3,
-        "lr": 0.01,
-        "steps": 12,
+        "lr": 0.02,
+        "steps": 6,
         "rule": "EN",
     },
     (
@@ -200,6 +208,7 @@ DIRECTIONS = Task(
         *_FIRST,
         neighbours.ends_with_the_centre,
         neighbours.has_the_radius,
+        neighbours.counts_all_channels,
         neighbours.is_orthogonal,
         neighbours.is_no_grid,
         neighbours.follows_the_seed,
@@ -223,6 +232,7 @@ FREEZE = Task(
     neighbours.half_frozen,
     (
         *_FIRST,
+        neighbours.passes_over_the_frozen(**_COLOUR),
         gives(neighbours.freeze, neighbours.FREEZE_SLIPS, **_COLOUR),
         *_LAST,
     ),

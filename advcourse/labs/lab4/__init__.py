@@ -11,6 +11,6 @@ from advcourse.labs.lab4.views import VIEWS
 from advcourse.labs.showing import Show
 
 check, hint, TASKS = LAB.check, LAB.hint, LAB.tasks
-show = Show(LAB, VIEWS, "show(rate)", infinite=("median_size",))
+show = Show(LAB, VIEWS, infinite=("median_size",))
 
 __all__ = ["LAB", "TASKS", "check", "hint", "show"]

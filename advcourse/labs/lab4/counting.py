@@ -1,9 +1,13 @@
 """How often an attack succeeds: the rate and its interval as the judge computes them, and the slips known by their results."""
 
+from dataclasses import replace
+
 import torch
 from scipy.stats import beta
 
+from advcourse.labs.checks import Student
 from advcourse.labs.numbers import gives
+from advcourse.labs.verdicts import Finding
 
 CLASSES = 6
 Z = 1.96
@@ -269,6 +273,16 @@ _INTERVAL_SLIPS = (
         _changed_to(z=1.645),
     ),
     (
+        "z is 2",
+        "z is rounded to 2. 95 % need z = 1.96.",
+        _changed_to(z=2.0),
+    ),
+    (
+        "99 %",
+        "z is 2.576, and this a 99 % interval. 95 % need z = 1.96.",
+        _changed_to(z=2.576),
+    ),
+    (
         "upside down",
         "The upper ends stand in the first row. Return the lower ends first: torch.stack([low, high]).",
         lambda case: wilson(case).flip(0),
@@ -292,4 +306,21 @@ _INTERVAL_SLIPS = (
     ),
 )
 
-INTERVAL = (gives(wilson, _INTERVAL_SLIPS, least=1e-6),)
+
+def has_none_for_none(student, draw):
+    """Where n is 0 both ends are NaN, which no other interval may hold; the others are as ever."""
+    case = student.task.case(draw)
+    none = torch.arange(len(case["n"])) % 5 == 2
+    case = case.but(**{name: case[name].masked_fill(none, 0) for name in ("successes", "n")})
+    student = Student(student.runner, replace(student.task, numbers="nan"))
+    measured = student(case)[:, none]
+    if not measured.isnan().all():
+        told = (
+            f"Nothing was attacked, n is 0, and yet the interval is {measured[0, 0]:.2f} to {measured[1, 0]:.2f}. Both ends are "
+            "NaN, as 0 / 0 is: put no other n in its place, and leave NaN as it is."
+        )
+        raise Finding("ends for none", told)
+    gives(wilson, cases=lambda task, draw: [case], least=1e-6)(student, draw)
+
+
+INTERVAL = (gives(wilson, _INTERVAL_SLIPS, least=1e-6), has_none_for_none)

@@ -5,20 +5,22 @@ import math
 import torch
 
 from advcourse.labs.numbers import gives
+from advcourse.labs.properties import other_amount
 
 
 def scores(draw, x, clean=150, attacks=4, n=90, fpr=(0.045, 0.046)):
     """Scores of clean and of attacked images. The first attack is less suspicious than clean images, the others more and more.
 
-    Six images of each attack lie close to the threshold, between two clean scores.
+    Six images of each attack lie close to the threshold: three below it and three above, before the next clean score.
     """
-    shift = torch.tensor([-0.6, 0.2, 0.7, 1.2])[:, None]
+    shift = torch.tensor([-0.6, 0.2, 0.7, 1.2])[:attacks, None]
     clean_scores = (draw.normal((clean,)) / 2 - 1).exp()
     attacked = (draw.normal((attacks, n)) / 2 + shift - 1).exp()
-    fooled = draw.uniform((attacks, n)) < torch.tensor([0.9, 0.6, 0.8, 0.7])[:, None]
+    fooled = draw.uniform((attacks, n)) < torch.tensor([0.9, 0.6, 0.8, 0.7])[:attacks, None]
     share = draw.number(*fpr)
-    low, high = clean_scores.sort(descending=True).values[int(share * clean) :][:2].flip(0)
-    near = torch.cat([_between(low, high), high + _between(low, high) - low])
+    order, k = clean_scores.sort(descending=True).values, int(share * clean)
+    above = order[k - 1] if k else 2 * order[0] - order[1]
+    near = torch.cat([_between(order[k + 1], order[k]), _between(order[k], above)])
     attacked[:, : len(near)], fooled[:, : len(near)] = near, True
     return {"clean_scores": clean_scores, "scores": attacked, "fooled": fooled, "fpr": share}
 
@@ -28,14 +30,10 @@ def _between(low, high):
 
 
 def many_and_few(task, draw):
-    """150 clean scores, 6 of which may be flagged; and 30, one or none of which may be."""
-    return [
-        task.case(draw),
-        *(
-            task.case(draw, **scores(draw, None, clean=30, fpr=share))
-            for share in ((0.01, 0.02), (0.04, 0.06))
-        ),
-    ]
+    """150 clean scores, 6 of which may be flagged; 30, of which none, one or just two may be; 32, of which exactly two may be."""
+    exact = {**scores(draw, None, clean=32, fpr=(0.04, 0.06)), "fpr": 1 / 16}
+    few = (scores(draw, None, clean=30, fpr=share) for share in ((0.01, 0.02), (0.04, 0.06), (0.067, 0.068)))
+    return [task.case(draw), *(task.case(draw, **values) for values in (*few, exact))]
 
 
 def equal_ones(task, draw):
@@ -43,6 +41,10 @@ def equal_ones(task, draw):
     case = task.case(draw, **scores(draw, None, clean=60, fpr=(0.07, 0.08)))
     clean, attacked = ((case[name] * 5).ceil() / 5 for name in ("clean_scores", "scores"))
     return (case.but(clean_scores=clean, scores=attacked),)
+
+
+def of_three(task, draw):
+    return task.case(draw, **scores(draw, None, attacks=3))
 
 
 def threshold(clean, fpr):
@@ -188,6 +190,23 @@ _SLIPS = (
             lambda clean, case: clean.sort(descending=True).values[max(int(case["fpr"] * len(clean)) - 1, 0)]
         ),
     ),
+    (
+        "one image less",
+        'Your threshold goes by n - 1 clean images, as a quantile does (numpy\'s method="higher" too). Where fpr * n is just '
+        "above a whole number, one image too few is flagged: take values[int(fpr * n)].",
+        _with(
+            lambda clean, case: clean.sort(descending=True).values[int(case["fpr"] * (len(clean) - 1) + 1e-9)]
+        ),
+    ),
+    (
+        "less than fpr",
+        "Where fpr * n is a whole number, so many clean images may be flagged: at most the share fpr, not less than it.",
+        _with(
+            lambda clean, case: clean.sort(descending=True).values[
+                max(math.ceil(case["fpr"] * len(clean) - 1e-9) - 1, 0)
+            ]
+        ),
+    ),
     *(
         (
             "promise broken",
@@ -209,4 +228,8 @@ _EQUAL_SLIPS = (
     ),
 )
 
-WIN_RATE = (gives(win_rate, _SLIPS, cases=many_and_few), gives(win_rate, _EQUAL_SLIPS, cases=equal_ones))
+WIN_RATE = (
+    other_amount("It works for four attacks and fails for three.", of_three),
+    gives(win_rate, _SLIPS, cases=many_and_few),
+    gives(win_rate, _EQUAL_SLIPS, cases=equal_ones),
+)

@@ -6,26 +6,36 @@ The slips are known by their results. All that says whether the model is right i
 import torch
 
 from advcourse.labs.numbers import gives
+from advcourse.labs.properties import other_amount
 
 ROUNDING = 1e-6  # a size this little above the budget is float32, no cheating
+ASIDE = 1.5e-7  # sizes lie so far on either side of that: five float32 roundings, and no other tolerance fits between
 
 
 # The destruction rate
 
 
-def transformed(draw, x, n=80):
-    """Answers before and after three transformations, one of which is gentle and one of which is harsh."""
-    harm = torch.tensor([0.05, 0.2, 0.45])[:, None]
+def transformed(draw, x, n=80, number=3):
+    """Answers before and after so many transformations, of which the first is gentle and the third is harsh."""
+    harm = torch.tensor([0.05, 0.2, 0.45, 0.1])[:number, None]
     clean = draw.uniform((n,)) < 0.85
     attacked = draw.uniform((n,)) < torch.where(clean, 0.3, 0.05)
-    clean_after = torch.where(clean, draw.uniform((3, n)) > harm, draw.uniform((3, n)) < 0.3)
+    clean_after = torch.where(clean, draw.uniform((number, n)) > harm, draw.uniform((number, n)) < 0.3)
     back = torch.where(attacked, 0.9, torch.where(clean, 0.2 + harm, 0.1))
     return {
         "clean": clean,
         "attacked": attacked,
         "clean_after": clean_after,
-        "attacked_after": draw.uniform((3, n)) < back,
+        "attacked_after": draw.uniform((number, n)) < back,
     }
+
+
+def three_and_four(task, draw):
+    return task.case(draw), task.case(draw, **transformed(draw, None, number=4))
+
+
+def two_transformations(task, draw):
+    return task.case(draw, **transformed(draw, None, number=2))
 
 
 def nothing_fooled(task, draw):
@@ -159,7 +169,8 @@ _NONE_SLIPS = (
 )
 
 DESTRUCTION = (
-    gives(destruction, _DESTRUCTION_SLIPS, cases=lambda task, draw: [task.case(draw) for _ in range(2)]),
+    other_amount("It works for three transformations and fails for two.", two_transformations),
+    gives(destruction, _DESTRUCTION_SLIPS, cases=three_and_four),
     gives(destruction, _NONE_SLIPS, cases=nothing_fooled),
 )
 
@@ -167,17 +178,23 @@ DESTRUCTION = (
 # The worst case
 
 
-def attacked(draw, x, n=200):
-    """Four attacks and five budgets; a third of the changes ends at a budget, or one float32 number beyond it."""
-    eps = draw.number(0.8, 1.2) * torch.tensor([0.05, 0.1, 0.15, 0.2, 0.3])
-    size = 0.4 * draw.uniform((4, n))
+def attacked(draw, x, n=200, attacks=4, budgets=5):
+    """So many attacks and budgets; half of the changes end at a budget, or beyond it by one float32 number or about 1e-6."""
+    eps = draw.number(0.8, 1.2) * torch.tensor([0.05, 0.1, 0.15, 0.2, 0.3])[:budgets]
+    size = 0.4 * draw.uniform((attacks, n))
     size = torch.where((size[..., None] - eps).abs().amin(-1) < 1e-3, size + 2e-3, size)
-    at = eps[(5 * draw.uniform((4, n))).long()]
+    at = eps[(budgets * draw.uniform((attacks, n))).long()]
     beyond = torch.nextafter(at, torch.tensor(torch.inf))
-    dice = draw.uniform((4, n))
-    size = torch.where(dice < 1 / 6, at, torch.where(dice < 1 / 3, beyond, size))
-    right = draw.uniform((4, n)) < torch.tensor([0.9, 0.6, 0.8, 0.7])[:, None]
+    dice = draw.uniform((attacks, n))
+    ends = (at, beyond, at + (ROUNDING - ASIDE), at + (ROUNDING + ASIDE))
+    for i, end in enumerate(ends):
+        size = torch.where((dice * 8).long() == i, end, size)
+    right = draw.uniform((attacks, n)) < torch.tensor([0.9, 0.6, 0.8, 0.7])[:attacks, None]
     return {"clean": draw.uniform((n,)) < 0.9, "right": right, "size": size, "eps": eps}
+
+
+def three_and_four_budgets(task, draw):
+    return task.case(draw, **attacked(draw, None, attacks=3, budgets=4))
 
 
 def _inside(case, slack=ROUNDING):
@@ -264,6 +281,23 @@ _WORST_SLIPS = (
         lambda case: worst_case(case, slack=0.0),
     ),
     (
+        "too little forgiven",
+        "Changes count that are a few 1e-8 above eps, and others do not that are nearly 1e-6 above it. Add 1e-6 itself; eps "
+        "times 1 + 1e-6 forgives less, and so does rounding to 6 decimals.",
+        lambda case: worst_case(case, slack=ROUNDING / 2),
+    ),
+    (
+        "too much forgiven",
+        "Changes that are more than 1e-6 above eps count too. Forgive 1e-6, for float32 rounds, and no more; to round both "
+        "sides forgives more.",
+        lambda case: worst_case(case, slack=2 * ROUNDING),
+    ),
+    (
+        "forgiven in proportion",
+        "A large eps is forgiven more than a small one, as torch.isclose does by default, by 1e-5 of it. Forgive 1e-6 at each.",
+        lambda case: worst_case(case, slack=1e-8 + 1e-5 * case["eps"].double()[:, None, None]),
+    ),
+    (
         "share broken",
         "This is the share of images that are broken. Accuracy is the rest.",
         lambda case: 1 - worst_case(case),
@@ -280,4 +314,9 @@ _WORST_SLIPS = (
     ),
 )
 
-WORST_CASE = (gives(worst_case, _WORST_SLIPS, cases=lambda task, draw: [task.case(draw) for _ in range(2)]),)
+WORST_CASE = (
+    other_amount(
+        "It works for four attacks and five budgets, and fails for three and four.", three_and_four_budgets
+    ),
+    gives(worst_case, _WORST_SLIPS, cases=lambda task, draw: [task.case(draw) for _ in range(2)]),
+)

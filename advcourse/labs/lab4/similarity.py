@@ -18,13 +18,15 @@ def pairs(draw, x):
 
 
 def digits_and_faint_ones(task, draw):
-    """Digits; and images of little contrast, where the constants and the 49 count.
+    """Digits; images of little contrast, where the constants and the 49 count; and digits beside their negatives.
 
-    Both are float64: the small difference of two large numbers, as which a variance is reckoned, would lose digits in float32.
+    All are float64: the small difference of two large numbers, as which a variance is reckoned, would lose digits in float32.
     """
     faint = task.case(draw, grey=True)
     x, x_adv = (0.5 + 0.2 * (faint[name] - 0.5) for name in ("x", "x_adv"))
-    return task.case(draw).to(torch.float64), faint.but(x=x, x_adv=x_adv).to(torch.float64)
+    digits = task.case(draw)
+    negatives = digits.but(x_adv=1 - digits["x_adv"])
+    return [case.to(torch.float64) for case in (digits, faint.but(x=x, x_adv=x_adv), negatives)]
 
 
 def in_colour(task, draw):
@@ -52,6 +54,7 @@ def ssim(case, size=WINDOW, stride=1, padded=False, weights=None, lost=0, **chan
     var_x, var_y, cov = (share * (weights * product).sum(-1) for product in (dx * dx, dy * dy, dx * dy))
     if changed.get("deviations"):
         cov = (var_x * var_y).sqrt()
+    cov = changed.get("covariance", lambda cov: cov)(cov)
     c1, c2 = changed.get("constants", _constants(1))
     brightness = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * cov + c2) / (var_x + var_y + c2)
@@ -139,10 +142,24 @@ _SLIPS = (
         _changed_to(constants=(0.01, 0.03)),
     ),
     (
+        "constants swapped",
+        "C1 and C2 are swapped. C1 = 0.01² stands with the means, C2 = 0.03² with the variances.",
+        _changed_to(constants=_constants(1)[::-1]),
+    ),
+    (
         "deviations",
         "Where the covariance belongs stands the product of the standard deviations. That is the same for an image and its "
         "negative: which pixels go together is lost.",
         _changed_to(deviations=True),
+    ),
+    *(
+        (
+            "opposites alike",
+            "Windows that are each other's negative count as alike: the sign of the covariance is lost. It is negative where one "
+            "image is bright and the other dark.",
+            _changed_to(covariance=how),
+        )
+        for how in (torch.abs, lambda cov: cov.clamp_min(0))
     ),
     (
         "raw moments",

@@ -6,16 +6,22 @@ A table has a row for each attack and a column for each image: `size` (A, N), an
 import torch
 
 from advcourse.labs.numbers import gives
+from advcourse.labs.properties import other_amount
 from advcourse.labs.verdicts import Finding
 
 # The median
 
 
-def table(draw, x, n=9):
-    """Six attacks, from one that always succeeds to one that never does; failures have sizes too, as budgeted attacks' have."""
-    wanted = torch.tensor([n, n - 1, n // 2 + 1, n // 2, n // 2 - 1, 0])
+def table(draw, x, n=9, attacks=6):
+    """So many attacks, from one that always succeeds to one that seldom does; failures have sizes, as budgeted attacks' do."""
+    wanted = torch.tensor([n, n - 1, n // 2 + 1, n // 2, n // 2 - 1, 0])[:attacks]
     place = draw.uniform((len(wanted), n)).argsort(1)
     return {"size": 0.5 + 2.5 * draw.uniform(place.shape), "success": place < wanted[:, None]}
+
+
+def fewer_of(settings):
+    """Questions about three attacks."""
+    return lambda task, draw: task.case(draw, **settings(draw, None, attacks=3))
 
 
 def odd_and_even(task, draw):
@@ -138,7 +144,11 @@ def fails_at_infinity(student, draw):
             raise Finding("a large number", told)
 
 
-MEDIAN_SIZE = (fails_at_infinity, gives(median_size, _MEDIAN_SLIPS, cases=odd_and_even))
+MEDIAN_SIZE = (
+    other_amount("It works for six attacks and fails for three.", fewer_of(table)),
+    fails_at_infinity,
+    gives(median_size, _MEDIAN_SLIPS, cases=odd_and_even),
+)
 
 
 # The common successes
@@ -154,8 +164,9 @@ def attempts(draw, x, attacks=4, n=40):
     return {"size": size, "success": success}
 
 
-def some_in_common(task, draw):
-    return [task.case(draw) for _ in range(2)]
+def of_four_and_of_three(task, draw):
+    """Questions about four attacks, and about three, whose number nobody may write down."""
+    return [task.case(draw, **attempts(draw, None, attacks)) for attacks in (4, 4, 3)]
 
 
 def none_in_common(task, draw):
@@ -167,9 +178,14 @@ def none_in_common(task, draw):
     return (case.but(success=success),)
 
 
-def infinite_failures(task, draw):
-    case = task.case(draw)
-    return (case.but(size=torch.where(case["success"], case["size"], torch.inf)),)
+def failures_at(size):
+    """Questions in which the failures have this size."""
+
+    def cases(task, draw):
+        case = task.case(draw)
+        return (case.but(size=torch.where(case["success"], case["size"], size)),)
+
+    return cases
 
 
 def _mean_on(chosen):
@@ -252,17 +268,26 @@ _NONE_SLIPS = (
     *_COMMON_SLIPS[:1],
 )
 
-_INFINITE_SLIPS = (
-    (
-        "infinity times 0",
-        "Here the failures have an infinite size, and all means are NaN: infinity times 0 is NaN. Choose the columns instead of "
-        "multiplying by a mask: size[:, common].",
-        lambda case: torch.full((len(case["size"]),), torch.nan, dtype=torch.float64),
-    ),
+
+def _no_number(key, message):
+    return ((key, message, lambda case: torch.full((len(case["size"]),), torch.nan, dtype=torch.float64)),)
+
+
+_INFINITE_SLIPS = _no_number(
+    "infinity times 0",
+    "Here the failures have an infinite size, and all means are NaN: infinity times 0 is NaN. Choose the columns instead of "
+    "multiplying by a mask: size[:, common].",
+)
+_NAN_SLIPS = _no_number(
+    "NaN times 0",
+    "Here the failures have the size NaN, and all means are NaN: NaN times 0 is NaN. Choose the columns instead of multiplying "
+    "by a mask: size[:, common].",
 )
 
 ON_COMMON = (
-    gives(on_common, _COMMON_SLIPS, cases=some_in_common),
+    other_amount("It works for four attacks and fails for three.", fewer_of(attempts)),
+    gives(on_common, _COMMON_SLIPS, cases=of_four_and_of_three),
     gives(on_common, _NONE_SLIPS, cases=none_in_common),
-    gives(on_common, _INFINITE_SLIPS, cases=infinite_failures),
+    gives(on_common, _INFINITE_SLIPS, cases=failures_at(torch.inf)),
+    gives(on_common, _NAN_SLIPS, cases=failures_at(torch.nan)),
 )

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import torch
 from torch.nn.functional import one_hot
 
-from advcourse.labs.lab7.losses import trains_as
+from advcourse.labs.lab7.losses import in_logarithms, trains_as, two_learning
 
 
 def losses(logits, y):
@@ -46,7 +46,18 @@ def some_attacked(draw, x):
     return {"x_adv": (few + noise).clamp(0, 1), "weight": draw.number(0.2, 0.6)}
 
 
-def mixed(model, case, *, joined="together", training=True, weight=None, order=None, images=None, over=None):
+def mixed(
+    model,
+    case,
+    *,
+    joined="together",
+    training=True,
+    weight=None,
+    order=None,
+    images=None,
+    over=None,
+    soft=False,
+):
     """The loss of a batch whose first k images gave way to attacked ones. What follows `case` serves the slips."""
     x, x_adv, y, k = case["x"], case["x_adv"], case["y"], len(case["x_adv"])
     w = torch.ones_like(x[:, 0, 0, 0])
@@ -54,6 +65,7 @@ def mixed(model, case, *, joined="together", training=True, weight=None, order=N
     batch = torch.cat([x_adv, x[k:]]) if images is None else images(x, x_adv)
     with in_mode(model, training):
         logits = model(batch) if joined == "together" else torch.cat([model(batch[:k]), model(batch[k:])])
+    logits = logits.softmax(1) if soft else logits
     found = losses(logits, y if order is None else order(y, k))
     w = w if weight is None else weight(w)
     return (w * found).sum() / (w.sum() if over is None else over(w))
@@ -84,6 +96,11 @@ _APART = (
 
 _MIXED_SLIPS = (
     (
+        "softmax twice",
+        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
+        _mixed(soft=True),
+    ),
+    (
         "divided by m",
         "The weighted sum is divided by the number of images. Then the loss shrinks wherever more images are attacked. Divide "
         "by the sum of the weights, (m - k) + weight * k.",
@@ -106,6 +123,7 @@ _MIXED_SLIPS = (
     ),
     (*_APART, _means_apart),
     (*_APART, lambda model, case: _means_apart(model, case, share=True)),
+    (*_APART, lambda model, case: _means_apart(model, case) / (1 + case["weight"])),
     (
         "originals stay",
         "The clean originals of the attacked images are in the batch too. The attacked images take their place: "
@@ -139,7 +157,14 @@ _MIXED_SLIPS = (
     ),
 )
 
-MIXED = (trains_as(mixed, _MIXED_SLIPS),)
+
+def two_shares(task, draw):
+    """A third of the images attacked, and fewer."""
+    third, fewer = two_learning(task, draw)
+    return third, fewer.but(x_adv=fewer["x_adv"][:-1])
+
+
+MIXED = (trains_as(mixed, _MIXED_SLIPS, two_shares), in_logarithms(mixed))
 
 
 # Adversarial examples alone
@@ -165,11 +190,12 @@ def iterates(model, case, *, start="start", labels=None, training=False, away=1,
     return found
 
 
-def pat(model, case, learns=True, clean=0.0, which=-1, **how):
+def pat(model, case, learns=True, clean=0.0, which=-1, soft=False, **how):
     """The loss of PGD's last iterates. What follows `case` serves the slips."""
     x_i = iterates(model, case, **how)[which]
     with in_mode(model, learns):
-        loss = losses(model(x_i), case["y"]).mean()
+        logits = model(x_i).softmax(1) if soft else model(x_i)
+        loss = losses(logits, case["y"]).mean()
         return loss if not clean else (1 - clean) * loss + clean * losses(model(case["x"]), case["y"]).mean()
 
 
@@ -212,6 +238,11 @@ _PAT_SLIPS = (
         "loss in eval mode",
         "The attack is made in eval mode, and the loss is taken in it too. Put the mode back before the loss, not after it.",
         _pat(learns=False),
+    ),
+    (
+        "softmax twice",
+        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
+        _pat(soft=True),
     ),
     (
         "clean loss",
@@ -264,4 +295,15 @@ _PAT_SLIPS = (
 )
 
 
-PAT = (trains_as(pat, _PAT_SLIPS),)
+def two_lengths(task, draw):
+    """Some steps, and one more."""
+    some, more = two_learning(task, draw)
+    return some, more.but(steps=some["steps"] + 1)
+
+
+def no_attack(case):
+    """A budget of 0, where all iterates are the image."""
+    return {"start": case["x"], "eps": 0.0}
+
+
+PAT = (trains_as(pat, _PAT_SLIPS, two_lengths), in_logarithms(pat, change=no_attack))

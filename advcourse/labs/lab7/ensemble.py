@@ -3,11 +3,15 @@
 import torch
 
 from advcourse.labs.lab7.attacked import answer, in_mode, losses, uphill
-from advcourse.labs.lab7.losses import alike, followed, learning, told, unexplained
+from advcourse.labs.lab7.losses import alike, followed, in_logarithms, learning, told, unexplained
+from advcourse.labs.running import CRASH
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import Victim
 
 SEEDS = 40  # three sources: one of them stays away 40 times by chance in one of three million checks
+FEW_SEEDS = (
+    28  # a draw from three sources brings up the third with one of these, but in one of 80 thousand checks
+)
 REPEATED = 12  # a draw that ignores the seed repeats these by chance in one of half a million checks
 
 
@@ -18,7 +22,19 @@ def two_others(draw, x):
     return {"static": static, "eps": draw.number(0.1, 0.3), "seed": draw.integer() // 2}
 
 
-def eat(model, case, s, *, labels="source", training=False, learns=True, away=1, joined=True, clipped=True):
+def eat(
+    model,
+    case,
+    s,
+    *,
+    labels="source",
+    training=False,
+    learns=True,
+    away=1,
+    joined=True,
+    clipped=True,
+    soft=False,
+):
     """The loss with source number `s`, the model itself being the last. What follows serves the slips."""
     x, y, nets = case["x"], case["y"], [*_nets(case), model]
     source = nets[s]
@@ -30,7 +46,8 @@ def eat(model, case, s, *, labels="source", training=False, learns=True, away=1,
     attacked = attacked.clamp(0, 1) if clipped else attacked
     with in_mode(model, learns):
         if joined:
-            return losses(model(torch.cat([x, attacked])), torch.cat([y, y])).mean()
+            logits = model(torch.cat([x, attacked]))
+            return losses(logits.softmax(1) if soft else logits, torch.cat([y, y])).mean()
         return (losses(model(x), y).mean() + losses(model(attacked), y).mean()) / 2
 
 
@@ -97,6 +114,11 @@ _SLIPS = (
         _eat(learns=False),
     ),
     (
+        "softmax twice",
+        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
+        _eat(soft=True),
+    ),
+    (
         "downhill",
         "The step makes the source surer of its answer. Go up the gradient of the loss.",
         _eat(away=-1),
@@ -161,6 +183,12 @@ def follows_its_source(student, draw):
         )
         raise Finding("not repeatable", message)
     _all_come_up(seen, len(right))
+    if seen == (seen[: len(right)] * SEEDS)[:SEEDS]:
+        message = (
+            "The sources take turns as the seed counts up. Draw: torch.randint(number, (), generator=...), the generator being "
+            "seeded with it."
+        )
+        raise Finding("taken in turn", message)
 
 
 def _nearest(right, answer):
@@ -192,4 +220,22 @@ def _all_come_up(seen, number):
         raise Finding("one left out", message)
 
 
-EAT = (follows_its_source,)
+def counts_its_sources(student, draw):
+    """With one static network and the model itself, no draw asks for a third source."""
+    case = student.task.case(draw)
+    case = case.but(static=case["static"][:1])
+    for i in range(FEW_SEEDS):
+        reply = student.ask(case.but(seed=case["seed"] + i))
+        if reply.kind == CRASH:
+            message = (
+                "It works for two static networks and fails for one. Is the number of sources written down somewhere? It is "
+                f"len(static) + 1. The error: {reply.detail.splitlines()[-1]}"
+            )
+            raise Finding("other amount", message)
+
+
+EAT = (
+    counts_its_sources,
+    follows_its_source,
+    in_logarithms(lambda model, case: eat(model, case, 0), change=lambda case: {"eps": 0.0}),
+)

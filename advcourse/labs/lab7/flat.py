@@ -3,7 +3,7 @@
 import torch
 
 from advcourse.labs.lab7.attacked import in_mode, losses
-from advcourse.labs.lab7.losses import learning, trains_as
+from advcourse.labs.lab7.losses import in_logarithms, learning, trains_as
 
 # TRADES
 
@@ -20,7 +20,17 @@ def divergence(p, q):
 
 
 def trades(
-    model, case, *, joined=True, training=True, away=divergence, mean=torch.mean, clean=1.0, cut=None, on=0
+    model,
+    case,
+    *,
+    joined=True,
+    training=True,
+    away=divergence,
+    mean=torch.mean,
+    clean=1.0,
+    cut=None,
+    on=0,
+    soft=False,
 ):
     """J(x, y) + beta / B * sum of KL(p(x) || p(x')). What follows `case` serves the slips."""
     x, x_adv, y = case["x"], case["x_adv"], case["y"]
@@ -28,11 +38,19 @@ def trades(
         logits = model(torch.cat([x, x_adv])).chunk(2) if joined else (model(x), model(x_adv))
     p, q = (z.log_softmax(1) for z in logits)
     p, q = p.detach() if cut == "p" else p, q.detach() if cut == "q" else q
-    return clean * losses(logits[on], y).mean() + case["beta"] * mean(away(p, q))
+    first = logits[on].softmax(1) if soft else logits[on]
+    return clean * losses(first, y).mean() + case["beta"] * mean(away(p, q))
 
 
 def _trades(**how):
     return lambda model, case: trades(model, case, **how)
+
+
+_TEN = (
+    "other classes",
+    "It is right for ten classes and wrong for seven. Is their number written down somewhere? Sum over the classes, and you need "
+    "none.",
+)
 
 
 def _price_on_the_other(model, case):
@@ -44,8 +62,9 @@ _TRADES_SLIPS = (
         "divided by the classes too",
         "The divergence is divided by the number of images and by that of classes: reduction='mean' does so. Divide by the "
         "number of images alone: reduction='batchmean', or sum over the classes and take the mean over the images.",
-        lambda model, case: trades(model, case.but(beta=case["beta"] / 10)),
+        lambda model, case: trades(model, case.but(beta=case["beta"] / case.victim.classes)),
     ),
+    (*_TEN, lambda model, case: trades(model, case.but(beta=case["beta"] * 10 / case.victim.classes))),
     (
         "not divided",
         "The divergences of all images are added up. Divide by the number of images, as in the first term.",
@@ -71,6 +90,11 @@ _TRADES_SLIPS = (
         "squared distance",
         "This is the squared distance of the two answers. The divergence is sum p(x) (log p(x) - log p(x')).",
         _trades(away=lambda p, q: (p.exp() - q.exp()).square().sum(1)),
+    ),
+    (
+        "softmax twice",
+        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
+        _trades(soft=True),
     ),
     (
         "no clean term",
@@ -115,25 +139,45 @@ _TRADES_SLIPS = (
     ),
 )
 
-TRADES = (trains_as(trades, _TRADES_SLIPS),)
+AUDIBLE = 400.0  # no probability is 0 in float64: there the gradient of kl_div by its second argument is NaN
+
+
+def negatives(case):
+    """Attacked copies that are far enough to get another answer."""
+    return {"x_adv": 1 - case["x"]}
+
+
+TRADES = (trains_as(trades, _TRADES_SLIPS), in_logarithms(trades, AUDIBLE, negatives))
 
 
 # Input gradient regularisation
 
 
 def plain_ones(task, draw):
-    """Two questions to a model without batch normalisation, so that no image has a part in another's gradient."""
-    return [learning(task, draw, "plain", n=n) for n in (5, 7)]
+    """Digits and colours, to a model without batch normalisation, so that no image has a part in another's gradient."""
+    return learning(task, draw, "doubled", n=5), learning(task, draw, "doubled", n=7, shape=(3, 12, 14))
 
 
 def a_weight(draw, x):
     return {"weight": draw.number(0.5, 3)}
 
 
-def igr(model, case, *, size="squares", of="sum", cut=False, whole=torch.mean, label=False):
+def igr(
+    model,
+    case,
+    *,
+    size="squares",
+    of="sum",
+    cut=False,
+    whole=torch.mean,
+    label=False,
+    soft=False,
+    training=True,
+):
     """The mean of J_i + weight * ||grad J_i||^2. What follows `case` serves the slips."""
     x, y = case["x"].detach().clone().requires_grad_(), case["y"]
-    logits = model(x)
+    with in_mode(model, training):
+        logits = model(x).softmax(1) if soft else model(x)
     found = losses(logits, y)
     asked = logits.gather(1, y[:, None]).sum() if label else {"sum": found.sum(), "mean": found.mean()}[of]
     gradient = torch.autograd.grad(asked, x, create_graph=True)[0].flatten(1)
@@ -142,6 +186,7 @@ def igr(model, case, *, size="squares", of="sum", cut=False, whole=torch.mean, l
         "squares": lambda: gradient.square().sum(1),
         "length": lambda: gradient.norm(dim=1),
         "pixels": lambda: gradient.square().mean(1),
+        "each channel": lambda: gradient.square().sum(1) / x.shape[1],
         "L1": lambda: gradient.abs().sum(1),
     }[size]()
     return found.mean() + case["weight"] * whole(penalty)
@@ -167,6 +212,11 @@ _IGR_SLIPS = (
     (*_BATCH, _igr(of="mean")),
     (*_BATCH, _igr(of="mean", whole=torch.sum)),
     (
+        "softmax twice",
+        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
+        _igr(soft=True),
+    ),
+    (
         "not squared",
         "The penalty is the length of the gradient. It is its square, the sum of the squares of its components.",
         _igr(size="length"),
@@ -175,6 +225,12 @@ _IGR_SLIPS = (
         "mean over pixels",
         "The squares are averaged over the pixels. Sum them up for each image, and average over the images only.",
         _igr(size="pixels"),
+    ),
+    (
+        "mean over channels",
+        "The squares are averaged over the channels, so that the penalty of colours is a third of what it is. Sum over all "
+        "dimensions but the first: gradient.flatten(1).square().sum(1).",
+        _igr(size="each channel"),
     ),
     (
         "summed over images",
@@ -192,6 +248,15 @@ _IGR_SLIPS = (
         _igr(label=True),
     ),
     (
+        "weight on the loss",
+        "weight multiplies the loss. It is the price of the penalty: J + weight * |gradient|^2.",
+        lambda model, case: (
+            case["weight"] * losses(model(case["x"]), case["y"]).mean()
+            + igr(model, case.but(weight=1.0))
+            - losses(model(case["x"]), case["y"]).mean()
+        ),
+    ),
+    (
         "no penalty",
         "This is the loss alone. Add weight times the squared length of its gradient by the image.",
         lambda model, case: losses(model(case["x"]), case["y"]).mean(),
@@ -201,9 +266,14 @@ _IGR_SLIPS = (
         "This is the penalty alone. Add the loss.",
         lambda model, case: igr(model, case) - losses(model(case["x"]), case["y"]).mean(),
     ),
+    (
+        "eval mode",
+        "The loss is taken in eval mode. The model learns in the mode that it came in: leave that alone.",
+        _igr(training=False),
+    ),
 )
 
-IGR = (trains_as(igr, _IGR_SLIPS, plain_ones),)
+IGR = (trains_as(igr, _IGR_SLIPS, plain_ones), in_logarithms(igr))
 
 
 # Distillation
@@ -221,7 +291,7 @@ def distillation(model, case, *, warm=True, teacher=None, factor=None, training=
         logits = model(case["x"])
     q = (logits / t if warm else logits).log_softmax(1)
     p = (case["teacher_logits"] / t).softmax(1) if teacher is None else teacher(case["teacher_logits"], t)
-    return (1.0 if factor is None else factor(t)) * whole(-(p * q).sum(1))
+    return (1.0 if factor is None else factor(t, q.shape[1])) * whole(-(p * q).sum(1))
 
 
 def _distillation(**how):
@@ -279,7 +349,7 @@ _DISTILLATION_SLIPS = (
     (
         "times T squared",
         "The loss is multiplied by T². Hinton et al. do so, beside a second term; Papernot et al. do not.",
-        _distillation(factor=lambda t: t * t),
+        _distillation(factor=lambda t, classes: t * t),
     ),
     (
         "multiplied",
@@ -305,8 +375,9 @@ _DISTILLATION_SLIPS = (
     (
         "mean over the classes too",
         "The loss is averaged over the classes as well. Sum over them, and average over the images.",
-        _distillation(factor=lambda t: 0.1),
+        _distillation(factor=lambda t, classes: 1 / classes),
     ),
+    (*_TEN, _distillation(factor=lambda t, classes: 10 / classes)),
     (
         "summed",
         "The losses of all images are added up. Take their mean.",
@@ -319,4 +390,4 @@ _DISTILLATION_SLIPS = (
     ),
 )
 
-DISTILLATION = (trains_as(distillation, _DISTILLATION_SLIPS),)
+DISTILLATION = (trains_as(distillation, _DISTILLATION_SLIPS), in_logarithms(distillation))

@@ -13,6 +13,8 @@ from advcourse.labs.properties import leaves_no_trace
 from advcourse.labs.running import CRASH, NUMBER, TENSOR, Call
 from advcourse.labs.verdicts import Finding
 
+LOUD = 1e5  # logits of a linear model so many times as large lie thousands apart
+
 
 def learning(task, draw, kind="normed", n=9, **how):
     """A question whose model is in training mode, as one that learns is."""
@@ -21,7 +23,8 @@ def learning(task, draw, kind="normed", n=9, **how):
 
 
 def two_learning(task, draw, **how):
-    return [learning(task, draw, **how) for _ in range(2)]
+    """Of ten classes, and of seven."""
+    return [learning(task, draw, classes=classes, **how) for classes in (10, 7)]
 
 
 def told(student, case):
@@ -63,6 +66,31 @@ def trains_as(rule, slips, cases=two_learning):
         raise unexplained(found, expected, agreed)
 
     return ask
+
+
+def in_logarithms(rule, gain=LOUD, change=lambda case: {}):
+    """Number and gradient are those of `rule` also where logits are `gain` times as large; `change(case)`: other arguments."""
+
+    def ask(student, draw):
+        if all(_holds(student, draw, rule, gain, change) for _ in range(5)):
+            return
+        message = (
+            "Where logits are large, a softmax is 0 to the last digit, and the loss is not what the formula gives: log(0) is "
+            "infinite, and log(p + 1e-8) never less than -18.4, without a gradient. Take log_softmax(1) of the logits, or "
+            "cross_entropy, and no logarithm of a softmax."
+        )
+        raise Finding("logarithm of a softmax", message)
+
+    return ask
+
+
+def _holds(student, draw, rule, gain, change):
+    case = learning(student.task, draw, "loud").to(torch.float64)
+    case = case.but(replace(case.victim, gain=gain), **change(case))
+    reply = student.runner(Call(case.victim, case.arguments, differentiate=True))
+    if reply.kind != TENSOR or reply.slope is None:
+        return False
+    return all(alike((reply.value.double(), reply.slope.double()), followed(case, rule)))
 
 
 def unexplained(found, expected, agreed):

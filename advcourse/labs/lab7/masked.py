@@ -15,6 +15,7 @@ from advcourse.metrics import succeeded
 # exp(-104) is 0 in float32, the smallest positive number of which is exp(-103.3). Between these two a processor may round to 0 or
 # not, and products of the gradient with the weights too, so that no image is asked about there.
 ZERO, SMALL = 120.0, 70.0
+SURE = 90.0  # how many times as large the logits of two pixels are
 TINY = 25.0  # from here on the gradient is far smaller than any tolerance
 STEP = 5e-3  # much less than one image's share
 
@@ -42,7 +43,18 @@ def both_kinds(task, draw):
 
 
 def two_masked(task, draw):
-    return [both_kinds(task, draw) for _ in range(2)]
+    return [both_kinds(task, draw) for _ in range(2)] + [of_two_pixels(task, draw)]
+
+
+def of_two_pixels(task, draw):
+    """Colours whose gradient has two pixels that cancel, each below 1e-30, or is 0, or large where the label is wrong."""
+    sure = torch.cat([130 + 30 * draw.uniform((8,)), 72 + 6 * draw.uniform((9 + draw.integer() % 3,))])
+    case = task.case(draw, "two pixels", len(sure), shape=(3, 6, 8), classes=2)
+    x, y = case["x"].clone(), torch.ones(len(sure), dtype=torch.long)
+    gap = sure / (2 * SURE)
+    x[:, -1, -1, -2], x[:, -1, -1, -1] = 0.5 + gap / 2, 0.5 - gap / 2
+    y[::5] = 0
+    return case.but(replace(case.victim, gain=SURE), x=x, y=y)
 
 
 def zero_share(case):
@@ -65,6 +77,15 @@ def _gradient(case):
     return torch.autograd.grad(loss, x)[0].flatten(1)
 
 
+def _cancelled(case):
+    return (_gradient(case).sum(1) == 0).double().mean()
+
+
+def _channels(case):
+    pixels = (_gradient(case) == 0).view(len(case["y"]), case["x"].shape[1], -1)
+    return pixels.all(2).double().mean()
+
+
 def _pixels(case):
     return (_gradient(case) == 0).double().mean()
 
@@ -73,13 +94,15 @@ def _any_pixel(case):
     return (_gradient(case) == 0).any(1).double().mean()
 
 
+_SMALL = (
+    "small ones too",
+    "Gradients count that are only small. A sign attack does not care how small a number is, as long as it is not 0: compare "
+    "with == 0, without a tolerance.",
+)
+
 _ZERO_SLIPS = (
-    (
-        "small ones too",
-        "Gradients count that are only small. A sign attack does not care how small a number is, as long as it is not 0: compare "
-        "with == 0, without a tolerance.",
-        lambda case: _right(case).double().mean(),
-    ),
+    (*_SMALL, lambda case: _right(case).double().mean()),
+    (*_SMALL, lambda case: (_gradient(case).abs().amax(1) < 1e-30).double().mean()),
     (
         "own answer",
         "The gradient is that of the model's own answer. The loss that an attack climbs is that of the label y, and where the "
@@ -96,6 +119,17 @@ _ZERO_SLIPS = (
         "some pixels",
         "An image counts where the gradient of any pixel is 0. All of them must be: (gradient == 0).flatten(1).all(1).",
         _any_pixel,
+    ),
+    (
+        "sums of 0",
+        "Images count whose gradient sums to 0: what goes up in one pixel and down in another cancels. Ask for 0 in every pixel: "
+        "(gradient == 0).flatten(1).all(1).",
+        _cancelled,
+    ),
+    (
+        "share of channels",
+        "This is the share of the channels. An image counts where all of its pixels have the gradient 0, in all channels.",
+        _channels,
     ),
     (
         "share of pixels",
@@ -204,4 +238,33 @@ def _why_it_fails(model, case, images, lost):
     )
 
 
-UNMASK = (breaks_the_mask,)
+STEPS = 3
+
+
+def keeps_to_its_steps(student, draw):
+    """On stairs it climbs no more of them than it has steps; and an image that is misread already stays so."""
+    case = student.task.case(draw, "stairs", 6, classes=2, steps=STEPS, eps=draw.number(0.05, 0.1))
+    x, y, eps = torch.full_like(case["x"], 0.5), torch.arange(6) % 2, case["eps"]
+    case = case.but(replace(case.victim, size=eps / 4), x=x, y=y)
+    images = student(case)
+    if (images - x).abs().max() > eps + 1e-5:
+        told = f"A pixel moves by {(images - x).abs().max():.3f}, more than the budget eps = {eps}, which is another one here."
+        raise Finding("budget", told, picture(case, images, 0))
+    model = by_hand.model_of(case)
+    stairs = (model.climbed(images) > eps / 4).sum(1)[y == 0].min().item()
+    if stairs > STEPS:
+        told = (
+            f"steps is {STEPS}, and you take more: on a model whose gradient moves on by one block of pixels with each step, "
+            f"{stairs} blocks were changed. Take `steps` steps."
+        )
+        raise Finding("too many steps", told, picture(case, images, 0))
+    if not stairs or succeeded(model(images), y)[y == 1].any():  # what climbs none of them is told below
+        return
+    told = (
+        "Images that the model misread as they came are read right after the attack: it leads away from what the model answers. "
+        "Lead away from the label y."
+    )
+    raise Finding("own answer", told, picture(case, images, 1))
+
+
+UNMASK = (keeps_to_its_steps, breaks_the_mask)

@@ -1,5 +1,7 @@
 """Lab 7, "Training a defense, and breaking it": its tasks, points and hints."""
 
+from dataclasses import dataclass, replace
+
 from advcourse.labs.checks import Lab, Task
 from advcourse.labs.lab7 import attacked, ensemble, flat, masked
 from advcourse.labs.lab7.losses import (
@@ -14,6 +16,7 @@ from advcourse.labs.properties import (
     changes_the_images,
     keeps_what_it_gets,
     leaves_nothing_behind,
+    other_classes,
     other_device,
     other_shape,
     other_type,
@@ -21,8 +24,27 @@ from advcourse.labs.properties import (
     stays_in_the_box,
 )
 
-_FIRST = (answers, can_be_followed, puts_the_mode_back, keeps_what_it_gets, takes_other_types)
+_FIRST = (
+    answers,
+    can_be_followed,
+    puts_the_mode_back,
+    keeps_what_it_gets,
+    takes_other_types,
+    other_classes,
+)
 _LAST = (other_shape, other_device, leaves_no_gradients)
+
+
+@dataclass(frozen=True)
+class TaughtTask(Task):
+    """A task with a teacher, or with other networks, who know as many classes as the model."""
+
+    def case(self, draw, *how, classes=10, **more):
+        """As `Task.case`."""
+        case = super().case(draw, *how, classes=classes, **more)
+        if "static" in case.arguments:
+            return case.but(static=tuple(replace(victim, classes=classes) for victim in case["static"]))
+        return case.but(teacher_logits=case["teacher_logits"][:, :classes])
 
 
 def _one_number(case):
@@ -62,7 +84,7 @@ PAT_LOSS = Task(
     shape=_one_number,
 )
 
-EAT_LOSS = Task(
+EAT_LOSS = TaughtTask(
     "eat_loss",
     "Attacks from elsewhere, and no label leaks",
     4,
@@ -113,7 +135,7 @@ IGR_LOSS = Task(
     shape=_one_number,
 )
 
-DISTILLATION_LOSS = Task(
+DISTILLATION_LOSS = TaughtTask(
     "distillation_loss",
     "What a teacher says, at temperature T",
     2,
@@ -155,6 +177,7 @@ UNMASK = Task(
     (
         answers,
         keeps_what_it_gets,
+        other_classes,
         changes_the_images,
         asks_the_model,
         stays_in_the_box,

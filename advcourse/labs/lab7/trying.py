@@ -9,7 +9,8 @@ import torch
 
 from advcourse import attacks, data, models, plots
 from advcourse.defenses import AtTemperature
-from advcourse.inputs import InputError, check_choice, evaluating, predict
+from advcourse.inputs import evaluating, predict
+from advcourse.labs.checks import task_of
 from advcourse.labs.lab7.given import climb
 from advcourse.labs.lab7.tasks import LAB
 from advcourse.labs.showing import Shown
@@ -118,7 +119,7 @@ def train(function, guess=None, task=None):
 
     Raises `InputError` for what is no function or no loss of this lab that works alone.
     """
-    name, missing = _checked(function, task, tuple(OBJECTIVES), "train(pat_loss)")
+    name, missing = _checked(function, task, OBJECTIVES, "train")
     if missing:
         return missing
     found = {"ordinary training": ordinary(), name: learn(OBJECTIVES[name](function))}
@@ -138,7 +139,7 @@ def show(function, guess=None, task=None):
 
     Arguments and errors as for `train`.
     """
-    name, missing = _checked(function, task, ("zero_share",), "show(zero_share)")
+    name, missing = _checked(function, task, ("zero_share",), "show")
     if missing:
         return missing
     x, y = data.load("mnist-5k", "test").pick(HELD_OUT)
@@ -155,11 +156,9 @@ def show(function, guess=None, task=None):
     return _shown(sentences, guess, plots.lines(curves, *labels, percentages=True), "Two curves.")
 
 
-def _checked(function, task, names, example):
-    """The task's name, and a `Shown` that says what is missing if the answer is not right."""
-    if not callable(function):
-        raise InputError(f"function: got {function!r}; allowed is the function itself, for example {example}")
-    name = check_choice(task or getattr(function, "__name__", None), "task", names)
+def _checked(function, task, names, call):
+    """The task's name, and a `Shown` that says what is missing if the answer is not right; `call` is the caller's name."""
+    name = task_of(function, task, names, call)
     verdict = LAB.check(function, name)
     if verdict.right:
         return name, None

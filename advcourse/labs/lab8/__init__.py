@@ -11,6 +11,6 @@ from advcourse.labs.lab8.views import VIEWS
 from advcourse.labs.showing import Show
 
 check, hint, TASKS = LAB.check, LAB.hint, LAB.tasks
-show = Show(LAB, VIEWS, "show(quantise)")
+show = Show(LAB, VIEWS)
 
 __all__ = ["LAB", "TASKS", "check", "hint", "show"]

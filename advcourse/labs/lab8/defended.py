@@ -53,6 +53,22 @@ class Shift(nn.Module):
         return [(down, right) for down in reach for right in reach]
 
 
+class Counted(Shift):
+    """A shift by up to a pixel that refuses more than `most` passes with a gradient."""
+
+    TOLD = "draws with a gradient, and allowed are"
+
+    def __init__(self, most, seed):
+        super().__init__(1, seed)
+        self.most, self.asked = int(most), 0
+
+    def forward(self, x):
+        self.asked += torch.is_grad_enabled() and x.requires_grad
+        if self.asked > self.most:
+            raise RuntimeError(f"{self.asked} {self.TOLD} {self.most}")
+        return super().forward(x)
+
+
 class AtMost(nn.Module):
     """The images as they are; more than `most` at once are refused."""
 
@@ -86,7 +102,8 @@ class Blur(nn.Module):
 class Defended(Victim):
     """A victim behind a row of parts: its model is `nn.Sequential(*parts, f)`.
 
-    `parts`: rows of (kind, number): ("levels", bits), ("shift", reach), ("at most", images). `drawn`: the seed of a shift.
+    `parts`: rows of (kind, number): ("levels", bits), ("shift", reach), ("counted", draws), ("at most", images). `drawn`: the
+    seed of a shift.
     """
 
     parts: tuple[tuple[str, int], ...] = ()
@@ -97,11 +114,9 @@ class Defended(Victim):
         return nn.Sequential(*parts, super().build(dtype, device)).train(self.training)
 
     def _part(self, kind, number):
-        return (
-            {"levels": Levels, "at most": AtMost}[kind](number)
-            if kind != "shift"
-            else Shift(number, self.drawn)
-        )
+        if kind in ("shift", "counted"):
+            return {"shift": Shift, "counted": Counted}[kind](number, self.drawn)
+        return {"levels": Levels, "at most": AtMost}[kind](number)
 
 
 @dataclass(frozen=True)

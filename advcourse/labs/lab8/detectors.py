@@ -6,22 +6,36 @@ import torch
 
 from advcourse.labs.lab8.defended import Squeezer
 from advcourse.labs.numbers import gives
+from advcourse.labs.properties import other_amount
 
 
-def squeezers(draw, x):
-    """Three squeezers in a fresh order."""
-    shape = tuple(x.shape[1:])
-    three = [
-        Squeezer("levels", bits=1 + draw.integer() % 2, shape=shape),
+def squeezers(draw, x, number=3):
+    """So many squeezers, up to four, in a fresh order."""
+    shape, bits = tuple(x.shape[1:]), 1 + draw.integer() % 2
+    all_four = [
+        Squeezer("levels", bits=bits, shape=shape),
         Squeezer("median"),
         Squeezer("blur"),
+        Squeezer("levels", bits=3 - bits, shape=shape),
     ]
-    first = draw.integer() % 3
-    return {"squeezers": tuple(three[first:] + three[:first])}
+    some, first = all_four[:number], draw.integer() % number
+    return {"squeezers": tuple(some[first:] + some[:first])}
 
 
 def two_questions(task, draw):
-    return [task.case(draw, n=8).to(torch.float64) for _ in range(2)]
+    """With three squeezers, and with four, the last of which moves the first image most."""
+    three, four = (_with_squeezers(task, draw, number).to(torch.float64) for number in (3, 4))
+    most, some = int(_moved(four).abs().sum(-1)[:, 0].argmax()) + 1, four["squeezers"]
+    return three, four.but(squeezers=some[most:] + some[:most])
+
+
+def _with_squeezers(task, draw, number):
+    case = task.case(draw, n=8)
+    return case.but(**squeezers(draw, case["x"], number))
+
+
+def two_squeezers(task, draw):
+    return _with_squeezers(task, draw, 2)
 
 
 def _answers(case):
@@ -111,6 +125,11 @@ _SCORE_SLIPS = (
         _by(lambda moved: moved.abs().sum(-1)[0]),
     ),
     (
+        "first three alone",
+        "Only the first three squeezers count, and there may be more. Compare with each of them.",
+        _by(lambda moved: moved[:3].abs().sum(-1).amax(0)),
+    ),
+    (
         "last squeezer alone",
         "Only the last squeezer counts. Is the distance overwritten in the loop? Take the largest of all.",
         _by(lambda moved: moved.abs().sum(-1)[-1]),
@@ -161,34 +180,48 @@ _SCORE_SLIPS = (
         _changes_of_answer,
     ),
     (
+        "largest of each class",
+        "The largest change is taken for each class before the sum, so that different squeezers have a part in one "
+        "distance. Each squeezer has one distance: sum over the classes first, then take the largest.",
+        _by(lambda moved: moved.abs().amax(0).sum(-1)),
+    ),
+    (
+        "softmax over the batch",
+        "The softmax runs over the images of the batch, dim 0. Each image has probabilities of its own: softmax(1).",
+        _by(lambda moved: moved.abs().sum(-1).amax(0), of=lambda z: z.softmax(-2)),
+    ),
+    (
         "top class alone",
         "Only the class that the model sees counts. L1 is the sum over all classes.",
         _of_top,
     ),
 )
 
-SCORE = (gives(score, _SCORE_SLIPS, least=1e-9, cases=two_questions),)
+SCORE = (
+    other_amount("It works for three squeezers and fails for two.", two_squeezers),
+    gives(score, _SCORE_SLIPS, least=1e-9, cases=two_questions),
+)
 
 
 # Several detectors
 
 
-def parts(draw, x, clean=160, n=300, share=(0.077, 0.09)):
-    """Clean and attacked scores of three detectors, each on a scale of its own; many lie around the thresholds."""
-    scale = torch.tensor([1.0, 20.0, 0.05])[:, None]
-    clean_scores = (draw.normal((3, clean)) / 2).exp()
+def parts(draw, x, clean=160, n=300, share=(0.092, 0.0933), number=3):
+    """Clean and attacked scores of so many detectors, each on a scale of its own; many lie around the thresholds."""
+    scale = torch.tensor([1.0, 20.0, 0.05, 5.0])[:number, None]
+    clean_scores = (draw.normal((number, clean)) / 2).exp()
     low = clean_scores.quantile(0.5, dim=1, keepdim=True)
-    attacked = low * draw.uniform((3, n))
+    attacked = low * draw.uniform((number, n))
     fpr = draw.number(*share)
     ordered = clean_scores.sort(dim=1, descending=True).values
+    own_number = n // number
     for d in range(
-        3
-    ):  # each detector has a third of the images, whose scores lie between its largest clean ones
-        own = slice(d * n // 3, (d + 1) * n // 3)
-        place = (draw.uniform((n // 3,)) * 0.4 * clean).long()
-        attacked[d, own] = torch.lerp(
-            ordered[d, place], ordered[d, place + 1], 0.1 + 0.8 * draw.uniform((n // 3,))
-        )
+        number
+    ):  # each detector has a share of the images, whose scores lie between its largest clean ones
+        own = slice(d * own_number, (d + 1) * own_number)
+        place = (draw.uniform((own_number,)) * 0.4 * clean).long()
+        above = 0.1 + 0.8 * draw.uniform((own_number,))
+        attacked[d, own] = torch.lerp(ordered[d, place], ordered[d, place + 1], above)
         attacked[d, own][0] = 2 * ordered[d, 0]
     few = attacked[:, ::10]
     attacked[:, ::10] = few.amax(1, keepdim=True).expand_as(few).where(draw.uniform(few.shape) < 0.5, few)
@@ -196,8 +229,13 @@ def parts(draw, x, clean=160, n=300, share=(0.077, 0.09)):
 
 
 def many_and_few(task, draw):
-    """160 clean images, 4 of which each detector may flag; and 30, of which none may be."""
-    return task.case(draw), task.case(draw, **parts(draw, None, clean=30, share=(0.04, 0.06)))
+    """160 clean images, 4 of which each of three detectors may flag, or 16 each of two; and 30, of which none may be."""
+    others = ({"clean": 30, "share": (0.04, 0.06)}, {"share": (0.2115, 0.2124), "number": 2})
+    return task.case(draw), *(task.case(draw, **parts(draw, None, **how)) for how in others)
+
+
+def two_detectors(task, draw):
+    return task.case(draw, **parts(draw, None, number=2))
 
 
 def equal_ones(task, draw):
@@ -240,9 +278,15 @@ def _pooled(clean, scores, fpr, d):
 _FLAG_SLIPS = (
     (
         "budget spent by each",
-        "Each detector flags the share fpr of its own. Together they flag up to D times as much, for clean images that one finds "
-        "odd need not be those of another. Each has fpr / D.",
+        "Each detector flags the share fpr of its own. Together they flag up to D times as much, for clean images that "
+        "one finds odd need not be those of another. Each has fpr / D.",
         _cut_at(lambda clean, scores, fpr, d: _cut(clean, fpr)),
+    ),
+    (
+        "as if independent",
+        "Each detector flags the share 1 - (1 - fpr)^(1 / D) of its own. That keeps the promise only if the detectors err "
+        "independently, which nobody has promised; fpr / D keeps it in any case.",
+        _cut_at(lambda clean, scores, fpr, d: _cut(clean, 1 - (1 - fpr) ** (1 / d))),
     ),
     (
         "all must agree",
@@ -306,7 +350,12 @@ _FLAG_SLIPS = (
     (
         "first detector alone",
         "Only the first detector counts. An image is flagged where any of them flags it.",
-        lambda case: (case["scores"] > _cut(case["clean_scores"], case["fpr"] / 3))[0].double(),
+        _with(joined=lambda above, axis: above[0]),
+    ),
+    (
+        "always three",
+        "fpr is divided by 3, however many detectors there are. Divide by their number: len(clean_scores).",
+        _cut_at(lambda clean, scores, fpr, d: _cut(clean, fpr / 3)),
     ),
     (
         "majority",
@@ -331,6 +380,7 @@ def _one_higher(clean, share):
 
 
 FLAGS = (
+    other_amount("It works for three detectors and fails for two.", two_detectors),
     gives(flags, _FLAG_SLIPS + _EQUAL_SLIPS, cases=many_and_few),
     gives(flags, _EQUAL_SLIPS, cases=equal_ones),
 )

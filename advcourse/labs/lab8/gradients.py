@@ -9,9 +9,11 @@ from dataclasses import replace
 import torch
 
 from advcourse.labs.lab8.defended import nearest_level
+from advcourse.labs.running import TENSOR
 from advcourse.labs.verdicts import Finding
 
 ALIKE = 1e-6  # relative, in float64
+LOUD = 1e5  # logits of a linear model so many times as large lie thousands apart
 TRIED = 4  # times `draws`: so many passes are looked for, where it was not `draws`
 
 
@@ -46,6 +48,25 @@ def _asked(student, draw, chosen=lambda case: case):
     case = chosen(student.task.case(draw).to(torch.float64))
     model = case.victim.build(torch.float64)
     return case, student(case), model[-1], model
+
+
+def holds_at_large_logits(student, draw):
+    """Where logits lie thousands apart, and the label's is the smallest, the gradient is that of the cross-entropy too."""
+    case = student.task.case(draw, "loud").to(torch.float64)
+    still = tuple((kind, 0 if kind == "shift" else number) for kind, number in case.victim.parts)
+    case = case.but(replace(case.victim, gain=LOUD, parts=still))
+    *parts, f = case.victim.build(torch.float64)
+    z = torch.nn.Sequential(*parts)(case["x"])
+    y = f(z).argmin(1)
+    reply = student.ask(case.but(y=y))
+    if reply.kind == TENSOR and alike(reply.value.double(), gradient(f, z, y)):
+        return
+    told = (
+        "Where logits are large, a softmax is 0 to the last digit, and the gradient is not what the formula gives: that of "
+        "log(0) is no number, and that of log(p + 1e-8) is 0. Take cross_entropy, or log_softmax(1) of the logits, and no "
+        "logarithm of a softmax."
+    )
+    raise Finding("logarithm of a softmax", told)
 
 
 # BPDA
@@ -90,6 +111,11 @@ _BPDA_SLIPS = (
         "logit",
         "This is the gradient of the label's logit. Take that of the cross-entropy.",
         lambda f, x, y, bits: gradient(f, nearest_level(x, bits), y, _own_logit),
+    ),
+    (
+        "softmax twice",
+        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it f(...) as it is.",
+        lambda f, x, y, bits: gradient(lambda z: f(z).softmax(1), nearest_level(x, bits), y),
     ),
     (
         "own answer",
@@ -216,6 +242,11 @@ _EOT_SLIPS = (
         "logit",
         "This is the gradient of the label's logit. Take that of the cross-entropy.",
         _of_each(lambda f, moved, y: gradient(f, moved, y, _own_logit)),
+    ),
+    (
+        "softmax twice",
+        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
+        _of_each(lambda f, moved, y: gradient(lambda z: f(z).softmax(1), moved, y)),
     ),
     (
         "without the defense",

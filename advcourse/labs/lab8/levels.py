@@ -106,7 +106,8 @@ def colours(draw, x, levels=None):
     """Small colour images; no pixel is at the border of an interval."""
     levels = levels or 5 + draw.integer() % 5
     x = draw.uniform((len(x), 3, 4, 5))
-    return {"x": torch.where(((levels * x + 0.5) % 1 - 0.5).abs() < NEAR, x * 0.99, x), "levels": levels}
+    middle = ((levels * x).floor() + 0.5) / levels
+    return {"x": torch.where(((levels * x + 0.5) % 1 - 0.5).abs() < NEAR, middle, x), "levels": levels}
 
 
 def borders(task, draw):
@@ -119,7 +120,8 @@ def borders(task, draw):
 
 
 def in_colour(task, draw):
-    return [task.case(draw) for _ in range(2)]
+    """In float64: what float32 makes of a switch that is hardly on is off by more than a slip may be."""
+    return [task.case(draw).to(torch.float64) for _ in range(2)]
 
 
 def thermometer(case, on=None, order="channel by channel"):

@@ -9,6 +9,7 @@ from advcourse.labs.properties import (
     answers,
     keeps_what_it_gets,
     leaves_nothing_behind,
+    other_classes,
     other_device,
     other_shape,
     other_type,
@@ -82,7 +83,9 @@ BPDA_GRADIENT = DefendedTask(
     lambda draw, x: {},
     (
         *_FIRST,
+        other_classes,
         gradients.passes_straight_through,
+        gradients.holds_at_large_logits,
         treats_images_alone,
         other_type,
         other_shape,
@@ -104,7 +107,15 @@ EOT_GRADIENT = DefendedTask(
     4,
     ("model", "x", "y", "draws"),
     gradients.a_number_of_draws,
-    (*_FIRST, gradients.averages_fresh_draws, other_type, other_shape, *_LAST),
+    (
+        *_FIRST,
+        other_classes,
+        gradients.averages_fresh_draws,
+        gradients.holds_at_large_logits,
+        other_type,
+        other_shape,
+        *_LAST,
+    ),
     (
         "A loop of `draws` passes. Each calls the model once for the batch, takes the loss, and adds its gradient to a sum.",
         'In the loop: x_i = x.clone().requires_grad_(); the gradient of cross_entropy(model(x_i), y, reduction="sum") by x_i. '
@@ -121,7 +132,7 @@ REGION_VOTES = DefendedTask(
     3,
     ("model", "x", "noise", "most"),
     votes.voters,
-    (*_FIRST, *votes.VOTES, treats_images_alone, other_shape, *_LAST),
+    (*_FIRST, *votes.VOTES, other_classes, treats_images_alone, other_shape, *_LAST),
     (
         "All N * M noisy images: x[:, None] + noise is (N, M, C, H, W). Clip them, and flatten the first two axes.",
         "images.split(most) gives parts of at most `most`. For each part: model(part).argmax(1); torch.cat joins the answers, "
@@ -129,7 +140,7 @@ REGION_VOTES = DefendedTask(
         "logits = torch.cat([model(part) for part in images.split(most)]); one_hot(logits.argmax(1), "
         "logits.shape[1]).view(N, M, -1).sum(1) are the votes, under torch.no_grad().",
     ),
-    shape=lambda case: (len(case["x"]), 10),
+    shape=lambda case: (len(case["x"]), case.victim.classes),
     numbers="whole",
     parts=(("at most", "most"),),
 )
@@ -140,7 +151,7 @@ SQUEEZE_SCORE = Task(
     3,
     ("model", "squeezers", "x"),
     detectors.squeezers,
-    (*_FIRST, *detectors.SCORE, treats_images_alone, other_shape, *_LAST),
+    (*_FIRST, other_classes, *detectors.SCORE, treats_images_alone, other_shape, *_LAST),
     (
         "p = model(x).softmax(1), and the same of squeeze(x) for each squeezer. Each pair gives one distance for each image.",
         "The L1 distance of two rows is (p - q).abs().sum(1), (N,). Stack those of all squeezers: (J, N).",
@@ -174,11 +185,14 @@ GET_THROUGH = DefendedTask(
     through.a_budget,
     (
         *_FIRST,
+        other_classes,
         through.comes_back_changed,
         through.asks_the_defense,
         stays_in_the_box,
         stays_in_budget(),
         through.survives_fresh_draws,
+        through.keeps_to_its_draws,
+        through.leaves_what_is_misread,
         through.breaks_digits,
         other_type,
         other_shape,

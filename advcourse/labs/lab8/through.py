@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 
 from advcourse.labs.checks import picture
-from advcourse.labs.lab8.defended import nearest_level
+from advcourse.labs.lab8.defended import Counted, nearest_level
 from advcourse.labs.lab8.gradients import gradient, moved_first
+from advcourse.labs.running import CRASH
 from advcourse.labs.verdicts import Finding
 from advcourse.rounding import percent
 
@@ -18,6 +19,7 @@ BITS = 3
 GAIN, SHARE = 0.5, 0.75  # of what the judge's attack gains: on the linear model, and on digits
 DIGITS = 16
 LINEAR = 2  # linear models
+WORSE = 0.1  # less misread than before
 APART = 0.1  # cosines of signs nearer than this are not told apart
 
 
@@ -138,6 +140,40 @@ def _why(case, images):
             "The changes have nothing to do with any gradient of the loss. Where do they come from?",
         )
     return "weak", "The direction is right, but too few of the steps, or of the budget, are used."
+
+
+def keeps_to_its_draws(student, draw):
+    """It asks for no more gradients than `steps` steps of `draws` draws take."""
+    steps, draws = 4, 2
+    case = student.task.case(draw, steps=steps, draws=draws)
+    reply = student.ask(case.but(replace(case.victim, parts=(("counted", steps * draws), PARTS[1]))))
+    if reply.kind == CRASH and Counted.TOLD in reply.detail:
+        told = (
+            f"steps is {steps} and draws is {draws}, and the shift is asked for more than {steps * draws} draws with a gradient. "
+            "Take `steps` steps, and `draws` draws for each."
+        )
+        raise Finding("too many draws", told)
+    student.images(reply, case)
+
+
+def leaves_what_is_misread(student, draw):
+    """Images with labels that the defense does not give are no better read afterwards."""
+    for _ in range(50):  # until the defense is sure of its answers: near a draw both ways look alike
+        case = student.task.case(draw, "linear", 20, classes=2)
+        case = case.but(x=draw.uniform(case["x"].shape))
+        case = case.but(y=_each_move(case.victim, case["x"]).mean(0).argmin(1))
+        before = misread(case.victim, case["x"], case["y"]).mean().item()
+        if before > 0.9:
+            break
+    images = student(case)
+    after = misread(case.victim, images, case["y"]).mean().item()
+    if after >= before - WORSE:
+        return
+    told = (
+        f"Of images with labels that the defense does not give, it misreads {percent(before)} before the attack and "
+        f"{percent(after)} after it: the steps lead away from what the model answers. Lead away from the label y."
+    )
+    raise Finding("own answer", told, picture(case, images, 0))
 
 
 def breaks_digits(student, draw):

@@ -12,9 +12,14 @@ def project(x_adv, x, eps):
     return x_adv.clamp(x - eps, x + eps).clamp(0, 1)
 
 
+def log_odds(logits, label):
+    others = logits.scatter(1, label[:, None], -torch.inf)
+    return others.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]
+
+
 def gradient_at(model, x, y):
     x_in = x.clone().requires_grad_()
-    return torch.autograd.grad(F.cross_entropy(model(x_in), y), x_in)[0]
+    return torch.autograd.grad(log_odds(model(x_in), y).sum(), x_in)[0]
 
 
 @room.right
@@ -30,11 +35,10 @@ def with_grad(model, x, y, eps, alpha, steps, target=None):
 def with_backward_on_the_change(model, x, y, eps, alpha, steps, target=None):
     delta = torch.zeros_like(x, requires_grad=True)
     for _ in range(steps):
-        log_p = F.log_softmax(model(x + delta), dim=1)
-        if target is None:
-            objective = F.nll_loss(log_p, y)
-        else:
-            objective = -F.nll_loss(log_p, target)
+        logits = model(x + delta)
+        own = F.one_hot(y if target is None else target, logits.shape[1])
+        odds = torch.logsumexp(logits - 1e9 * own, dim=1) - (logits * own).sum(1)
+        objective = odds.sum() if target is None else -odds.sum()
         torch.autograd.backward(objective, inputs=[delta])
         with torch.no_grad():
             delta += alpha * delta.grad.sign()
@@ -80,11 +84,19 @@ def projection_before_the_step(model, x, y, eps, alpha, steps, target=None):
     return x_i
 
 
-@room.wrong("budget")
-def box_alone(model, x, y, eps, alpha, steps, target=None):
+@room.wrong("never projected")
+def ball_around_the_last_image(model, x, y, eps, alpha, steps, target=None):
     x_i = x.clone()
     for _ in range(steps):
-        x_i = (x_i + alpha * gradient_at(model, x_i, y).sign()).clamp(0, 1)
+        x_i = project(x_i + alpha * gradient_at(model, x_i, y).sign(), x_i, eps)
+    return x_i
+
+
+@room.wrong("budget")
+def ball_too_large(model, x, y, eps, alpha, steps, target=None):
+    x_i = x.clone()
+    for _ in range(steps):
+        x_i = project(x_i + alpha * gradient_at(model, x_i, y).sign(), x, 1.5 * eps)
     return x_i
 
 
@@ -145,7 +157,7 @@ def target_with_plus(model, x, y, eps, alpha, steps, target=None):
     return x_i
 
 
-@room.wrong("formula")
+@room.wrong("y for the target")
 def minus_the_loss_of_y(model, x, y, eps, alpha, steps, target=None):
     away = 1 if target is None else -1
     x_i = x.clone()
@@ -206,3 +218,83 @@ def graph_kept(model, x, y, eps, alpha, steps, target=None):
         gradient = torch.autograd.grad(F.cross_entropy(model(x_i), label), x_i)[0]
         x_i = project(x_i + away * alpha * gradient.sign(), x, eps)
     return x_i
+
+
+@room.wrong("formula")
+def one_shorter_step_each_time(model, x, y, eps, alpha, steps, target=None):
+    x_i = x.clone()
+    for i in range(steps):
+        x_i = project(x_i + alpha * (1 - i / steps) * gradient_at(model, x_i, y).sign(), x, eps)
+    return x_i
+
+
+@room.wrong("saturated")
+def lowers_the_probability(model, x, y, eps, alpha, steps, target=None):
+    label, away = (y, 1) if target is None else (target, -1)
+    x_i = x.clone()
+    for _ in range(steps):
+        x_in = x_i.clone().requires_grad_()
+        p = model(x_in).softmax(1).gather(1, label[:, None])
+        x_i = project(x_i - away * alpha * torch.autograd.grad(p.sum(), x_in)[0].sign(), x, eps)
+    return x_i
+
+
+def with_loss(loss, model, x, y, eps, alpha, steps, target):
+    label, away = (y, 1) if target is None else (target, -1)
+    x_i = x.clone()
+    for _ in range(steps):
+        x_in = x_i.clone().requires_grad_()
+        gradient = torch.autograd.grad(loss(model(x_in), label), x_in)[0]
+        x_i = project(x_i + away * alpha * gradient.sign(), x, eps)
+    return x_i
+
+
+@room.wrong("softmax twice")
+def probabilities_to_cross_entropy(model, x, y, eps, alpha, steps, target=None):
+    return with_loss(lambda z, y: F.cross_entropy(z.softmax(1), y), model, x, y, eps, alpha, steps, target)
+
+
+@room.wrong("logits for log-probabilities")
+def nll_of_the_logits(model, x, y, eps, alpha, steps, target=None):
+    return with_loss(F.nll_loss, model, x, y, eps, alpha, steps, target)
+
+
+@room.wrong("largest logit")
+def climbs_the_winner(model, x, y, eps, alpha, steps, target=None):
+    return with_loss(lambda z, y: z.amax(1).sum(), model, x, y, eps, alpha, steps, target)
+
+
+@room.wrong("no sign")
+def sign_forgotten(model, x, y, eps, alpha, steps, target=None):
+    x_i = x.clone()
+    for _ in range(steps):
+        x_i = project(x_i + alpha * gradient_at(model, x_i, y), x, eps)
+    return x_i
+
+
+@room.wrong("perturbation")
+def returns_the_change(model, x, y, eps, alpha, steps, target=None):
+    return with_grad(model, x, y, eps, alpha, steps, target) - x
+
+
+@room.wrong("skips misread images")
+def stops_once_it_fools(model, x, y, eps, alpha, steps, target=None):
+    x_i = x.clone()
+    for _ in range(steps):
+        on = (model(x_i).argmax(1) == y).view(-1, 1, 1, 1)
+        step = project(x_i + alpha * gradient_at(model, x_i, y).sign(), x, eps)
+        x_i = torch.where(on, step, x_i).detach()
+    return x_i
+
+
+@room.wrong("best on the way")
+def largest_loss_so_far(model, x, y, eps, alpha, steps, target=None):
+    label, away = (y, 1) if target is None else (target, -1)
+    x_i, best, most = x.clone(), x.clone(), torch.full((len(x),), -torch.inf).to(x)
+    for _ in range(steps):
+        x_i = project(x_i + away * alpha * gradient_at(model, x_i, label).sign(), x, eps)
+        with torch.no_grad():
+            loss = away * log_odds(model(x_i), label)
+        best = torch.where((loss > most).view(-1, 1, 1, 1), x_i, best)
+        most = torch.maximum(loss, most)
+    return best

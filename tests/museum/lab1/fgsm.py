@@ -8,10 +8,26 @@ from museum import Room
 room = Room("fgsm")
 
 
+def log_odds(logits, label):
+    others = logits.scatter(1, label[:, None], -torch.inf)
+    return others.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]
+
+
 @room.right
 def with_grad(model, x, y, eps):
     x_in = x.clone().requires_grad_()
-    loss = F.cross_entropy(model(x_in), y)
+    loss = log_odds(model(x_in), y).sum()
+    gradient = torch.autograd.grad(loss, x_in)[0]
+    return (x + eps * gradient.sign()).clamp(0, 1)
+
+
+@room.right
+def with_quieter_logits(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    logits = model(x_in)
+    own = logits.detach().gather(1, y[:, None])
+    lead = own - logits.detach().scatter(1, y[:, None], -torch.inf).amax(1, keepdim=True)
+    loss = F.cross_entropy(logits / (lead / 8).clamp_min(1), y)  # as they are, unless they would saturate
     gradient = torch.autograd.grad(loss, x_in)[0]
     return (x + eps * gradient.sign()).clamp(0, 1)
 
@@ -21,8 +37,9 @@ def with_backward_one_by_one(model, x, y, eps):
     results = []
     for image, label in zip(x, y):
         delta = torch.zeros_like(image).unsqueeze(0).requires_grad_(True)
-        scores = torch.log_softmax(model(image + delta), dim=1)
-        torch.autograd.backward(-scores[0, label], inputs=[delta])
+        scores = model(image + delta)[0]
+        others = torch.cat([scores[:label], scores[label + 1 :]])
+        torch.autograd.backward(torch.logsumexp(others, 0) - scores[label], inputs=[delta])
         step = torch.where(delta.grad > 0, eps, -eps)
         results.append(torch.min(torch.max(image + step[0], torch.zeros_like(image)), torch.ones_like(image)))
     return torch.stack(results)
@@ -150,7 +167,7 @@ def squeezes(model, x, y, eps):
 
 @room.wrong("random state")
 def seeds_everything(model, x, y, eps):
-    torch.manual_seed(0)
+    torch.manual_seed(1234567)
     x_in = x.clone().requires_grad_()
     gradient = torch.autograd.grad(F.cross_entropy(model(x_in), y), x_in)[0]
     return (x + eps * gradient.sign()).clamp(0, 1)
@@ -211,3 +228,79 @@ def one_direction_for_all(model, x, y, eps):
     x_in = x.clone().requires_grad_()
     gradient = torch.autograd.grad(F.cross_entropy(model(x_in), y), x_in)[0]
     return (x + eps * gradient.mean(0, keepdim=True).sign()).clamp(0, 1)
+
+
+@room.wrong("saturated")
+def plain_cross_entropy(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    gradient = torch.autograd.grad(F.cross_entropy(model(x_in), y), x_in)[0]
+    return (x + eps * gradient.sign()).clamp(0, 1)
+
+
+@room.wrong("softmax twice")
+def probabilities_to_cross_entropy(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    gradient = torch.autograd.grad(F.cross_entropy(model(x_in).softmax(1), y), x_in)[0]
+    return (x + eps * gradient.sign()).clamp(0, 1)
+
+
+@room.wrong("logits for log-probabilities")
+def nll_of_the_logits(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    gradient = torch.autograd.grad(F.nll_loss(model(x_in), y), x_in)[0]
+    return (x + eps * gradient.sign()).clamp(0, 1)
+
+
+@room.wrong("margin")
+def leads_of_the_strongest_other(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    logits, own = model(x_in), F.one_hot(y, model(x).shape[1]).bool()
+    loss = (logits.masked_fill(own, -torch.inf).amax(1) - logits[own]).sum()
+    return (x + eps * torch.autograd.grad(loss, x_in)[0].sign()).clamp(0, 1)
+
+
+@room.wrong("largest logit")
+def climbs_the_winner(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    gradient = torch.autograd.grad(model(x_in).max(1)[0].sum(), x_in)[0]
+    return (x + eps * gradient.sign()).clamp(0, 1)
+
+
+@room.wrong("perturbation")
+def returns_the_change(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    gradient = torch.autograd.grad(F.cross_entropy(model(x_in), y), x_in)[0]
+    return eps * gradient.sign()
+
+
+@room.wrong("skips misread images")
+def only_where_the_model_is_right(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    logits = model(x_in)
+    gradient = torch.autograd.grad(log_odds(logits, y).sum(), x_in)[0]
+    right = (logits.argmax(1) == y).view(-1, 1, 1, 1)
+    return torch.where(right, (x + eps * gradient.sign()).clamp(0, 1), x)
+
+
+def with_mask(number, model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    logits = model(x_in)
+    odds = logits.scatter(1, y[:, None], number).logsumexp(1) - logits.gather(1, y[:, None])[:, 0]
+    return (x + eps * torch.autograd.grad(odds.sum(), x_in)[0].sign()).clamp(0, 1)
+
+
+@room.wrong("finite mask")
+def masked_with_0(model, x, y, eps):
+    return with_mask(0.0, model, x, y, eps)
+
+
+@room.wrong("finite mask")
+def masked_with_minus_1000(model, x, y, eps):
+    return with_mask(-1000.0, model, x, y, eps)
+
+
+@room.wrong("weak")
+def smoothed_labels(model, x, y, eps):
+    x_in = x.clone().requires_grad_()
+    loss = F.cross_entropy(model(x_in), y, label_smoothing=0.1)
+    return (x + eps * torch.autograd.grad(loss, x_in)[0].sign()).clamp(0, 1)

@@ -12,9 +12,19 @@ def project(x_adv, x, eps):
     return x_adv.clamp(x - eps, x + eps).clamp(0, 1)
 
 
+def log_odds(logits, label):
+    others = logits.scatter(1, label[:, None], -torch.inf)
+    return others.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]
+
+
 def gradient_at(model, x, y):
     x_in = x.clone().requires_grad_()
-    return torch.autograd.grad(F.cross_entropy(model(x_in), y), x_in)[0]
+    return torch.autograd.grad(log_odds(model(x_in), y).sum(), x_in)[0]
+
+
+def gradient_by(loss, model, x, y):
+    x_in = x.clone().requires_grad_()
+    return torch.autograd.grad(loss(model(x_in), y), x_in)[0]
 
 
 def losses(model, x, y):
@@ -55,7 +65,7 @@ def all_restarts_at_once(model, x, y, eps, alpha, steps, restarts, seed):
     point = torch.min(torch.max(point, low), high)
     for _ in range(steps):
         point.requires_grad_(True)
-        (-F.log_softmax(model(point), 1).gather(1, label[:, None])).sum().backward(inputs=[point])
+        log_odds(model(point), label).sum().backward(inputs=[point])
         point = torch.min(torch.max(point.detach() + alpha * point.grad.sign(), low), high)
     with torch.no_grad():
         logits = model(point)
@@ -69,10 +79,17 @@ def all_restarts_at_once(model, x, y, eps, alpha, steps, restarts, seed):
 def numpy_seed(model, x, y, eps, alpha, steps, restarts, seed):
     import numpy
 
+    def of_quieter(logits, y):
+        now = logits.detach()
+        lead = now.gather(1, y[:, None]) - now.scatter(1, y[:, None], -torch.inf).amax(1, keepdim=True)
+        return F.cross_entropy(logits / (lead / 8).clamp_min(1), y)
+
     numbers, best = numpy.random.default_rng(seed), None
     for _ in range(restarts):
         noise = torch.from_numpy(numbers.uniform(-eps, eps, size=tuple(x.shape))).to(x)
-        x_i = climb(model, project(x + noise, x, eps), x, y, eps, alpha, steps)
+        x_i = project(x + noise, x, eps)
+        for _ in range(steps):
+            x_i = project(x_i + alpha * gradient_by(of_quieter, model, x_i, y).sign(), x, eps)
         if best is None:
             best = x_i
         here, there = losses(model, best, y).tolist(), losses(model, x_i, y).tolist()
@@ -255,3 +272,154 @@ def losses_of_float32(model, x, y, eps, alpha, steps, restarts, seed):
         best[better] = x_i[better]
         best_loss[better] = loss[better]
     return best
+
+
+def with_loss(loss, model, x, y, eps, alpha, steps, restarts, seed):
+    generator = torch.Generator().manual_seed(seed)
+    best = x.clone()
+    for i in range(restarts):
+        x_i = uniform(x, eps, generator)
+        for _ in range(steps):
+            x_i = project(x_i + alpha * gradient_by(loss, model, x_i, y).sign(), x, eps)
+        better = (losses(model, x_i, y) > losses(model, best, y)) | (i == 0)
+        best = torch.where(better.view(-1, 1, 1, 1), x_i, best)
+    return best
+
+
+@room.wrong("saturated")
+def float64_alone(model, x, y, eps, alpha, steps, restarts, seed):
+    def loss(logits, y):
+        return F.cross_entropy(logits.double(), y)
+
+    return with_loss(loss, model, x, y, eps, alpha, steps, restarts, seed)
+
+
+@room.wrong("softmax twice")
+def probabilities_to_cross_entropy(model, x, y, eps, alpha, steps, restarts, seed):
+    def loss(logits, y):
+        return F.cross_entropy(logits.softmax(1), y)
+
+    return with_loss(loss, model, x, y, eps, alpha, steps, restarts, seed)
+
+
+@room.wrong("logits for log-probabilities")
+def nll_of_the_logits(model, x, y, eps, alpha, steps, restarts, seed):
+    return with_loss(F.nll_loss, model, x, y, eps, alpha, steps, restarts, seed)
+
+
+@room.wrong("margin")
+def leads_of_the_strongest_other(model, x, y, eps, alpha, steps, restarts, seed):
+    def loss(logits, y):
+        own = F.one_hot(y, logits.shape[1]).bool()
+        return (logits.masked_fill(own, -torch.inf).amax(1) - logits[own]).sum()
+
+    return with_loss(loss, model, x, y, eps, alpha, steps, restarts, seed)
+
+
+@room.wrong("too few steps")
+def starts_counting_at_one(model, x, y, eps, alpha, steps, restarts, seed):
+    return best_loss(model, x, y, eps, alpha, steps - 1, restarts, seed)
+
+
+@room.wrong("too many steps")
+def counts_to_the_end(model, x, y, eps, alpha, steps, restarts, seed):
+    return best_loss(model, x, y, eps, alpha, steps + 1, restarts, seed)
+
+
+@room.wrong("no sign")
+def sign_forgotten(model, x, y, eps, alpha, steps, restarts, seed):
+    generator = torch.Generator().manual_seed(seed)
+    best = x.clone()
+    for i in range(restarts):
+        x_i = uniform(x, eps, generator)
+        for _ in range(steps):
+            x_i = project(x_i + alpha * gradient_at(model, x_i, y), x, eps)
+        better = (losses(model, x_i, y) > losses(model, best, y)) | (i == 0)
+        best = torch.where(better.view(-1, 1, 1, 1), x_i, best)
+    return best
+
+
+@room.wrong("start outside the box")
+def start_not_projected(model, x, y, eps, alpha, steps, restarts, seed):
+    generator = torch.Generator().manual_seed(seed)
+    starts = [x + eps * (2 * torch.rand(x.shape, generator=generator).to(x) - 1) for _ in range(restarts)]
+    return kept(model, x, y, starts, eps, alpha, steps)
+
+
+@room.wrong("best by success")
+def keeps_what_fools(model, x, y, eps, alpha, steps, restarts, seed):
+    generator = torch.Generator().manual_seed(seed)
+    best = climb(model, uniform(x, eps, generator), x, y, eps, alpha, steps)
+    for _ in range(restarts - 1):
+        x_i = climb(model, uniform(x, eps, generator), x, y, eps, alpha, steps)
+        fooled = (model(x_i).argmax(1) != y).view(-1, 1, 1, 1)
+        best = torch.where(fooled, x_i, best).detach()
+    return best
+
+
+@room.wrong("perturbation")
+def returns_the_change(model, x, y, eps, alpha, steps, restarts, seed):
+    return best_loss(model, x, y, eps, alpha, steps, restarts, seed) - x
+
+
+@room.wrong("budget")
+def ball_around_the_last_image(model, x, y, eps, alpha, steps, restarts, seed):
+    generator = torch.Generator().manual_seed(seed)
+    best = x.clone()
+    for i in range(restarts):
+        x_i = uniform(x, eps, generator)
+        for _ in range(steps):
+            x_i = project(x_i + alpha * gradient_at(model, x_i, y).sign(), x_i, eps)
+        better = (losses(model, x_i, y) > losses(model, best, y)) | (i == 0)
+        best = torch.where(better.view(-1, 1, 1, 1), x_i, best)
+    return best
+
+
+@room.wrong("part of the seed")
+def one_of_two_starts(model, x, y, eps, alpha, steps, restarts, seed):
+    return best_loss(model, x, y, eps, alpha, steps, restarts, seed % 2)
+
+
+@room.wrong("part of the seed")
+def one_of_a_hundred_starts(model, x, y, eps, alpha, steps, restarts, seed):
+    return best_loss(model, x, y, eps, alpha, steps, restarts, seed % 100)
+
+
+@room.wrong("best on the way")
+def best_of_all_iterates(model, x, y, eps, alpha, steps, restarts, seed):
+    generator = torch.Generator().manual_seed(seed)
+    best, best_loss = x.clone(), torch.full((len(x),), -torch.inf).to(x)
+    for _ in range(restarts):
+        x_i = uniform(x, eps, generator)
+        for _ in range(steps):
+            x_i = project(x_i + alpha * gradient_at(model, x_i, y).sign(), x, eps)
+            loss = losses(model, x_i, y)
+            better = loss > best_loss
+            best = torch.where(better.view(-1, 1, 1, 1), x_i, best)
+            best_loss = torch.where(better, loss, best_loss)
+    return best
+
+
+@room.wrong("best on the way")
+def best_of_starts_and_iterates(model, x, y, eps, alpha, steps, restarts, seed):
+    generator = torch.Generator().manual_seed(seed)
+    best, best_loss = x.clone(), torch.full((len(x),), -torch.inf).to(x)
+    for _ in range(restarts):
+        x_i = uniform(x, eps, generator)
+        for step in range(steps + 1):
+            loss = losses(model, x_i, y)
+            better = loss > best_loss
+            best = torch.where(better.view(-1, 1, 1, 1), x_i, best)
+            best_loss = torch.where(better, loss, best_loss)
+            x_i = project(x_i + alpha * gradient_at(model, x_i, y).sign(), x, eps) if step < steps else x_i
+    return best
+
+
+@room.wrong("one noise for all channels")
+def grey_starts(model, x, y, eps, alpha, steps, restarts, seed):
+    generator = torch.Generator().manual_seed(seed)
+    starts = []
+    for _ in range(restarts):
+        noise = torch.rand(x[:, :1].shape, generator=generator).to(x)
+        starts.append(project(x + eps * (2 * noise - 1), x, eps))
+    return kept(model, x, y, starts, eps, alpha, steps)

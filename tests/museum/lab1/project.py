@@ -78,3 +78,28 @@ def upper_side_alone(x_adv, x, eps):
 def mean_change(x_adv, x, eps):
     delta = (x_adv - x).mean(0, keepdim=True).clamp(-eps, eps)
     return (x + delta).clamp(0, 1)
+
+
+@room.wrong("ball around 0")
+def clamps_the_image_to_eps(x_adv, x, eps):
+    return x_adv.clamp(-eps, eps).clamp(0, 1)
+
+
+@room.wrong("roles swapped")
+def brings_x_near(x_adv, x, eps):
+    return x.clamp(x_adv - eps, x_adv + eps).clamp(0, 1)
+
+
+@room.wrong("image for the change")
+def adds_the_image(x_adv, x, eps):
+    return (x + x_adv.clamp(-eps, eps)).clamp(0, 1)
+
+
+@room.right
+def box_first(x_adv, x, eps):
+    return x_adv.clamp(0, 1).clamp(x - eps, x + eps)  # x lies in the box, so this leaves it nowhere
+
+
+@room.wrong("budget")
+def in_grey_levels(x_adv, x, eps):
+    return (x_adv.clamp(x - eps, x + eps).clamp(0, 1) * 255).round() / 255

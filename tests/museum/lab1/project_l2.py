@@ -99,3 +99,53 @@ def in_place(x_adv, x, eps):
     x_adv -= x
     length = x_adv.flatten(1).norm(dim=1).view(-1, 1, 1, 1).clamp_min(1e-12)
     return (x + x_adv * (eps / length).clamp_max(1)).clamp(0, 1)
+
+
+def scaled(x_adv, x, eps, length):
+    return (x + (x_adv - x) * (eps / length.clamp_min(1e-12)).clamp_max(1)).clamp(0, 1)
+
+
+@room.wrong("one norm a channel")
+def norm_over_rows_and_columns(x_adv, x, eps):
+    return scaled(x_adv, x, eps, (x_adv - x).norm(dim=(2, 3), keepdim=True))
+
+
+@room.wrong("L1 norm")
+def sum_of_absolute_values(x_adv, x, eps):
+    return scaled(x_adv, x, eps, (x_adv - x).abs().sum(dim=(1, 2, 3), keepdim=True))
+
+
+@room.wrong("factor at least 1")
+def bounded_on_the_wrong_side(x_adv, x, eps):
+    delta = x_adv - x
+    length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1).clamp_min(1e-12)
+    return (x + delta * (eps / length).clamp_min(1)).clamp(0, 1)
+
+
+@room.wrong("perturbation")
+def returns_the_change(x_adv, x, eps):
+    delta = x_adv - x
+    length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1).clamp_min(1e-12)
+    return delta * (eps / length).clamp_max(1)
+
+
+@room.wrong("short lengths")
+def a_thousandth_added(x_adv, x, eps):
+    length = (x_adv - x).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return scaled(x_adv, x, eps, length + 1e-3)
+
+
+@room.wrong("short lengths")
+def a_millionth_added(x_adv, x, eps):
+    length = (x_adv - x).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return scaled(x_adv, x, eps, length + 1e-6)
+
+
+@room.wrong("short lengths")
+def no_length_below_a_thousandth(x_adv, x, eps):
+    return scaled(x_adv, x, eps, (x_adv - x).flatten(1).norm(dim=1).view(-1, 1, 1, 1).clamp_min(1e-3))
+
+
+@room.right
+def a_trillionth_added(x_adv, x, eps):
+    return scaled(x_adv, x, eps, (x_adv - x).flatten(1).norm(dim=1).view(-1, 1, 1, 1) + 1e-12)

@@ -12,7 +12,7 @@ room = Room("rfgsm")
 def with_grad(model, x, y, eps, alpha, seed):
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x)
     start = (x + alpha * noise.sign()).clamp(0, 1).requires_grad_()
-    gradient = torch.autograd.grad(F.cross_entropy(model(start), y), start)[0]
+    gradient = torch.autograd.grad(log_odds(model(start), y).sum(), start)[0]
     return (start.detach() + (eps - alpha) * gradient.sign()).clamp(0, 1)
 
 
@@ -23,7 +23,10 @@ def with_coins(model, x, y, eps, alpha, seed):
     coins = 2 * torch.randint(0, 2, x.shape, generator=generator) - 1
     start = torch.clip(x + alpha * coins.to(x.device, x.dtype), 0, 1)
     start.requires_grad_(True)
-    F.nll_loss(model(start).log_softmax(1), y, reduction="sum").backward(inputs=[start])
+    logits = model(start)
+    own = F.one_hot(y, logits.shape[1]).bool()
+    others = logits[~own].view(len(x), -1)
+    (others.logsumexp(1) - logits[own]).sum().backward(inputs=[start])
     with torch.no_grad():
         return torch.clip(start + (eps - alpha) * start.grad.sign(), 0, 1)
 
@@ -32,9 +35,14 @@ def noise_like(x, seed):
     return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x)
 
 
+def log_odds(logits, label):
+    others = logits.scatter(1, label[:, None], -torch.inf)
+    return others.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]
+
+
 def gradient_at(model, x, y):
     x_in = x.clone().requires_grad_()
-    return torch.autograd.grad(F.cross_entropy(model(x_in), y), x_in)[0]
+    return torch.autograd.grad(log_odds(model(x_in), y).sum(), x_in)[0]
 
 
 @room.wrong("second step")
@@ -124,3 +132,75 @@ def result_on_the_graph(model, x, y, eps, alpha, seed):
     start = (x + alpha * noise_like(x, seed).sign()).clamp(0, 1).requires_grad_()
     gradient = torch.autograd.grad(F.cross_entropy(model(start), y), start)[0]
     return (start + (eps - alpha) * gradient.sign()).clamp(0, 1)
+
+
+@room.wrong("saturated")
+def plain_log_softmax(model, x, y, eps, alpha, seed):
+    start = (x + alpha * noise_like(x, seed).sign()).clamp(0, 1).requires_grad_()
+    loss = F.nll_loss(model(start).log_softmax(1), y)
+    gradient = torch.autograd.grad(loss, start)[0]
+    return (start.detach() + (eps - alpha) * gradient.sign()).clamp(0, 1)
+
+
+@room.wrong("softmax twice")
+def probabilities_to_cross_entropy(model, x, y, eps, alpha, seed):
+    start = (x + alpha * noise_like(x, seed).sign()).clamp(0, 1).requires_grad_()
+    gradient = torch.autograd.grad(F.cross_entropy(model(start).softmax(1), y), start)[0]
+    return (start.detach() + (eps - alpha) * gradient.sign()).clamp(0, 1)
+
+
+@room.wrong("logits for log-probabilities")
+def nll_of_the_logits(model, x, y, eps, alpha, seed):
+    start = (x + alpha * noise_like(x, seed).sign()).clamp(0, 1).requires_grad_()
+    gradient = torch.autograd.grad(F.nll_loss(model(start), y), start)[0]
+    return (start.detach() + (eps - alpha) * gradient.sign()).clamp(0, 1)
+
+
+@room.wrong("second step of alpha")
+def alpha_twice(model, x, y, eps, alpha, seed):
+    start = (x + alpha * noise_like(x, seed).sign()).clamp(0, 1)
+    return (start + alpha * gradient_at(model, start, y).sign()).clamp(0, 1)
+
+
+@room.wrong("no sign")
+def second_step_without_sign(model, x, y, eps, alpha, seed):
+    start = (x + alpha * noise_like(x, seed).sign()).clamp(0, 1)
+    return (start + (eps - alpha) * gradient_at(model, start, y) / 1000).clamp(0, 1)
+
+
+@room.wrong("perturbation")
+def returns_the_change(model, x, y, eps, alpha, seed):
+    start = (x + alpha * noise_like(x, seed).sign()).clamp(0, 1)
+    return start + (eps - alpha) * gradient_at(model, start, y).sign() - x
+
+
+@room.wrong("other type")
+def start_of_float32(model, x, y, eps, alpha, seed):
+    start = torch.zeros(x.shape, device=x.device)
+    start += x + alpha * noise_like(x, seed).sign()
+    start = start.clamp(0, 1)
+    return (start + (eps - alpha) * gradient_at(model, start, y).sign()).clamp(0, 1)
+
+
+@room.wrong("skips misread images")
+def only_where_the_model_is_right(model, x, y, eps, alpha, seed):
+    right = (model(x).argmax(1) == y).view(-1, 1, 1, 1)
+    return torch.where(right, with_grad(model, x, y, eps, alpha, seed), x)
+
+
+@room.wrong("part of the seed")
+def one_of_two_first_steps(model, x, y, eps, alpha, seed):
+    return with_grad(model, x, y, eps, alpha, seed % 2)
+
+
+@room.wrong("one noise for all channels")
+def grey_first_step(model, x, y, eps, alpha, seed):
+    start = (x + alpha * noise_like(x[:, :1], seed).sign()).clamp(0, 1)
+    return (start + (eps - alpha) * gradient_at(model, start, y).sign()).clamp(0, 1)
+
+
+@room.wrong("gradient outside the box")
+def clipped_after_the_gradient(model, x, y, eps, alpha, seed):
+    start = x + alpha * noise_like(x, seed).sign()
+    gradient = gradient_at(model, start, y)
+    return (start.clamp(0, 1) + (eps - alpha) * gradient.sign()).clamp(0, 1)

@@ -128,3 +128,21 @@ def lowest_score(gradients, target, free):
 def one_number_for_the_pair(gradients, target, free):
     a, b, allowed = tables(gradients, target, free)
     return (-a * b).masked_fill(~(allowed & (a > 0) & (b < 0)), -torch.inf).flatten(1).argmax(1)
+
+
+@room.wrong("zero counts")
+def at_least_zero(gradients, target, free):
+    a, b, allowed = tables(gradients, target, free)
+    return chosen(-a * b, allowed & (a >= 0) & (b <= 0))
+
+
+@room.wrong("zero counts")
+def the_target_may_stand_still(gradients, target, free):
+    a, b, allowed = tables(gradients, target, free)
+    return chosen(-a * b, allowed & (a >= 0) & (b < 0))
+
+
+@room.wrong("zero counts")
+def the_others_may_stand_still(gradients, target, free):
+    a, b, allowed = tables(gradients, target, free)
+    return chosen(-a * b, allowed & (a > 0) & (b <= 0))

@@ -196,3 +196,33 @@ def backward_for_each_class(model, x, y, steps, overshoot, norm):
         total = total + torch.where(wide(going), r, 0)
         x_i = x + (1 + overshoot) * total
     return kept(model, x_i.detach(), x, k0)
+
+
+@room.right
+def step_upon_step(model, x, y, steps, overshoot, norm):
+    k0, x_i = predict(model, x), x.clone()
+    for _ in range(steps):
+        logits, gradients = jacobian(model, x_i)
+        going = wide(logits.argmax(1) == k0)
+        x_i = x_i + (1 + overshoot) * torch.where(going, shortest_step(logits, gradients, norm), 0)
+    return kept(model, x_i, x, k0)
+
+
+@room.wrong("one step too few")
+def counts_from_one(model, x, y, steps, overshoot, norm):
+    return masked(model, x, y, len(range(1, steps)), overshoot, norm)
+
+
+@room.wrong("one step too many")
+def counts_to_the_end(model, x, y, steps, overshoot, norm):
+    return masked(model, x, y, len(range(steps + 1)), overshoot, norm)
+
+
+@room.wrong("overshoot at the end alone")
+def overshoot_after_the_loop(model, x, y, steps, overshoot, norm):
+    k0, x_i = predict(model, x), x.clone()
+    for _ in range(steps):
+        logits, gradients = jacobian(model, x_i)
+        going = wide(logits.argmax(1) == k0)
+        x_i = x_i + torch.where(going, shortest_step(logits, gradients, norm), 0)
+    return kept(model, x + (1 + overshoot) * (x_i - x), x, k0)

@@ -125,3 +125,14 @@ def in_place(logits, gradients, norm):
     gradients -= gradients[rows, k0][:, None].clone()
     far = (logits - logits[rows, k0][:, None]).abs() / gradients.flatten(2).norm(p=order(norm), dim=2)
     return closed(far, rows, k0)
+
+
+@room.wrong("faint gradients")
+def a_little_added_to_the_norm(logits, gradients, norm):
+    f, w, rows, k0 = parts(logits, gradients)
+    return closed(f.abs() / (w.norm(p=order(norm), dim=2) + 1e-5), rows, k0)
+
+
+@room.wrong("formula")
+def a_large_number_for_infinity(logits, gradients, norm):
+    return given.distances(logits, gradients, norm).nan_to_num(posinf=1e6)

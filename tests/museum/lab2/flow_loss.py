@@ -103,3 +103,80 @@ def one_number_for_the_batch(flow):
 @room.wrong("formula")
 def rows_alone(flow):
     return 2 * size(right(flow))
+
+
+def with_size(flow, size):
+    return 2 * sum(size(d).flatten(1).sum(1) for d in (right(flow), below(flow)))
+
+
+def under_the_root(flow, constant):
+    return with_size(flow, lambda d: (d.square().sum(1) + constant).sqrt())
+
+
+@room.wrong("another constant")
+def a_millionth(flow):
+    return under_the_root(flow, 1e-6)
+
+
+@room.wrong("another constant")
+def ten_times_it(flow):
+    return under_the_root(flow, 1e-7)
+
+
+@room.wrong("another constant")
+def the_usual_constant(flow):
+    return under_the_root(flow, 1e-10)
+
+
+@room.wrong("another constant")
+def a_tiny_constant(flow):
+    return under_the_root(flow, 1e-12)
+
+
+@room.wrong("another constant")
+def one_for_each_part(flow):
+    return with_size(flow, lambda d: (d.square() + 1e-8).sum(1).sqrt())
+
+
+@room.wrong("outside the root")
+def the_root_of_it_outside(flow):
+    return with_size(flow, lambda d: d.square().sum(1).sqrt() + 1e-4)
+
+
+@room.wrong("outside the root")
+def it_outside(flow):
+    return with_size(flow, lambda d: d.square().sum(1).sqrt() + 1e-8)
+
+
+@room.wrong("root bounded below")
+def a_least_root(flow):
+    return with_size(flow, lambda d: d.square().sum(1).clamp_min(1e-8).sqrt())
+
+
+@room.wrong("detached")
+def flow_detached(flow):
+    return twice_two_ways(flow.detach())
+
+
+@room.wrong("detached")
+def without_gradients(flow):
+    with torch.no_grad():
+        return twice_two_ways(flow)
+
+
+@room.wrong("detached")
+def made_of_floats(flow):
+    return torch.tensor(twice_two_ways(flow).tolist(), dtype=flow.dtype, device=flow.device)
+
+
+@room.wrong("gradient")
+def neighbours_detached(flow):
+    still = flow.detach()
+    return 2 * (size(flow[:, :, :, 1:] - still[:, :, :, :-1]) + size(flow[:, :, 1:] - still[:, :, :-1]))
+
+
+@room.wrong("formula")
+def border_repeated(flow):
+    wide, (height, width) = pad(flow, (1, 1, 1, 1), mode="replicate"), flow.shape[2:]
+    ways = ((0, 1), (2, 1), (1, 0), (1, 2))
+    return sum(size(flow - wide[:, :, i : i + height, j : j + width]) for i, j in ways)

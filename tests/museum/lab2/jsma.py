@@ -162,3 +162,38 @@ def in_place(model, x, target, theta, gamma):
         pair = best_pair(gradients, target, x < 1)
         x.copy_(moved(x, pair, (logits.argmax(1) != target) & (pair[:, 0] >= 0), theta))
     return x
+
+
+@room.wrong("channels forgotten")
+def height_times_width(model, x, target, theta, gamma):
+    return with_scatter(model, x, target, theta, gamma / x.shape[1])
+
+
+@room.wrong("rounds up")
+def one_round_more(model, x, target, theta, gamma):
+    return with_scatter(model, x, target, theta, gamma + 2 / x[0].numel())
+
+
+def with_rounds(rounds, model, x, target, theta, free=lambda x_i: x_i < 1):
+    x_i = x.clone()
+    for _ in range(rounds):
+        logits, gradients = jacobian(model, x_i)
+        pair = best_pair(gradients, target, free(x_i))
+        x_i = moved(x_i, pair, (logits.argmax(1) != target) & (pair[:, 0] >= 0), theta)
+    return x_i
+
+
+@room.wrong("rounds up")
+def rounds_to_the_nearest(model, x, target, theta, gamma):
+    return with_rounds(round(gamma * x[0].numel() / 2), model, x, target, theta)
+
+
+@room.wrong("formula")
+def whole_theta_alone(model, x, target, theta, gamma):
+    return with_rounds(int(gamma * x[0].numel() / 2), model, x, target, theta, lambda x_i: x_i <= 1 - theta)
+
+
+@room.wrong("clean where it fails")
+def clean_where_it_fails(model, x, target, theta, gamma):
+    x_i = with_scatter(model, x, target, theta, gamma)
+    return torch.where((jacobian(model, x_i)[0].argmax(1) == target).view(-1, 1, 1, 1), x_i, x)

@@ -121,3 +121,19 @@ def one_norm_for_the_batch(logits, gradients, norm):
 def to_every_class(logits, gradients, norm):
     w = gradients - gradients[torch.arange(len(logits)), logits.argmax(1)][:, None]
     return w / w.flatten(2).norm(dim=2).clamp_min(1e-12)[..., None, None, None]
+
+
+@room.wrong("class of L2")
+def nearest_in_l2(logits, gradients, norm):
+    return towards(given.distances(logits, gradients, "L2").argmin(1), logits, gradients, norm)
+
+
+@room.wrong("class of Linf")
+def nearest_in_linf(logits, gradients, norm):
+    return towards(given.distances(logits, gradients, "Linf").argmin(1), logits, gradients, norm)
+
+
+@room.wrong("faint gradients")
+def a_little_added_below_the_line(logits, gradients, norm):
+    f, w = parts(logits, gradients, norm)
+    return f.abs() * (w / (norms(w, 2) ** 2 + 1e-6) if norm == "L2" else w.sign() / (norms(w, 1) + 1e-6))

@@ -35,7 +35,7 @@ def a_copy_for_each_image(model, x, y, eps, alpha, passes, batch, cap):
         for start in range(0, len(x), batch):
             part = x[start : start + batch]
             moved = (part + v).detach().requires_grad_()
-            losses = -model(moved).log_softmax(1).gather(1, k[start : start + batch, None])[:, 0]
+            losses = -model(moved.clamp(0, 1)).log_softmax(1).gather(1, k[start : start + batch, None])[:, 0]
             torch.minimum(losses, torch.full_like(losses, cap)).sum().backward(inputs=[moved])
             v = v + alpha * torch.sign(moved.grad.sum(0, keepdim=True))
             v = torch.maximum(torch.minimum(v, torch.full_like(v, eps)), torch.full_like(v, -eps))
@@ -115,3 +115,51 @@ def in_training_mode(model, x, y, eps, alpha, passes, batch, cap):
 @room.wrong("attached")
 def graph_kept(model, x, y, eps, alpha, passes, batch, cap):
     return step_by_step(model, x, y, eps, alpha, passes, batch, cap).requires_grad_()
+
+
+def stepped(model, x, y, eps, alpha, passes, batch, loss_of, full=False):
+    """The loops of a right answer with another loss: loss_of(images + v, answers)."""
+    k, v = predict(model, x), torch.zeros_like(x[0])
+    for _ in range(passes):
+        for images, answers in zip(x.split(batch), k.split(batch)):
+            if full and len(images) < batch:
+                continue
+            v = v.detach().requires_grad_()
+            gradient = torch.autograd.grad(loss_of(images + v, answers), v)[0]
+            v = (v + alpha * gradient.sign()).clamp(-eps, eps)
+    return v.detach()
+
+
+@room.wrong("softmax twice")
+def probabilities_as_logits(model, x, y, eps, alpha, passes, batch, cap):
+    def loss(images, answers):
+        p = model(images.clamp(0, 1)).softmax(1)
+        return cross_entropy(p, answers, reduction="none").clamp_max(cap).mean()
+
+    return stepped(model, x, y, eps, alpha, passes, batch, loss)
+
+
+@room.wrong("answer of the moment")
+def answers_taken_anew(model, x, y, eps, alpha, passes, batch, cap):
+    def loss(images, answers):
+        logits = model(images.clamp(0, 1))
+        return cross_entropy(logits, logits.argmax(1), reduction="none").clamp_max(cap).mean()
+
+    return stepped(model, x, y, eps, alpha, passes, batch, loss)
+
+
+@room.wrong("images not clipped")
+def beyond_black_and_white(model, x, y, eps, alpha, passes, batch, cap):
+    def loss(images, answers):
+        return cross_entropy(model(images), answers, reduction="none").clamp_max(cap).mean()
+
+    return stepped(model, x, y, eps, alpha, passes, batch, loss)
+
+
+@room.wrong("last batch dropped")
+def full_batches_alone(model, x, y, eps, alpha, passes, batch, cap):
+    def loss(images, answers):
+        logits = model(images.clamp(0, 1))
+        return cross_entropy(logits, answers, reduction="none").clamp_max(cap).mean()
+
+    return stepped(model, x, y, eps, alpha, passes, batch, loss, full=True)

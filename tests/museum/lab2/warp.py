@@ -137,3 +137,25 @@ def grid_of_float32(x, flow):
     u, v = flow.float()[:, 0], flow.float()[:, 1]
     grid = torch.stack([xs + 2 * u / (width - 1), ys + 2 * v / (height - 1)], -1)
     return grid_sample(x, grid, padding_mode="border", align_corners=True)
+
+
+@room.wrong("detached")
+def flow_detached(x, flow):
+    return with_linspace(x, flow.detach())
+
+
+@room.wrong("detached")
+def without_gradients(x, flow):
+    with torch.no_grad():
+        return with_linspace(x, flow)
+
+
+@room.wrong("gradient")
+def one_part_detached(x, flow):
+    return with_linspace(x, torch.stack([flow[:, 0], flow[:, 1].detach()], 1))
+
+
+@room.wrong("formula")
+def mirrored_at_the_border(x, flow):
+    height, width = x.shape[2:]
+    return sampled(x, flow, 2 / (width - 1), 2 / (height - 1), padding_mode="reflection")

@@ -252,3 +252,61 @@ def backward_through_the_weights(model, x, y, const, lr, steps, searches, confid
         return f
 
     return attempt(model, x, y, const, lr, steps, searches, confidence, target, loss=loss)
+
+
+def going_on(model, x, y, const, lr, steps, searches, confidence, target, start, adam):
+    """The attack with something that lives from one round to the next."""
+    label, targeted = (y, False) if target is None else (target, True)
+    state = first_state(x, const)
+    best, nearest = x.clone(), x.new_full((len(x),), math.inf)
+    w = to_w(x).requires_grad_()
+    optimizer = torch.optim.Adam([w], lr=lr)
+    for _ in range(searches):
+        w.data = start(w.data, x, best)
+        optimizer = adam(optimizer, w, lr)
+        fooled = torch.zeros_like(y, dtype=torch.bool)
+        for _ in range(steps):
+            x_i = to_box(w)
+            distance = (x_i - x).square().sum(dim=(1, 2, 3))
+            f = cw_loss(model(x_i), label, confidence, targeted)
+            success = f <= -confidence
+            better = success & (distance < nearest)
+            best = pick(better, x_i.detach(), best)
+            nearest = torch.where(better, distance.detach(), nearest)
+            fooled |= success
+            w.grad = torch.autograd.grad((distance + state[2] * f).sum(), w)[0]
+            optimizer.step()
+        state = search(state, fooled[None])
+    return best
+
+
+def new_adam(optimizer, w, lr):
+    return torch.optim.Adam([w], lr=lr)
+
+
+def same_adam(optimizer, w, lr):
+    return optimizer
+
+
+@room.wrong("goes on")
+def from_where_the_last_round_ended(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    start = lambda w, x, best: w  # noqa: E731
+    return going_on(model, x, y, const, lr, steps, searches, confidence, target, start, new_adam)
+
+
+@room.wrong("goes on")
+def adam_remembers(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    start = lambda w, x, best: to_w(x)  # noqa: E731
+    return going_on(model, x, y, const, lr, steps, searches, confidence, target, start, same_adam)
+
+
+@room.wrong("goes on")
+def w_and_adam_before_the_loop(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    start = lambda w, x, best: w  # noqa: E731
+    return going_on(model, x, y, const, lr, steps, searches, confidence, target, start, same_adam)
+
+
+@room.wrong("goes on")
+def from_the_best_image(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    start = lambda w, x, best: to_w(best)  # noqa: E731
+    return going_on(model, x, y, const, lr, steps, searches, confidence, target, start, new_adam)

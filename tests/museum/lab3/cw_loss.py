@@ -28,9 +28,10 @@ def with_the_two_largest(logits, label, confidence, targeted=False):
 
 
 @room.right
-def with_a_large_number(logits, label, confidence, targeted=False):
-    other = (logits - 1e4 * one_hot(label, logits.shape[1])).max(dim=1).values
-    own = (logits * one_hot(label, logits.shape[1])).sum(1)
+def with_the_smallest_number(logits, label, confidence, targeted=False):
+    chosen = one_hot(label, logits.shape[1])
+    other = torch.where(chosen == 1, torch.finfo(logits.dtype).min, logits).max(dim=1).values
+    own = (logits * chosen).sum(1)
     return torch.maximum((other - own) * (1 if targeted else -1), torch.full_like(own, -confidence))
 
 
@@ -133,3 +134,78 @@ def without_confidence(logits, label, targeted=False):
 @room.wrong("crash")
 def index_of_one_dimension(logits, label, confidence, targeted=False):
     return (logits[label] - logits[:, label].max(1)).clamp_min(-confidence)
+
+
+def with_other(other, logits, label, confidence, targeted):
+    own, _ = parts(logits, label)
+    return (other - own if targeted else own - other).clamp_min(-confidence)
+
+
+@room.wrong("number for infinity")
+def a_hundred_less(logits, label, confidence, targeted=False):
+    other = (logits - 100 * one_hot(label, logits.shape[1])).amax(1)
+    return with_other(other, logits, label, confidence, targeted)
+
+
+@room.wrong("number for infinity")
+def a_thousand_less(logits, label, confidence, targeted=False):
+    other = (logits - 1e3 * one_hot(label, logits.shape[1])).amax(1)
+    return with_other(other, logits, label, confidence, targeted)
+
+
+@room.wrong("number for infinity")
+def a_hundred_below_zero(logits, label, confidence, targeted=False):
+    other = logits.masked_fill(one_hot(label, logits.shape[1]).bool(), -100).amax(1)
+    return with_other(other, logits, label, confidence, targeted)
+
+
+@room.wrong("number for infinity")
+def a_thousand_below_zero(logits, label, confidence, targeted=False):
+    other = logits.masked_fill(one_hot(label, logits.shape[1]).bool(), -1e3).amax(1)
+    return with_other(other, logits, label, confidence, targeted)
+
+
+@room.wrong("number for infinity")
+def ten_thousand_less_as_in_the_released_code(logits, label, confidence, targeted=False):
+    other = (logits - 1e4 * one_hot(label, logits.shape[1])).amax(1)
+    return with_other(other, logits, label, confidence, targeted)
+
+
+@room.wrong("number for infinity")
+def ten_thousand_below_zero(logits, label, confidence, targeted=False):
+    other = logits.masked_fill(one_hot(label, logits.shape[1]).bool(), -1e4).amax(1)
+    return with_other(other, logits, label, confidence, targeted)
+
+
+@room.wrong("number for infinity")
+def a_thousand_million_below_zero(logits, label, confidence, targeted=False):
+    other = logits.masked_fill(one_hot(label, logits.shape[1]).bool(), -1e9).amax(1)
+    return with_other(other, logits, label, confidence, targeted)
+
+
+@room.wrong("detached")
+def detached(logits, label, confidence, targeted=False):
+    return with_masked_fill(logits, label, confidence, targeted).detach()
+
+
+@room.wrong("detached")
+def without_gradients(logits, label, confidence, targeted=False):
+    with torch.no_grad():
+        return with_masked_fill(logits, label, confidence, targeted)
+
+
+@room.wrong("gradient")
+def the_other_detached(logits, label, confidence, targeted=False):
+    _, other = parts(logits, label)
+    return with_other(other.detach(), logits, label, confidence, targeted)
+
+
+@room.wrong("detached")
+def one_number_at_a_time(logits, label, confidence, targeted=False):
+    values = with_masked_fill(logits, label, confidence, targeted)
+    return torch.tensor([value.item() for value in values]).to(logits)
+
+
+@room.wrong("other type")
+def through_float32(logits, label, confidence, targeted=False):
+    return with_masked_fill(logits.float(), label, confidence, targeted).to(logits)

@@ -146,3 +146,24 @@ def matrix_lies_down(x, copies, radius, seed):
     matrix = torch.randn(copies, x[0].numel(), generator=torch.Generator().manual_seed(seed))
     q = torch.linalg.qr(matrix).Q
     return framed(q * radius * x[0].numel() ** 0.5, x).reshape(copies, *x.shape[1:])
+
+
+@room.wrong("channels forgotten")
+def height_times_width(x, copies, radius, seed):
+    d = x.shape[2] * x.shape[3]
+    return framed(orthonormal(x, copies, seed) * radius * d**0.5, x)
+
+
+@room.wrong("part of the seed")
+def one_of_two(x, copies, radius, seed):
+    return with_qr(x, copies, radius, seed % 2)
+
+
+@room.wrong("part of the seed")
+def all_but_the_last_digit(x, copies, radius, seed):
+    return with_qr(x, copies, radius, seed // 10)
+
+
+@room.wrong("part of the seed")
+def last_ten_bits(x, copies, radius, seed):
+    return with_qr(x, copies, radius, seed & 1023)

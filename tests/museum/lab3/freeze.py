@@ -37,6 +37,12 @@ def one_image_at_a_time(gradient, delta, allowed):
     return torch.stack(result)
 
 
+@room.right
+def with_the_largest_number(gradient, delta, allowed):
+    score = (gradient * delta).abs().sum(1, keepdim=True)
+    return without(allowed, torch.where(allowed > 0, score, torch.finfo(score.dtype).max))
+
+
 @room.wrong("signed sum")
 def absolute_value_too_late(gradient, delta, allowed):
     score = (gradient * delta).sum(1, keepdim=True).abs()
@@ -129,3 +135,47 @@ def no_channel_kept(gradient, delta, allowed):
     score = (gradient * delta).abs().sum(1)
     score[allowed == 0] = torch.inf
     return without(allowed, score)
+
+
+@room.wrong("squares")
+def sum_of_squares(gradient, delta, allowed):
+    return without(allowed, among_the_allowed((gradient * delta).square().sum(1, keepdim=True), allowed))
+
+
+@room.wrong("busiest channel")
+def largest_of_the_channels(gradient, delta, allowed):
+    return without(allowed, among_the_allowed((gradient * delta).abs().amax(1, keepdim=True), allowed))
+
+
+@room.wrong("number for infinity")
+def one_for_the_frozen(gradient, delta, allowed):
+    score = (gradient * delta).abs().sum(1, keepdim=True)
+    return without(allowed, score.masked_fill(allowed == 0, 1.0))
+
+
+@room.wrong("number for infinity")
+def thousands_for_the_frozen(gradient, delta, allowed):
+    return without(allowed, (gradient * delta).abs().sum(1, keepdim=True) + 5e3 * (1 - allowed))
+
+
+@room.wrong("idle pixels skipped")
+def what_does_nothing_is_frozen(gradient, delta, allowed):
+    score = (gradient * delta).abs().sum(1, keepdim=True)
+    return without(allowed, score.masked_fill(score == 0, torch.inf))
+
+
+@room.wrong("number for infinity")
+def a_million_for_the_frozen(gradient, delta, allowed):
+    score = (gradient * delta).abs().sum(1, keepdim=True)
+    return without(allowed, score.masked_fill(allowed == 0, 1e6))
+
+
+@room.wrong("number for infinity")
+def a_thousand_million_for_the_frozen(gradient, delta, allowed):
+    score = (gradient * delta).abs().sum(1, keepdim=True)
+    return without(allowed, torch.where(allowed > 0, score, 1e9))
+
+
+@room.wrong("formula")
+def divided_by_the_mask(gradient, delta, allowed):
+    return without(allowed, (gradient * delta).abs().sum(1, keepdim=True) / allowed)

@@ -119,3 +119,30 @@ def asks_a_vector_whether_it_is_true(state, fooled):
     else:
         lo = c
     return following(lo, hi, c)
+
+
+@room.wrong("last copy")
+def the_last_copy_decides(state, fooled):
+    return following(*narrowed(state, fooled[-1]))
+
+
+@room.wrong("most copies")
+def a_majority_is_enough(state, fooled):
+    return following(*narrowed(state, fooled.double().mean(0) > 0.5))
+
+
+@room.wrong("other type")
+def through_float32(state, fooled):
+    return following(*narrowed(state.float(), fooled.all(0))).to(state)
+
+
+@room.wrong("formula")
+def bounds_above_ten_thousand_unseen(state, fooled):
+    lo, hi, c = narrowed(state, fooled.all(0))
+    return torch.stack([lo, hi, torch.where(hi < 1e4, (lo + hi) / 2, 10 * c)])
+
+
+@room.wrong("formula")
+def grows_by_the_bound(state, fooled):
+    lo, hi, c = narrowed(state, fooled.all(0))
+    return torch.stack([lo, hi, torch.where(hi < 1e9, (lo + hi) / 2, 10 * state[0])])

@@ -81,3 +81,8 @@ def asks_all_pixels_at_once(z, x, beta):
     if (z - x).abs() <= beta:
         return x
     return z - beta
+
+
+@room.wrong("other type")
+def through_float32(z, x, beta):
+    return three_cases(z.float(), x.float(), beta).to(x)

@@ -93,3 +93,8 @@ def returns_a_list(x):
 @room.wrong("shape")
 def flattened(x):
     return torch.atanh(0.999 * (2 * x - 1)).flatten(1)
+
+
+@room.wrong("other type")
+def through_float32(x):
+    return torch.atanh(0.999 * (2 * x.float() - 1)).to(x)

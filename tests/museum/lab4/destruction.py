@@ -141,3 +141,10 @@ def negated_in_place(clean, attacked, clean_after, attacked_after):
 @room.wrong("crash")
 def minus_of_bools(clean, attacked, clean_after, attacked_after):
     return rows(share(attacked_after, clean * (1 - attacked)), clean_after.float().mean(1))
+
+
+@room.wrong("other amount")
+def three_of_them(clean, attacked, clean_after, attacked_after):
+    fooled = clean & ~attacked
+    destroyed = torch.stack([attacked_after[t, fooled].double().mean() for t in range(3)])
+    return rows(destroyed, torch.stack([clean_after[t].double().mean() for t in range(3)]))

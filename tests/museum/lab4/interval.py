@@ -1,5 +1,7 @@
 """Answers to interval(successes, n)."""
 
+import math
+
 import torch
 from scipy.stats import beta, binomtest
 
@@ -21,10 +23,10 @@ def with_the_formula(successes, n):
 @room.right
 def with_scipy(successes, n):
     rows = [
-        binomtest(int(k), int(m)).proportion_ci(0.95, method="wilson")
+        binomtest(int(k), int(m)).proportion_ci(0.95, method="wilson") if m else (math.nan, math.nan)
         for k, m in zip(successes.tolist(), n.tolist())
     ]
-    return torch.tensor([[row.low for row in rows], [row.high for row in rows]]).to(n)
+    return torch.tensor(rows).T.to(n)
 
 
 @room.right
@@ -158,3 +160,31 @@ def shares_in_place(successes, n):
 @room.wrong("crash")
 def one_number_at_a_time(successes, n):
     return binomtest(successes, n).proportion_ci(0.95, method="wilson")
+
+
+@room.wrong("z is 2")
+def z_of_two(successes, n):
+    p, whole, middle, half = parts(successes, n, 2.0)
+    return torch.stack([middle - half, middle + half])
+
+
+@room.wrong("99 %")
+def z_of_ninety_nine_percent(successes, n):
+    p, whole, middle, half = parts(successes, n, 2.576)
+    return torch.stack([middle - half, middle + half])
+
+
+@room.wrong("ends for none")
+def one_for_none(successes, n):
+    return with_the_formula(successes, n.clamp_min(1))
+
+
+@room.wrong("ends for none")
+def nan_is_zero(successes, n):
+    return with_the_formula(successes, n).nan_to_num(0.0)
+
+
+@room.wrong("ends for none")
+def from_0_to_1(successes, n):
+    low, high = with_the_formula(successes, n)
+    return torch.stack([low.nan_to_num(0.0), high.nan_to_num(1.0)])

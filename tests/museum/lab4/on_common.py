@@ -120,3 +120,20 @@ def failures_marked(size, success):
 @room.wrong("crash")
 def along_the_wrong_dimension(size, success):
     return size[:, success.all(1)].mean(1)
+
+
+@room.wrong("NaN times 0")
+def without_the_infinite_ones(size, success):
+    common = success.all(0)
+    return (size.masked_fill(size.isinf(), 0) * common).sum(1) / common.sum()
+
+
+@room.wrong("formula")
+def of_four_attacks(size, success):
+    return size[:, success.sum(0) == 4].mean(1)
+
+
+@room.wrong("other amount")
+def four_rows(size, success):
+    first, second, third, fourth = success
+    return size[:, first & second & third & fourth].mean(1)

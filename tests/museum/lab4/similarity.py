@@ -197,3 +197,21 @@ def kernel_for_grey_images(x, x_adv):
     s, t, c = mean(x * x) - m * m, mean(x_adv * x_adv) - k * k, mean(x * x_adv) - m * k
     ssim = (2 * m * k + 1e-4) * (2 * c + 9e-4) / ((m * m + k * k + 1e-4) * (s + t + 9e-4))
     return ssim.mean(dim=(1, 2, 3))
+
+
+@room.wrong("constants swapped")
+def each_constant_in_the_others_place(x, x_adv):
+    c1, c2 = 0.03**2, 0.01**2
+    m_x, m_y, xx, yy, xy = (avg_pool2d(v, 7, stride=1) for v in (x, x_adv, x * x, x_adv * x_adv, x * x_adv))
+    top = (2 * m_x * m_y + c1) * (2 * (xy - m_x * m_y) + c2)
+    return (top / ((m_x**2 + m_y**2 + c1) * (xx - m_x**2 + yy - m_y**2 + c2))).mean(dim=(1, 2, 3))
+
+
+@room.wrong("opposites alike")
+def absolute_covariance(x, x_adv):
+    return attempt(x, x_adv, cov=lambda cov, s, t: cov.abs())
+
+
+@room.wrong("opposites alike")
+def covariance_cut_off_at_0(x, x_adv):
+    return attempt(x, x_adv, cov=lambda cov, s, t: cov.clamp_min(0))

@@ -38,12 +38,6 @@ def with_topk(clean_scores, scores, fooled, fpr):
     return (fooled & ~(scores > threshold)).sum(1) / scores.shape[1]
 
 
-@room.right
-def with_numpys_higher_quantile(clean_scores, scores, fooled, fpr):
-    threshold = np.quantile(clean_scores.cpu().numpy(), 1 - fpr, method="higher")
-    return won(fooled, scores <= float(threshold))
-
-
 @room.wrong("tuned on each attack")
 def one_for_each_attack(clean_scores, scores, fooled, fpr):
     return won(fooled, scores <= torch.stack([cut(row, fpr) for row in scores])[:, None])
@@ -165,3 +159,28 @@ def sorted_in_place(clean_scores, scores, fooled, fpr):
 @room.wrong("crash")
 def share_for_an_index(clean_scores, scores, fooled, fpr):
     return won(fooled, scores <= clean_scores.sort(descending=True).values[fpr * len(clean_scores)])
+
+
+@room.wrong("one image less")
+def place_among_n_minus_1(clean_scores, scores, fooled, fpr):
+    return won(
+        fooled, scores <= clean_scores.sort(descending=True).values[int(fpr * (len(clean_scores) - 1))]
+    )
+
+
+@room.wrong("less than fpr")
+def strictly_below(clean_scores, scores, fooled, fpr):
+    allowed = [t for t in clean_scores if (clean_scores > t).double().mean() < fpr]
+    return won(fooled, scores <= min(allowed))
+
+
+@room.wrong("one image less")
+def with_numpys_higher_quantile(clean_scores, scores, fooled, fpr):
+    threshold = np.quantile(clean_scores.cpu().numpy(), 1 - fpr, method="higher")
+    return won(fooled, scores <= float(threshold))
+
+
+@room.wrong("other amount")
+def four_attacks(clean_scores, scores, fooled, fpr):
+    threshold = cut(clean_scores, fpr)
+    return torch.stack([(fooled[a] & (scores[a] <= threshold)).double().mean() for a in range(4)])

@@ -127,3 +127,57 @@ def failures_made_infinite(clean, right, size, eps):
 @room.wrong("crash")
 def no_room_for_budgets(clean, right, size, eps):
     return (clean & (right | (size > eps)).all(0)).float().mean()
+
+
+@room.wrong("too much forgiven")
+def a_thousandth_of_slack(clean, right, size, eps):
+    broken = ~right & (size <= eps[:, None, None] + 1e-3)
+    return (clean & ~broken.any(1)).double().mean(1)
+
+
+@room.wrong("too much forgiven")
+def a_hundred_thousandth_of_slack(clean, right, size, eps):
+    return held(clean, right, size, eps, 1e-5).all(1).double().mean(1)
+
+
+@room.wrong("too little forgiven")
+def a_ten_millionth_of_slack(clean, right, size, eps):
+    return held(clean, right, size, eps, 1e-7).all(1).double().mean(1)
+
+
+@room.wrong("too little forgiven")
+def a_millionth_of_eps(clean, right, size, eps):
+    return held(clean, right, size, eps * (1 + 1e-6), 0).all(1).double().mean(1)
+
+
+@room.wrong("too much forgiven")
+def both_rounded_to_five_decimals(clean, right, size, eps):
+    return held(clean, right, size.round(decimals=5), eps.round(decimals=5), 0).all(1).double().mean(1)
+
+
+@room.wrong("too little forgiven")
+def both_rounded_to_six_decimals(clean, right, size, eps):
+    return held(clean, right, size.round(decimals=6), eps.round(decimals=6), 0).all(1).double().mean(1)
+
+
+@room.wrong("forgiven in proportion")
+def close_to_eps(clean, right, size, eps):
+    eps = eps[:, None, None]
+    broken = ~right & ((size <= eps) | torch.isclose(size, eps))
+    return (clean & ~broken.any(1)).double().mean(1)
+
+
+@room.wrong("other amount")
+def four_attacks(clean, right, size, eps):
+    result = []
+    for budget in eps:
+        kept = clean.clone()
+        for a in range(4):
+            kept &= right[a] | (size[a] > budget + 1e-6)
+        result.append(kept.double().mean())
+    return torch.stack(result)
+
+
+@room.wrong("other amount")
+def five_budgets(clean, right, size, eps):
+    return torch.stack([at_once(clean, right, size, eps[i : i + 1])[0] for i in range(5)])

@@ -113,3 +113,34 @@ def root_of_the_temperature(model, x, teacher_logits, temperature):
 def labels_of_the_wrong_type(model, x, teacher_logits, temperature):
     p = softmax(teacher_logits / temperature, 1)
     return cross_entropy(model(x) / temperature, p.argmax(1, keepdim=True))
+
+
+@room.wrong("logarithm of a softmax")
+def logarithm_of_the_softmax(model, x, teacher_logits, temperature):
+    log_q = softmax(model(x) / temperature, 1).log()
+    return -(softmax(teacher_logits / temperature, 1) * log_q).sum(1).mean()
+
+
+@room.wrong("logarithm of a softmax")
+def kept_off_0(model, x, teacher_logits, temperature):
+    log_q = (softmax(model(x) / temperature, 1) + 1e-8).log()
+    return -(softmax(teacher_logits / temperature, 1) * log_q).sum(1).mean()
+
+
+@room.wrong("other classes")
+def ten_times_the_mean(model, x, teacher_logits, temperature):
+    log_q = (model(x) / temperature).log_softmax(1)
+    return -10 * (softmax(teacher_logits / temperature, 1) * log_q).mean()
+
+
+@room.wrong("other classes")
+def class_by_class(model, x, teacher_logits, temperature):
+    log_q = (model(x) / temperature).log_softmax(1)
+    p = softmax(teacher_logits / temperature, 1)
+    return -sum((p[:, k] * log_q[:, k]).mean() for k in range(10))
+
+
+@room.wrong("formula")
+def divided_after_the_softmax(model, x, teacher_logits, temperature):
+    log_q = model(x).log_softmax(1) / temperature
+    return -(softmax(teacher_logits / temperature, 1) * log_q).sum(1).mean()

@@ -4,7 +4,7 @@ import copy
 import random
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from museum import Room
 
@@ -182,3 +182,56 @@ def half_the_budget(model, static, x, y, eps, seed):
 def added_tuples(model, static, x, y, eps, seed):
     sources = static + model
     return both(model, x, own_step(sources[drawn(len(sources), seed)], x, eps), y)
+
+
+@room.wrong("softmax twice")
+def probabilities_as_logits(model, static, x, y, eps, seed):
+    sources = [*static, model]
+    x_adv = own_step(sources[drawn(len(sources), seed)], x, eps)
+    return cross_entropy(model(torch.cat([x, x_adv])).softmax(1), torch.cat([y, y]))
+
+
+@room.wrong("taken in turn")
+def remainder_of_the_seed(model, static, x, y, eps, seed):
+    sources = [*static, model]
+    return both(model, x, own_step(sources[seed % len(sources)], x, eps), y)
+
+
+@room.wrong("other amount")
+def always_three(model, static, x, y, eps, seed):
+    sources = [*static, model]
+    return both(model, x, own_step(sources[drawn(3, seed)], x, eps), y)
+
+
+@room.wrong("logarithm of a softmax")
+def kept_off_0(model, static, x, y, eps, seed):
+    x_adv = own_step([*static, model][drawn(1 + len(static), seed)], x, eps)
+    p = model(torch.cat([x, x_adv])).softmax(1)
+    return -(p.gather(1, torch.cat([y, y])[:, None]) + 1e-8).log().mean()
+
+
+@room.wrong("other classes")
+def ten_classes(model, static, x, y, eps, seed):
+    x_adv = own_step([*static, model][drawn(1 + len(static), seed)], x, eps)
+    log_p = model(torch.cat([x, x_adv])).log_softmax(1)
+    return -(one_hot(torch.cat([y, y]), 10) * log_p).sum(1).mean()
+
+
+@room.wrong("label leaks")
+def true_labels_on_itself_alone(model, static, x, y, eps, seed):
+    source = [*static, copy.deepcopy(model).eval()][drawn(1 + len(static), seed)]
+    label = source(x).argmax(1) if source in static else y
+    return both(model, x, (x + eps * gradient_of(source, x, label).sign()).clamp(0, 1), y)
+
+
+@room.wrong("formula")
+def own_answers_as_targets(model, static, x, y, eps, seed):
+    source = [*static, copy.deepcopy(model).eval()][drawn(1 + len(static), seed)]
+    batch = torch.cat([x, own_step(source, x, eps)])
+    return cross_entropy(model(batch), torch.cat([y, source(x).argmax(1)]))
+
+
+@room.wrong("formula")
+def without_the_sign(model, static, x, y, eps, seed):
+    source = [*static, copy.deepcopy(model).eval()][drawn(1 + len(static), seed)]
+    return both(model, x, (x + eps * gradient_of(source, x, source(x).argmax(1))).clamp(0, 1), y)

@@ -1,7 +1,7 @@
 """Answers to igr_loss(model, x, y, weight)."""
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from museum import Room
 
@@ -132,3 +132,63 @@ def x_without_gradients(model, x, y, weight):
     losses = cross_entropy(model(x), y, reduction="none")
     (gradient,) = torch.autograd.grad(losses.sum(), x, create_graph=True)
     return (losses + weight * gradient.flatten(1).square().sum(1)).mean()
+
+
+@room.wrong("softmax twice")
+def probabilities_as_logits(model, x, y, weight):
+    return of_the_sum(lambda images: model(images).softmax(1), x, y, weight)
+
+
+@room.wrong("weight on the loss")
+def weight_on_the_other_term(model, x, y, weight):
+    losses, gradient = found(model, x, y)
+    return (weight * losses + gradient.square().sum(1)).mean()
+
+
+@room.wrong("mean over channels")
+def squares_of_each_channel(model, x, y, weight):
+    losses, gradient = found(model, x, y)
+    return losses.mean() + weight * gradient.view_as(x).square().sum((2, 3)).mean()
+
+
+@room.wrong("logarithm of a softmax")
+def log_of_the_probability(model, x, y, weight):
+    x = x.detach().clone().requires_grad_()
+    losses = -(model(x).softmax(1).gather(1, y[:, None])[:, 0] + 1e-12).log()
+    (gradient,) = torch.autograd.grad(losses.sum(), x, create_graph=True)
+    return (losses + weight * gradient.flatten(1).square().sum(1)).mean()
+
+
+@room.right
+def length_squared(model, x, y, weight):
+    losses, gradient = found(model, x, y)
+    return (losses + weight * gradient.norm(dim=1) ** 2).mean()
+
+
+@room.wrong("eval mode")
+def evaluates(model, x, y, weight):
+    was = model.training
+    model.eval()
+    loss = of_the_sum(model, x, y, weight)
+    model.train(was)
+    return loss
+
+
+@room.wrong("other classes")
+def ten_classes(model, x, y, weight):
+    x = x.detach().clone().requires_grad_()
+    losses = -(one_hot(y, 10) * model(x).log_softmax(1)).sum(1)
+    (gradient,) = torch.autograd.grad(losses.sum(), x, create_graph=True)
+    return (losses + weight * gradient.flatten(1).square().sum(1)).mean()
+
+
+@room.wrong("formula")
+def slope_of_its_own_answer(model, x, y, weight):
+    _, gradient = found(model, x, model(x).argmax(1))
+    return cross_entropy(model(x), y) + weight * gradient.square().sum(1).mean()
+
+
+@room.wrong("gradient")
+def loss_cut_off(model, x, y, weight):
+    losses, gradient = found(model, x, y)
+    return (losses.detach() + weight * gradient.square().sum(1)).mean()

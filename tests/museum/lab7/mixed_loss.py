@@ -1,7 +1,7 @@
 """Answers to mixed_loss(model, x, x_adv, y, weight)."""
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from museum import Room
 
@@ -155,3 +155,46 @@ def weight_squared(model, x, x_adv, y, weight):
 @room.wrong("crash")
 def more_images_than_labels(model, x, x_adv, y, weight):
     return cross_entropy(model(torch.cat([x_adv, x])), y)
+
+
+@room.wrong("softmax twice")
+def probabilities_as_logits(model, x, x_adv, y, weight):
+    return with_weights(lambda images: model(images).softmax(1), x, x_adv, y, weight)
+
+
+@room.wrong("logarithm of a softmax")
+def log_of_the_probability(model, x, x_adv, y, weight):
+    k = len(x_adv)
+    p = model(torch.cat([x_adv, x[k:]])).softmax(1).gather(1, y[:, None])[:, 0]
+    weights = torch.ones_like(p)
+    weights[:k] = weight
+    return -(weights * (p + 1e-12).log()).sum() / weights.sum()
+
+
+@room.wrong("formula")
+def three_attacked_ones(model, x, x_adv, y, weight):
+    losses = each(model, x, x_adv, y)
+    weights = torch.ones_like(losses)
+    weights[:3] = weight
+    return (weights * losses).sum() / weights.sum()
+
+
+@room.wrong("formula")
+def a_third_attacked(model, x, x_adv, y, weight):
+    losses = each(model, x, x_adv, y)
+    weights = torch.ones_like(losses)
+    weights[: max(1, len(x) // 3)] = weight
+    return (weights * losses).sum() / weights.sum()
+
+
+@room.wrong("formula")
+def rest_of_the_weight(model, x, x_adv, y, weight):
+    losses, k = each(model, x, x_adv, y), len(x_adv)
+    return (weight * losses[:k].sum() + (1 - weight) * losses[k:].sum()) / len(x)
+
+
+@room.wrong("other classes")
+def ten_classes(model, x, x_adv, y, weight):
+    log_p, k = model(torch.cat([x_adv, x[len(x_adv) :]])).log_softmax(1), len(x_adv)
+    losses = -(one_hot(y, 10) * log_p).sum(1)
+    return (weight * losses[:k].sum() + losses[k:].sum()) / (weight * k + len(x) - k)

@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from advcourse.labs.lab7 import climb
 from museum import Room
@@ -154,3 +154,44 @@ def twice_the_budget(model, x, y, start, eps, alpha, steps):
 @room.wrong("crash")
 def batch_and_iterates_mixed_up(model, x, y, start, eps, alpha, steps):
     return cross_entropy(model(attacked(model, x, y, start, eps, alpha, steps)), y)
+
+
+@room.wrong("softmax twice")
+def probabilities_as_logits(model, x, y, start, eps, alpha, steps):
+    x_adv = attacked(model, x, y, start, eps, alpha, steps)[-1]
+    return cross_entropy(model(x_adv).softmax(1), y)
+
+
+@room.wrong("logarithm of a softmax")
+def kept_off_0(model, x, y, start, eps, alpha, steps):
+    p = model(attacked(model, x, y, start, eps, alpha, steps)[-1]).softmax(1)
+    return -(p.gather(1, y[:, None]) + 1e-8).log().mean()
+
+
+@room.wrong("logarithm of a softmax")
+def logarithm_of_the_softmax(model, x, y, start, eps, alpha, steps):
+    p = model(attacked(model, x, y, start, eps, alpha, steps)[-1]).softmax(1)
+    return -p.log().gather(1, y[:, None]).mean()
+
+
+@room.wrong("formula")
+def always_five_steps(model, x, y, start, eps, alpha, steps):
+    return eval_attack_and_back(model, x, y, start, eps, alpha, 5)
+
+
+@room.wrong("formula")
+def summed(model, x, y, start, eps, alpha, steps):
+    x_adv = attacked(model, x, y, start, eps, alpha, steps)[-1]
+    return cross_entropy(model(x_adv), y, reduction="sum")
+
+
+@room.wrong("formula")
+def mean_of_all_iterates(model, x, y, start, eps, alpha, steps):
+    iterates = attacked(model, x, y, start, eps, alpha, steps)
+    return torch.stack([cross_entropy(model(x_i), y) for x_i in iterates]).mean()
+
+
+@room.wrong("other classes")
+def ten_classes(model, x, y, start, eps, alpha, steps):
+    log_p = model(attacked(model, x, y, start, eps, alpha, steps)[-1]).log_softmax(1)
+    return -(one_hot(y, 10) * log_p).sum(1).mean()

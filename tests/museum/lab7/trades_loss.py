@@ -146,3 +146,51 @@ def half_of_the_price(model, x, x_adv, y, beta):
 def pair_of_calls(model, x, x_adv, y, beta):
     clean, attacked = model(torch.cat([x, x_adv]))
     return cross_entropy(clean, y) + beta * kl_div(attacked, clean)
+
+
+@room.wrong("softmax twice")
+def probabilities_as_logits(model, x, x_adv, y, beta):
+    clean, attacked = logits_of(model, x, x_adv)
+    divergence = kl_div(attacked.log_softmax(1), clean.softmax(1), reduction="batchmean")
+    return cross_entropy(clean.softmax(1), y) + beta * divergence
+
+
+@room.wrong("attacked answer cut off")
+def no_gradient_through_the_attacked(model, x, x_adv, y, beta):
+    clean, attacked = logits_of(model, x, x_adv)
+    log_q = attacked.detach().log_softmax(1)
+    return cross_entropy(clean, y) + beta * kl_div(log_q, clean.softmax(1), reduction="batchmean")
+
+
+@room.wrong("logarithm of a softmax")
+def logarithms_of_probabilities(model, x, x_adv, y, beta):
+    clean, attacked = logits_of(model, x, x_adv)
+    p, q = clean.softmax(1), attacked.softmax(1)
+    return cross_entropy(clean, y) + beta * (p * ((p + 1e-8).log() - (q + 1e-8).log())).sum(1).mean()
+
+
+@room.wrong("logarithm of a softmax")
+def kl_div_of_the_logarithm(model, x, x_adv, y, beta):
+    clean, attacked = logits_of(model, x, x_adv)
+    return cross_entropy(clean, y) + beta * kl_div(
+        (attacked.softmax(1) + 1e-8).log(), clean.softmax(1), reduction="batchmean"
+    )
+
+
+@room.wrong("other classes")
+def ten_times_the_mean(model, x, x_adv, y, beta):
+    clean, attacked = logits_of(model, x, x_adv)
+    divergence = kl_div(attacked.log_softmax(1), clean.softmax(1), reduction="mean")
+    return cross_entropy(clean, y) + 10 * beta * divergence
+
+
+@room.wrong("formula")
+def attacked_ones_first(model, x, x_adv, y, beta):
+    return by_its_definition(model, x_adv, x, y, beta)
+
+
+@room.wrong("formula")
+def labels_for_both(model, x, x_adv, y, beta):
+    clean, attacked = logits_of(model, x, x_adv)
+    labels = cross_entropy(torch.cat([clean, attacked]), torch.cat([y, y]))
+    return labels + beta * kl_div(attacked.log_softmax(1), clean.softmax(1), reduction="batchmean")

@@ -130,3 +130,40 @@ def result_on_the_graph(model, x, y, eps, steps):
 @room.wrong("crash")
 def zip_of_logits(model, x, y, eps, steps):
     return climb(model, x, eps, steps, lambda logits: logits - logits[y])
+
+
+@room.right
+def margin_from_a_random_start(model, x, y, eps, steps):
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
+    return climb(model, x, eps, steps, behind(y), (x + eps * (2 * noise - 1)).clamp(0, 1))
+
+
+@room.wrong("too many steps")
+def ten_times_the_steps(model, x, y, eps, steps):
+    return climb(model, x, eps, 10 * steps, behind(y))
+
+
+@room.wrong("too many steps")
+def one_step_more(model, x, y, eps, steps):
+    return climb(model, x, eps, steps + 1, behind(y))
+
+
+@room.wrong("too many steps")
+def always_forty_steps(model, x, y, eps, steps):
+    return climb(model, x, eps, 40, behind(y))
+
+
+@room.wrong("own answer")
+def away_from_its_own_answer(model, x, y, eps, steps):
+    return climb(model, x, eps, steps, behind(model(x).argmax(1)))
+
+
+@room.wrong("budget")
+def always_the_same_budget(model, x, y, eps, steps):
+    return climb(model, x, 0.15, steps, behind(y))
+
+
+@room.wrong("other classes")
+def ten_classes(model, x, y, eps, steps):
+    own = one_hot(y, 10).bool()
+    return climb(model, x, eps, steps, lambda z: (z.masked_fill(own, -torch.inf).amax(1) - z[own]).sum())

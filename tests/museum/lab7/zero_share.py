@@ -93,3 +93,18 @@ def every_second_image(model, x, y):
 @room.wrong("crash")
 def x_without_gradients(model, x, y):
     return (torch.autograd.grad(cross_entropy(model(x), y), x)[0] == 0).flatten(1).all(1).double().mean()
+
+
+@room.wrong("sums of 0")
+def added_up(model, x, y):
+    return (gradient_of(model, x, y).flatten(1).sum(1) == 0).double().mean()
+
+
+@room.wrong("small ones too")
+def with_a_tiny_tolerance(model, x, y):
+    return (gradient_of(model, x, y).flatten(1).abs().amax(1) < 1e-30).double().mean()
+
+
+@room.wrong("share of channels")
+def of_all_channels(model, x, y):
+    return (gradient_of(model, x, y) == 0).flatten(2).all(2).double().mean()

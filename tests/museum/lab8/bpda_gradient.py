@@ -1,7 +1,7 @@
 """Answers to bpda_gradient(model, x, y)."""
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from museum import Room
 
@@ -134,3 +134,47 @@ def cut_off(model, x, y):
     g, f = model
     x = x.clone().requires_grad_()
     return torch.autograd.grad(cross_entropy(f(g(x).detach()), y, reduction="sum"), x)[0]
+
+
+@room.wrong("softmax twice")
+def probabilities_as_logits(model, x, y):
+    g, f = model
+    return slope(lambda z: f(z).softmax(1), g(x), y)
+
+
+@room.wrong("other classes")
+def ten_classes(model, x, y):
+    z = model[0](x).detach().requires_grad_()
+    loss = -(one_hot(y, 10) * model[1](z).log_softmax(1)).sum()
+    return torch.autograd.grad(loss, z)[0]
+
+
+@room.wrong("logarithm of a softmax")
+def kept_off_0(model, x, y):
+    z = model[0](x).detach().requires_grad_()
+    p = model[1](z).softmax(1).gather(1, y[:, None])
+    return torch.autograd.grad(-(p + 1e-8).log().sum(), z)[0]
+
+
+@room.wrong("logarithm of a softmax")
+def logarithm_of_the_softmax(model, x, y):
+    z = model[0](x).detach().requires_grad_()
+    return torch.autograd.grad(-model[1](z).softmax(1).log().gather(1, y[:, None]).sum(), z)[0]
+
+
+@room.wrong("formula")
+def of_length_1(model, x, y):
+    gradient = by_the_quantised_image(model, x, y)
+    return gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+
+
+@room.wrong("formula")
+def of_the_probability(model, x, y):
+    z = model[0](x).detach().requires_grad_()
+    return -torch.autograd.grad(model[1](z).softmax(1).gather(1, y[:, None]).sum(), z)[0]
+
+
+@room.wrong("formula")
+def softmax_over_the_batch(model, x, y):
+    z = model[0](x).detach().requires_grad_()
+    return torch.autograd.grad(-model[1](z).log_softmax(0).gather(1, y[:, None]).sum(), z)[0]

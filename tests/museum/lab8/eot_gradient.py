@@ -1,7 +1,9 @@
 """Answers to eot_gradient(model, x, y, draws)."""
 
+import copy
+
 import torch
-from torch.nn.functional import cross_entropy, nll_loss
+from torch.nn.functional import cross_entropy, nll_loss, one_hot
 
 from museum import Room
 
@@ -149,3 +151,43 @@ def flags_left(model, x, y, draws):
     x.requires_grad_()
     loss = sum(cross_entropy(model(x), y, reduction="sum") for _ in range(draws)) / draws
     return torch.autograd.grad(loss, x)[0]
+
+
+@room.wrong("softmax twice")
+def probabilities_as_logits(model, x, y, draws):
+    return sum(slope(lambda z: model(z).softmax(1), x, y) for _ in range(draws)) / draws
+
+
+@room.wrong("other classes")
+def ten_classes(model, x, y, draws):
+    x = x.detach().clone().requires_grad_()
+    loss = -sum((one_hot(y, 10) * model(x).log_softmax(1)).sum() for _ in range(draws)) / draws
+    return torch.autograd.grad(loss, x)[0]
+
+
+@room.wrong("logarithm of a softmax")
+def kept_off_0(model, x, y, draws):
+    x = x.detach().clone().requires_grad_()
+    p = [model(x).softmax(1).gather(1, y[:, None]) for _ in range(draws)]
+    return torch.autograd.grad(-(torch.stack(p) + 1e-8).log().sum() / draws, x)[0]
+
+
+@room.wrong("one draw")
+def of_fresh_copies(model, x, y, draws):
+    return sum(slope(copy.deepcopy(model), x, y) for _ in range(draws)) / draws
+
+
+@room.wrong("other number of draws")
+def one_draw_less(model, x, y, draws):
+    return mean_of_gradients(model, x, y, draws - 1)
+
+
+@room.wrong("weights")
+def each_of_length_1(model, x, y, draws):
+    found = [slope(model, x, y) for _ in range(draws)]
+    return sum(g / g.flatten(1).norm(dim=1).view(-1, 1, 1, 1) for g in found) / draws
+
+
+@room.wrong("formula")
+def of_its_own_answers(model, x, y, draws):
+    return sum(slope(model, x, model(x).argmax(1)) for _ in range(draws)) / draws

@@ -144,3 +144,23 @@ def backward_everywhere(model, x, y, eps, steps, draws):
 def votes_have_no_gradient(model, x, y, eps, steps, draws):
     votes = lambda z: sum(model(z).argmax(1) for _ in range(draws))  # noqa: E731
     return ascend(lambda x_i: torch.autograd.grad(votes(x_i), x_i)[0], x, eps, steps)
+
+
+@room.wrong("too many draws")
+def three_times_the_steps(model, x, y, eps, steps, draws):
+    return pgd(model, x, y, eps, 3 * steps, draws)
+
+
+@room.wrong("too many draws")
+def five_times_the_draws(model, x, y, eps, steps, draws):
+    return pgd(model, x, y, eps, steps, 5 * draws)
+
+
+@room.wrong("too many draws")
+def always_three_draws(model, x, y, eps, steps, draws):
+    return pgd(model, x, y, eps, steps, 3)
+
+
+@room.wrong("own answer")
+def away_from_its_own_answer(model, x, y, eps, steps, draws):
+    return pgd(model, x, model(x).argmax(1), eps, steps, draws)

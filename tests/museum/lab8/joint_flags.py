@@ -142,3 +142,25 @@ def sorted_in_place(clean_scores, scores, fpr):
 def share_for_an_index(clean_scores, scores, fpr):
     k = fpr / len(clean_scores) * clean_scores.shape[1]
     return (scores > clean_scores.sort(dim=1).values[:, k]).any(0)
+
+
+@room.wrong("as if independent")
+def sidaks_share(clean_scores, scores, fpr):
+    return (scores > cut(clean_scores, 1 - (1 - fpr) ** (1 / len(clean_scores)))).any(0)
+
+
+@room.wrong("always three")
+def a_third_of_the_promise(clean_scores, scores, fpr):
+    return (scores > cut(clean_scores, fpr / 3)).any(0)
+
+
+@room.wrong("other amount")
+def three_detectors(clean_scores, scores, fpr):
+    above = scores > cut(clean_scores, fpr / 3)
+    return above[0] | above[1] | above[2]
+
+
+@room.wrong("promise broken")
+def rounded_up(clean_scores, scores, fpr):
+    k = math.ceil(fpr / len(clean_scores) * clean_scores.shape[1])
+    return (scores > clean_scores.sort(dim=1, descending=True).values[:, k : k + 1]).any(0)

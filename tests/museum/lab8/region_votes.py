@@ -152,3 +152,9 @@ def in_training_mode(model, x, noise, most):
 @room.wrong("crash")
 def noise_without_an_axis(model, x, noise, most):
     return one_hot(model((x + noise).clamp(0, 1)).argmax(1), 10)
+
+
+@room.wrong("other classes")
+def ten_classes(model, x, noise, most):
+    seen = answers(model, noisy(x, noise), most).argmax(1)
+    return one_hot(seen, 10).view(len(x), len(noise), 10).sum(1)

@@ -34,7 +34,7 @@ def kept_in_a_loop(model, squeezers, x):
 
 @room.right
 def in_one_batch(model, squeezers, x):
-    p = probabilities(model, torch.cat([x, *(s(x) for s in squeezers)])).view(-1, len(x), 10)
+    p = probabilities(model, torch.cat([x, *(s(x) for s in squeezers)])).unflatten(0, (-1, len(x)))
     return torch.nn.functional.l1_loss(p[1:], p[:1].expand_as(p[1:]), reduction="none").sum(2).max(0).values
 
 
@@ -158,3 +158,32 @@ def with_a_graph(model, squeezers, x):
 @room.wrong("crash")
 def called_at_once(model, squeezers, x):
     return (probabilities(model, x) - probabilities(model, squeezers(x))).abs().sum(1)
+
+
+@room.wrong("largest of each class")
+def maximum_before_the_sum(model, squeezers, x):
+    return distances(model, squeezers, x).amax(0).sum(1)
+
+
+@room.wrong("softmax over the batch")
+def along_the_images(model, squeezers, x):
+    with torch.no_grad():
+        p = model(x).softmax(0)
+        return torch.stack([(p - model(s(x)).softmax(0)).abs().sum(1) for s in squeezers]).amax(0)
+
+
+@room.wrong("other amount")
+def always_three(model, squeezers, x):
+    a, b, c = squeezers
+    return distances(model, (a, b, c), x).sum(2).amax(0)
+
+
+@room.wrong("other classes")
+def ten_classes(model, squeezers, x):
+    p = probabilities(model, torch.cat([x, *(s(x) for s in squeezers)])).view(-1, len(x), 10)
+    return (p[1:] - p[:1]).abs().sum(2).amax(0)
+
+
+@room.wrong("first three alone")
+def the_first_three(model, squeezers, x):
+    return distances(model, squeezers[:3], x).sum(2).amax(0)

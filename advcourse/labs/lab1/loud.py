@@ -1,0 +1,173 @@
+"""Models that are sure of their answers, where the choice of the loss shows, and the slips that are known by it."""
+
+from dataclasses import replace
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from advcourse.labs import definitions as by_hand
+from advcourse.labs.checks import picture
+from advcourse.labs.properties import agree, same_as
+from advcourse.labs.verdicts import Finding
+
+GAIN = 1000  # as in chapter 02
+LEAD = 300  # of the winning logit: exp(-300) is 0 in float32
+DEEP = 1e5  # so far below 0 lies the other logit: a mask such as -1000 is larger
+SPREAD = 1.2  # of the logits of a model that has some classes to choose from
+
+SATURATED = (
+    "Multiply the logits of a model by {gain}, and it decides as before, but your function then fails for {failed} of {n} "
+    "images. The softmax there is 1 for one class and 0 for the others, to the last digit, so the gradient of the loss is 0 or "
+    "has lost a part. Take log_odds of the logits as the loss: its gradient has the same sign, and does not vanish."
+)
+FINITE_MASK = (
+    "Where all logits are far below 0, the images follow the label's own logit alone. What stands in its place among the others "
+    "must be smaller than any of them, or it outweighs them: put -torch.inf there, not 0 or -1000."
+)
+
+
+def _labelled(case, labels):
+    given = {"y": labels} if "y" in case.arguments else {}
+    return replace(case, labels=labels, arguments={**case.arguments, **given})
+
+
+def hesitant(task, draw, **how):
+    """A case where some classes share the probability, and the label is the least likely one.
+
+    There a loss with another formula than J has another direction. On a model that thinks all classes alike, many have the same.
+    """
+    case = task.case(draw, kind="loud", n=8, grey=True, **how)
+    spread = (
+        by_hand.logits(case.but(replace(case.victim, gain=1.0)), by_hand.clean(case)).std(1).mean().item()
+    )
+    case = case.but(replace(case.victim, gain=SPREAD / spread))
+    return _labelled(case, by_hand.least_likely(case))
+
+
+def certain(task, draw, **how):
+    """A case of two classes whose logits are 1000 times as large, or more, so that the softmax is sure of the label.
+
+    With two classes all losses that survive have the same direction. The other class has a logit far below 0.
+    """
+    for _ in range(50):
+        case = task.case(draw, kind="loud", classes=2, grey=True, **how)
+        logits = by_hand.logits(case.but(replace(case.victim, gain=1.0)), by_hand.clean(case))
+        lead, other = (logits[:, 1] - logits[:, 0]).abs().min().item(), logits.amin(1).max().item()
+        if other < -0.05:
+            break
+    case = case.but(replace(case.victim, gain=max(GAIN, LEAD / lead, DEEP / abs(other))))
+    return _labelled(case, by_hand.most_likely(case))
+
+
+def certain_of_many(task, draw, **how):
+    """A case of ten classes whose logits are 1000 times as large, so that several probabilities are 0 to the last digit.
+
+    Of these argmin takes the first, which is the least likely class of no image.
+    """
+    for _ in range(50):
+        case = task.case(draw, kind="loud", grey=True, **how)
+        case = case.but(replace(case.victim, gain=GAIN))
+        if (by_hand.least_likely(case) != least_probable(case)).all():
+            break
+    return case
+
+
+def least_probable(case):
+    """The class whose probability, in float32, is the smallest, (N,); of several that are 0 the first."""
+    return by_hand.logits(case, by_hand.clean(case)).float().softmax(1).argmin(1)
+
+
+def survives(definition, close=None, **how):
+    """Where the softmax saturates, the images are still those of `definition`, a function of the case and of the gradient.
+
+    close(case, images): which pixels are right; by default those that are the same as in the definition's images.
+    """
+
+    def ask(student, draw):
+        case = certain(student.task, draw, **how)
+        images = student.images(_finite(student.ask(case)), case)
+        if close:
+            right = close(case, images).flatten(1).double().mean(1)
+        else:
+            right = torch.tensor([agree(a[None], b[None]) for a, b in zip(images, definition(case))]).double()
+        failed = right < 0.95
+        if failed.any() and definition and agree(images, definition(case, uphill=loss_of(_own_logit))):
+            raise Finding("finite mask", FINITE_MASK, picture(case, images.clamp(0, 1), 0))
+        if failed.any():
+            told = SATURATED.format(gain=GAIN, failed=int(failed.sum()), n=len(failed))
+            raise Finding("saturated", told, picture(case, images.clamp(0, 1), int(failed.nonzero()[0])))
+
+    return ask
+
+
+def _finite(reply):
+    """A gradient of 0 divided by its norm is NaN; it is the gradient that is to be told here."""
+    return replace(reply, value=reply.value.nan_to_num()) if reply.value is not None else reply
+
+
+def _own_logit(z, y):
+    return -z.gather(1, y[:, None])
+
+
+LOSSES = (
+    (
+        "softmax twice",
+        "The softmax is taken twice. cross_entropy wants the logits as the model gives them, and does the softmax itself; so "
+        "does log_odds. Leave out your own.",
+        lambda z, y: cross_entropy(z.softmax(1), y, reduction="none"),
+    ),
+    (
+        "logits for log-probabilities",
+        "The loss is minus the logit of the label alone, so the other classes play no part. nll_loss takes log-probabilities: "
+        "give the logits to cross_entropy, or to log_odds.",
+        _own_logit,
+    ),
+    (
+        "margin",
+        "The loss holds the label's logit against the largest of the others alone. In J each of the others counts, by its "
+        "probability: logsumexp, not max.",
+        lambda z, y: z.scatter(1, y[:, None], -torch.inf).amax(1) - z.gather(1, y[:, None])[:, 0],
+    ),
+    (
+        "largest logit",
+        "The loss is the largest logit, whatever the label is. It must say how wrong the label is: J(x, y).",
+        lambda z, y: z.amax(1),
+    ),
+)
+
+
+def loss_of(loss):
+    """The gradient of `loss(logits, labels)`, as the definitions take it for `uphill`."""
+    return lambda case, x, label: by_hand.gradient_of(case, x, lambda logits: loss(logits, label))
+
+
+def losses(images):
+    """Slips (key, message, test) for the losses that are often taken for J: images(case, uphill) follows that gradient."""
+    return tuple((key, told, same_as(_by(images, loss_of(loss)))) for key, told, loss in LOSSES)
+
+
+def signs_of_losses(case, x, label):
+    """(key, message, sign of the gradient) of the same losses at x."""
+    for key, told, loss in LOSSES:
+        yield key, told, loss_of(loss)(case, x, label).sign()
+
+
+def _by(images, uphill):
+    return lambda case: images(case, uphill)
+
+
+def skips_none(student, draw):
+    """Images that the model misreads already are attacked like the others."""
+    case = student.task.case(draw, grey=True)
+    case = _labelled(case, by_hand.least_likely(case))
+    read = _labelled(case, by_hand.most_likely(case))
+
+    def left(case):
+        return (student(case) - by_hand.clean(case)).flatten(1).abs().amax(1) < 1e-6
+
+    if left(case).all() and not left(read).any():
+        told = (
+            "Images that the model misreads already come back as they were. Attack every image, and take all steps, whatever the "
+            "model thinks of it: whether it fooled is counted elsewhere."
+        )
+        raise Finding("skips misread images", told, picture(case, student(case), 0))
