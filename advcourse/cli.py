@@ -3,12 +3,18 @@
 import logging
 import os
 import shutil
+import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from advcourse.errors import InputError
+from advcourse.files import WriteError, check_between, check_folder, check_target, replacing
+
+_COMPLETE = "_ADVCOURSE_COMPLETE"  # by this variable a shell asks for words
 
 app = typer.Typer(
     help="A course and a library on adversarial attacks on deep learning systems and the defenses against them.",
@@ -38,23 +44,16 @@ def _options(
 @app.command()
 def lab(
     browser: Annotated[bool, typer.Option(help="Open a browser; otherwise the address is printed.")] = True,
-    port: Annotated[int, typer.Option(help="Port of the server.")] = 8888,
+    port: Annotated[int, typer.Option(help="Port of the server.", min=1, max=65535)] = 8888,
+    instructor: Annotated[
+        bool, typer.Option("--instructor", help="Show nbgrader's menus, which learners do not need.")
+    ] = False,
 ):
     """Open the course in JupyterLab, on chapter 00."""
+    from advcourse import jupyter
     from advcourse.notebooks import FIRST, checkout
 
-    root = checkout()
-    settings = str(Path(__file__).parent / "jupyter")  # turns the news notice off
-    paths = [settings, os.environ.get("JUPYTER_CONFIG_PATH")]
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
-    # so that a terminal in JupyterLab finds `advcourse`
-    paths = [str(Path(sys.executable).parent), os.environ.get("PATH")]
-    os.environ["PATH"] = os.pathsep.join(filter(None, paths))
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", f"--port={port}"]
-    command += [f"--LabApp.default_url=/lab/tree/chapters/{FIRST}.ipynb"]
-    command += [] if browser else ["--no-browser"]
-    command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    os.execv(sys.executable, command)
+    jupyter.start(checkout(), f"chapters/{FIRST}.ipynb", port, browser, instructor)
 
 
 @app.command()
@@ -71,6 +70,7 @@ def run(
     from advcourse import notebooks
 
     paths = notebooks.select(chapter or [], notebooks.checkout())
+    check_folder(out, "out")
     try:
         reports = notebooks.run_all(paths, out, profile, device, seed)
     except KeyboardInterrupt:
@@ -92,18 +92,46 @@ def refresh(
     from advcourse import notebooks
 
     for path in tqdm(notebooks.select(chapter or [], notebooks.checkout()), unit="chapter"):
-        notebooks.refresh(path)
+        with _telling_of_cells(path):
+            notebooks.refresh(path)
+
+
+@contextmanager
+def _telling_of_cells(what):
+    """A cell that fails ends the command with status 1, and one line that says where and why."""
+    from nbclient.exceptions import CellExecutionError
+
+    try:
+        yield
+    except CellExecutionError as error:
+        typer.echo(f"Failed: {what}, left as it was: {error.ename}: {error.evalue}", err=True)
+        raise typer.Exit(1) from None
 
 
 @contextmanager
 def _resumable(folder, what="cells that were finished"):
-    """Ctrl-C says where that is which is done, and ends with status 130."""
+    """Ctrl-C says where that is which is done, and ends with status 130. A system that shuts down, or a terminal that is
+    closed, is obeyed in the same way, with the status that a shell gives to its signal (143, 129)."""
+    received = [signal.SIGINT]
+
+    def stop(number, _):
+        received[0] = number
+        raise KeyboardInterrupt
+
+    asking = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    asking = [number for number in asking if signal.getsignal(number) == signal.SIG_DFL]
+    for number in asking:
+        signal.signal(number, stop)
     try:
         yield
     except KeyboardInterrupt:
         kept = f"The {what} are kept in {folder}"
-        typer.echo(f"Interrupted. {kept}; the same command goes on from there.", err=True)
-        raise typer.Exit(130) from None
+        with suppress(OSError):  # the terminal may be gone
+            typer.echo(f"Interrupted. {kept}; the same command goes on from there.", err=True)
+        raise typer.Exit(128 + received[0]) from None
+    finally:
+        for number in asking:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @app.command()
@@ -124,12 +152,19 @@ def evaluate(
     images: Annotated[
         int | None, typer.Option(help="Images of each data set, whatever the file says.")
     ] = None,
+    init: Annotated[
+        bool,
+        typer.Option("--init", help="Write a file to begin with (evaluation.yml if none is named), and end."),
+    ] = False,
 ):
     """Measure attacks on models, and write a report. Started again, it goes on from what is finished."""
+    if init:
+        return _begin_settings(file or Path("evaluation.yml"))
     with _resumable(out / "cells"):
         from advcourse.evaluation import overview, report, run, settings
 
         wanted = settings.read(file, device, images)
+        check_folder(out, "out")
         outcome = run(wanted.cells, out / "cells", workers, scheduler)
         page = report.write(outcome, out, wanted.title)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -139,6 +174,17 @@ def evaluate(
         names = failure.names
         typer.echo(f"Failed: {names.full_attack} on {names.model}, {names.data}: {failure.error}", err=True)
     raise typer.Exit(int(bool(outcome.failures)))
+
+
+def _begin_settings(path):
+    from advcourse.evaluation.settings import TEMPLATE
+
+    if path.exists():
+        raise InputError(f"file: got {str(path)!r}, which is there already; allowed is a new file")
+    check_target(path, "file")
+    with replacing(path, keep=True) as partial:
+        shutil.copyfile(TEMPLATE, partial)
+    typer.echo(f"Written: {path}. Change it as you like, then: advcourse evaluate {path}")
 
 
 @app.command()
@@ -156,8 +202,17 @@ def matrix(
     """Measure every defense under every attack, those made for it included. Started again, it goes on from what is finished."""
     from advcourse.evaluation import defended, report, run
 
+    if write:
+        check_between(write, defended.BEGIN, defended.END, "write")
     with _resumable(out / "cells"):
-        outcome = run(defended.cells(images, defenses=defense), out / "cells", workers)
+        cells = defended.cells(images, defenses=defense)
+        check_folder(out, "out")
+        outcome = run(cells, out / "cells", workers)
+    if not outcome.records:
+        typer.echo(
+            f"Failed: all {len(outcome.failures)} cells, the first with {outcome.failures[0].error}", err=True
+        )
+        raise typer.Exit(1)
     told, page = defended.as_markdown(outcome.records), report.write(outcome, out, "Attacks on defenses")
     typer.echo(f"{told}\n\nReport: {page}. Measured now: {outcome.computed} cells.")
     for failure in outcome.failures:
@@ -170,7 +225,7 @@ def matrix(
 
 @app.command()
 def grade(
-    submissions: Annotated[Path, typer.Argument(help="Folder of the notebooks.", show_default=False)],
+    submissions: Annotated[Path, typer.Argument(help="Folder or ZIP of the notebooks.", show_default=False)],
     lab: Annotated[str, typer.Option(help="Which lab: 3 or lab3.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option(help="Folder for grades, pages and results; else build/grades/LAB.")
@@ -189,6 +244,10 @@ def grade(
     nbgrader: Annotated[
         Path | None, typer.Option(help="nbgrader gradebook that gets the grades, too.")
     ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help='Such as "2026-11-20 23:59"; who came later is named, at no cost.')
+    ] = None,
+    attempts: Annotated[str, typer.Option(help="Which of a student's counts: newest or best.")] = "newest",
     isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
 ):
     """Grade a class's notebooks of one lab. Started again, it goes on from what is graded."""
@@ -198,11 +257,14 @@ def grade(
     out = out or Path("build", "grades", lab)
     with _resumable(out / "results", "submissions that were graded"):
         writing.check_written(roster, nbgrader)
+        until = folders.check_deadline(deadline)
         weak = "" if scheduler else classroom.check_isolation(isolation)
         if weak:
             typer.echo(f"Weak isolation: {weak}. {writing.WEAKNESS}", err=True)
-        outcome = classroom.run(submissions, lab, out, workers, scheduler, secret, isolation=isolation)
-        page, told = writing.write(outcome, out, roster, nbgrader)
+        outcome = classroom.run(
+            submissions, lab, out, workers, scheduler, secret, isolation=isolation, attempts=attempts
+        )
+        page, told = writing.write(outcome, out, roster, nbgrader, until)
     for line in (*outcome.told, *told):
         typer.echo(line, err=True)
     for student, failure in outcome.failed.items():
@@ -228,6 +290,8 @@ def check(
     """Grade your own notebook, as it will be graded, and say what is right and what is wrong."""
     from advcourse.grading import dryrun
 
+    if page:
+        check_target(page, "page")
     report = dryrun.check(notebook, lab, seed, isolation)
     typer.echo(dryrun.as_text(report))
     if page:
@@ -246,6 +310,7 @@ def train(
 
     known = tuple(recipes.RECIPES)
     names = [check_choice(name, "model", known) for name in model or known]
+    check_folder(out, "out")
     typer.echo(f"{'model':<24}{'':<16}{'shipped':>9}{'now':>9}{'change':>9}")
     for name in names:
         figure = recipes.RECIPES[name].figure
@@ -277,6 +342,7 @@ def coverage(
     from advcourse import coverage
 
     if write:
+        check_between(write, coverage.BEGIN, coverage.END, "write")
         coverage.write(write)
     else:
         typer.echo(coverage.as_json() if json else coverage.as_markdown() if markdown else coverage.as_text())
@@ -295,20 +361,33 @@ def release(
     from advcourse.labs.release import refresh, release
 
     if run:
-        refresh(lab)
+        with _telling_of_cells(lab or "a lab"):
+            refresh(lab)
     for path in release(lab):
         typer.echo(path)
 
 
+@app.command()
+def completion(
+    shell: Annotated[str, typer.Argument(help="bash or zsh.", show_default=False)],
+):
+    """Print what makes TAB complete this command: eval "$(advcourse completion bash)" in ~/.bashrc."""
+    from typer.completion import get_completion_script
+
+    if shell not in ("bash", "zsh"):
+        raise InputError(f"shell: got {shell!r}; allowed are 'bash', 'zsh'")
+    typer.echo(get_completion_script(prog_name="advcourse", complete_var=_COMPLETE, shell=shell))
+
+
 def main():
-    """Run the command. Bad input is told in one line, without a traceback, and the exit status is then 2."""
+    """Run the command. Bad input, and a file that cannot be written, is told in one line, without a traceback, and the exit
+    status is then 2."""
+    if _COMPLETE in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
     try:
-        app()
-    except ValueError as error:
-        inputs = sys.modules.get(
-            "advcourse.inputs"
-        )  # where it was never imported, the error is not of its kind
-        if not (inputs and isinstance(error, inputs.InputError)):
-            raise
+        app(prog_name="advcourse")
+    except (InputError, WriteError) as error:
         typer.echo(f"advcourse: {error}", err=True)
         sys.exit(2)

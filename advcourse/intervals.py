@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from advcourse.inputs import InputError, check_range
+from advcourse.inputs import InputError, check_range, check_seed
 
 _AT_ONCE = 2**20  # numbers
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
@@ -56,7 +56,7 @@ def bootstrap(values, statistic, seed=0, draws=2000, level=0.95):
     Raises:
         InputError: `values` not of shape (N,), or a setting out of range.
     """
-    check_range(seed, "seed", 0, integer=True)
+    check_seed(seed)
     check_range(draws, "draws", 1, integer=True)
     check_range(level, "level", 0, 1 - 1e-9, exclusive_low=True)
     values = _numbers(values, "values")

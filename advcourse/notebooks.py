@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import psutil
 
+from advcourse.errors import InputError
 from advcourse.files import replacing
 
 FIRST = "00_start_here"
@@ -38,12 +39,6 @@ class Report:
     error: str | None
 
 
-def _refuse(message):
-    from advcourse.inputs import InputError  # imports torch, which this file does without otherwise
-
-    raise InputError(message)
-
-
 def checkout(start="."):
     """The folder at or above `start` that holds `chapters/`, else the one that the package is installed from.
 
@@ -53,7 +48,7 @@ def checkout(start="."):
     for folder in [start, *start.parents, Path(__file__).resolve().parent.parent]:
         if (folder / "chapters" / f"{FIRST}.ipynb").is_file():
             return folder
-    _refuse(
+    raise InputError(
         f"the chapters were not found: neither {start} nor a folder above it holds chapters/{FIRST}.ipynb; "
         f"go to a clone of the project and try again"
     )
@@ -77,7 +72,7 @@ def select(names, folder):
         key = Path(name).name.removesuffix(".ipynb")
         key = key.zfill(2) if key.isdecimal() else key
         if key not in by_name:
-            _refuse(f"chapter: got {name!r}; allowed are {', '.join(path.stem for path in paths)}")
+            raise InputError(f"chapter: got {name!r}; allowed are {', '.join(path.stem for path in paths)}")
         chosen.append(by_name[key])
     return sorted(set(chosen)) if chosen else paths
 

@@ -19,16 +19,21 @@ from tqdm.auto import tqdm
 
 from advcourse import checkpoints
 from advcourse.augmentation import Augmentation
-from advcourse.checkpoints import describe
+from advcourse.checkpoints import told
+from advcourse.identity import digest
 from advcourse.inputs import (
     InputError,
     accuracy,
+    ask,
     check_choice,
     check_classes,
+    check_flag,
     check_images,
     check_labels,
     check_range,
+    check_seed,
     evaluating,
+    explained,
     predict,
     resolve_device,
 )
@@ -77,8 +82,8 @@ class History:
 
 
 def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy of the logits `model(x)`, the objective of ordinary training: a scalar in nats."""
-    return F.cross_entropy(model(x), y)
+    """Mean cross-entropy of the logits of `model` for `x`, the objective of ordinary training: a scalar in nats."""
+    return F.cross_entropy(ask(model, x), y)
 
 
 def one_cycle(done: float) -> float:
@@ -126,7 +131,7 @@ def fit(
         validation: data like `data`; the best weights are those of highest accuracy on it, the later of equals.
         score: `(model) -> float` instead of `validation`, higher is better; called after each epoch, in eval
             mode, on `device`. With neither, the best weights are the last.
-        epochs, batch_size, lr: passes over the data, images a step, peak learning rate.
+        epochs, batch_size, lr: passes over the data, images a step (one more, if one is left over), peak learning rate.
         optimizer: `(parameters, lr=lr) -> optimizer`; others by `functools.partial`.
         schedule: "one-cycle", "constant", or a function from the share of training done, in (0, 1), to the share
             of `lr`.
@@ -134,8 +139,9 @@ def fit(
         device: where to train; "auto" takes a GPU if there is one.
         seed: decides the order, the augmentation and all else that is random. The global random state is kept.
         checkpoint: a file written after each epoch. If it is there, training goes on from it, and on the CPU ends
-            with the very weights of an uninterrupted run. A file of other settings is refused, where functions
-            are told apart by their names alone.
+            with the very weights of an uninterrupted run. A file of another run is refused: of other data, another model
+            or other weights to begin with, another objective or other settings, see `advcourse.identity`. The model may
+            also come with the weights that the run left it with.
         progress: show a progress bar.
 
     Raises:
@@ -145,7 +151,9 @@ def fit(
     if validation is not None:
         if score is not None:
             raise InputError("score: got both validation and score; allowed is one of them")
-        score = partial(_accuracy_on, data=_tensors(validation, "validation"))
+        validation = _tensors(validation, "validation")
+        _check_labels(model, *validation, "validation")
+        score = partial(_accuracy_on, data=validation)
     run = _Run(
         model=model,
         data=_tensors(data, "data"),
@@ -161,8 +169,8 @@ def fit(
         seed=seed,
         checkpoint=None if checkpoint is None else Path(checkpoint),
     )
-    with _left_as_found(model), seeded(run.device, seed):
-        return run.train(progress)
+    with _left_as_found(model), seeded(run.device, run.seed):
+        return run.train(check_flag(progress, "progress"))
 
 
 def _accuracy_on(model: nn.Module, data: Pair) -> float:
@@ -190,10 +198,10 @@ class _Run:
 
     def __post_init__(self):
         _check_trainable(self.model)
-        check_range(self.epochs, "epochs", 1, integer=True)
-        check_range(self.batch_size, "batch_size", 1, integer=True)
-        check_range(self.lr, "lr", 0, exclusive_low=True)
-        check_range(self.seed, "seed", 0, 2**63 - 1, integer=True)
+        self.epochs = check_range(self.epochs, "epochs", 1, integer=True)
+        self.batch_size = check_range(self.batch_size, "batch_size", 1, integer=True)
+        self.lr = check_range(self.lr, "lr", 0, exclusive_low=True)
+        self.seed = check_seed(self.seed)
         if not callable(self.schedule):
             self.schedule = SCHEDULES[check_choice(self.schedule, "schedule", tuple(SCHEDULES))]
         for name in ("objective", "score", "optimizer", "augment"):
@@ -201,13 +209,12 @@ class _Run:
             if not callable(value) and not (value is None and name in ("score", "augment")):
                 raise InputError(f"{name}: got {value!r}; allowed is a function")
         if self.objective is cross_entropy:
-            _check_labels(self.model, *self.data)
-        self.replays = 1
-        if isinstance(self.objective, Replaying):
-            self.replays = check_range(self.objective.replays, "objective.replays", 1, integer=True)
+            _check_labels(self.model, *self.data, "data")
+        replays = self.objective.replays if isinstance(self.objective, Replaying) else 1
+        self.replays = check_range(replays, "objective.replays", 1, integer=True)
         self.history = History()
         self.best_score = -math.inf
-        self.batches = math.ceil(len(self.data[0]) / self.batch_size)
+        self.batches = len(self._split(torch.arange(len(self.data[0]))))
 
     def train(self, progress: bool) -> History:
         self.model.to(self.device)
@@ -236,11 +243,10 @@ class _Run:
 
     def _epoch(self, bar: tqdm) -> None:
         started = time.perf_counter()
-        number = len(self.history)
         self.model.train()
         order = torch.randperm(len(self.images), generator=self.generator).to(self.device)
-        total = 0.0
-        for batch, indices in enumerate(order.split(self.batch_size)):
+        number, total = len(self.history), 0.0
+        for batch, indices in enumerate(self._split(order)):
             x, y = self.images[indices], self.labels[indices]
             if self.augment is not None:
                 x = self.augment(x, self.generator)
@@ -258,13 +264,18 @@ class _Run:
         self._record(total / len(self.images), started)
         bar.set_postfix(loss=f"{self.history.loss[-1]:.4f}", score=f"{self.history.score[-1]:.4f}")
 
+    def _split(self, order: Tensor) -> list[Tensor]:
+        """The batches of an epoch. A single image that is left over joins the last: batch normalisation can't take it alone."""
+        alone = self.batch_size > 1 and len(order) > 1 and len(order) % self.batch_size == 1
+        *batches, last = order[: len(order) - alone].split(self.batch_size)
+        return [*batches, torch.cat([last, order[len(order) - alone :]])]
+
     def _step(self, x: Tensor, y: Tensor) -> float:
         """One step of the optimizer; returns the loss."""
-        loss = self.objective(self.model, x, y)
+        with explained(self.model, x, "data images"):
+            loss = self.objective(self.model, x, y)
         if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.requires_grad:
-            raise InputError(
-                f"objective: returned {loss!r}; allowed is a scalar tensor that depends on the model"
-            )
+            raise InputError(f"objective: returned {loss!r}; allowed is a scalar that depends on the model")
         self.stepper.zero_grad()
         loss.backward()
         self.stepper.step()
@@ -298,21 +309,17 @@ class _Run:
         self.history.seconds.append(time.perf_counter() - started)
 
     def _settings(self) -> dict:
-        """All that decides the weights, as text and numbers; functions count by their names."""
-        trainable = [name for name, p in self.model.named_parameters() if p.requires_grad]
-        shapes = [(name, tuple(t.shape), str(t.dtype)) for name, t in self.model.state_dict().items()]
+        """All that decides the weights, as numbers, texts and keys."""
+        weights = self.model.state_dict(keep_vars=True).values()  # which count once, wherever they are met
+        checksum = digest(weights)
+        parts = ("objective", "score", "optimizer", "schedule", "augment")
         return {
-            "architecture": f"{describe(self.model)} {shapes} trained: {trainable}",
-            "data": checkpoints.digest(self.data),
-            "objective": describe(self.objective),
-            "score": describe(self.score),
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "lr": self.lr,
-            "optimizer": describe(self.optimizer),
-            "schedule": describe(self.schedule),
-            "augment": describe(self.augment),
-            "seed": self.seed,
+            "architecture": told(self.model, weights),
+            "trained parameters": [name for name, p in self.model.named_parameters() if p.requires_grad],
+            "initial weights": {"text": f"checksum {checksum[:12]}", "key": checksum},
+            "data": digest(self.data),
+            **{name: told(getattr(self, name), weights) for name in parts},
+            **{name: getattr(self, name) for name in ("epochs", "batch_size", "lr", "seed")},
         }
 
     def _write(self, settings: dict) -> None:
@@ -326,7 +333,8 @@ class _Run:
             "random": random_state(self.device),
             "objective": self.objective.state_dict() if isinstance(self.objective, Replaying) else {},
         }
-        checkpoints.write(self.checkpoint, settings, state)
+        left = settings["initial weights"] | {"also": digest(self.best.values())}
+        checkpoints.write(self.checkpoint, settings | {"initial weights": left}, state)
 
     def _resume(self, settings: dict) -> None:
         """Take up the state of the checkpoint if there is one."""
@@ -363,11 +371,13 @@ def _check_trainable(model: nn.Module) -> None:
         )
 
 
-def _check_labels(model: nn.Module, x: Tensor, y: Tensor) -> None:
-    """An error that can be read, before a GPU reports a label out of range in its own way."""
+def _check_labels(model: nn.Module, x: Tensor, y: Tensor, name: str) -> None:
+    """An error that can be read, before anything is trained: of images that the model can't take, and of labels out of range."""
+    device = next(model.parameters()).device
+    with seeded(device, 0):  # a model that draws random numbers leaves the global state as it is
+        logits = predict(model, x[:1].to(device), name=f"{name} images")
     if not y.is_floating_point():
-        device = next(model.parameters()).device
-        check_classes(y, predict(model, x[:1].to(device)).shape[1], "data labels")
+        check_classes(y, logits.shape[1], f"{name} labels")
 
 
 def _tensors(data: Dataset | Pair, name: str) -> Pair:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcourse.inputs import InputError, check_images, check_range
+from advcourse.inputs import InputError, check_field, check_images, check_range
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class GaussianNoise(Transformation):
     _words: ClassVar[str] = "Gaussian noise {0.std:g}"
 
     def __post_init__(self):
-        check_range(self.std, "std", 0)
-        check_range(self.seed, "seed", 0, integer=True)
+        check_field(self, "std", 0)
+        check_field(self, "seed", 0, 2**63 - 1, integer=True)
 
     def _change(self, x, first):
         draws = [
@@ -83,7 +83,7 @@ class GaussianBlur(Transformation):
     _words: ClassVar[str] = "Gaussian blur {0.radius:g}"
 
     def __post_init__(self):
-        check_range(self.radius, "radius", 0, exclusive_low=True)
+        check_field(self, "radius", 0, exclusive_low=True)
 
     def _change(self, x, first):
         reach = math.ceil(4 * self.radius)
@@ -111,7 +111,7 @@ class JPEG(Transformation):
     _words: ClassVar[str] = "JPEG {0.quality}"
 
     def __post_init__(self):
-        check_range(self.quality, "quality", 1, 100, integer=True)
+        check_field(self, "quality", 1, 100, integer=True)
 
     def _change(self, x, first):
         if x.shape[1] not in (1, 3):

@@ -110,7 +110,9 @@ class _Process:
 
 
 def _serve(pipe):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the parent's business
+    # Ctrl-C and a terminal that is closed reach all processes; what follows is the parent's business.
+    for number in {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     threading.Thread(target=_follow_the_parent, daemon=True).start()
     while True:
@@ -178,8 +180,8 @@ def _hand_out(pool, key, task):
 def _bury(pool, worker):
     """Take a dead process out of `pool`; returns the `Failure` of its task."""
     pool.remove(worker)
-    worker.process.join()
     worker.pipe.close()
+    worker.end()
     how = f"the process ended with status {worker.process.exitcode}"
     return Failure(f"{how}: it was killed, perhaps for its memory")
 
@@ -209,17 +211,27 @@ def _results(pool, seconds):
 # Dask
 
 
-def on_dask(tasks, address):
-    """Do `tasks` on the workers of the dask scheduler at `address`, at most 16 or two for each of their threads at a time."""
-    from distributed import Client, as_completed
+def check_scheduler(address):
+    """Raise `InputError` unless a dask scheduler answers at `address`: so it is known before anything is written."""
+    _client(address).close()
+
+
+def _client(address):
+    from distributed import Client  # slow to import, and needed only here
 
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        return Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"scheduler: got {address!r}; allowed is the address of a dask scheduler that answers ({error})"
         ) from error
-    with client:
+
+
+def on_dask(tasks, address):
+    """Do `tasks` on the workers of the dask scheduler at `address`, at most 16 or two for each of their threads at a time."""
+    from distributed import as_completed
+
+    with _client(address) as client:
         tasks, keys, done = iter(tasks), {}, as_completed(loop=client.loop)
 
         def hand_out():

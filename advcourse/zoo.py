@@ -219,7 +219,7 @@ _TRAINING, _MASKING = "adversarial training", "gradient masking"
 _TRANSFORMATION, _DETECTION = "input transformation", "detection"
 DEFENSES = {
     "none": _network("mnist-small", "undefended", "none"),
-    "NAT": _network("mnist-nat", "natural adversarial training", _TRAINING, "defense.nat"),
+    "NAT": _network("mnist-nat", "naive adversarial training", _TRAINING, "defense.nat"),
     "PAT": _network("mnist-pat", "PGD adversarial training", _TRAINING, "defense.pat"),
     "EAT": _network("mnist-eat", "ensemble adversarial training", _TRAINING, "defense.eat"),
     "DCN": _network("mnist-dcn", "deep contractive network", _MASKING, "defense.dcn"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from advcourse.inputs import InputError, check_range
+from advcourse.inputs import InputError, ask, check_range
 
 
 class _HardForward(torch.autograd.Function):
@@ -95,7 +95,7 @@ class EOT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Call after call, and not one long batch: some defenses draw once for a whole batch.
-        total = self.model(x)
+        total = ask(self.model, x)
         for _ in range(self.draws - 1):
-            total = total + self.model(x)
+            total = total + ask(self.model, x)
         return total / self.draws

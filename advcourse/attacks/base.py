@@ -3,18 +3,24 @@
 import time
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
+from torch import nn
 
 from advcourse import metrics
 from advcourse.attacks.noise import Noise
 from advcourse.attacks.targets import least_likely
 from advcourse.attacks.threat import ThreatModel
+from advcourse.attacks.zero_gradients import ZeroGradients
+from advcourse.errors import NO_GRADIENT, BudgetWarning, warn
+from advcourse.identity import identity
 from advcourse.inputs import (
     InputError,
+    ask,
     check_choice,
     check_classes,
+    check_flag,
     check_images,
     check_labels,
     check_logits,
@@ -27,33 +33,35 @@ from advcourse.inputs import (
 from advcourse.metrics import margin
 from advcourse.randomness import seeded
 
-# What a hyper-parameter of this name may be, in every attack: lowest, highest, and whether it must be whole.
+# What a hyper-parameter of this name may be, in every attack: lowest and highest. It is whole where its type is int; fields
+# of type bool are flags.
 _NUMBERS = {
-    "eps": (0, None, False),
-    "alpha": (0, None, False),
-    "steps": (1, None, True),
-    "restarts": (1, None, True),
-    "decay": (0, None, False),
-    "seed": (0, None, True),
-    "overshoot": (0, None, False),
-    "classes": (2, None, True),
-    "passes": (1, None, True),
-    "goal": (0, 1, False),
-    "theta": (-1, 1, False),
-    "gamma": (0, 1, False),
-    "confidence": (0, None, False),
-    "lr": (1e-6, None, False),
-    "binary_search_steps": (1, None, True),
-    "initial_const": (1e-12, None, False),
-    "beta": (0, None, False),
-    "tau": (0, None, False),
-    "copies": (1, None, True),
-    "radius": (0, 1, False),
-    "rounds": (1, None, True),
-    "decrease": (0.01, 0.99, False),
-    "slides": (0, None, True),
-    "doublings": (0, None, True),
-    "batch": (1, None, True),
+    "eps": (0, None),
+    "alpha": (0, None),
+    "steps": (1, None),
+    "restarts": (1, None),
+    "decay": (0, None),
+    "seed": (0, 2**63 - 1),
+    "overshoot": (0, None),
+    "classes": (2, None),
+    "passes": (1, None),
+    "goal": (0, 1),
+    "theta": (-1, 1),
+    "gamma": (0, 1),
+    "confidence": (0, None),
+    "lr": (1e-6, None),
+    "binary_search_steps": (1, None),
+    "initial_const": (1e-12, None),
+    "beta": (0, None),
+    "tau": (0, None),
+    "copies": (1, None),
+    "radius": (0, 1),
+    "rounds": (1, None),
+    "decrease": (0.01, 0.99),
+    "slides": (0, None),
+    "doublings": (0, None),
+    "batch": (1, None),
+    "targets": (1, None),
 }
 _CHOICES = {
     "norm": ("Linf", "L2"),
@@ -65,7 +73,7 @@ _CHOICES = {
 
 
 class Victim:
-    """The model under attack. Checks its first answer against the contract, and counts what is asked of it.
+    """The model under attack. Every answer passes the gate `inputs.ask`; it counts what is asked, and watches the gradients.
 
     Attacks reckon in float32 or float64; a model in half precision sees the images, and is differentiated, in its own type
     `dtype`.
@@ -74,24 +82,42 @@ class Victim:
     def __init__(self, model, y, target, dtype):
         self._model, self._labels, self._answered = model, {"y": y, "target": target}, False
         self._dtype = dtype
+        self._exact = torch.finfo(dtype).eps
+        self.gradients = ZeroGradients()
         self.forward_passes = self.backward_passes = 0
 
     def __call__(self, x):
         """Logits (N, K) of the images `x`, with a graph behind them where `x` requires gradients."""
-        logits = self._model(x.to(self._dtype)).to(x.dtype)
+        answer = ask(self._model, x.to(self._dtype))
         if not self._answered:
-            check_logits(logits, len(x))
+            check_logits(answer)
             for name, labels in self._labels.items():
                 if labels is not None:
-                    check_classes(labels, logits.shape[1], name)
+                    check_classes(labels, answer.shape[1], name)
             self._answered = True
+        # Under autocast the answer is of a shorter type than the images.
+        self._exact = max(self._exact, torch.finfo(answer.dtype).eps)
+        logits = answer.to(x.dtype)
+        self.gradients.follow(x, logits)
         self.forward_passes += len(x)
         return logits
 
     def gradient(self, values, x, keep_graph=False):
-        """Gradient (N, C, H, W) of each image's own value in `values` (N,): summed, so the batch size does not divide it."""
+        """Gradient (N, C, H, W) of each image's own value in `values` (N,): summed, so the batch size does not divide it.
+
+        It is a tensor of the caller's own, to change at will.
+        """
         self.backward_passes += len(x)
-        return torch.autograd.grad(values.sum(), x, retain_graph=keep_graph)[0]
+        try:
+            gradient = torch.autograd.grad(values.sum(), x, retain_graph=keep_graph, allow_unused=True)[0]
+        except RuntimeError as error:
+            if "donated buffer" in str(error):
+                raise InputError(_COMPILED) from error
+            raise
+        if gradient is None or self.gradients.missed():
+            raise InputError(NO_GRADIENT)
+        # The gradient of a sum is one number, spread out by strides of 0: nothing can be written to it.
+        return gradient.clone(memory_format=torch.contiguous_format) if 0 in gradient.stride() else gradient
 
     def lead(self, logits, label, away):
         """How far each image is from success, shape (N,): negative where `label` is left (`away` 1) or reached (-1).
@@ -99,13 +125,26 @@ class Victim:
         It is negative only beyond what rounding can undo: the same image in a batch of another size gets logits that differ in
         their last digits, and a minimum-norm attack ends right at the boundary.
         """
-        return away * margin(logits, label) + 4 * self._resolution(logits) * logits.detach().abs().amax(1)
+        return away * margin(logits, label) + self.blur(logits)
+
+    def blur(self, logits):
+        """By how much rounding can move a lead, shape (N,), in logits."""
+        return 4 * self._resolution(logits) * logits.detach().abs().amax(1)
+
+    def coarse(self, logits):
+        """Whether the logits have so few digits that steps which are meant to cross a boundary end on it."""
+        return self._resolution(logits) > 1e-5
 
     def _resolution(self, logits):
-        exact = torch.finfo(self._dtype).eps
         # Convolutions in float32 on a GPU keep 10 bits of the mantissa, unless told otherwise.
         short = logits.is_cuda and torch.backends.cudnn.allow_tf32 and self._dtype == torch.float32
-        return 2**-11 if short else exact
+        return max(2**-11, self._exact) if short else self._exact
+
+
+_COMPILED = (
+    "model: its compiled backward pass runs once only, and this attack needs it twice. Attack the model as it was before "
+    "torch.compile, model._orig_mod; or set torch._functorch.config.donated_buffer = False before it is compiled"
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +155,9 @@ class AttackResult:
     fresh forward pass over `images`; `steps` (N,) taken for each image; `forward_passes` and `backward_passes`, image passes
     summed over the batch, without that last check; `seconds` for the whole batch; `details`, what this attack alone has to tell:
     name -> tensor (N, ...), as its docstring says; `abstains`, whether the model's last class says "flagged", no
-    success.
+    success; `model`, the `identity` of the attacked model, "" where nobody knows it.
+
+    Its tensors are its own: nothing that happens to the caller's afterwards changes the record.
     """
 
     attack: "Attack"
@@ -131,6 +172,7 @@ class AttackResult:
     seconds: float
     details: dict[str, torch.Tensor] = field(default_factory=dict)
     abstains: bool = False
+    model: str = ""
 
     @property
     def predictions(self):
@@ -165,7 +207,13 @@ class Attack:
     `attack(model, x, y, target=None)` returns the adversarial images; `attack.run(...)` the whole `AttackResult`.
     `x` (N, C, H, W) in [0, 1], `y` (N,) the true labels, `target` (N,) the labels wanted by an attack with `targeted=True`.
     The images come back in [0, 1], inside the budget, detached, and the model and the global random state as they were.
-    Randomness comes from `seed` alone. Bad input raises `advcourse.inputs.InputError`.
+    Randomness comes from `seed` alone. Bad input raises `advcourse.inputs.InputError`; a model whose gradient is exactly zero for
+    more than 1 % of the images, so that failing means nothing, is warned of by `advcourse.inputs.ZeroGradientWarning`.
+
+    An image's result does not depend on the other images, unless the attack is `universal`. In exact arithmetic that is
+    equality; a batch of another size, or another processor, adds the same numbers in another order. In float64 the results
+    of a short search agree to 1e-9. In float32 a long search can turn a rounding error into another end point, as good on
+    the average: the success rate and the mean size stay, the single image need not.
     """
 
     # "budgeted": the strongest point found in a ball; "minimum-norm": the nearest point found that succeeds.
@@ -182,11 +230,27 @@ class Attack:
     def __post_init__(self):
         for given in fields(self):
             name, value = given.name, getattr(self, given.name)
-            if name in _CHOICES:
-                check_choice(value, name, _CHOICES[name])
+            if given.type is bool:
+                value = check_flag(value, name)
+            elif name in _CHOICES:
+                value = check_choice(value, name, _CHOICES[name])
             elif name in _NUMBERS and not (value is None and given.default is None):
-                low, high, integer = _NUMBERS[name]
-                check_range(value, name, low, high, integer=integer)
+                whole = int in (given.type, *get_args(given.type))
+                value = check_range(value, name, *_NUMBERS[name], integer=whole)
+            object.__setattr__(self, name, value)
+        if self.norm == "Linf":
+            self._check_unit()
+
+    def _check_unit(self):
+        """Warn of lengths in units of 0 to 255, as many papers give them."""
+        for name in ("eps", "alpha"):
+            if (getattr(self, name, None) or 0) > 1:
+                warn(
+                    f"{name}: got more than 1, but pixels lie in [0, 1], so that 1 is already the whole range. Did you mean "
+                    f"units of 0 to 255? They are divided by 255: {name}=8/255.",
+                    BudgetWarning,
+                )
+                return
 
     @property
     def threat_model(self):
@@ -203,6 +267,7 @@ class Attack:
         `first`: the place of the first image where `x` is a part of a larger batch: the noise goes by it, so that an attack in
         parts, each a multiple of 16 images, draws what it draws over the whole.
         """
+        abstains = check_flag(getattr(model, "abstains", False), "model.abstains")
         began = time.perf_counter()
         images, target, steps, details, victim = self._attack(model, x, y, target, first)
         if x.is_cuda:
@@ -211,8 +276,10 @@ class Attack:
         with seeded(x.device, self.seed):  # for models that draw random numbers of their own
             logits = predict(model, images) if len(x) else x.new_zeros(0, 1)
         passes = victim.forward_passes, victim.backward_passes
-        told = seconds, details, getattr(model, "abstains", False)
-        return AttackResult(self, x.detach().clone(), images, y, target, logits, steps, *passes, *told)
+        told = seconds, details, abstains, identity(model, quiet=True)
+        return AttackResult(
+            self, x.detach().clone(), images, y.clone(), target, logits, steps, *passes, *told
+        )
 
     def size(self, result):
         """The size (N,) of each change of its `AttackResult`, in this attack's norm."""
@@ -249,12 +316,14 @@ class Attack:
                     with torch.no_grad():
                         goal = least_likely(victim(x[part]), y[part])
                 noise = Noise(self.seed, place + first)
+                victim.gradients.begin()
                 perturbed, taken, told = self._perturb(victim, x[part], y[part], goal, noise)
                 images.append(perturbed.detach().to(images[0].dtype).contiguous())
                 steps.append(taken)
                 goals.append(goal)
                 for name, values in told.items():
                     details.setdefault(name, []).append(values)
+        victim.gradients.report()
         details = {name: torch.cat(values) for name, values in details.items()}
         target = torch.cat(goals) if self.targeted else None
         return torch.cat(images), target, torch.cat(steps), details, victim
@@ -283,11 +352,14 @@ def _recordable(values):
 
 
 def _working_copy(model, x):
-    """The images as the attack reckons with them: no less than float32, and laid out in memory as the model's filters are."""
-    x = _recordable(x.detach())
+    """The images as the attack reckons with them: a copy, which no model spoils for the caller, in no less than float32, and laid
+    out in memory as the model's filters are.
+    """
+    x = x.detach().clone()
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
-    filters = [p for p in model.parameters() if p.dim() == 4 and not p.is_contiguous()]
+    made = (p for p in model.parameters() if not nn.parameter.is_lazy(p))
+    filters = [p for p in made if p.dim() == 4 and not p.is_contiguous()]
     if any(p.is_contiguous(memory_format=torch.channels_last) for p in filters):
         x = x.contiguous(memory_format=torch.channels_last)
     return x

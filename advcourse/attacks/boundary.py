@@ -45,7 +45,8 @@ def slide(victim, x, nearest, label, away, confidence, steps, sparsity=0.0):
 
 def step_to_boundary(x, x_k, lead, g, pull, sparsity=0.0, beyond=0.005):
     """The next point after x_k (N, C, H, W), as `slide` tells. `lead`, `pull` (N,); `g` the gradient of `lead`: a pixel where it
-    is 0 is moved by `pull` alone. `beyond`: how far over the linearised boundary to aim, as a share of the distance to `x`.
+    is 0 is moved by `pull` alone. `beyond`: how far over the linearised boundary to aim, as a share of the distance to `x`, or of
+    the distance to the boundary where that is larger: from `x` itself, too, no rounding shall decide on which side it ends.
     """
     shape = x.shape
     x, x_k, g = x.flatten(1), x_k.flatten(1), g.flatten(1)
@@ -53,7 +54,8 @@ def step_to_boundary(x, x_k, lead, g, pull, sparsity=0.0, beyond=0.005):
     anchor, threshold = (1 - pull) * (x_k - x), pull * sparsity / 2 if sparsity else None
     low, high = -x, 1 - x
     # The constraint on d: g.d <= room.
-    room = (g * (x_k - x)).sum(1) - lead - beyond * (x_k - x).norm(dim=1) * g.norm(dim=1)
+    reach = torch.maximum((x_k - x).norm(dim=1) * g.norm(dim=1), lead)
+    room = (g * (x_k - x)).sum(1) - lead - beyond * reach
     price, steepness = torch.zeros_like(room), g * g
     for _ in range(_NEWTON):
         d, free = _prox(torch.addcmul(anchor, price.unsqueeze(1), g, value=-1), threshold, low, high)

@@ -8,8 +8,17 @@ from torch import Tensor, nn
 
 from advcourse.attacks.base import Attack, AttackResult
 from advcourse.attacks.threat import ThreatModel
-from advcourse.checkpoints import describe, named
-from advcourse.inputs import InputError, check_choice, check_range, predict
+from advcourse.checkpoints import describe
+from advcourse.identity import identity
+from advcourse.inputs import (
+    InputError,
+    check_classes,
+    check_images,
+    check_labels,
+    check_model,
+    on_device,
+    predict,
+)
 from advcourse.metrics import margin
 from advcourse.randomness import seeded
 
@@ -23,6 +32,7 @@ class _Composed(Attack):
     def __post_init__(self):
         if not isinstance(self.attack, Attack):
             raise InputError(f"attack: got {self.attack!r}; allowed is an attack")
+        super().__post_init__()
 
     @property
     def kind(self):
@@ -62,7 +72,8 @@ class Transfer(_Composed):
 
     Args:
         attack: any attack. The threat model is its own.
-        source: the model that it is crafted on, on the device of the images; or a function that makes it of the attacked model.
+        source: the model that it is crafted on, or a function that makes it of the attacked model. Where it is on another device
+            than the images it is copied.
 
     The record counts the passes through `source`; its success, logits and predictions are the attacked model's. A minimum-norm
     attack ends at the boundary of `source`, which carries over badly: give it a confidence.
@@ -94,10 +105,12 @@ class Transfer(_Composed):
 
     def run(self, model, x, y, target=None, first=0):
         """Attack `source`, and return the record as seen by `model`: see `AttackResult`."""
-        result = self.attack.run(self._source_of(model), x, y, target, first)
+        check_model(model, check_images(x))
+        result = self.attack.run(on_device(self._source_of(model), x.device), x, y, target, first)
         with seeded(x.device, self.seed):
             logits = predict(model, result.images) if len(x) else result.logits
-        return replace(result, attack=self, logits=logits, abstains=getattr(model, "abstains", False))
+        told = {"abstains": getattr(model, "abstains", False), "model": identity(model, quiet=True)}
+        return replace(result, attack=self, logits=logits, **told)
 
     def _source_of(self, model):
         if isinstance(self.source, nn.Module):
@@ -110,7 +123,9 @@ class Transfer(_Composed):
         return source
 
     def __repr__(self):
-        source = named(self.source) if isinstance(self.source, nn.Module) else describe(self.source)
+        source = describe(self.source)
+        if isinstance(self.source, nn.Module):
+            source = f"{type(self.source).__name__} {identity(self.source)[:12]}"
         return f"Transfer(attack={self.attack!r}, source={source})"
 
 
@@ -147,7 +162,6 @@ class EachTarget(_Composed):
         super().__post_init__()
         if not self.attack.targeted or self.attack.chooses_target:
             raise InputError(f"attack: got {self.attack}; allowed is one that takes a target, targeted=True")
-        check_range(self.targets, "targets", 1, integer=True)
 
     @property
     def threat_model(self):
@@ -158,7 +172,10 @@ class EachTarget(_Composed):
 
     def run(self, model, x, y, target=None, first=0):
         """Attack at each target, and return the record of the best of each image: see `AttackResult`."""
-        check_choice(target, "target", (None,))
+        if target is not None:
+            raise InputError("target: got labels; EachTarget chooses its own targets; allowed is None")
+        check_model(model, check_images(x))
+        y = check_labels(y, x)
         with seeded(x.device, self.seed):
             ranked = self._ranked(model, x, y)
         runs = [self.attack.run(model, x, y, goal, first) for goal in ranked]
@@ -172,6 +189,7 @@ class EachTarget(_Composed):
         logits = predict(model, x)
         if getattr(model, "abstains", False):
             logits = logits[:, :-1]
+        check_classes(y, logits.shape[1])
         others = logits.scatter(1, y[:, None], -torch.inf)
         return others.topk(min(self.targets, others.shape[1] - 1), dim=1).indices.unbind(1)
 

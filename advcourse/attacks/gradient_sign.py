@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from advcourse.attacks.ascent import Schedule, ascend
 from advcourse.attacks.base import Attack
+from advcourse.errors import BudgetWarning, warn
 from advcourse.inputs import InputError, check_range
 
 
@@ -13,6 +14,17 @@ class GradientSign(Attack):
 
     kind: ClassVar[str] = "budgeted"
     norm: ClassVar[str] = "Linf"
+
+    def __post_init__(self):
+        super().__post_init__()
+        s = self.schedule
+        reach = s.start_size + s.steps * s.alpha
+        if 0 < s.alpha and reach < 0.999 * s.eps:
+            warn(
+                f"alpha: got steps that together reach {reach / s.eps:.0%} of eps, so that the budget can't be spent. Take more "
+                f"of them, or longer ones: alpha=None chooses their length.",
+                BudgetWarning,
+            )
 
     @property
     def schedule(self):

@@ -8,6 +8,7 @@ import torch
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.penalty import Search, TanhAdam, search, squared_l2
+from advcourse.inputs import InputError
 
 _AT_ONCE = 400  # images of 32 x 32 that go through the model together
 
@@ -97,6 +98,10 @@ def neighbourhood(image, copies, radius, seed=0):
     """
     generator = torch.Generator().manual_seed(seed)
     size = image.numel()
+    if copies > size + 1:
+        raise InputError(
+            f"copies: got {copies}; allowed are at most {size + 1} for images of {size} values, for the directions are orthogonal"
+        )
     basis = torch.linalg.qr(torch.randn(size, copies - 1, generator=generator, dtype=torch.float64)).Q
     directions = radius * size**0.5 * basis.T
     directions = torch.cat([directions, directions.new_zeros(1, size)])

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from advcourse.attacks.ascent import log_odds
 from advcourse.inputs import (
     InputError,
+    ask,
     check_classes,
     check_images,
     check_labels,
     check_model,
     check_range,
+    check_seed,
     evaluating,
     predict,
 )
@@ -54,7 +56,7 @@ def augment(model: nn.Module, x: Tensor, y: Tensor, step: float = 0.1) -> Tensor
     """
     y = check_labels(y, check_images(x))
     check_model(model, x)
-    check_range(step, "step", 0)
+    step = check_range(step, "step", 0)
     with evaluating(model), torch.enable_grad():
         moved = [_moved(model, part, labels, step) for part, labels in zip(x.split(256), y.split(256))]
     return torch.cat(moved)
@@ -62,7 +64,7 @@ def augment(model: nn.Module, x: Tensor, y: Tensor, step: float = 0.1) -> Tensor
 
 def _moved(model, x, y, step):
     x = x.detach().requires_grad_()
-    logits = model(x)
+    logits = ask(model, x)
     check_classes(y, logits.shape[1])
     (gradient,) = torch.autograd.grad(-log_odds(logits, y).sum(), x)
     return (x.detach() + step * gradient.sign()).clamp(0, 1)
@@ -116,12 +118,12 @@ def train_substitute(
     for network, name in ((victim, "victim"), (substitute, "substitute")):
         if not isinstance(network, nn.Module):
             raise InputError(f"{name}: got {network!r}; allowed is a torch.nn.Module")
-    check_range(rounds, "rounds", 1, integer=True)
-    check_range(step, "step", 0)
+    rounds = check_range(rounds, "rounds", 1, integer=True)
+    step = check_range(step, "step", 0)
     model = copy.deepcopy(substitute).eval()
     settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "progress": progress}
-    with seeded(x.device, check_range(seed, "seed", 0, integer=True)):
-        images, labels = x.detach(), _labels(victim, x)
+    with seeded(x.device, check_seed(seed)):
+        images, labels = x.detach().clone(), _labels(victim, x)
         truth = None if held_out is None else _labels(victim, held_out)
         sizes, agreement = [], []
         for done in range(1, rounds + 1):

@@ -2,7 +2,7 @@
 
 import torch
 
-from advcourse.inputs import check_choice, check_classes, check_images, check_labels, predict
+from advcourse.inputs import check_choice, check_classes, check_images, check_labels, check_seed, predict
 
 
 def least_likely(logits, y):
@@ -19,6 +19,7 @@ def choose_target(model, x, y, how="random", seed=0):
     `how`: `"random"`, uniform over the wrong classes, from `seed`; `"least_likely"`, of the clean image; `"next"`, (y + 1) mod K.
     """
     check_choice(how, "how", ("random", "least_likely", "next"))
+    seed = check_seed(seed)
     y = check_labels(y, check_images(x))
     if not len(x):
         return y.clone()

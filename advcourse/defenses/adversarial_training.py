@@ -9,14 +9,22 @@ from torch.nn import functional as F
 
 from advcourse.attacks import FGSM, LLC, PGD
 from advcourse.checkpoints import named
-from advcourse.defenses.ramp import Ramped
-from advcourse.inputs import InputError, check_classes, check_images, check_labels, check_range, predict
+from advcourse.defenses.ramp import Ramped, take_checked
+from advcourse.inputs import (
+    InputError,
+    ask,
+    check_classes,
+    check_field,
+    check_images,
+    check_labels,
+    predict,
+)
 from advcourse.training import cross_entropy
 
 
 @dataclass(frozen=True)
 class NAT:
-    """Natural adversarial training: some images of each batch give way to one-step adversarial ones, which weigh less.
+    """Naive adversarial training: some images of each batch give way to one-step adversarial ones, which weigh less.
 
         L = (sum_clean J(x_i, y_i) + weight * sum_adversarial J(x_i', y_i)) / ((m - k) + weight * k),
 
@@ -52,10 +60,10 @@ class NAT:
     share: float = 0.5
 
     def __post_init__(self):
-        check_range(self.sigma, "sigma", 0, exclusive_low=True)
-        check_range(self.cap, "cap", 0, 1)
-        check_range(self.weight, "weight", 0, exclusive_low=True)
-        check_range(self.share, "share", 0, 1)
+        check_field(self, "sigma", 0, exclusive_low=True)
+        check_field(self, "cap", 0, 1)
+        check_field(self, "weight", 0, exclusive_low=True)
+        check_field(self, "share", 0, 1)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
@@ -64,7 +72,7 @@ class NAT:
         weights = torch.ones(len(x), device=x.device)
         weights[:k] = self.weight
         images = torch.cat([self._attacked(model, x[:k], own[:k]), x[k:]])
-        losses = F.cross_entropy(model(images), y, reduction="none")
+        losses = F.cross_entropy(ask(model, images), y, reduction="none")
         return (weights * losses).sum() / weights.sum()
 
     def _attacked(self, model, x, own):
@@ -124,9 +132,9 @@ class PAT(Ramped):
     mix: float = 0.0
 
     def __post_init__(self):
-        PGD(self.eps, self.alpha, self.steps)  # which checks them
-        check_range(self.ramp, "ramp", 0, 1)
-        check_range(self.mix, "mix", 0, 1)
+        take_checked(self, PGD(self.eps, self.alpha, self.steps), "eps", "alpha", "steps")
+        check_field(self, "ramp", 0, 1)
+        check_field(self, "mix", 0, 1)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
@@ -169,9 +177,9 @@ class FastAT(Ramped):
     ramp: float = 0.0
 
     def __post_init__(self):
-        PGD(self.eps)  # which checks it
-        check_range(self.reach, "reach", 0)
-        check_range(self.ramp, "ramp", 0, 1)
+        take_checked(self, PGD(self.eps), "eps")
+        check_field(self, "reach", 0)
+        check_field(self, "ramp", 0, 1)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
@@ -210,7 +218,7 @@ class EAT:
     eps: float = 0.3
 
     def __post_init__(self):
-        FGSM(self.eps)  # which checks it
+        take_checked(self, FGSM(self.eps), "eps")
         nets = self.static
         if not isinstance(nets, tuple) or not nets or not all(isinstance(net, nn.Module) for net in nets):
             given = [type(net).__name__ for net in nets] if isinstance(nets, tuple) else type(nets).__name__

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from advcourse.inputs import InputError, check_images, check_model, check_range, evaluating
+from advcourse.inputs import InputError, ask, check_images, check_model, check_range, evaluating
 from advcourse.metrics import threshold_at
 
 
@@ -26,7 +26,12 @@ class Detector(nn.Module):
         if not isinstance(model, nn.Module):
             raise InputError(f"model: got {type(model).__name__}; allowed is a torch.nn.Module")
         self.model = model
-        self.register_buffer("_threshold", torch.tensor(torch.nan, dtype=torch.float64))
+        self._remember("_threshold", torch.tensor(torch.nan, dtype=torch.float64))
+
+    def _remember(self, name: str, values: Tensor) -> None:
+        """Register a buffer where the model is: a detector that is made around a model on a GPU is there as a whole."""
+        place = next((parameter.device for parameter in self.model.parameters()), values.device)
+        self.register_buffer(name, values.to(place))
 
     @property
     def threshold(self) -> float | None:
@@ -39,7 +44,7 @@ class Detector(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits (N, K) of what the model is given in place of the images `x`: here the images as they are."""
-        return self.model(x)
+        return ask(self.model, x)
 
     def suspicion(self, x: Tensor) -> Tensor:
         """The score (N,) with a graph behind it, in the mode that the model is in: what an adaptive attack differentiates."""
@@ -87,6 +92,12 @@ class Detector(nn.Module):
                 "threshold: got None, for the detector was not calibrated; "
                 "allowed is a threshold fixed by calibrate(x_clean, fpr)"
             )
+
+    def _take_shapes(self, names, state_dict, prefix):
+        """Before a state is loaded: buffers that are None until they are fitted become as the state has them, or None again."""
+        for name in names:
+            found = state_dict.get(prefix + name)
+            setattr(self, name, None if found is None else found.detach().clone().to(self._threshold.device))
 
     def _without_gradients(self, function, x, batch_size=256):
         """`function` of the images in parts, (N, ...) float64; NaN or infinity is an error."""

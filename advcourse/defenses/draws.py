@@ -2,12 +2,12 @@
 
 import torch
 
-from advcourse.inputs import check_range
+from advcourse import inputs
 
 
-def check_seed(seed: int | None) -> int | None:
-    """Raise `InputError` unless `seed` is None or a whole number from 0."""
-    return seed if seed is None else check_range(seed, "seed", 0, integer=True)
+def check_seed(seed: int | None, name: str = "seed") -> int | None:
+    """Raise `InputError` unless `seed` is None or a whole number from 0 to 2**63 - 1."""
+    return seed if seed is None else inputs.check_seed(seed, name)
 
 
 def generator(seed: int | None) -> torch.Generator:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.attacks import FGSM
-from advcourse.defenses.ramp import Ramped
-from advcourse.inputs import check_classes, check_images, check_labels, check_range
+from advcourse.defenses.ramp import Ramped, take_checked
+from advcourse.inputs import ask, check_classes, check_field, check_images, check_labels
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class FreeAT(Ramped):
     _carried: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        FGSM(self.eps)  # which checks it
-        check_range(self.replays, "replays", 1, integer=True)
-        check_range(self.ramp, "ramp", 0, 1)
+        take_checked(self, FGSM(self.eps), "eps")
+        check_field(self, "replays", 1, integer=True)
+        check_field(self, "ramp", 0, 1)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
@@ -64,7 +64,7 @@ class FreeAT(Ramped):
             delta[: len(x)] = (delta[: len(x)] + eps * gradient.sign()).clamp(-eps, eps)
 
         attacked.register_hook(move)
-        logits = model(attacked)
+        logits = ask(model, attacked)
         check_classes(y, logits.shape[1])
         return F.cross_entropy(logits, y)
 

@@ -12,10 +12,14 @@ from torch.nn.modules.conv import _ConvNd
 from advcourse.checkpoints import named
 from advcourse.inputs import (
     InputError,
+    ask,
+    check_answer,
     check_classes,
+    check_field,
     check_images,
     check_labels,
     check_range,
+    explained,
     predict,
     resolve_device,
 )
@@ -57,9 +61,12 @@ class DeepContractive:
     draws: int = 1
 
     def __post_init__(self):
-        for weight in self.weight if isinstance(self.weight, tuple) else (self.weight,):
-            check_range(weight, "weight", 0)
-        check_range(self.draws, "draws", 1, integer=True)
+        if isinstance(self.weight, tuple):
+            weight = tuple(check_range(one, "weight", 0) for one in self.weight)
+            object.__setattr__(self, "weight", weight)
+        else:
+            check_field(self, "weight", 0)
+        check_field(self, "draws", 1, integer=True)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar."""
@@ -102,11 +109,15 @@ def contraction(model: nn.Module, x: Tensor, draws: int = 1) -> tuple[Tensor, Te
 
     Both can be differentiated by the weights. See `DeepContractive`.
     """
-    h, norms = x.detach().requires_grad_(), []
-    for layer in layers(model):
-        before, h = h, layer(h)
-        norms.append(torch.stack([_projected(before, h) for _ in range(draws)]).mean(0))
-    return h, torch.stack(norms)
+    h = image = x.detach().requires_grad_()
+    norms = []
+    with explained(model, x):
+        for layer in layers(model):
+            before, h = h, layer(h)
+            if not isinstance(h, Tensor) or not h.requires_grad:
+                break
+            norms.append(torch.stack([_projected(before, h) for _ in range(draws)]).mean(0))
+    return check_answer(h, image, torch.is_grad_enabled()), torch.stack(norms)
 
 
 def _projected(before, after):
@@ -145,7 +156,7 @@ class InputGradientRegularization:
     weight: float = 3.16
 
     def __post_init__(self):
-        check_range(self.weight, "weight", 0)
+        check_field(self, "weight", 0)
 
     @classmethod
     def deepsec(cls, constant: float, batch_size: int) -> "InputGradientRegularization":
@@ -156,7 +167,7 @@ class InputGradientRegularization:
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar."""
         y, x = check_labels(y, check_images(x)), x.detach().requires_grad_()
-        logits = model(x)
+        logits = ask(model, x)
         check_classes(y, logits.shape[1])
         losses = F.cross_entropy(logits, y, reduction="none")
         (gradients,) = torch.autograd.grad(losses.sum(), x, create_graph=True)
@@ -196,7 +207,7 @@ class DefensiveDistillation:
     temperature: float = 20.0
 
     def __post_init__(self):
-        check_range(self.temperature, "temperature", 0, exclusive_low=True)
+        check_field(self, "temperature", 0, exclusive_low=True)
         if not isinstance(self.teacher, nn.Module):
             raise InputError(
                 f"teacher: got {self.teacher!r}; allowed is a torch.nn.Module that was trained with teacher_objective(T); "
@@ -207,7 +218,7 @@ class DefensiveDistillation:
         """The loss of the images x (N, C, H, W) in [0, 1]: a scalar in nats. The labels y (N,) are checked and not used."""
         if model is self.teacher:
             raise InputError("teacher: got the student; allowed is another network, trained before")
-        y, soft, logits = check_labels(y, check_images(x)), self.soft_labels(x), model(x)
+        y, soft, logits = check_labels(y, check_images(x)), self.soft_labels(x), ask(model, x)
         check_classes(y, logits.shape[1])
         if soft.shape != logits.shape:
             raise InputError(
@@ -245,12 +256,12 @@ class AtTemperature(nn.Module):
         self.temperature = check_range(temperature, "temperature", 0, exclusive_low=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model(x) / self.temperature
+        return ask(self.model, x) / self.temperature
 
 
 def tempered(model: nn.Module, x: Tensor, y: Tensor, temperature: float) -> Tensor:
     """Mean cross-entropy of softmax(Z / temperature) with the labels y (N,): a scalar in nats."""
-    y, logits = check_labels(y, check_images(x)), model(x)
+    y, logits = check_labels(y, check_images(x)), ask(model, x)
     check_classes(y, logits.shape[1])
     return F.cross_entropy(logits / temperature, y)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from advcourse import transformations
 from advcourse.defenses.draws import check_seed, generator
-from advcourse.inputs import InputError, check_range
+from advcourse.inputs import InputError, ask, check_field
 
 _BALANCE = 3  # of 1 to 30, this one came nearest in 100 iterations
 
@@ -52,9 +52,9 @@ class CropRescale(InputTransformation):
     seed: int | None = None
 
     def __post_init__(self):
-        check_range(self.size, "size", 1, integer=True)
-        check_range(self.draws, "draws", 1, integer=True)
-        check_seed(self.seed)
+        check_field(self, "size", 1, integer=True)
+        check_field(self, "draws", 1, integer=True)
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.size > min(x.shape[2:]):
@@ -88,7 +88,7 @@ class BitDepthReduction(InputTransformation):
     bits: int = 3
 
     def __post_init__(self):
-        check_range(self.bits, "bits", 1, 8, integer=True)
+        check_field(self, "bits", 1, 8, integer=True)
 
     def _change(self, x):
         steps = 2**self.bits - 1
@@ -106,7 +106,7 @@ class JPEGCompression(InputTransformation):
     quality: int = 75
 
     def __post_init__(self):
-        transformations.JPEG(self.quality)
+        object.__setattr__(self, "quality", transformations.JPEG(self.quality).quality)
 
     def _change(self, x):
         return transformations.JPEG(self.quality)(x)
@@ -134,10 +134,10 @@ class TotalVariation(InputTransformation):
     seed: int | None = None
 
     def __post_init__(self):
-        check_range(self.keep, "keep", 0, 1, exclusive_low=True)
-        check_range(self.weight, "weight", 0)
-        check_range(self.iterations, "iterations", 1, integer=True)
-        check_seed(self.seed)
+        check_field(self, "keep", 0, 1, exclusive_low=True)
+        check_field(self, "weight", 0)
+        check_field(self, "iterations", 1, integer=True)
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
     def _change(self, x):
         drawn = torch.rand(len(x), 1, *x.shape[2:], generator=generator(self.seed))
@@ -210,7 +210,7 @@ class EnsembleInputTransformation(nn.Module):
         return _log_mean([self._answer(g, x) for g in self.transformations])
 
     def _answer(self, g, x):
-        return _log_mean([self.model(g(x)).log_softmax(1) for _ in range(getattr(g, "draws", 1))])
+        return _log_mean([ask(self.model, g(x)).log_softmax(1) for _ in range(getattr(g, "draws", 1))])
 
 
 def _log_mean(log_probabilities):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.defenses.detection import Detector
-from advcourse.inputs import InputError, check_images, check_model, check_range
+from advcourse.inputs import InputError, ask, check_images, check_model, check_range, check_seed
 
 _NEAREST = 1e-12  # a distance of 0, a copy, counts as this share of the k-th
 _FITTED = ("reference", "low", "spread", "weight", "bias")
@@ -84,7 +84,7 @@ class LIDDetector(Detector):
         self.k = check_range(k, "k", 2, integer=True)
         self.batch = check_range(batch, "batch", k + 1, integer=True)
         self.C = check_range(C, "C", 0, exclusive_low=True)
-        self.seed = check_range(seed, "seed", 0, integer=True)
+        self.seed = check_seed(seed)
         parts = dict(model.named_modules())
         if layers is None:
             layers = [name for name, module in parts.items() if not list(module.children())]
@@ -94,7 +94,7 @@ class LIDDetector(Detector):
             raise InputError(f"layers: got {unknown or 'none'}; allowed are some of {', '.join(parts)}")
         for name in _FITTED:
             self.register_buffer(name, None)
-        self.register_buffer("_neighbours", torch.tensor(self.k))
+        self._remember("_neighbours", torch.tensor(self.k))
 
     def fit(self, clean: Tensor, adversarial: Tensor, noisy: Tensor | None = None) -> "LIDDetector":
         """Fit the regression; returns self. The threshold, if there was one, is gone.
@@ -149,7 +149,7 @@ class LIDDetector(Detector):
     def _outputs(self, x):
         """The output of each layer (N, features), float64. The hooks that note it are gone afterwards."""
         with _noting(self.model, self.layers) as noted:
-            self.model(x)
+            ask(self.model, x)
         for name, output in noted.items():
             if not isinstance(output, Tensor) or len(output) != len(x):
                 raise InputError(
@@ -201,9 +201,7 @@ class LIDDetector(Detector):
             )
         if k is not None and k != self.k:
             raise InputError(f"state_dict: got a detector of k = {int(k)}; allowed is one of k = {self.k}")
-        for name in _FITTED:
-            found = state_dict.get(prefix + name)
-            setattr(self, name, None if found is None else found.detach().clone().to(self._neighbours.device))
+        self._take_shapes(_FITTED, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _check_ready(self):

@@ -7,10 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.defenses.detection import Detector
-from advcourse.inputs import InputError, check_choice, check_range
+from advcourse.inputs import InputError, ask, check_choice, check_field, explained
 from advcourse.metrics import threshold_at
 from advcourse.models import AutoEncoder
 from advcourse.training import History, fit
+
+
+def restored(autoencoder: nn.Module, x: Tensor) -> Tensor:
+    """What an autoencoder makes of the images `x`; `InputError` unless it is images of the same shape."""
+    with explained(autoencoder, x):
+        images = autoencoder(x)
+    if not isinstance(images, Tensor) or images.shape != x.shape:
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(f"autoencoder: returned {given}; allowed are images of shape {tuple(x.shape)} alone")
+    return images
 
 
 @dataclass(frozen=True)
@@ -26,11 +36,11 @@ class Denoising:
     std: float = 0.1
 
     def __post_init__(self):
-        check_range(self.std, "std", 0)
+        check_field(self, "std", 0)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W); their labels are of no weight."""
-        return (model((x + self.std * torch.randn_like(x)).clamp(0, 1)) - x).square().mean()
+        return (restored(model, (x + self.std * torch.randn_like(x)).clamp(0, 1)) - x).square().mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +55,7 @@ class ReconstructionError:
 
     def __call__(self, model: nn.Module, x: Tensor) -> Tensor:
         """(N,), float64, of the images `x` (N, C, H, W); `model` is of no weight."""
-        return (x - self.autoencoder(x)).double().abs().pow(self.p).flatten(1).mean(1)
+        return (x - restored(self.autoencoder, x)).double().abs().pow(self.p).flatten(1).mean(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +69,13 @@ class Divergence:
     temperature: float = 10.0
 
     def __post_init__(self):
-        check_range(self.temperature, "temperature", 0, exclusive_low=True)
+        check_field(self, "temperature", 0, exclusive_low=True)
 
     def __call__(self, model: nn.Module, x: Tensor) -> Tensor:
         """(N,), float64, of the images `x` (N, C, H, W) before `model`."""
         p, q = (
-            (model(images).double() / self.temperature).log_softmax(1) for images in (x, self.autoencoder(x))
+            (ask(model, images).double() / self.temperature).log_softmax(1)
+            for images in (x, restored(self.autoencoder, x))
         )
         return jensen_shannon(p, q)
 
@@ -111,7 +122,7 @@ class MagNet(Detector):
         self, model: nn.Module, autoencoders: Sequence[nn.Module] | None = None, parts: Sequence | None = None
     ):
         super().__init__(model)
-        self.register_buffer("_fitted", torch.tensor(autoencoders is not None))
+        self._remember("_fitted", torch.tensor(autoencoders is not None))
         if autoencoders is None:
             autoencoders = [AutoEncoder(), AutoEncoder(pooling=False)]
         if not len(autoencoders) or not all(isinstance(one, nn.Module) for one in autoencoders):
@@ -125,7 +136,7 @@ class MagNet(Detector):
         if not self.parts or not all(callable(part) for part in self.parts):
             raise InputError(f"parts: got {parts!r}; allowed are one or more functions of (model, images)")
         for name in ("thresholds", "_spreads"):  # of each part; NaN before calibration
-            self.register_buffer(name, torch.full((len(self.parts),), torch.nan, dtype=torch.float64))
+            self._remember(name, torch.full((len(self.parts),), torch.nan, dtype=torch.float64))
 
     def fit(
         self, data, std: float = 0.1, epochs: int = 100, batch_size: int = 256, **settings
@@ -147,11 +158,11 @@ class MagNet(Detector):
     def reform(self, x: Tensor) -> Tensor:
         """The images (N, C, H, W) that the model sees in place of `x`: those of the first autoencoder, in [0, 1]."""
         self._check_ready()
-        return self.autoencoders[0](x).clamp(0, 1)
+        return restored(self.autoencoders[0], x).clamp(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits (N, K) of the reformed images."""
-        return self.model(self.reform(x))
+        return ask(self.model, self.reform(x))
 
     def marks(self, x: Tensor) -> Tensor:
         """What each part makes of the images `x`: (N, parts), float64, with a graph behind it."""
@@ -202,4 +213,4 @@ class MagNetReformer(nn.Module):
         self.model, self.autoencoder = model, autoencoder
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model(self.autoencoder(x).clamp(0, 1))
+        return ask(self.model, restored(self.autoencoder, x).clamp(0, 1))

@@ -101,13 +101,14 @@ class PixelDetector(Detector):
         >>> flagged, p = detector.flag(x), detector.p_value(x)
 
     Raises:
-        InputError: a model or a PixelCNN that is none; a p-value or a flag before calibration.
+        InputError: a model or a PixelCNN that is none; a p-value or a flag before calibration; a p-value of a detector whose
+            saved state has none of the clean images' scores.
     """
 
     def __init__(self, model: nn.Module, pixelcnn: PixelCNN):
         super().__init__(model)
         self.model, self.pixelcnn = _checked(model, pixelcnn)
-        self._clean: Tensor | None = None
+        self.register_buffer("_clean", None)  # the scores of the images that it was calibrated on
 
     def suspicion(self, x: Tensor) -> Tensor:
         return self.pixelcnn.bits(x)
@@ -118,6 +119,10 @@ class PixelDetector(Detector):
         p = (1 + sum_i 1[p(x_i) <= p(x)]) / (M + 1), over the M images that the detector was calibrated on.
         """
         self._check_calibrated()
+        if self._clean is None:
+            raise InputError(
+                "detector: got one that was saved without the clean images' scores; allowed is one after calibrate(x_clean)"
+            )
         score = self.score(check_images(x))
         beaten = (self._clean.to(score.device) >= score[:, None]).sum(1)
         return (1 + beaten).double() / (len(self._clean) + 1)
@@ -125,6 +130,10 @@ class PixelDetector(Detector):
     def _calibrate(self, x_clean, fpr):
         super()._calibrate(x_clean, fpr)
         self._clean = self.score(x_clean)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        self._take_shapes(("_clean",), state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def _checked(model, pixelcnn):

@@ -54,16 +54,16 @@ class Quilting(InputTransformation):
         seed: int | None = None,
         database_seed: int = 0,
     ):
-        check_range(size, "size", 1, integer=True)
+        size = check_range(size, "size", 1, integer=True)
         self.overlap = check_range(overlap, "overlap", 0, size - 1, integer=True)
         self._check_size(check_images(images, "images"), size, "images")
         if not len(images):
             raise InputError("images: got none; allowed is at least one")
         places = len(images) * (images.shape[2] - size + 1) * (images.shape[3] - size + 1)
-        check_range(patches, "patches", 1, places, integer=True)
+        patches = check_range(patches, "patches", 1, places, integer=True)
         self.nearest = check_range(nearest, "nearest", 1, patches, integer=True)
         self.size, self.seed = size, check_seed(seed)
-        g = generator(check_range(database_seed, "database_seed", 0, integer=True))
+        g = generator(check_seed(database_seed, "database_seed"))
         self.patches = _cut(images.detach(), size, torch.randperm(places, generator=g)[:patches])
 
     def blend(self, x: Tensor, temperature: float = 2.0, candidates: int = 50) -> Tensor:

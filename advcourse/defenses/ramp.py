@@ -1,9 +1,10 @@
-"""A budget that grows in the first part of training, for objectives that attack the model as it learns."""
+"""What objectives that attack the model as it learns share: checked settings, and a budget that grows at first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from advcourse.attacks import Attack
 from advcourse.inputs import InputError, check_choice
 from advcourse.training import SCHEDULES
 
@@ -46,3 +47,9 @@ class Ramped:
                 f'or fit(..., schedule=objective.following("one-cycle"))'
             )
         return min(1.0, self._told.pop() / self.ramp)
+
+
+def take_checked(objective: object, attack: Attack, *names: str) -> None:
+    """Set fields of the frozen `objective` to those that its `attack` has checked, as Python's own numbers."""
+    for name in names:
+        object.__setattr__(objective, name, getattr(attack, name))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.defenses.draws import check_seed, generator
-from advcourse.inputs import InputError, check_range
+from advcourse.inputs import InputError, check_flag, check_range
 
 
 class RandomTransformation(nn.Module):
@@ -47,7 +47,7 @@ class RandomTransformation(nn.Module):
         super().__init__()
         if not isinstance(model, nn.Module):
             raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
-        self.model, self.restore, self.seed = model, restore, check_seed(seed)
+        self.model, self.restore, self.seed = model, check_flag(restore, "restore"), check_seed(seed)
         self.low = check_range(low, "low", 1, integer=True)
         self.high = check_range(high, "high", low + 1, integer=True)
         self.padded = check_range(padded, "padded", high - 1, integer=True)

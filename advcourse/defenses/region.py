@@ -8,6 +8,7 @@ from advcourse.defenses.draws import check_seed, generator
 from advcourse.inputs import (
     InputError,
     accuracy,
+    ask,
     check_images,
     check_labels,
     check_model,
@@ -90,7 +91,7 @@ class RegionClassifier(nn.Module):
         with torch.no_grad():
             for voters in torch.arange(len(x) * self.samples, device=x.device).split(self.batch_size):
                 image = voters // self.samples
-                logits = self.model(_noisy(x.detach()[image], self.radius, g))
+                logits = ask(self.model, _noisy(x.detach()[image], self.radius, g))
                 if votes is None:
                     votes = logits.new_zeros(len(x), logits.shape[1], dtype=torch.long)
                 votes.index_add_(0, image, F.one_hot(logits.argmax(1), logits.shape[1]))
@@ -139,7 +140,7 @@ def choose_radius(
     check_range(samples, "samples", 1, integer=True)
     check_range(step, "step", 0, 1, exclusive_low=True)
     check_range(tolerance, "tolerance", 0, 1)
-    check_range(seed, "seed", 0, integer=True)
+    check_seed(seed)
     if not len(x):
         raise InputError("x: got no images; allowed is at least one")
     lowest, found = accuracy(model, x, y) - tolerance, 0

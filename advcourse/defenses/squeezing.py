@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from advcourse.attacks import BPDA
 from advcourse.defenses.detection import Detector
-from advcourse.inputs import InputError, check_range
+from advcourse.inputs import InputError, ask, check_field
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class BitDepth:
     bits: int = 1
 
     def __post_init__(self):
-        check_range(self.bits, "bits", 1, 8, integer=True)
+        check_field(self, "bits", 1, 8, integer=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         return BPDA(self._rounded)(x)
@@ -49,7 +49,7 @@ class MedianFilter:
     size: int = 2
 
     def __post_init__(self):
-        check_range(self.size, "size", 1, integer=True)
+        check_field(self, "size", 1, integer=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         rows, columns = (self._mirrored(side, x.device) for side in x.shape[2:])
@@ -82,9 +82,10 @@ class NonLocalMeans:
 
     def __post_init__(self):
         for name in ("search", "patch"):
-            if check_range(getattr(self, name), name, 1, integer=True) % 2 == 0:
+            check_field(self, name, 1, integer=True)
+            if getattr(self, name) % 2 == 0:
                 raise InputError(f"{name}: got {getattr(self, name)}; allowed is an odd number of pixels")
-        check_range(self.strength, "strength", 0, exclusive_low=True)
+        check_field(self, "strength", 0, exclusive_low=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         return BPDA(self._smooth)(x)
@@ -149,7 +150,7 @@ class FeatureSqueezing(Detector):
 
     def _probabilities(self, x):
         # In float64, where confident answers still differ: in float32 most clean scores would be ties.
-        return self.model(x).double().softmax(1)
+        return ask(self.model, x).double().softmax(1)
 
 
 class EveryView(nn.Module):
@@ -169,4 +170,4 @@ class EveryView(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The logits (N, K) of the images `x` (N, C, H, W)."""
         views = [x, *(squeeze(x) for squeeze in self.detector.squeezers)]
-        return torch.stack([self.detector.model(view) for view in views]).mean(0)
+        return torch.stack([ask(self.detector.model, view) for view in views]).mean(0)

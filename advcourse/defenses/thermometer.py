@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from advcourse.attacks import BPDA
 from advcourse.defenses.ramp import Ramped
-from advcourse.inputs import InputError, check_images, check_labels, check_range, evaluating
+from advcourse.inputs import InputError, ask, check_field, check_images, check_labels, check_range, evaluating
 
 
 def thermometer(x: Tensor, levels: int = 16) -> Tensor:
@@ -135,16 +135,16 @@ class LSPGA(Ramped):
     ramp: float = 0.0
 
     def __post_init__(self):
-        check_range(self.eps, "eps", 0)
-        check_range(self.steps, "steps", 1, integer=True)
-        check_range(self.alpha, "alpha", 0)
-        check_range(self.growth, "growth", 1)
-        check_range(self.ramp, "ramp", 0, 1)
+        check_field(self, "eps", 0)
+        check_field(self, "steps", 1, integer=True)
+        check_field(self, "alpha", 0)
+        check_field(self, "growth", 1)
+        check_field(self, "ramp", 0, 1)
 
     def __call__(self, model: Thermometer, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
         codes = self.codes(model, x, y, self._growth())
-        return F.cross_entropy(model.network(codes), y)
+        return F.cross_entropy(ask(model.network, codes), y)
 
     def codes(self, model: Thermometer, x: Tensor, y: Tensor, share: float = 1.0) -> Tensor:
         """The adversarial codes (N, C * levels, H, W) of the images within `share` of the budget, found in eval mode."""
@@ -157,7 +157,7 @@ class LSPGA(Ramped):
             for _ in range(self.steps):
                 u.requires_grad_()
                 shares = (u * inverse).masked_fill(~allowed, -torch.inf).softmax(2)
-                loss = F.cross_entropy(model.network(_rising(shares)), y, reduction="sum")
+                loss = F.cross_entropy(ask(model.network, _rising(shares)), y, reduction="sum")
                 u = (u + self.alpha * torch.autograd.grad(loss, u)[0].sign()).detach()
                 inverse *= self.growth
         likeliest = u.masked_fill(~allowed, -torch.inf).argmax(2, keepdim=True)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.attacks import PGD
-from advcourse.defenses.ramp import Ramped
-from advcourse.inputs import check_classes, check_images, check_labels, check_range, evaluating
+from advcourse.defenses.ramp import Ramped, take_checked
+from advcourse.inputs import ask, check_classes, check_field, check_images, check_labels, evaluating
 
 _SPREAD = 0.001  # of the start: at x itself the divergence is smallest, and its gradient 0
 
@@ -47,18 +47,18 @@ class TRADES(Ramped):
     ramp: float = 0.0
 
     def __post_init__(self):
-        PGD(self.eps, steps=self.steps)  # which checks them
-        check_range(self.alpha, "alpha", 0)
-        check_range(self.beta, "beta", 0)
-        check_range(self.ramp, "ramp", 0, 1)
+        take_checked(self, PGD(self.eps, steps=self.steps), "eps", "steps")
+        check_field(self, "alpha", 0)
+        check_field(self, "beta", 0)
+        check_field(self, "ramp", 0, 1)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
         y = check_labels(y, check_images(x))
         attacked = self._furthest(model, x, self._growth())
-        logits = model(x)
+        logits = ask(model, x)
         check_classes(y, logits.shape[1])
-        return F.cross_entropy(logits, y) + self.beta * divergence(logits, model(attacked)).mean()
+        return F.cross_entropy(logits, y) + self.beta * divergence(logits, ask(model, attacked)).mean()
 
     def _furthest(self, model, x, growth):
         """The images of the ball, at this share of the budget, whose answers are furthest from those of x."""
@@ -66,11 +66,11 @@ class TRADES(Ramped):
         low, high = (x - growth * self.eps).clamp_min(0), (x + growth * self.eps).clamp_max(1)
         with evaluating(model):
             with torch.no_grad():
-                clean = model(x)
+                clean = ask(model, x)
             x_i = (x + _SPREAD * torch.randn(x.shape).to(x)).clamp(low, high)
             for _ in range(self.steps):
                 x_i.requires_grad_()
-                (gradient,) = torch.autograd.grad(divergence(clean, model(x_i)).sum(), x_i)
+                (gradient,) = torch.autograd.grad(divergence(clean, ask(model, x_i)).sum(), x_i)
                 x_i = (x_i.detach() + growth * self.alpha * gradient.sign()).clamp(low, high)
         return x_i
 

@@ -2,14 +2,12 @@
 
 import hashlib
 import importlib
-import inspect
 import json
 import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, fields
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,24 +15,21 @@ from torch import nn
 
 from advcourse import data, metrics, models
 from advcourse.attacks import Attack, choose_target
-from advcourse.checkpoints import describe, digest
-from advcourse.evaluation.record import Names, Record
+from advcourse.evaluation.record import Names, Record, as_array
+from advcourse.identity import FRESH, code_digest, digest, identity, is_fresh
 from advcourse.inputs import (
     InputError,
     check_choice,
     check_images,
     check_labels,
     check_range,
+    on_device,
     predict,
     resolve_device,
 )
 from advcourse.randomness import seeded
 from advcourse.transformations import STANDARD
 from advcourse.workers import torch_threads
-
-# The files whose text decides what is measured, below the package.
-_DECISIVE = "attacks data defenses metrics models evaluation/cells.py evaluation/record.py".split()
-_DECISIVE += "checkpoints.py inputs.py randomness.py transformations.py zoo.py".split()
 
 
 @dataclass(frozen=True)
@@ -57,12 +52,10 @@ class ModelSource:
         Raises `InputError` where it cannot be had.
         """
         if self.module is not None:
-            first = next(self.module.parameters(), None)
-            there = first is None or first.device == torch.device(device)
-            return self.module if there else deepcopy(self.module).to(device)
+            return on_device(self.module, resolve_device(device))
         if self.build is None:
             return models.load(self.name, device, self.folder)
-        model = _imported(self.build)() if isinstance(self.build, str) else self.build()
+        model = imported(self.build)() if isinstance(self.build, str) else self.build()
         if not isinstance(model, nn.Module):
             raise InputError(
                 f"build: {self.build!r} returned {type(model).__name__}; allowed is a torch.nn.Module"
@@ -70,10 +63,11 @@ class ModelSource:
         return model.eval().to(device)
 
 
-def _imported(path):
+def imported(path):
+    """What "package.module:name", or "file.py:name", names. Raises `InputError` where it cannot be imported."""
     module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module.removesuffix(".py")), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(
             f"build: got {path!r}; allowed is 'package.module:function', which can be imported ({error})"
@@ -143,13 +137,14 @@ class Cell:
         return Names(self.name, self.model.name, f"{self.data.name} {self.data.split}", self.variant)
 
 
-def identity(cell, known=None):
+def determinants(cell, known=None):
     """All that determines the numbers of a cell, as plain values: code, settings, seeds, weights, images, device, versions.
 
+    "attack" and, of the conditions, "transformations" are texts for readers; "keys" are the `identity` of both.
     `known`: a dictionary that remembers models and images from one cell to the next.
     """
     known = {} if known is None else known
-    for source, summary in ((cell.model, fingerprint), (cell.data, digest)):
+    for source, summary in ((cell.model, identity), (cell.data, digest)):
         if source not in known:
             known[source] = summary(source.load())
     conditions = cell.conditions
@@ -162,9 +157,14 @@ def identity(cell, known=None):
         "data": known[cell.data],
         "images": "given" if cell.data.given else f"{cell.data.images} drawn by seed {cell.data.seed}",
         "conditions": settings,
+        "keys": _keys(cell),
         "code": code_digest(),
         "torch": torch.__version__,
     }
+
+
+def _keys(cell):
+    return {"attack": identity(cell.attack), "transformations": identity(cell.conditions.transformations)}
 
 
 def _device_name(device):
@@ -172,52 +172,23 @@ def _device_name(device):
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def key(identity):
-    """A name for an `identity`: 32 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+def key(told):
+    """A name for what `determinants` tells, but for its texts: 32 hexadecimal digits.
 
-
-def fingerprint(model):
-    """SHA-256 (hex) of a model: weights, buffers, structure; and of each part attributes, hooks, and code that is not torch's."""
-    total = hashlib.sha256(repr(model).encode())
-    for name, tensor in model.state_dict().items():
-        total.update(f"{name} {digest((tensor,))}".encode())
-    for part in model.modules():
-        told = {name: value for name, value in vars(part).items() if name[0] != "_" and name != "training"}
-        hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
-        code = [] if type(part).__module__.startswith("torch.") else [type(part)]
-        for name, value in [*sorted(told.items()), *(("", value) for value in hooks + code)]:
-            total.update(f"{name} {_told(value)}".encode())
-    return total.hexdigest()
-
-
-def _told(value):
-    """A text that tells values apart: a tensor by its numbers, a function or class by its code and what it closes over."""
-    if isinstance(value, torch.Tensor):
-        return digest((value,))
-    closed = [describe(cell.cell_contents) for cell in getattr(value, "__closure__", None) or ()]
-    try:
-        return f"{inspect.getsource(value)} {closed}"
-    except (OSError, TypeError):  # no code, or typed in by hand
-        return f"{describe(value)} {closed}"
-
-
-@cache
-def code_digest():
-    """SHA-256 (hex) of the library's source, as far as it decides what is measured."""
-    root, total = Path(__file__).resolve().parent.parent, hashlib.sha256()
-    for name in _DECISIVE:
-        path = root / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            total.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
-    return total.hexdigest()
+    Where the model, the attack or a transformation cannot be told from another, the name says so: see `identity.is_fresh`.
+    """
+    conditions = {name: value for name, value in told["conditions"].items() if name != "transformations"}
+    decisive = {name: value for name, value in told.items() if name != "attack"} | {"conditions": conditions}
+    fresh = any(map(is_fresh, (told["model"], *told["keys"].values())))
+    name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+    return FRESH + name if fresh else name
 
 
 # Cells of one model come one after the other. With the checksum in the key, changed weights or images are read anew.
 @lru_cache(maxsize=1)
 def _model(source, device, checksum):
     model = source.load(device)
-    _same(fingerprint(model), checksum, f"model {source.name!r}")
+    _same(identity(model), checksum, f"model {source.name!r}")
     return model
 
 
@@ -229,20 +200,22 @@ def _data(source, checksum):
 
 
 def _same(found, wanted, what):
-    if found != wanted:
+    if found != wanted and not is_fresh(wanted):
         raise InputError(f"{what}: other here than where the work was handed out; allowed is the very same")
 
 
 def measure(cell, wanted=None):
     """Attack, and measure all that the survey's section 3 asks for: a `Record`. Memory is that of one batch at a time.
 
-    `wanted`: the cell's `identity` where the work was handed out. Raises `InputError` where code, model, images, device or
-    version of torch are others here.
+    `wanted`: the cell's `determinants` where the work was handed out. Raises `InputError` where code, attack, transformations,
+    model, images, device or version of torch are others here.
     """
-    wanted = wanted or identity(cell)
+    wanted = deepcopy(wanted) if wanted else determinants(cell)
     _same(code_digest(), wanted["code"], "advcourse")
     _same(torch.__version__, wanted["torch"], "torch")
     _same(_device_name(cell.conditions.device), wanted["conditions"]["device"], "device")
+    for name, found in _keys(cell).items():
+        _same(found, wanted["keys"][name], name)
     device = resolve_device(cell.conditions.device)
     # A model may draw random numbers: they follow from the seed, whoever measures, and the caller's state stays.
     with torch_threads(cell.conditions.threads), seeded(device, cell.conditions.seed):
@@ -305,14 +278,14 @@ class _Measurement:
         self.backward_passes += run.backward_passes
         if not first:
             kept = slice(0, self.conditions.pictures)
-            self.pictures = {"clean": x[kept].cpu().numpy(), "attacked": run.images[kept].cpu().numpy()}
+            self.pictures = {"clean": as_array(x[kept]), "attacked": as_array(run.images[kept])}
         values = {
             "index": index,
             "label": y,
             **_of_the_attack(run),
             **self._after_transformations(run, first),
         }
-        self.parts.append({name: value.cpu().numpy() for name, value in values.items()})
+        self.parts.append({name: as_array(value) for name, value in values.items()})
 
     def _after_transformations(self, run, first):
         """For each transformation: which attacks do what they want after it, and what is misread."""

@@ -1,25 +1,32 @@
 """Comparing attacks, where they can be compared."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import torch
 
 from advcourse import metrics
 from advcourse.attacks import AttackResult
+from advcourse.evaluation.record import Record, as_array
 from advcourse.evaluation.tables import NORMS
-from advcourse.inputs import InputError, check_choice
+from advcourse.inputs import InputError, check_choice, check_flag, check_range
 from advcourse.intervals import bootstrap, wilson
 
 
-def compare(runs, by=None, at=None):
+def compare(runs, by=None, at=None, *, across_models=False):
     """Attacks on the same images of one model, side by side; ranked only where they had the same threat model.
 
     Args:
         runs: name -> `AttackResult` of `attack.run(...)`, or `Record` of the matrix.
         by: None (default) for the given order; "success", highest first; "size", smallest median first, in the attacks' norm.
-        at: a budget: a success counts only up to this size. It makes minimum-norm attacks comparable with budgeted ones of the
-            same norm and this very budget.
+        at: a budget, in the unit of the sizes: a success counts only up to this size. It makes minimum-norm attacks comparable
+            with budgeted ones of the same norm and this very budget. In L0 only sizes have it, as a number of changed pixels: a
+            budget there is a share of all values, and neither follows from the other where a pixel has several values.
+        across_models: True lets the runs be on different models, and the models are then compared as well: a row says what an
+            attack does to its own model. The images must still be the very same, so that of two models it takes images that
+            both read correctly. False (default) refuses them.
 
     Returns:
         a frame with a row for each attack: threat model; images; success with its 95 % interval (Wilson); median size, in the
@@ -27,15 +34,29 @@ def compare(runs, by=None, at=None):
         succeed, and the mean of each distance over those.
 
     Raises:
-        InputError: no runs, other images or labels; a ranking of attacks whose threat models differ, which says how.
+        InputError: no runs, other images or labels, another model; a ranking of attacks whose threat models differ, which says
+            how; `at` for several norms, or in another unit than the sizes.
     """
     check_choice(by, "by", (None, "success", "size"))
-    if not runs:
+    across_models = check_flag(across_models, "across_models")
+    if runs is None or isinstance(runs, Mapping) and not runs:
         raise InputError("runs: got none; allowed is at least one")
+    if not isinstance(runs, Mapping) or not all(
+        isinstance(one, AttackResult | Record) for one in runs.values()
+    ):
+        given = ", ".join(type(one).__name__ for one in runs.values()) if isinstance(runs, Mapping) else ""
+        raise InputError(
+            f"runs: got a {type(runs).__name__}{given and f' of {given}'}; allowed is a dictionary, name -> what attack.run(...) "
+            "returns, or a Record of the matrix"
+        )
     runs = {name: _Run(run) for name, run in runs.items()}
     _check_images(runs)
+    if not across_models:
+        _check_models(runs)
     if by:
         _check_threats(runs, by, at)
+    if at is not None:
+        _check_budget(runs, at)
     for run in runs.values():
         if at is not None:
             run.success = run.success & (run.size <= at * (1 + 1e-5))
@@ -52,17 +73,18 @@ class _Run:
     def __init__(self, run):
         attack = run.attack if isinstance(run, AttackResult) else run
         self.threat, self.kind = attack.threat_model, attack.kind
+        self.model = run.model
         self.success, self.size = _array(run.success), _array(run.size)
         self.distances = {norm: _array(run.distances[norm]) for norm in NORMS}
         values = getattr(run, "values", None)
         if values is None:
-            self.images = (run.labels.cpu().numpy(), run.clean.cpu().numpy())
+            self.images = (as_array(run.labels), as_array(run.clean))
         else:
-            self.images = (values["label"], values["index"], run.identity["data"], run.identity["model"])
+            self.images = (values["label"], values["index"], run.identity["data"])
 
 
 def _array(values):
-    return values.cpu().numpy() if hasattr(values, "cpu") else values
+    return as_array(values) if isinstance(values, torch.Tensor) else values
 
 
 def _check_images(runs):
@@ -70,8 +92,20 @@ def _check_images(runs):
     for name, run in others:
         if len(one.images) != len(run.images) or not all(map(np.array_equal, one.images, run.images)):
             raise InputError(
-                f"runs: {name!r} attacked other images, or another model, than {first!r}; allowed are runs on the very same, "
+                f"runs: {name!r} attacked other images than {first!r}; allowed are runs on the very same, "
                 f"for which images an attack is tried on decides how well it does"
+            )
+
+
+def _check_models(runs):
+    """Raise `InputError` unless all runs attacked one model. One that cannot be told from others is no other's equal."""
+    (first, one), *others = runs.items()
+    for name, run in others:
+        if run.model != one.model or not one.model:
+            raise InputError(
+                f"runs: {name!r} attacked another model than {first!r} (or one that had changed, or cannot be told from others: "
+                f"{one.model[:12] or 'unknown'} and {run.model[:12] or 'unknown'}); allowed are runs on one model, for which "
+                f"model an attack is tried on decides how well it does, or across_models=True"
             )
 
 
@@ -99,6 +133,28 @@ def _check_threats(runs, by, at):
         raise InputError(
             "by: got 'success' for attacks without a budget, which succeed sooner or later; allowed is by='size', or a budget "
             "by `at`"
+        )
+
+
+def _check_budget(runs, at):
+    """Raise `InputError` unless `at` is in the unit in which all runs are measured."""
+    check_range(at, "at", 0)
+    norms = list(dict.fromkeys(run.threat.norm for run in runs.values()))
+    if len(norms) > 1:
+        raise InputError(
+            f"at: got {at:g} for sizes in {' and '.join(norms)}; allowed is a budget for attacks of one norm"
+        )
+    if norms != ["L0"]:
+        return
+    shares = [f"{name} ({run.threat})" for name, run in runs.items() if run.threat.eps is not None]
+    if shares:
+        raise InputError(
+            f"at: got {at:g} beside {shares[0]}. That budget is a share of all values, sizes are numbers of changed pixels; "
+            "allowed is to rank attacks with such a budget without `at`, and those without one by='size'"
+        )
+    if at < 1:
+        raise InputError(
+            f"at: got {at:g} for sizes in L0, which are numbers of changed pixels; allowed is a number >= 1, such as 20"
         )
 
 

@@ -115,7 +115,12 @@ def sizes(records) -> pd.DataFrame:
 
 
 def as_markdown(records) -> str:
-    """Both tables, for the docs. Accuracies are rounded to whole points, sizes to two digits."""
+    """Both tables, for the docs. Accuracies are rounded to whole points, sizes to two digits.
+
+    Raises `InputError` where there are no records.
+    """
+    if not records:
+        raise InputError("records: got none; allowed is at least one, as `run(defended.cells())` gives")
     table, others = accuracies(records), sizes(records)
     shares = table.drop(columns=["by", "low", "high"], errors="ignore")
     told = shares.map(lambda share: "" if pd.isna(share) else percent(share))
@@ -136,8 +141,7 @@ def as_markdown(records) -> str:
 
 def write(path, records) -> None:
     """Put the tables between the markers of the Markdown file at `path`. Raises `InputError` where they are missing."""
-    if not write_between(path, BEGIN, END, as_markdown(records)):
-        raise InputError(f"path: {path} has no lines {BEGIN!r} and {END!r} to write between")
+    write_between(path, BEGIN, END, as_markdown(records))
 
 
 def _table(frame):

@@ -17,6 +17,7 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(
     r"[-+]?((\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.(inf|Inf|INF))|\.(nan|NaN|NAN)"
 )
+_FRACTION = re.compile(r"([-+]?[0-9]+(?:\.[0-9]*)?) ?/ ?([0-9]+)")
 _OCTAL = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?")  # to some programs
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _REPR = reprlib.Repr()
@@ -249,7 +250,14 @@ def _scalar(node, entry, problems):
         return Entry(int(text), line, key)
     if _NUMBER.fullmatch(text) and not _INTEGER.fullmatch(text):
         return Entry(float(re.sub(r"\.(?=[a-zA-Z])", "", text)), line, key)
-    if node.tag.rpartition(":")[2] in ("bool", "int", "float") or _OCTAL.fullmatch(text):
+    if fraction := _FRACTION.fullmatch(text):
+        above, below = map(float, fraction.groups())
+        if below:
+            return Entry(above / below, line, key)
+        problems.add(entry, f"got {text}; allowed is a fraction such as 8/255, of a number that is not 0")
+    elif _INTEGER.fullmatch(text):
+        problems.add(entry, f"got {_REPR.repr(text)[1:-1]}; allowed are whole numbers from -2^63 to 2^63 - 1")
+    elif node.tag.rpartition(":")[2] in ("bool", "int", "float") or _OCTAL.fullmatch(text):
         given = f"got {_REPR.repr(text)[1:-1]}, which programs read in different ways"
         problems.add(entry, f"{given}; allowed are true, false, decimal numbers, and text in quotes")
     return entry

@@ -1,14 +1,16 @@
 """The matrix: attacks x models x data, each cell computed once, kept, and found again."""
 
 import time
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from tqdm.auto import tqdm
 
 from advcourse import workers as working
-from advcourse.evaluation.cells import identity, key, measure
+from advcourse.evaluation.cells import determinants, key, measure
 from advcourse.evaluation.record import Names, Record
 from advcourse.evaluation.store import Store
+from advcourse.identity import is_fresh
 from advcourse.inputs import InputError, check_range
 
 
@@ -35,17 +37,19 @@ def run(cells, folder, workers=1, scheduler=None, progress=True):
 
     Args:
         cells: a list of `Cell`.
-        folder: of the finished cells; made where it is missing.
+        folder: of the finished cells; made with the first of them where it is missing.
         workers: 1 (default) computes in this process, more in so many processes of their own.
         scheduler: the address of a dask scheduler whose workers compute instead.
         progress: show a bar with the time left.
 
     The records are the same whoever computes them, bit for bit on one kind of processor, but for seconds and memory. A cell that
     fails is told in `Outcome.failures`, stops no other, and is tried again by the next run. Killed at any moment, a run loses the
-    cells that were under way, and the next goes on from the finished ones.
+    cells that were under way, and the next goes on from the finished ones. A cell that cannot be told from others, see
+    `advcourse.identity`, is measured each time and not kept.
 
     Raises:
         InputError: no cells, two cells of one name, a folder that cannot be written to, no scheduler at the address.
+        WriteError: a cell that cannot be written, on a full disk for example; those before it are kept.
     """
     cells = list(cells)
     check_range(workers, "workers", 1, integer=True)
@@ -53,7 +57,7 @@ def run(cells, folder, workers=1, scheduler=None, progress=True):
     store, known, results, tasks, places = Store(folder), {}, {}, {}, {}
     for cell in cells:
         try:
-            wanted = identity(cell, known)
+            wanted = determinants(cell, known)
         except Exception as error:  # a model that cannot be loaded is a failure of its own cells
             results[cell.names] = _told(cell, working.failure(error))
             continue
@@ -63,17 +67,19 @@ def run(cells, folder, workers=1, scheduler=None, progress=True):
             results[cell.names] = found
         else:
             tasks.setdefault(place, (cell, wanted))
+    if tasks and scheduler:
+        working.check_scheduler(scheduler)
     computed = {}
     with _Progress(tasks, results.values(), progress) as bar:
         pending = ((place, (measure, task)) for place, task in tasks.items())
         for place, result in working.work(pending, workers, scheduler) if tasks else ():
-            if isinstance(result, Record):
+            if isinstance(result, Record) and not is_fresh(place):
                 store.put(place, result)
             computed[place] = result = _told(tasks[place][0], result)
             bar.advance(place, result)
     for cell in cells:
         if cell.names not in results:
-            results[cell.names] = replace(computed[places[cell.names]], names=cell.names)
+            results[cell.names] = replace(deepcopy(computed[places[cell.names]]), names=cell.names)
     in_order = [results[cell.names] for cell in cells]
     records = [result for result in in_order if isinstance(result, Record)]
     return Outcome(records, [one for one in in_order if isinstance(one, Failure)], len(computed))

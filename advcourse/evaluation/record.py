@@ -3,9 +3,16 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from advcourse.attacks import ThreatModel
 from advcourse.metrics import Efficiency
+
+
+def as_array(values: torch.Tensor) -> np.ndarray:
+    """A tensor's values for numpy, which has no bfloat16: those become float32, exactly."""
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,8 @@ class Record:
     """One attack on one model, on the images that the model reads correctly: N of the `picked` ones.
 
     names: what it is called. attack: its `repr`. kind, threat_model: see `attacks.Attack`. identity: all that determines the
-    numbers, see `cells.identity`. efficiency: per attacked image. clean: transformation -> the model's accuracy on the picked
-    images after it.
+    numbers, see `cells.determinants`. efficiency: per attacked image. clean: transformation -> the model's accuracy on the
+    picked images after it.
 
     values: arrays by name, with a row for each attacked image:
         "index" its place among the picked; "label"; "target", -1 if untargeted; "prediction" under attack; "success" what the
@@ -52,6 +59,11 @@ class Record:
 
     def __len__(self):
         return len(self.values["index"])
+
+    @property
+    def model(self):
+        """The identity of the attacked model: see `advcourse.identity`."""
+        return self.identity["model"]
 
     @property
     def success(self):

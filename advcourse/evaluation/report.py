@@ -2,14 +2,13 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from advcourse.evaluation import tables
 from advcourse.evaluation.sections import page
-from advcourse.files import replacing
+from advcourse.files import make_folder, replacing
 from advcourse.inputs import InputError
 
 FORMAT = "advcourse results 1"
@@ -36,9 +35,8 @@ def write(outcome, folder, title="Attacks, measured"):
     """
     if not isinstance(title, str) or not title.strip():
         raise InputError(f"title: got {title!r}; allowed is text")
-    folder = Path(folder)
+    folder = make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in _files(outcome, title).items():
             with replacing(folder / name) as partial:
                 partial.write_text(text, encoding="utf-8", newline="")

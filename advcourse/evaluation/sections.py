@@ -129,7 +129,7 @@ def _run(outcome):
         "read correctly, and attacked": lambda one: len(one["record"]),
         "clean accuracy": lambda one: _clean(one["record"]),
         Text("data"): lambda one: one["record"].names.data,
-        Text("checksum of the weights"): lambda one: one["record"].identity["model"][:12],
+        Text("identity of the model"): lambda one: one["record"].identity["model"][:12],
         Text("checksum of the images"): lambda one: one["record"].identity["data"][:12],
     }
     seen = {}

@@ -1,17 +1,19 @@
 """The settings file of an evaluation: a small YAML file, read into cells, and what is wrong with it told before anything runs."""
 
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 from advcourse import data, models
-from advcourse.attacks import REGISTRY
-from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, fingerprint
+from advcourse.attacks import REGISTRY, Attack
+from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, imported
 from advcourse.evaluation.entries import parse
+from advcourse.identity import identity, is_fresh
 from advcourse.inputs import InputError, check_classes, check_range, predict, resolve_device
 from advcourse.transformations import JPEG, EightBit, GaussianBlur, GaussianNoise
 
 DEFAULT = Path(__file__).with_name("default.yml")
+TEMPLATE = Path(__file__).with_name("template.yml")  # to begin a file of one's own with
 
 _REQUIRED = {
     "data": "a data set, or a list of them",
@@ -41,7 +43,7 @@ def read(path=None, device=None, images=None):
         path: of the file (default None: the one that ships, `DEFAULT`). docs/evaluation.md says what it may hold.
         device, images: in place of what the file says (default None: as it says).
 
-    Where a model is built by a function, the file's folder becomes the first in which modules are looked for.
+    Where a model or an attack is built by code of one's own, the file's folder becomes the first in which modules are looked for.
 
     Raises:
         InputError: all that is wrong, a line each, with file, line and key, what was given and what is allowed.
@@ -53,7 +55,7 @@ def read(path=None, device=None, images=None):
     sets = _sets(parts.get("data"), images, problems)
     conditions = _conditions(parts, device, sets, problems)
     sources = _models(parts.get("models"), path, sets, problems)
-    attacks = _attacks(parts.get("attacks"), problems)
+    attacks = _attacks(parts.get("attacks"), path, problems)
     problems.stop()
     cells = [
         Cell(name, attack, model, source, conditions, variant)
@@ -186,9 +188,9 @@ def _in_folder(source, parts, path, problems):
 
 def _fits(source, entry, parts, path, sets, problems):
     """Whether the model can be had, and gives logits for the images and labels of each set; problems if not."""
-    folder, at = str(path.resolve().parent), parts.get("build", entry)
-    if source.build and folder not in sys.path:
-        sys.path.insert(0, folder)
+    at = parts.get("build", entry)
+    if source.build:
+        _look_beside(path)
     model = _load(source, at, problems)
     for one, (x, y) in sets.items() if model else ():
         try:
@@ -203,11 +205,18 @@ def _fits(source, entry, parts, path, sets, problems):
     return model is not None
 
 
+def _look_beside(path):
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
 def _load(source, at, problems):
     """The model; None, and a problem, if it cannot be had, or is another each time."""
     try:
         model = source.load()
-        same = not source.build or fingerprint(source.load()) == fingerprint(model)
+        key = identity(model) if source.build else ""
+        same = not source.build or is_fresh(key) or identity(source.load()) == key
     except InputError as error:
         problems.add(at, str(error).removeprefix("build: "))
         return None
@@ -224,14 +233,14 @@ def _load(source, at, problems):
 # Attacks
 
 
-def _attacks(entry, problems):
+def _attacks(entry, path, problems):
     """(name, variant, attack) of each."""
     rows, lines = [], {}
     for one in _listed(entry, "attacks", problems):
         if one.value == _ALL:
             found = [(one, name, "", kind()) for name, kind in REGISTRY.items()]
         elif isinstance(one.value, dict):
-            found = _with_settings(one, problems)
+            found = _with_settings(one, path, problems)
         else:
             found = (
                 [(one, one.value, "", REGISTRY[one.value]())]
@@ -244,17 +253,18 @@ def _attacks(entry, problems):
     return rows
 
 
-def _with_settings(entry, problems):
+def _with_settings(entry, path, problems):
     """(entry, name, variant, attack) of a mapping: one, or one for each budget of a list."""
-    which = entry.value.get("attack")
-    if which is None:
-        problems.add(entry, f"missing; allowed are {', '.join(REGISTRY)}", "attack")
-    if which is None or not problems.choice(which, tuple(REGISTRY)):
+    key = "build" if "build" in entry.value else "attack"
+    kind = _kind(entry, key, path, problems)
+    if kind is None:
         return []
-    kind = REGISTRY[which.value]
-    known = tuple(field.name for field in fields(kind))
-    parts = problems.parts(entry, ("attack", "name", *known), {})
-    name = parts["name"].value if "name" in parts and problems.text(parts["name"]) else which.value
+    known = tuple(field.name for field in fields(kind)) if isinstance(kind, type) else ()
+    parts = problems.parts(entry, (key, "name", *known), {})
+    default = parts[key].value.rpartition(":")[2]
+    name = parts["name"].value if "name" in parts and problems.text(parts["name"]) else default
+    if not isinstance(kind, type):
+        return [(entry, name, "", kind)]
     given = {key: part for key, part in parts.items() if key in known}
     budget = next((key for key in _BUDGETS if key in given and isinstance(given[key].value, list)), None)
     if budget is None:
@@ -264,6 +274,41 @@ def _with_settings(entry, problems):
         problems.add(given[budget], "got an empty list; allowed is a number, or a list of numbers")
     made = [(one, _attack(kind, given | {budget: one}, entry, problems)) for one in given[budget].items]
     return [(one, name, f"{budget} {one.value:g}", attack) for one, attack in made if attack]
+
+
+def _kind(entry, key, path, problems):
+    """The class of attacks, or of one's own also the attack, that a mapping names; None, and a problem, if there is none."""
+    which = entry.value.get(key)
+    if which is None:
+        problems.add(entry, f"missing; allowed are {', '.join(REGISTRY)}", key)
+        return None
+    if key == "attack":
+        return REGISTRY[which.value] if problems.choice(which, tuple(REGISTRY)) else None
+    if not problems.text(which):
+        return None
+    _look_beside(path)
+    try:
+        made = imported(which.value)
+        made = made if _is_attack(made) else made()
+    except InputError as error:
+        problems.add(which, str(error).removeprefix("build: "))
+    except Exception as error:  # of code of the user's own
+        problems.add(which, f"got {which.told}, which raises {type(error).__name__}: {error}")
+    else:
+        if _is_attack(made):
+            return made
+        allowed = (
+            "allowed is an attack, a class of attacks, or a function without arguments that returns an attack"
+        )
+        problems.add(which, f"{which.told} returned {type(made).__name__}; {allowed}")
+    return None
+
+
+def _is_attack(value):
+    """Whether it is an attack, or a class of attacks."""
+    return isinstance(value, Attack) or (
+        isinstance(value, type) and issubclass(value, Attack) and is_dataclass(value)
+    )
 
 
 def _attack(kind, given, entry, problems):

@@ -9,24 +9,18 @@ import safetensors.numpy
 
 from advcourse.attacks import ThreatModel
 from advcourse.evaluation.record import Record
-from advcourse.files import replacing, sweep
-from advcourse.inputs import InputError
+from advcourse.files import check_folder, make_folder, replacing, sweep
 from advcourse.metrics import Efficiency
 
 FORMAT = "advcourse evaluation 1"
 
 
 class Store:
-    """A folder of records by key. Several processes may write to it at once."""
+    """A folder of records by key, made with the first one. Several processes may write to it at once."""
 
     def __init__(self, folder):
+        check_folder(folder)
         self.folder = Path(folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"folder: got {str(folder)!r}; allowed is a folder to write to ({error})"
-            ) from error
         sweep(self.folder)
 
     def path(self, key):
@@ -68,6 +62,7 @@ class Store:
         }
         del told["names"]
         text = json.dumps({"format": FORMAT, **told})
+        make_folder(self.folder)
         with replacing(self.path(key)) as partial:
             partial.write_bytes(safetensors.numpy.save(arrays, metadata={"record": text}))
 

@@ -1,9 +1,44 @@
 """The checks that the metrics share. What they return is detached."""
 
+import math
+
 import numpy as np
 import torch
 
-from advcourse.inputs import InputError
+from advcourse.inputs import InputError, check_batch
+
+_REMEDY = "divide pixels of 0..255 by 255, undo a normalisation, or clip what left the range"
+
+
+def check_pair(x, x_adv, high=None, least=1, remedy=_REMEDY):
+    """Raise `InputError` unless `x` and `x_adv` are floating-point images of one shape (N, C, H, W), all numbers finite.
+
+    Args:
+        high: where the measure depends on the range of the pixels, its upper end: all must be in [0, high] (default None: a
+            distance is also that of images which were not clipped).
+        least: pixels that each side must have (default 1).
+        remedy: what to do where pixels are outside the range.
+    """
+    for name, images in (("x", x), ("x_adv", x_adv)):
+        check_batch(images, name)
+        ends = torch.aminmax(images.detach()) if images.numel() else ()
+        low, top = (end.item() for end in ends) if ends else (0, 0)
+        if not (math.isfinite(low) and math.isfinite(top)):
+            raise InputError(f"{name}: got NaN or infinite values; allowed are finite numbers")
+        if high is not None and not 0 <= low <= top <= high:
+            raise InputError(
+                f"{name}: got values in [{low:.8g}, {top:.8g}]; allowed is [0, {high:g}]: {remedy}"
+            )
+    if x.shape != x_adv.shape:
+        raise InputError(
+            f"x_adv: got shape {tuple(x_adv.shape)}; allowed is the shape of x, {tuple(x.shape)}"
+        )
+    if x.device != x_adv.device:
+        raise InputError(f"x_adv: got images on {x_adv.device}; allowed is the device of x, {x.device}")
+    if min(x.shape[2:]) < least:
+        raise InputError(
+            f"x: got shape {tuple(x.shape)}; allowed is (N, C, H, W) with H and W at least {least}"
+        )
 
 
 def check_outputs(logits, name="logits"):
@@ -16,6 +51,9 @@ def check_outputs(logits, name="logits"):
         raise InputError(f"{name}: got {shape}; allowed is a tensor of shape (N, K)")
     if len(logits) and logits.shape[1] < 2:
         raise InputError(f"{name}: got shape {tuple(logits.shape)}; allowed is (N, K) with K >= 2 classes")
+    _check_real(logits, name)
+    if logits.dtype == torch.bool:
+        raise InputError(f"{name}: got torch.bool; allowed are logits, numbers")
     if not torch.isfinite(logits).all():
         raise InputError(f"{name}: got NaN or infinite values; allowed are finite logits")
     return logits.detach()
@@ -34,6 +72,21 @@ def check_flags(values, name, like=None):
     return values
 
 
+def _check_real(values, name):
+    """Raise `InputError` unless a tensor or array has values, which are real numbers or flags."""
+    if isinstance(values, np.ndarray):
+        real = values.dtype.kind in "biuf"
+    else:
+        dense = values.layout == torch.strided and not (values.is_quantized or values.is_meta)
+        real = dense and not values.is_complex()
+    if not real:
+        kind = "meta" if isinstance(values, torch.Tensor) and values.is_meta else values.dtype
+        layout = f" ({values.layout})" if isinstance(values, torch.Tensor) else ""
+        raise InputError(
+            f"{name}: got {kind}{layout}; allowed are real numbers, in a dense tensor or an array"
+        )
+
+
 def share(flags):
     """The share of `flags` (N,) bool that are True: a float in [0, 1], NaN for N = 0."""
     return flags.double().mean().item()
@@ -45,5 +98,8 @@ def _vector(values, name, like):
         raise InputError(f"{name}: got {given}; allowed is a tensor or array of shape (N,)")
     if like is not None and len(values) != len(like):
         raise InputError(f"{name}: got {len(values)} values; allowed are {len(like)}, one for each image")
+    _check_real(values, name)
+    if isinstance(values, np.ndarray):  # in an order and a type that torch takes
+        values = values.astype(np.float64 if values.dtype.kind == "f" else values.dtype.newbyteorder("="))
     values = torch.as_tensor(values).detach()
     return values if like is None else values.to(like.device)

@@ -5,6 +5,9 @@ are (N,) numbers, tensors or arrays; NaN and infinity are errors, for a NaN woul
 fixed ONCE, on clean validation images (`threshold_at`), and not anew for each attack.
 """
 
+import numbers
+import reprlib
+
 import numpy as np
 import torch
 
@@ -99,8 +102,12 @@ def _scores(scores, name):
 
 
 def _flagged(scores, threshold, name="scores"):
-    if threshold != threshold:
-        raise InputError("threshold: got NaN; allowed is a number")
+    single = isinstance(threshold, torch.Tensor | np.ndarray) and threshold.ndim == 0
+    threshold = threshold.item() if single else threshold
+    if not isinstance(threshold, numbers.Real) or isinstance(threshold, bool) or threshold != threshold:
+        raise InputError(
+            f"threshold: got {reprlib.repr(threshold)}; allowed is one number, as threshold_at gives it"
+        )
     return _scores(scores, name) > threshold
 
 

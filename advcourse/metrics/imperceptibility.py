@@ -1,36 +1,22 @@
 """Imperceptibility (the survey's section 3): how large is the change? Pixels are in [0, 1], so L-infinity is too.
 
-`x` and `x_adv` are image batches of one shape (N, C, H, W). Each measure has shape (N,) and is float64: sums of float32
-pixels lose digits.
+`x` and `x_adv` are floating-point images of one shape (N, C, H, W), all numbers finite, else `InputError`. A distance, in the
+unit of the pixels, is also that of images which were not clipped; SSIM, PSD and what is rounded to 8 bit mean nothing beyond the
+range, and raise `InputError` there. Each measure has shape (N,) and is float64: sums of float32 pixels lose digits.
 """
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from advcourse.inputs import InputError, check_choice, check_range
-from advcourse.metrics.arguments import check_flags, check_values
+from advcourse.inputs import InputError, check_choice, check_flag, check_range
+from advcourse.metrics.arguments import check_flags, check_pair, check_values
 
 _WINDOW = 7  # pixels, the side of SSIM's window
 
 
-def _check_pair(x, x_adv, least=0):
-    for name, images in (("x", x), ("x_adv", x_adv)):
-        if not isinstance(images, torch.Tensor) or images.dim() < 2:
-            given = tuple(images.shape) if isinstance(images, torch.Tensor) else type(images).__name__
-            raise InputError(f"{name}: got {given}; allowed is a tensor of images, shape (N, C, H, W)")
-    if x.shape != x_adv.shape:
-        raise InputError(
-            f"x_adv: got shape {tuple(x_adv.shape)}; allowed is the shape of x, {tuple(x.shape)}"
-        )
-    if least and (x.dim() != 4 or min(x.shape[2:]) < least):
-        raise InputError(
-            f"x: got shape {tuple(x.shape)}; allowed is (N, C, H, W) with H and W at least {least}"
-        )
-
-
-def _difference(x, x_adv):
-    _check_pair(x, x_adv)
+def _difference(x, x_adv, high=None):
+    check_pair(x, x_adv, high)
     return (x_adv.detach().double() - x.detach().double()).abs()
 
 
@@ -45,10 +31,11 @@ def l0(x, x_adv, per="pixel", rounded=False):
         rounded: compare the images as a file of 8 bit holds them, where small changes are lost (default False).
     """
     check_choice(per, "per", ("pixel", "channel"))
-    changed = _difference(x, x_adv) > 0
+    rounded = check_flag(rounded, "rounded")
+    changed = _difference(x, x_adv, 1 if rounded else None) > 0
     if rounded:
         changed = (255 * x.detach().double()).round() != (255 * x_adv.detach().double()).round()
-    if per == "pixel" and changed.dim() == 4:
+    if per == "pixel":
         changed = changed.any(1)
     return changed.flatten(1).sum(1).double()
 
@@ -82,10 +69,11 @@ def ssim(x, x_adv, data_range=1.0):
             is never guessed: a wrong one shifts all scores, most where images are flat.
 
     Raises:
-        InputError: not images of one shape, smaller than the window, or `data_range` not above 0.
+        InputError: not images of one shape, smaller than the window, pixels outside [0, R], or R not above 0.
     """
     check_range(data_range, "data_range", 0, exclusive_low=True)
-    _check_pair(x, x_adv, _WINDOW)
+    remedy = "divide pixels of 0..255 by 255, or state their range, such as data_range=255"
+    check_pair(x, x_adv, data_range, _WINDOW, remedy)
     return _by_chunks(lambda a, b: _ssim(a, b, data_range), x, x_adv)
 
 
@@ -116,7 +104,7 @@ def psd(x, x_adv, sensitivity="bounded"):
             the papers: +inf where a flat neighbourhood was changed, as on the black ground of a digit.
     """
     check_choice(sensitivity, "sensitivity", ("bounded", "inverse"))
-    _check_pair(x, x_adv, 2)
+    check_pair(x, x_adv, 1, 2)
     return _by_chunks(lambda a, b: _psd(a, b, sensitivity), x, x_adv)
 
 
@@ -148,8 +136,8 @@ def mean_over_successes(values, success):
     An average over successes flatters an attack that succeeds only where it is easy: show the misclassification rate
     beside it.
     """
-    values = check_values(values, "values")
-    return values[check_flags(success, "success", values)].mean().item()
+    values, success = _values_and_success(values, success)
+    return values[success].mean().item()
 
 
 def median_with_failures(values, success):
@@ -158,6 +146,16 @@ def median_with_failures(values, success):
     It is infinite unless more than half of the attacks succeeded, so it cannot flatter an attack that succeeds only
     where it is easy. This is how minimum-norm attacks are to be compared (Carlini et al. 2019).
     """
+    values, success = _values_and_success(values, success)
+    return float(np.median(values.masked_fill(~success, torch.inf).cpu())) if len(values) else float("nan")
+
+
+def _values_and_success(values, success):
+    """Both (N,), checked. A success whose value is NaN would read as "nothing succeeded"."""
     values = check_values(values, "values")
     success = check_flags(success, "success", values)
-    return float(np.median(values.masked_fill(~success, torch.inf).cpu())) if len(values) else float("nan")
+    if values[success].isnan().any():
+        raise InputError(
+            f"values: got NaN for {int(values[success].isnan().sum())} successes; allowed are numbers"
+        )
+    return values, success

@@ -5,7 +5,7 @@ Shapes: `logits` (N, K) of the attacked images, `y` (N,) true labels, `target` (
 
 import torch
 
-from advcourse.inputs import check_classes, check_labels
+from advcourse.inputs import InputError, are_integers, check_classes, check_flag, check_labels
 from advcourse.metrics.arguments import check_outputs, share
 
 
@@ -19,9 +19,19 @@ def margin(logits, labels):
     """Z_label - max_{i != label} Z_i, shape (N,): negative where another class wins (Carlini and Wagner 2017, f6).
 
     The excluded logit is set to -inf. Multiplying it by zero instead would be wrong where all others are negative.
-    Labels are trusted here, for this runs in the inner loop of attacks, where a check would stall a GPU.
+    Values are trusted here, for this runs in the inner loop of attacks, where a look at them would stall a GPU; shapes and types
+    are not: `gather` would take fewer labels than images, and read the memory of another device.
     """
-    labels = labels.unsqueeze(1)
+    fit = isinstance(logits, torch.Tensor) and isinstance(labels, torch.Tensor)
+    if not fit or logits.dim() != 2 or labels.shape != logits.shape[:1] or labels.device != logits.device:
+        raise InputError(
+            "logits and labels: got other than tensors (N, K) and (N,) on one device; allowed are these"
+        )
+    if not logits.is_floating_point() or not are_integers(labels):
+        raise InputError(
+            f"logits and labels: got {logits.dtype} and {labels.dtype}; allowed are floating-point logits and class numbers"
+        )
+    labels = labels.long().unsqueeze(1)
     return logits.gather(1, labels).squeeze(1) - logits.scatter(1, labels, -torch.inf).amax(1)
 
 
@@ -31,7 +41,7 @@ def succeeded(logits, y, target=None, abstains=False):
     With `abstains=True` the last class says "flagged", and is no success: an attacker wins where the model is wrong and nothing
     is flagged (see `attacker_win_rate`).
     """
-    y = _checked(logits, y, "y")
+    y, abstains = _checked(logits, y, "y"), check_flag(abstains, "abstains")
     prediction = logits.argmax(1)
     if target is not None:
         return prediction == _checked(logits, target, "target")

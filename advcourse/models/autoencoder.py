@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from advcourse.inputs import check_range
+from advcourse.inputs import check_flag, check_range
 
 
 class AutoEncoder(nn.Sequential):
@@ -21,7 +21,7 @@ class AutoEncoder(nn.Sequential):
         check_range(channels, "channels", 1, integer=True)
         check_range(width, "width", 1, integer=True)
         inner = [nn.AvgPool2d(2), *_layer(width, width), *_layer(width, width), nn.Upsample(scale_factor=2)]
-        middle = inner if pooling else []
+        middle = inner if check_flag(pooling, "pooling") else []
         super().__init__(*_layer(channels, width), *middle, *_layer(width, width), *_layer(width, channels))
 
 

@@ -82,10 +82,13 @@ class PixelCNN(nn.Module):
             return _InOrder(self, n, height, width).run(choose)
 
     def sample(self, n: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
-        """`n` images (n, 1, height, width) drawn from the network's distribution; `generator` is the global one by default."""
+        """`n` images (n, 1, height, width) drawn from the network's distribution, on its device.
+
+        Draws are made on the CPU, by `generator` (default: the global one), so that every device draws the same.
+        """
 
         def draw(scores, row, column):
-            return torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
+            return torch.multinomial(scores.softmax(1).cpu(), 1, generator=generator)[:, 0]
 
         return self.in_order(n, height, width, draw)
 
@@ -102,6 +105,8 @@ def bits_per_pixel(model: PixelCNN, x: Tensor, y: Tensor) -> Tensor:
 
     Their labels `y` are of no weight.
     """
+    if not isinstance(model, PixelCNN):
+        raise InputError(f"model: got {type(model).__name__}; allowed is a PixelCNN")
     x = model.rounded(x)
     places = (x * (model.levels - 1)).round().long()[:, 0]
     return F.nll_loss(model(x), places) / math.log(2)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from advcourse.inputs import InputError
+from advcourse.inputs import InputError, check_flag
 from advcourse.intervals import wilson
 from advcourse.plots.style import (
     COLOURS,
@@ -17,6 +17,7 @@ from advcourse.plots.style import (
     new_chart,
     same_length,
 )
+from advcourse.plots.texts import legend_name
 from advcourse.rounding import number, percent
 
 _MOST_BARS = 41  # of a histogram
@@ -40,7 +41,7 @@ def lines(curves, xlabel, ylabel, *, samples=None, percentages=False, chance=Non
         x, y = (as_numbers(values, f"curves[{name!r}]").ravel() for values in pair)
         same_length(y, x, f"curves[{name!r}] y", "its x")
         colour, marker, dash = (cycle[i % len(cycle)] for cycle in (COLOURS, MARKERS, DASHES))
-        axis.plot(x, y, color=colour, marker=marker, linestyle=dash, markersize=5, label=name)
+        axis.plot(x, y, color=colour, marker=marker, linestyle=dash, markersize=5, label=legend_name(name))
         if samples is not None:
             axis.fill_between(x, *wilson(y, samples), color=colour, alpha=0.15, linewidth=0)
     if chance is not None:
@@ -49,7 +50,7 @@ def lines(curves, xlabel, ylabel, *, samples=None, percentages=False, chance=Non
             1, chance, "chance", transform=axis.get_yaxis_transform(), ha="right", va="bottom", color="0.3"
         )
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    if percentages:
+    if check_flag(percentages, "percentages"):
         axis.set_ylim(-0.03, 1.03)
         axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axis.grid(alpha=0.3)
@@ -80,6 +81,7 @@ def bars(values, xlabel, *, percentages=False):
     """
     check_mapping(values, "values")
     table = {name: row if isinstance(row, Mapping) else {"": row} for name, row in values.items()}
+    percentages = check_flag(percentages, "percentages")
     series = list(dict.fromkeys(key for row in table.values() for key in row))
     if not series:
         raise InputError("values: got no numbers; allowed is at least one")
@@ -89,7 +91,9 @@ def bars(values, xlabel, *, percentages=False):
         at = np.arange(len(table)) + (i - (len(series) - 1) / 2) * height
         lengths = np.array([float(row.get(key, np.nan)) for row in table.values()])
         style = {"color": COLOURS[i % len(COLOURS)], "hatch": HATCHES[i % len(HATCHES)], "edgecolor": "white"}
-        drawn = axis.barh(at, np.nan_to_num(lengths), 0.9 * height, label=key, linewidth=0, **style)
+        drawn = axis.barh(
+            at, np.nan_to_num(lengths), 0.9 * height, label=legend_name(key), linewidth=0, **style
+        )
         texts = [percent(length) if percentages else number(length) for length in lengths]
         axis.bar_label(drawn, texts, padding=3, fontsize=8)
     axis.set_yticks(np.arange(len(table)), list(table))

@@ -2,7 +2,6 @@
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.figure import Figure
 
 from advcourse.inputs import InputError, check_range
 from advcourse.plots.images import answers, image_axes
@@ -16,6 +15,7 @@ from advcourse.plots.style import (
     rgb_pictures,
     same_length,
 )
+from advcourse.plots.texts import PlainFigure
 
 
 def signed_maps(maps, unit, marks=()):
@@ -28,7 +28,7 @@ def signed_maps(maps, unit, marks=()):
     """
     check_mapping(maps, "maps")
     with rc_context(STYLE):
-        figure = Figure(figsize=(2.5 * len(maps), 2.9), dpi=DPI, layout="constrained")
+        figure = PlainFigure(figsize=(2.5 * len(maps), 2.9), dpi=DPI, layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(maps)))
     for axis, (name, values) in zip(axes, maps.items(), strict=True):
         values = as_numbers(values, f"maps[{name!r}]")

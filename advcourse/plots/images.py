@@ -4,10 +4,10 @@ from textwrap import fill
 
 import numpy as np
 from matplotlib import colormaps, rc_context
-from matplotlib.figure import Figure
 
 from advcourse.inputs import InputError, check_range
 from advcourse.plots.style import DPI, STYLE, as_numbers, frame, rgb_pictures, same_length
+from advcourse.plots.texts import PlainFigure
 from advcourse.rounding import percent
 
 
@@ -104,7 +104,7 @@ def image_axes(titles, left=0.05):
     top = height
     axes = np.empty((len(titles), columns), dtype=object)
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), dpi=DPI)
+        figure = PlainFigure(figsize=(width, height), dpi=DPI)
         for r, row in enumerate(titles):
             top -= above[r] + cell
             for c, title in enumerate(row):

@@ -46,7 +46,7 @@ def slice2d(
         steps = as_numbers(path, "path")
         axis.plot(steps[:, 0], steps[:, 1], "o-", color="white", markeredgecolor="black", markersize=4)
     for i, (name, at) in enumerate({"x": (0, 0), **(points or {})}.items()):
-        marker = "X" if i == 0 else MARKERS[i % len(MARKERS)]
+        at, marker = as_numbers(at, f"points[{name!r}]"), "X" if i == 0 else MARKERS[i % len(MARKERS)]
         axis.plot(*at, marker, color="white", markeredgecolor="black", markersize=8)
         axis.annotate(name, at, (6, 5), textcoords="offset points", fontsize=8, **OUTLINED)
     axis.set(xlim=extent[:2], ylim=extent[2:])

@@ -6,12 +6,11 @@ from textwrap import wrap
 import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from advcourse.inputs import InputError
+from advcourse.inputs import InputError, check_flag
 from advcourse.intervals import wilson
 from advcourse.plots.style import (
     COLOURS,
@@ -25,6 +24,7 @@ from advcourse.plots.style import (
     new_chart,
     same_length,
 )
+from advcourse.plots.texts import PlainFigure, legend_name, letters_across
 from advcourse.rounding import number, percent
 
 _LINE, _CHARACTER = 0.16, 0.078  # inches that a line of text of 8 points takes, and a character of it
@@ -55,6 +55,7 @@ def heat_map(blocks, label, *, notes=None, percentages=False):
         heading: np.array([[float(row.get(c, np.nan)) for c in columns] for row in block.values()])
         for heading, block in blocks.items()
     }
+    percentages = check_flag(percentages, "percentages")
     shade = Normalize(0, 1) if percentages else _span(values)
     axis = rows.axis(0, _COLUMN * len(columns))
     for heading, block in values.items():
@@ -178,14 +179,14 @@ def _look(i):
 
 def _steps(axis, i, name, values, right):
     if not len(values):
-        axis.plot([], [], label=f"{name}: no images", **_look(i))
+        axis.plot([], [], label=legend_name(f"{name}: no images"), **_look(i))
         return
     places = np.sort(values[np.isfinite(values)])
     share = np.arange(len(places) + 1) / len(values)
     x, y = np.append(np.insert(places, 0, 0), right), np.append(share, share[-1])
     median = "∞" if np.isinf(np.median(values)) else number(np.median(values))
     style = {"linestyle": DASHES[i % len(DASHES)], "markevery": (0.03, 0.2), **_look(i)}
-    axis.plot(x, y, drawstyle="steps-post", label=f"{name}: median {median}", **style)
+    axis.plot(x, y, drawstyle="steps-post", label=legend_name(f"{name}: median {median}"), **style)
     axis.fill_between(
         x, *wilson(y, len(values)), step="post", color=COLOURS[i % len(COLOURS)], alpha=0.12, linewidth=0
     )
@@ -205,7 +206,7 @@ def _whiskers(axis, i, place, name, points, aside):
         "markersize": max(5, 9 - 0.8 * place),  # so that of several in one place none hides another
     }
     spread = np.clip([share - low, high - share], 0, 1)
-    axis.errorbar(eps, share, spread, label=name, transform=axis.transData + aside, **style)
+    axis.errorbar(eps, share, spread, label=legend_name(name), transform=axis.transData + aside, **style)
 
 
 def image_table(rows, *, titles=None, framed=None, columns=None):
@@ -238,7 +239,7 @@ def image_table(rows, *, titles=None, framed=None, columns=None):
         y = tops[name] + height
     size = np.array([22 + (width + 6) * max(columns or 0, len(first)), y + 4])
     with rc_context(STYLE):
-        figure = Figure(figsize=size / DPI, dpi=DPI)
+        figure = PlainFigure(figsize=size / DPI, dpi=DPI)
         axis = figure.add_axes((0, 0, 1, 1))
     for name, images in rows.items():
         axis.text(11, tops[name] + height / 2, name, rotation=90, ha="center", va="center", fontsize=8)
@@ -255,7 +256,7 @@ def _image(axis, image, box, title, framed):
     left, top, width, height = box
     how = {"interpolation": "nearest" if image.shape[1] <= width else "antialiased", "cmap": "gray"}
     axis.imshow(image, extent=(left, left + width, top + height, top), vmin=0, vmax=1, **how)
-    axis.text(left + width / 2, top - 3, _plain(title), ha="center", va="bottom", fontsize=8)
+    axis.text(left + width / 2, top - 3, title, ha="center", va="bottom", fontsize=8)
     if framed:
         border = Rectangle((left, top), width, height, edgecolor=FOOLED, linewidth=2.5, fill=False)
         axis.add_patch(border)
@@ -272,7 +273,9 @@ class _Rows:
 
     def __init__(self, blocks, label, width, above, below=0.05):
         names = _wrapped([row for block in blocks.values() for row in block], 24)
-        self._left = 0.15 + _CHARACTER * max(len(line) for name in names for line in name.split("\n"))
+        self._left = 0.15 + _CHARACTER * max(
+            letters_across(line) for name in names for line in name.split("\n")
+        )
         width = max(self._left + width + 0.15, 5.0)
         (label,) = _wrapped([label], int(width / _CHARACTER))
         self._below, above = below, above + _LINE * (label.count("\n") + 1.5)
@@ -292,7 +295,7 @@ class _Rows:
             self.edges[heading], self._lines = np.array(edges), edges[-1]
         self._size = width, above + self._lines * _LINE + below
         with rc_context(STYLE):
-            self.figure = Figure(figsize=self._size, dpi=DPI)
+            self.figure = PlainFigure(figsize=self._size, dpi=DPI)
         for x, y, text, style in texts:
             y = 1 - (above + y * _LINE) / self._size[1]
             self.figure.text(x / width, y, text, fontsize=8, **style)
@@ -329,12 +332,7 @@ def _middles(edges):
 
 
 def _wrapped(names, characters):
-    return ["\n".join(wrap(_plain(name), characters)) for name in names]
-
-
-def _plain(name):
-    """The name as text: matplotlib would read a formula between two dollar signs."""
-    return str(name).replace("$", r"\$")
+    return ["\n".join(wrap(str(name), characters)) for name in names]
 
 
 def _most_lines(names):

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from advcourse.inputs import InputError, check_images
+from advcourse.plots.texts import PlainFigure
 
 DPI = 80
 COLOURS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #000000 #7F7F7F #8C6D31 #5E3C99".split()
@@ -24,12 +24,16 @@ FOOLED = "#D55E00"  # the frame of an image that fools the model
 OUTLINED = {"color": "white", "path_effects": [withStroke(linewidth=2, foreground="black")]}
 STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
 
+_UNKNOWN_TO_NUMPY = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+
 
 class Picture:
     """A figure as PNG with its alternative text, for a notebook: `show` makes it.
 
-    JupyterLab and nbconvert drop the alternative text of a plain image/png, so the output also holds an HTML <img>,
-    which both prefer and whose `alt` they keep; its plain text is the alternative text itself.
+    A notebook stores it once, as an HTML <img> with its `alt`, and the alternative text as plain text. JupyterLab, VS Code,
+    nbconvert and previews made with it prefer an output's HTML to its image/png, and JupyterLab and nbconvert drop the
+    alternative text of an image/png; one beside the HTML would be shown by none of them, and double the weight. Where there is no
+    HTML, as in a terminal or in LaTeX, the alternative text stands for the picture.
     """
 
     def __init__(self, png: bytes, alt: str):
@@ -38,10 +42,9 @@ class Picture:
     def __repr__(self):
         return self.alt
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        data = base64.b64encode(self.png).decode()
-        tag = f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{data}">'
-        return {"text/html": tag, "image/png": data, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+    def _repr_html_(self):
+        source = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+        return f'<img alt="{html.escape(self.alt)}" src="{source}">'
 
 
 def show(figure, alt):
@@ -74,15 +77,19 @@ def frame(axis, shown):
 
 def new_chart(width, height):
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        figure = PlainFigure(figsize=(width, height), dpi=DPI, layout="constrained")
         axis = figure.add_subplot()
     axis.tick_params(labelsize=8)
     return figure, axis
 
 
 def as_numbers(values, name):
+    """Numbers or tensors, or a list of them, as an array; `InputError`, which calls them `name`, for what is none."""
     if isinstance(values, torch.Tensor):
-        return values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        return (values.float() if values.dtype in _UNKNOWN_TO_NUMPY else values).numpy()
+    if isinstance(values, list | tuple):
+        values = [as_numbers(one, name) if isinstance(one, torch.Tensor) else one for one in values]
     try:
         return np.asarray(values, dtype=None if isinstance(values, np.ndarray) else float)
     except (TypeError, ValueError) as error:

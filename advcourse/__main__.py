@@ -1,0 +1,6 @@
+"""`python -m advcourse`: the command `advcourse`, where it is not on the PATH."""
+
+from advcourse.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Texts in figures: drawn as they stand, in fonts that have their characters.
+
+matplotlib reads a text between two dollar signs as a formula, leaves curves whose name begins with "_" out of a legend, and
+draws boxes for characters that its own font lacks. Names of models, classes and curves are the caller's and may hold all three.
+"""
+
+import unicodedata
+import warnings
+from functools import cache
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+_told = set()  # characters that no font here has, of which a warning has told
+
+
+class PlainFigure(Figure):
+    """A figure without formulas: each text in it, whoever put it there, is drawn letter by letter.
+
+    Only numbers that matplotlib writes at ticks keep their powers of ten. Where the font of a text lacks characters, an installed
+    one that has them stands in; where there is none, a warning says so once, and names the remedy.
+    """
+
+    def draw(self, renderer):
+        _name_ticks_plainly(self)
+        texts = _plain_texts(self)
+        for text in texts:
+            text.set_parse_math(False)
+            if not text.get_text().isascii() or not text.get_text().isprintable():
+                text.set_text(_drawable(text.get_text()))
+        lost = _choose_fonts(text for text in texts if not text.get_text().isascii())
+        with warnings.catch_warnings():
+            if lost:  # they have been told of
+                warnings.filterwarnings("ignore", r"Glyph \d+ .* missing", UserWarning)
+            super().draw(renderer)
+
+
+def legend_name(name):
+    """The name of a curve for a legend, as text. One that begins with "_" gets a space in front, or it would be left out."""
+    return f" {name}" if str(name).startswith("_") else str(name)
+
+
+def letters_across(text):
+    """How wide the text is, in letters: a Chinese, Japanese or Korean character counts as two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _name_ticks_plainly(figure):
+    """Names at ticks come anew from a function each time the figure is drawn: let that give what can be drawn."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, FuncFormatter) and not isinstance(formatter.func, _Plainly):
+            formatter.func = _Plainly(formatter.func)
+
+
+class _Plainly:
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self, value, place=None):
+        return _drawable(self.name(value, place))
+
+
+def _plain_texts(figure):
+    """All texts but the numbers at ticks, in which matplotlib writes powers of ten as formulas."""
+    numbers = {
+        id(text)
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        if not isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter)
+        for text in axis.findobj(Text)
+        if text is not axis.label
+    }
+    return [text for text in figure.findobj(Text) if id(text) not in numbers]
+
+
+def _drawable(text):
+    """The text with U+FFFD for what has no form: control characters but line ends, and lone surrogates, as of a file's name."""
+    return "".join("\ufffd" if c != "\n" and unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
+
+
+def _choose_fonts(texts):
+    """Add fonts to the families of texts that need them. Returns the characters that no font has, after a warning of new ones."""
+    lost = set()
+    for text in texts:
+        if lacking := _lacking(text):
+            families, none = _fonts_with(lacking)
+            text.set_fontfamily([*text.get_fontfamily(), *families])
+            lost |= none
+    if lost - _told:
+        _told.update(lost)
+        warnings.warn(
+            f"figure: no installed font has {' '.join(sorted(lost))}, drawn as boxes. Install one, such as Noto Sans CJK "
+            "for Chinese, Japanese and Korean (Debian, Ubuntu: apt install fonts-noto-cjk), and remove fontlist-*.json "
+            f"from {matplotlib.get_cachedir()}, where matplotlib keeps the list of fonts",
+            stacklevel=3,
+        )
+    return lost
+
+
+def _lacking(text):
+    """The characters that no font of this text has."""
+    lacking = {c for c in text.get_text() if not c.isspace()}
+    for family in text.get_fontfamily():
+        wanted = text.get_fontproperties().copy()
+        wanted.set_family(family)
+        lacking -= _of_font(findfont(wanted), lacking)
+    return frozenset(lacking)
+
+
+@cache
+def _fonts_with(characters):
+    """(names of installed fonts that have the characters, as few as can be; those that none has)."""
+    # of the files of a family the upright one of usual weight comes last, and stays
+    usable = {entry.name: entry.fname for entry in sorted(fontManager.ttflist, key=_upright_and_regular)}
+    chosen, rest = [], set(characters)
+    while rest:
+        having = {name: _of_font(path, rest) for name, path in usable.items()}
+        best = max(having, key=lambda name: len(having[name]))
+        if not having[best]:
+            break
+        chosen.append(best)
+        rest -= having[best]
+    return tuple(chosen), frozenset(rest)
+
+
+def _upright_and_regular(entry):
+    return entry.style == "normal", str(entry.weight) in ("400", "normal", "regular")
+
+
+def _of_font(path, characters):
+    """Those of the characters that the font in this file has; none if matplotlib cannot draw with it."""
+    try:
+        font = get_font(path)
+    except (OSError, RuntimeError):
+        return set()
+    if not font.scalable or "LastResort" in font.postscript_name:  # pictures; a font of boxes
+        return set()
+    return {c for c in characters if font.get_char_index(ord(c))}
