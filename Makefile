@@ -4,25 +4,28 @@
 VENV ?= .venv
 # Set PYTHON to choose the interpreter that .venv is made with.
 PYTHON ?=
-WORKERS ?= 2
+# As many as there are cores.
+WORKERS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help lab install test lint format unit test-browser refresh train evaluate release benchmark doctor clean
+.PHONY: help lab install test lint format unit test-long test-processor test-browser refresh train evaluate release benchmark doctor clean
 
 help:
 	@echo "make lab           open the course in JupyterLab"
 	@echo "make test          lint, unit tests, and every chapter run and compared"
+	@echo "make test-long     the tests that draw their cases, with all of them (some hours)"
+	@echo "make test-processor  the numerical tests, held to the instructions of an older processor"
 	@echo "make test-browser  chapter 00 and a report in a real browser (needs Chromium)"
 	@echo "make format        put all code into the project's format"
 	@echo "make refresh       run the chapters again and store their outputs"
 	@echo "make release       make the students' copies of the labs"
 	@echo "make train         train every shipped model again"
 	@echo "make evaluate      measure the attacks of Table 1 on digits, with a report in build/evaluation"
-	@echo "make benchmark     time the attacks beside other libraries, and what the defenses cost"
+	@echo "make benchmark     time the attacks beside other libraries, the defenses, and grading"
 	@echo "make doctor        what is installed, what is missing, how to get it"
 	@echo "make clean         remove build/ and caches"
 
@@ -49,6 +52,20 @@ test: lint
 unit: $(INSTALLED)
 	@$(PYTEST) -n $(WORKERS) --dist loadfile --ignore=tests/browser --ignore=tests/chapters tests
 
+# Power tables, fuzzing and the like: `make test` takes a sample of each.
+test-long: export ADVCOURSE_LONG = 1
+test-long: export OMP_NUM_THREADS = 1
+test-long: $(INSTALLED)
+	@$(PYTEST) -n $(WORKERS) -m long --ignore=tests/browser tests
+
+# Holds torch, oneDNN and MKL to older instructions, so that they add the same numbers in another order. A test that passes in
+# `make test` and fails here asks for digits that rounding decides. tests/test_processor.py proves that all three obey.
+PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE
+
+test-processor: export OMP_NUM_THREADS = 1
+test-processor: $(INSTALLED)
+	@$(PROCESSOR) $(PYTEST) -n $(WORKERS) --dist loadfile -m "numerical and not slow" --ignore=tests/browser --ignore=tests/chapters tests
+
 test-browser: $(INSTALLED)
 	@$(PYTEST) tests/browser
 
@@ -69,6 +86,7 @@ benchmark: $(INSTALLED)
 	@$(BIN)/python benchmarks/gradient_attacks.py
 	@$(BIN)/python benchmarks/minimum_norm.py
 	@$(BIN)/python benchmarks/defenses.py
+	@$(BIN)/python benchmarks/grading.py
 
 doctor: $(INSTALLED)
 	@$(BIN)/advcourse doctor

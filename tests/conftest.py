@@ -1,10 +1,31 @@
-"""What all tests share: small notebooks, GPU tests skipped with a reason, and which worker runs what."""
+"""What all tests share: small notebooks, a GPU for the tests that want one, and which worker runs what."""
 
+import os
+import random
+import re
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import pytest
+from amounts import LONG
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
+
+# Files whose tests ask what a program does. All others compare numbers, which processors round in different ways: their tests
+# are `numerical`, and `make test-processor` runs them.
+PROGRAMS = re.compile(
+    r"test_(cli|coverage|doctor|environment|evaluation_(matrix|mistakes|page|report|settings)|grading|identity|lab|layers|files|notebooks|power|project|workers)"
+)
+
+# From where the generators that a test has not seeded itself begin; with another number the tests must hold as well.
+SEED = int(os.environ.get("ADVCOURSE_TEST_SEED", "0"))
+
+# `make test` draws the same cases each time, and `make test-long` others.
+settings.register_profile("sample", derandomize=True)
+if not LONG:
+    settings.load_profile("sample")
 
 pytest.register_assert_rewrite("lab_tests", "inside")  # so that its failures show both sides, too
 
@@ -49,12 +70,42 @@ def inside(request):
     return request.getfixturevalue(request.param)
 
 
+def is_numerical(path):
+    """True for a file of tests that compare numbers."""
+    return path.parent == Path(__file__).parent and not PROGRAMS.match(path.name)
+
+
+# First, so that `-m numerical` finds the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Skip GPU tests, with a reason, where there is no GPU."""
-    gpu = [item for item in items if item.get_closest_marker("gpu")]
-    if gpu and not cuda_available():
-        for item in gpu:
-            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+    """Mark numerical tests. Those of a GPU compare it with the CPU beside it, whose rounding is then the same on both sides."""
+    for item in items:
+        if is_numerical(item.path) and not item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.numerical)
+
+
+# First, so that fixtures draw after it.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Seed all global generators: which tests a worker ran before, and in what order, changes nothing."""
+    random.seed(SEED)
+    for name, seeding in (
+        ("numpy", lambda numpy: numpy.random.seed(SEED)),
+        ("torch", lambda torch: torch.manual_seed(SEED)),
+    ):
+        if name in sys.modules:
+            seeding(sys.modules[name])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Run a GPU test on a pretended one where there is none."""
+    if item.get_closest_marker("gpu") is None or cuda_available():
+        return (yield)
+    from pretended_gpu import pretended_gpu
+
+    with pretended_gpu():
+        return (yield)
 
 
 class ByFileAndChapter(LoadFileScheduling):
@@ -87,3 +138,20 @@ def write_chapter():
         return path
 
     return write
+
+
+@pytest.fixture
+def at_most():
+    """`with at_most(1000)`: no file can grow beyond so many bytes, as on a disk that is full."""
+    import resource
+
+    @contextmanager
+    def limited(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

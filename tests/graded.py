@@ -9,7 +9,7 @@ from museum.lab1 import ROOMS
 
 from advcourse.grading.report import BUBBLEWRAP, Report, TaskResult, Written
 from advcourse.labs.lab1 import LAB
-from advcourse.labs.verdicts import CRASHED
+from advcourse.labs.verdicts import CRASHED, TIMED_OUT
 
 EVIL = (
     "</pre></title><script>alert(1)</script>\"'&`code`\x00\x07\x1b\u202egnorw\u2066\ud800"
@@ -50,7 +50,7 @@ def result(task, key="", **changes):
 def late(task):
     """A task that the time limit stopped."""
     told = "It was stopped after 20 seconds of work."
-    return replace(result(task), outcome=CRASHED, points=0, key="time", message=told)
+    return replace(result(task), outcome=TIMED_OUT, points=0, key="time", message=told)
 
 
 def report(student, *tasks, **settings):

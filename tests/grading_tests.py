@@ -1,6 +1,9 @@
 """What the tests of the grader share: a mark for those that need bubblewrap, and notebooks to grade."""
 
 import copy
+import os
+import shutil
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +16,25 @@ ROOT = Path(__file__).resolve().parent.parent
 needs_bubblewrap = pytest.mark.skipif(
     bool(why_no_bubblewrap()), reason=f"bubblewrap cannot be used here: {why_no_bubblewrap()}"
 )
+
+
+def for_an_ordinary_user():
+    """The words before a command of root's that make readable what it needs, where a folder above is root's alone."""
+    needed = {Path(sys.base_prefix), Path(sys.prefix), ROOT}
+    closed = {place: _closed(place) for place in needed if _closed(place)}
+    words = [shutil.which("bwrap"), "--dev-bind", "/", "/"]
+    for folder in sorted(set(closed.values())):
+        words += ["--perms", "0755", "--tmpfs", folder]
+    for place, folder in sorted(closed.items()):
+        inside = str(Path(folder) / place.relative_to(folder).parts[0])
+        words += ["--ro-bind", inside, inside]
+    return words
+
+
+def _closed(place):
+    """The first folder above a place that only some may enter; None where all may."""
+    above = [*place.parents][::-1]
+    return next((str(folder) for folder in above if not os.stat(folder).st_mode & 0o001), None)
 
 
 @cache

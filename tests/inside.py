@@ -48,7 +48,9 @@ class Inside:
         """Why a task with this body was stopped."""
         with pytest.raises(Finding) as finding:
             self(body)
-        assert finding.value.key == self.reason and finding.value.outcome == "crashed"
+        assert finding.value.key == self.reason and finding.value.outcome == (
+            "timed out" if self.reason == "time" else "crashed"
+        )
         return finding.value.key
 
 

@@ -28,7 +28,7 @@ LONG = "an attack with quite a long name that has to be told apart from others w
 
 
 def measured(success, model="net", **settings):
-    """A record with all that `cells.identity` tells, a transformation after which every second success is left, and pictures."""
+    """A record with all that `cells.determinants` tells, pictures, and a transformation that leaves every second success."""
     n = len(success)
     after = np.asarray(success, dtype=bool) & (np.arange(n) % 2 == 0)
     made = record(success, model=model, clean={"noise": 0.75}, **{"success noise": after, **settings})
@@ -38,6 +38,7 @@ def measured(success, model="net", **settings):
         "data": "checksum of the images",
         "images": "5 drawn by seed 0",
         "conditions": CONDITIONS,
+        "keys": {"attack": f"key of {made.attack}", "transformations": "key of the noise"},
         "code": "checksum of the code",
         "torch": "2.99",
     }

@@ -338,6 +338,7 @@ def test_one_step_flatters_the_mistake():
     assert one >= 0.75 and many <= one - 0.05
 
 
+@pytest.mark.slow
 def test_another_norm_goes_through():
     """Against Sharma and Chen (arXiv:1710.10733): EAD fools it, and with changes no larger in L1 than the undefended need."""
     nets, (x, y) = (

@@ -18,9 +18,13 @@ from nets import Function, Scaled, conv, images, linear
 from torch import nn
 
 import advcourse.attacks.base
-from advcourse import attacks, metrics
+from advcourse import attacks, metrics, models
+from advcourse import data as digits
 
+# Settings are drawn at random, short steps among them.
+pytestmark = pytest.mark.filterwarnings("ignore::advcourse.errors.BudgetWarning")
 ATTACKS = pytest.mark.parametrize("cls", attacks.REGISTRY.values(), ids=attacks.REGISTRY)
+OF_SINGLE_IMAGES = {name: cls for name, cls in attacks.REGISTRY.items() if not cls.universal}
 CLASSES = 5
 FIELDS = {
     "eps": st.sampled_from([0.0, 1 / 255, 8 / 255, 0.1, 0.3, 0.5, 1.0]),
@@ -244,16 +248,34 @@ def test_an_empty_batch_gives_an_empty_batch(cls):
     assert np.isnan(record.success_rate) and record.forward_passes == record.backward_passes == 0
 
 
-@ATTACKS
+def in_parts(attack, model, x, y, target, size):
+    """What the attack gives in batches of `size`, put together again: images, sizes of the change, success, steps."""
+    parts = [slice(first, first + size) for first in range(0, len(x), size)]
+    targets = [None if target is None else target[part] for part in parts]
+    runs = [attack.run(model, x[p], y[p], t, first=p.start) for p, t in zip(parts, targets)]
+    return [torch.cat([getattr(r, name) for r in runs]) for name in ("images", "size", "success", "steps")]
+
+
+@pytest.mark.parametrize("cls", OF_SINGLE_IMAGES.values(), ids=OF_SINGLE_IMAGES)
 def test_each_image_is_attacked_on_its_own(cls):
-    """The first image alone gives what it gives among others: no mean over the batch enters its gradient or its norm."""
-    if cls.universal:
-        pytest.skip("one perturbation for all images together")
-    attack = quick(cls)
-    model = conv(dtype=torch.float64)
+    """Each image alone becomes what it becomes among others, in float64: no mean, norm or abort over the batch couples them."""
+    attack, model = quick(cls, steps=20), conv(dtype=torch.float64)
     x, y, target = batch(attack, 6, dtype=torch.float64)
-    alone = attack(model, x[:1], y[:1], None if target is None else target[:1])
-    torch.testing.assert_close(alone, attack(model, x, y, target)[:1], rtol=0, atol=1e-9)
+    together, alone = (in_parts(attack, model, x, y, target, size) for size in (6, 1))
+    torch.testing.assert_close(alone, together, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("cls", OF_SINGLE_IMAGES.values(), ids=OF_SINGLE_IMAGES)
+def test_in_float32_company_changes_neither_rate_nor_mean_size(cls):
+    """Twelve digits together and in fives, on a trained net: as many succeed but for one, and the mean size to a tenth."""
+    attack, model, (x, y) = cls(), models.load("mnist-small"), digits.load("mnist-5k").pick(12, seed=3)
+    target = (y + 1) % 10 if attack.targeted and not attack.chooses_target else None
+    (_, size, success, _), (_, other, also, _) = (
+        in_parts(attack, model, x, y, target, size) for size in (12, 5)
+    )
+    both = success & also
+    assert both.any() and (success != also).sum() <= 1
+    assert other[both].mean().item() == pytest.approx(size[both].mean().item(), rel=0.1)
 
 
 @ATTACKS

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import torch
 from tiny import blobs, linear, network, quiet, same, snapshot
 from torch import nn
 
+from advcourse import checkpoints
 from advcourse.augmentation import shifts
+from advcourse.identity import IdentityWarning
 from advcourse.inputs import InputError
 from advcourse.training import cross_entropy
 
@@ -71,9 +74,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 
 
 def test_a_finished_checkpoint_gives_its_result_at_once(tmp_path, monkeypatch):
-    """Against the first run, without one more call of the objective."""
+    """Against the first run, without one more step."""
     first, history = resumable_run(tmp_path / "a.pt")
-    monkeypatch.setattr(Deadly, "__call__", lambda *_: pytest.fail("trained on"))
+    monkeypatch.setattr(torch.Tensor, "backward", lambda *_: pytest.fail("trained on"))
     again, again_history = resumable_run(tmp_path / "a.pt")
     assert same(again, first.state_dict()) and again_history == history
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
@@ -98,6 +101,34 @@ def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pt", "b.pt"]
 
 
+class Weighted:
+    """An objective with a private weight."""
+
+    def __init__(self, weight):
+        self._weight = weight
+
+    def __call__(self, model, x, y):
+        return self._weight * cross_entropy(model, x, y)
+
+
+class Silent(Weighted):
+    """One whose text does not tell it."""
+
+    def __repr__(self):
+        return "Silent()"
+
+
+class Times(nn.Module):
+    """A layer with a private factor."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self._factor = factor
+
+    def forward(self, x):
+        return x * self._factor
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -112,7 +143,10 @@ def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path, monkeypatch):
         ({"validation": blobs(seed=1)}, "score"),
         ({"objective": lambda model, x, y: cross_entropy(model, x, y)}, "objective"),
         ({"data": blobs(seed=2)}, "data"),
+        ({"objective": Weighted(5.0)}, r"objective \(cross_entropy there, Weighted\(_weight=5.0\) here\)"),
         ({"model": network(width=9)}, "architecture"),
+        ({"model": network(seed=1)}, "initial weights"),
+        ({"model": nn.Sequential(*network(), Times(2.0))}, "architecture"),
         ({"model": nn.Sequential(*list(network())[:3], nn.Tanh(), *list(network())[4:])}, "architecture"),
     ],
 )
@@ -131,6 +165,59 @@ def test_a_checkpoint_of_another_run_is_refused(change, message, tmp_path):
     with pytest.raises(InputError, match=f"checkpoint: .*a.pt.*other.*{message}"):
         quiet(**arguments)
     assert same(arguments["model"], before)
+
+
+OTHERS = {
+    "weight": (
+        lambda k: {"objective": Weighted(k)},
+        r"objective \(Weighted\(_weight=1.0\) there, Weighted\(_weight=5.0\) here\)",
+    ),
+    "hidden": (
+        lambda k: {"objective": Silent(k)},
+        r"objective \(Silent\(\) in words here and there, but of other code or with",
+    ),
+    "closure": (
+        lambda k: {"objective": lambda model, x, y: k * cross_entropy(model, x, y)},
+        "objective .*in words",
+    ),
+    "factor": (lambda k: {"model": nn.Sequential(*network(), Times(k))}, "architecture .*in words"),
+    "score": (lambda k: {"score": lambda model: k}, "score .*in words"),
+    "augment": (lambda k: {"augment": lambda x, generator: x / k}, "augment .*in words"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_differs_in_a_number_alone_is_refused(case, tmp_path):
+    """Checks runs that differ in one number that no text of theirs tells; the same one goes on."""
+    change, message = OTHERS[case]
+    arguments = {"data": blobs(), "epochs": 1, "checkpoint": tmp_path / "a.pt"}
+    quiet(**{"model": network()} | arguments | change(1.0))
+    with pytest.raises(InputError, match=f"checkpoint: .*a.pt.*other {message}"):
+        quiet(**{"model": network()} | arguments | change(5.0))
+    assert len(quiet(**{"model": network()} | arguments | change(1.0))) == 1
+
+
+def test_a_run_goes_on_with_the_model_that_it_left(tmp_path):
+    """Checks the same cell of a notebook run twice: the model comes with the best weights, and nothing is trained again."""
+    model, path = network(), tmp_path / "a.pt"
+    first = quiet(model, blobs(), epochs=2, checkpoint=path)
+    weights = snapshot(model)
+    assert not same(network(), weights)
+    again = quiet(model, blobs(), epochs=2, checkpoint=path)
+    assert again.seconds == first.seconds and again.loss == first.loss and same(model, weights)
+
+
+def test_an_objective_that_cannot_be_told_apart_is_named(tmp_path):
+    """Checks an objective with a lock: its checkpoint is refused, and the sentence says why."""
+    objective = Weighted(1.0)
+    objective.lock = threading.Lock()
+    with pytest.warns(IdentityWarning):
+        quiet(network(), blobs(), objective, epochs=1, checkpoint=tmp_path / "a.pt")
+    with (
+        pytest.warns(IdentityWarning),
+        pytest.raises(InputError, match=r"objective \(.*, which cannot be told from another\)"),
+    ):
+        quiet(network(), blobs(), objective, epochs=1, checkpoint=tmp_path / "a.pt")
 
 
 class Payload:
@@ -153,3 +240,39 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(content, tmp_path):
         torch.save({"format": Payload(), "settings": {}} if content == "code" else [1, 2], path)
     with pytest.raises(InputError, match="checkpoint: .*a.pt.*damaged"):
         quiet(linear(), blobs(), epochs=1, checkpoint=path)
+
+
+def test_two_runs_that_write_one_checkpoint_leave_a_whole_one(tmp_path, monkeypatch):
+    """Lets another run write its checkpoint while this one is at it. Checks that the last one is whole, and alone."""
+    path, save = tmp_path / "a.pt", torch.save
+
+    def slow(state, file):
+        monkeypatch.setattr(torch, "save", save)
+        checkpoints.write(path, {"epochs": 1}, {"epoch": 1})
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", slow)
+    checkpoints.write(path, {"epochs": 1}, {"epoch": 2})
+    assert checkpoints.read(path, {"epochs": 1})["epoch"] == 2 and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits and locks")
+def test_a_checkpoint_without_room_leaves_the_old_one(tmp_path, at_most):
+    """Checks the system's limit for files, and a process that was killed while it wrote: the old one stays, and no half one."""
+    path = tmp_path / "a.pt"
+    checkpoints.write(path, {"epochs": 1}, {"epoch": 1})
+    with (
+        at_most(500),
+        pytest.raises(OSError, match="a.pt cannot be written .File too large.. Free some space"),
+    ):
+        checkpoints.write(path, {"epochs": 1}, {"epoch": 2, "weights": torch.zeros(1000)})
+    code = (
+        "import os, sys, torch; from pathlib import Path; from advcourse import checkpoints\n"
+        "torch.save = lambda state, file: (file.write(b'half'), file.flush(), os.kill(os.getpid(), 9))\n"
+        "checkpoints.write(Path(sys.argv[1]), {}, {})"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(path)])
+    assert killed.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 2
+    assert checkpoints.read(path, {"epochs": 1})["epoch"] == 1
+    checkpoints.write(path, {"epochs": 1}, {"epoch": 2})
+    assert list(tmp_path.iterdir()) == [path]

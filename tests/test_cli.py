@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from advcourse import __version__, cli, doctor, models, notebooks, recipes
+from advcourse.jupyter import server
 
 COMMAND = [sys.executable, "-c", "from advcourse.cli import main; main()"]
 
@@ -99,38 +101,33 @@ def test_interrupt_leaves_nothing_half_written(tmp_path, write_chapter):
 
 
 def test_lab_opens_chapter_00(tmp_path, write_chapter, monkeypatch):
-    """Checks the command that JupyterLab is started with, and that the setting that silences the news is a file in its path.
-
-    A terminal inside finds this command.
-    """
+    """Checks what JupyterLab is started with, and that the settings in its path are files: the news is silenced, and nbgrader
+    hidden from all but instructors. A terminal inside finds this command."""
     write_chapter(tmp_path, "00_start_here")
     monkeypatch.chdir(tmp_path / "chapters")
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/elsewhere")
     monkeypatch.setenv("PATH", "/bin")  # of a shell in which the environment is not active
     started = []
-    monkeypatch.setattr(os, "execv", lambda path, command: started.append(command))
-    result = CliRunner().invoke(cli.app, ["lab", "--no-browser", "--port", "9001"])
-    assert result.exit_code == 0, result.output
-    [command] = started
-    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
-    assert (
-        f"--ServerApp.root_dir={tmp_path}" in command
-        and "--port=9001" in command
-        and "--no-browser" in command
-    )
-    assert "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb" in command
+    monkeypatch.setattr(server.Course, "launch_instance", started.append)
+    for asked, folders in (((), ["learner", "everyone"]), (("--instructor",), ["everyone"])):
+        monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/elsewhere")
+        result = CliRunner().invoke(cli.app, ["lab", "--no-browser", "--port", "9001", *asked])
+        assert result.exit_code == 0, result.output
+        options = started.pop()
+        assert {f"--ServerApp.root_dir={tmp_path}", "--port=9001", "--no-browser"} < {*options}
+        assert "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb" in options
+        *ours, theirs = map(Path, os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep))
+        assert theirs == Path("/elsewhere") and [folder.name for folder in ours] == folders
+        assert all(any(folder.rglob("*.json")) for folder in ours)
+    news = json.loads((ours[-1] / "labconfig" / "default_setting_overrides.json").read_text())
+    assert news["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
     assert shutil.which("advcourse") and os.environ["PATH"].endswith(f"{os.pathsep}/bin")
-    ours, theirs = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
-    assert theirs == "/elsewhere"
-    with open(os.path.join(ours, "labconfig", "default_setting_overrides.json")) as file:
-        assert json.load(file)["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
 
 
 def test_lab_away_from_a_checkout(tmp_path, monkeypatch):
     """Checks that without chapters the command says where to go, and starts nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(notebooks, "__file__", str(tmp_path / "site" / "advcourse" / "notebooks.py"))
-    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(server.Course, "launch_instance", lambda *_: pytest.fail("started"))
     result = CliRunner().invoke(cli.app, ["lab"])
     assert result.exit_code != 0 and "go to a clone" in str(result.exception)
 
@@ -160,3 +157,15 @@ def test_train_compares_with_the_shipped(monkeypatch, tmp_path):
     assert [name for name, _ in trained[1:]] == list(recipes.RECIPES)
     wrong = CliRunner().invoke(cli.app, ["train", "resnet-9000"])
     assert wrong.exit_code != 0 and "model: got 'resnet-9000'" in str(wrong.exception)
+
+
+def test_a_file_that_cannot_be_written_is_one_line_and_status_2(call, tmp_path, monkeypatch):
+    """Checks a folder in the place of the table that `run` writes: the sentence, no traceback."""
+    (tmp_path / "build" / "chapters.csv").mkdir(parents=True)
+    monkeypatch.setattr(notebooks, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(notebooks, "select", lambda *_: [])
+    monkeypatch.setattr(notebooks, "run_all", lambda paths, out, *_: notebooks.write_table([], out))
+    status, output, errors = call(tmp_path, "run")
+    told = "build/chapters.csv cannot be written (Is a directory). Make sure that it can be written to"
+    assert (status, output) == (2, "") and errors.count("\n") == 1
+    assert errors.startswith(f"advcourse: {told}")

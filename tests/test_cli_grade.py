@@ -158,6 +158,14 @@ def test_bad_input_is_told_in_a_line_and_nothing_is_written(advcourse):
         ("in", "--lab", "4", "--roster", "no.csv"): "roster: no.csv cannot be read",
         ("in", "--lab", "4", "--secret", "list.csv"): "secret: list.csv has 8 bytes",
         ("in", "--lab", "4", "--isolation", "prayer"): "isolation: got 'prayer'",
+        (
+            "in",
+            "--lab",
+            "4",
+            "--deadline",
+            "tomorrow",
+        ): "deadline: got 'tomorrow'; allowed is a date with a time",
+        ("in", "--lab", "4", "--attempts", "last"): "attempts: got 'last'; allowed are 'newest', 'best'",
     }
     for arguments, message in wrong.items():
         status, output, errors = advcourse("grade", *arguments)

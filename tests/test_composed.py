@@ -129,7 +129,7 @@ BAD = {
         lambda: Transfer(FGSM(), lambda model: 1).run(ONE, X, Y),
         r"source: returned int; allowed is a function that returns a torch.nn.Module",
     ),
-    "a target": (lambda: EachTarget(PGD(targeted=True)).run(ONE, X, Y, Y), "target: got tensor"),
+    "a target": (lambda: EachTarget(PGD(targeted=True)).run(ONE, X, Y, Y), "target: got labels"),
 }
 
 

@@ -183,6 +183,7 @@ def test_where_there_is_no_gradient_there_is_no_step():
 # Digits
 
 
+@pytest.mark.slow
 def test_no_larger_than_the_peers(digits):
     """foolbox 3.3.4 and torchattacks 3.5.1, default settings: a mean L2 no larger on what they fool, at no lower success."""
     model, x, y = digits

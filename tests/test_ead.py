@@ -122,7 +122,16 @@ def test_the_rules_differ_in_bookkeeping_alone(digits):
 
 
 def test_a_larger_beta_changes_fewer_pixels(digits):
-    """What the L1 norm is for: the number of changed pixels falls as beta grows."""
+    """What the L1 norm is for: each larger beta leaves fewer than 70 % of the changed pixels, where nothing follows the search.
+
+    The slide along the boundary changes pixels again, and no longer tells 0.001 from 0.01: both stay below half of what
+    beta 0 changes.
+    """
     model, x, y, _ = digits
-    pixels = [EAD(beta=beta).run(model, x, y).distances["L0"].mean().item() for beta in (0, 1e-3, 1e-2)]
-    assert pixels == sorted(pixels, reverse=True) and pixels[2] < 0.5 * pixels[0]
+
+    def pixels(beta, **fields):
+        return EAD(beta=beta, **fields).run(model, x, y).distances["L0"].mean().item()
+
+    search = [pixels(beta, slides=0) for beta in (0, 1e-3, 1e-2, 1e-1)]
+    assert all(fewer < 0.7 * more for more, fewer in zip(search, search[1:]))
+    assert max(pixels(1e-3), pixels(1e-2)) < 0.5 * pixels(0)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from advcourse import attacks, models
 from advcourse.evaluation import Cell, Conditions, DataSource, ModelSource, Store, run
+from advcourse.identity import IdentityWarning
 from advcourse.inputs import InputError
 
 DIGITS = DataSource(images=16)
@@ -73,6 +75,20 @@ def test_a_second_run_computes_nothing(here):
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+def test_a_full_disk_names_the_file_and_keeps_the_finished_cells(tmp_path, at_most):
+    """Checks the system's limit for files at the second of two cells: the sentence; with room the run goes on from the first."""
+    one = matrix({"FGSM": attacks.FGSM()})
+    run(one, tmp_path, progress=False)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with (
+        at_most(1000),
+        pytest.raises(OSError, match="safetensors cannot be written .File too large.. Free some"),
+    ):
+        run(matrix({"FGSM": attacks.FGSM(), "BIM": attacks.BIM(steps=2)}), tmp_path, progress=False)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert run(one, tmp_path, progress=False).computed == 0
+
+
 def test_other_settings_are_other_cells(here, tmp_path):
     """One changed attack among the six: one computed cell."""
     _, folder = here
@@ -99,6 +115,36 @@ def test_retrained_weights_are_measured_anew(tmp_path):
     second = run(cells, tmp_path, progress=False)
     assert second.computed == 1
     assert len(first.records[0]) > len(second.records[0]) > 0
+
+
+class Locked(nn.Module):
+    """A model that holds a lock, which has no content to be compared by."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self._lock = models.load("mnist-mlp"), threading.Lock()
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_what_cannot_be_told_apart_is_measured_each_time(tmp_path):
+    """Checks the counts of two runs of a model with a lock, and that no file is left that nobody would find again."""
+    cells = matrix(
+        {"FGSM": attacks.FGSM(), "BIM": attacks.BIM(steps=2)}, ModelSource("mine", module=Locked())
+    )
+    for _ in range(2):
+        with pytest.warns(IdentityWarning, match="Locked: holds a _thread.lock"):
+            outcome = run(cells, tmp_path, progress=False)
+        assert outcome.computed == 2 and outcome.failures == [] and list(tmp_path.iterdir()) == []
+
+
+def test_records_share_nothing(tmp_path):
+    """Checks two names of one measurement: what is done to one record's numbers leaves the other's."""
+    one, other = run(matrix({"a": attacks.FGSM(), "b": attacks.FGSM()}), tmp_path, progress=False).records
+    rate = other.success_rate
+    one.values["success"][:] = not rate > 0.5
+    assert other.success_rate == rate != one.success_rate
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 64, None], ids=["empty", "short", "noise", "cut"])

@@ -111,7 +111,7 @@ REST = {
     "seed: 0x10": f"line 5, seed: got 0x10, {AMBIGUOUS}",
     "batch: 1:36": f"line 5, batch: got 1:36, {AMBIGUOUS}",
     "batch: 1_600": f"line 5, batch: got 1_600, {AMBIGUOUS}",
-    "seed: 9223372036854775808": f"line 5, seed: got 9223372036854775808, {AMBIGUOUS}",
+    "seed: 9223372036854775808": "line 5, seed: got 9223372036854775808; allowed are whole numbers from -2^63 to 2^63 - 1",
     # Keys.
     "atacks: FGSM": f"line 5, atacks: unknown key; allowed are {KEYS}; did you mean attacks?",
     "seed: 1\nthreads: 1\nseed: 1": "line 7, seed: given twice, first on line 5; allowed is one key of a name",

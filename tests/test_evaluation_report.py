@@ -93,7 +93,7 @@ def test_what_was_run_is_told(page):
     assert (told["images"], told["read correctly, and attacked"]) == ("5", "4")
     low, high = plots.wilson(0.8, 5)
     assert told["clean accuracy"] == f"80 % {100 * low:.0f} to {100 * high:.0f} %"
-    assert told["checksum of the weights"] == "wide net wei"
+    assert told["identity of the model"] == "wide net wei"
     for text in (
         "random, seed 7",
         "Images: 5 drawn by seed 0",

@@ -11,7 +11,7 @@ from settings_files import BASE, GOOD, told, write
 
 from advcourse import attacks, models
 from advcourse.evaluation import Cell, Conditions, DataSource, ModelSource
-from advcourse.evaluation.cells import identity
+from advcourse.evaluation.cells import determinants
 from advcourse.evaluation.settings import DEFAULT, read
 from advcourse.transformations import JPEG, STANDARD, EightBit, GaussianBlur, GaussianNoise
 
@@ -67,7 +67,7 @@ def test_a_file_becomes_cells():
     ]
     assert got.title == "Table 1 on digits" and list(got.cells) == wanted
     assert repr(got.cells) == repr(tuple(wanted))  # by which a cell is found again: eps 1 is not 1.0 there
-    assert got.cells[0].conditions.device in ("cpu", "cuda")  # settled, not "auto"
+    assert got.cells[0].conditions.device in ("cpu", "cuda:0")  # settled, not "auto"
 
 
 def test_what_is_left_out_is_the_default_of_the_classes():
@@ -82,8 +82,8 @@ def test_a_whole_number_is_the_same_budget():
     cells = [
         read(write(BASE + f"attacks: {{attack: FGSM, eps: {one}}}\n")).cells[0] for one in ("1", "1.0", "1e0")
     ]
-    keys = {str(identity(cell)) for cell in cells}
-    assert keys == {str(identity(replace(cells[0], attack=attacks.FGSM(eps=1.0))))}
+    keys = {str(determinants(cell)) for cell in cells}
+    assert keys == {str(determinants(replace(cells[0], attack=attacks.FGSM(eps=1.0))))}
 
 
 @pytest.mark.parametrize("text", ["attacks: all\n", "attacks: [all]\n"])
@@ -151,7 +151,7 @@ def test_a_model_that_is_built():
     write(NETS, "elsewhere/settings_nets_right.py")
     text = BASE.replace("mnist-mlp", '{name: mine, build: "settings_nets_right:right"}') + "attacks: FGSM\n"
     [cell] = read(write(text, "elsewhere/m.yml")).cells
-    assert identity(cell)["model"] == identity(replace(cell, model=ModelSource("mnist-mlp")))["model"]
+    assert determinants(cell)["model"] == determinants(replace(cell, model=ModelSource("mnist-mlp")))["model"]
     assert cell.names.model == "mine"
 
 
@@ -164,7 +164,7 @@ def test_a_folder_of_weights_is_seen_from_the_file():
     text = BASE.replace("mnist-mlp", "{name: copied, folder: nets}") + "attacks: FGSM\n"
     [cell] = read(write(text, "project/m.yml")).cells
     assert Path(cell.model.folder) == folder.resolve()
-    assert identity(cell)["model"] == identity(replace(cell, model=ModelSource("mnist-mlp")))["model"]
+    assert determinants(cell)["model"] == determinants(replace(cell, model=ModelSource("mnist-mlp")))["model"]
     (folder / "copied.safetensors").unlink()
     [line] = told(text, "project/m.yml")
     assert (

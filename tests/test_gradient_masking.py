@@ -241,6 +241,7 @@ def input_gradients(model, x, y):
     return torch.autograd.grad(loss, x)[0].flatten(1)
 
 
+@pytest.mark.slow
 def test_distillation_saturates_and_falls():
     """Against Carlini and Wagner 2016: the gradient is 0 for most digits; at temperature T it is back, and PGD leaves none."""
     training, (x, y) = data.load("mnist-5k", "train"), data.load("mnist-5k").pick(200)

@@ -3,8 +3,6 @@
 import os
 import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -146,55 +144,6 @@ def test_only_the_files_at_work_are_in_memory(tmp_path, monkeypatch):
     next(graded)
     graded.close()
     assert len(read) == 2
-
-
-KILLED = """
-import os, random, signal, sys, time
-sys.path[:0] = {path!r}
-if __name__ == "__main__":
-    from pathlib import Path
-    from test_grading_classroom import run
-
-    folder, out, chance = Path(sys.argv[1]), Path(sys.argv[2]), random.Random(0)
-    finished = lambda: {{p.name: p.stat().st_mtime_ns for p in out.glob("results/[0-9a-f]*.json")}}
-    for _ in range(10):
-        before, child = finished(), os.fork()
-        if not child:
-            run(folder, out, workers=2)
-            os._exit(0)
-        while len(finished()) < len(before) + 2:
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.15))
-        os.kill(child, signal.SIGKILL)
-        how = os.waitpid(child, 0)[1]
-        print(len(before), len(finished()), before.items() <= finished().items(), os.WIFSIGNALED(how))
-    outcome = run(folder, out, workers=2)
-    print(len(outcome.reports), outcome.graded, len(outcome.failed))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX processes")
-def test_killed_ten_times_a_class_of_200_loses_none(tmp_path):
-    """SIGKILL at ten random moments. Checks that what was finished stays, that nothing finished is graded again, and that in the
-    end every submission has its own points."""
-    points = [number % 11 for number in range(200)]
-    folder, log = school(tmp_path, points, pause=0.02)
-    out, script = tmp_path / "out", tmp_path / "script.py"
-    script.write_text(KILLED.format(path=[path for path in sys.path if path]))
-    command = [sys.executable, str(script), str(folder), str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr
-    *kills, end = (line.split() for line in done.stdout.splitlines())
-    assert len(kills) == 10 and all(kept == killed == "True" for _, _, kept, killed in kills), kills
-    last = int(kills[-1][1])
-    assert 20 <= last < 200, "killed before the end"
-    assert end == ["200", f"{200 - last}", "0"]
-    again = run(folder, out)
-    assert again.graded == 0 and [report.points for report in again.reports] == points
-    assert len(log.read_text().split()) <= 200 + 10 * 2, (
-        "beyond the two that were under way at each of ten kills"
-    )
 
 
 # Bad input

@@ -1,10 +1,14 @@
 """Whose each notebook of a class is, in the folders that nbgrader, Canvas and Moodle make, or somebody by hand."""
 
+import io
 import os
+import zipfile
+from datetime import datetime
 
 import pytest
 
-from advcourse.grading import folders
+from advcourse.grading import dryrun, folders
+from advcourse.grading.submission import LARGEST
 from advcourse.inputs import InputError
 
 NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
@@ -98,6 +102,46 @@ def test_of_several_notebooks_the_newest_of_the_lab_counts(tmp_path):
     assert "ada: 2 notebooks; ada/new.ipynb counts." in told and len(told) == 3
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("folder", ["Mia_7_assignsubmission_file_/", "Mia/"])
+def test_the_time_is_the_systems_and_not_the_students(tmp_path, folder, packed):
+    """Checks archives, with a notebook of another time in each, and names and a stamp that a student can choose, against the
+    times that the system gave, written by hand: to the file, or to its entry in the download of the class."""
+    notebooks = {
+        "old.zip": (2026, 11, 20),
+        "new.zip": (2026, 11, 10),
+    }  # what stands in the student's archives
+    system = {"old.zip": (2026, 11, 12), "new.zip": (2026, 11, 14)}
+    named = "20200101000000_lab4.ipynb"
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as download:
+        for name, inner in notebooks.items():
+            mine = io.BytesIO()
+            with zipfile.ZipFile(mine, "w") as file:
+                file.writestr(zipfile.ZipInfo(named, (*inner, 0, 0, 0)), OF_LAB4)
+            download.writestr(zipfile.ZipInfo(folder + name, (*system[name], 12, 0, 0)), mine.getvalue())
+        if folder.startswith("Mia_7"):
+            stamp = zipfile.ZipInfo(f"{folder}timestamp.txt", (2026, 11, 14, 12, 0, 0))
+            download.writestr(stamp, "2020-01-01 00:00:00")
+        download.writestr(
+            "Bo_8_assignsubmission_file_/lab4.ipynb" if "_" in folder else "Bo/lab4.ipynb", OF_LAB4
+        )
+    place = tmp_path / "class.zip"
+    place.write_bytes(archive.getvalue())
+    if not packed:
+        place = tmp_path / "class"
+        with zipfile.ZipFile(io.BytesIO(archive.getvalue())) as download:
+            for entry in download.infolist():
+                path = place / entry.filename
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(download.read(entry))
+                os.utime(path, (time := datetime(*entry.date_time).timestamp(), time))
+    (mia,) = [one for one in folders.find(place, "lab4")[0] if one.student == "Mia"]
+    assert mia.file.parts[-2:] == ("new.zip", named)
+    assert (mia.when, mia.clock) == (datetime(2026, 11, 14, 12).astimezone(), "the file's own time")
+    assert not folders.lateness(mia, datetime(2026, 11, 15).astimezone())
+
+
 def test_other_labs_are_not_taken_for_this_one(tmp_path):
     """Checks folders and names of other labs beside this one's; a wrong name of a file whose contents are this lab's is none."""
     lay(
@@ -113,6 +157,14 @@ def test_other_labs_are_not_taken_for_this_one(tmp_path):
     assert students == {"ada": "ada/lab4/lab4.ipynb", "cy": "cy_lab4.ipynb", "dee": "dee/lab3.ipynb"}
     assert told == ("bob: no notebook of lab4 (found: bob/lab3/lab3.ipynb).",)
     assert found(tmp_path, "lab3")[0].keys() == {"ada", "bob", "cy", "dee"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of bytes")
+def test_names_that_are_no_text_stay_apart(tmp_path):
+    """Checks by hand two names of an old encoding, and two that differ in what cannot be seen: four students."""
+    names = [os.fsdecode(b"M\xfcller"), os.fsdecode(b"M\xf6ller"), "Bo\u200cLi", "Bo\u200dLi"]
+    students, told = found(lay(tmp_path, *(f"{name}/lab4.ipynb" for name in names)))
+    assert [*students] == ["Bo\\u200cLi", "Bo\\u200dLi", "M\\xf6ller", "M\\xfcller"] and not told
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX links and pipes")
@@ -137,17 +189,17 @@ def test_what_is_no_notebook_is_told_and_stops_nothing(tmp_path):
     (root / "names.txt").touch()
     lay(root, os.fsdecode(b"caf\xe9.ipynb"), "bell\a.ipynb")
     students, told = found(root)
-    assert [*students] == ["ada", "bell\ufffd", "caf\ufffd"]
+    assert [*students] == ["ada", "bell\\x07", "caf\\xe9", "essay"]
     assert set(told) == {
         "bob/lab4.ipynb: a link; passed over.",
         "cy: a link; passed over.",
         "dee.ipynb: a link; passed over.",
         "pipe.ipynb: no file; passed over.",
-        "lab4.ipynb: whose it is cannot be told from its name; passed over.",
+        "lab4.ipynb: whose it is cannot be told from its name; passed over. Rename it to the student's name, and grade again.",
         "bob: no notebook of lab4 (the folder is empty).",
         "empty: no notebook of lab4 (the folder is empty).",
-        "essay: no notebook of lab4 (found: essay/lab4.pdf).",
-        "names: no notebook of lab4 (found: names.txt).",
+        "essay: essay/lab4.pdf: this is a PDF, not a notebook; hand in the .ipynb file.",
+        "names.txt: no notebook; passed over.",
     }
 
 
@@ -163,3 +215,28 @@ def test_a_notebook_says_which_lab_it_is_of():
     )
     with pytest.raises(InputError, match="mine.ipynb does not say which it is of; allowed are lab1, lab2"):
         folders.lab_of("x/mine.ipynb", NOTEBOOK)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sparse files")
+def test_a_dry_run_reads_no_more_than_the_grader_takes(tmp_path, monkeypatch):
+    """Checks how many bytes of a sparse file of a hundred gigabytes the grader is given: one more than it takes."""
+    given = []
+
+    class Grader:
+        def __init__(self, **_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def grade(self, content, *_, **__):
+            given.append(len(content))
+
+    monkeypatch.setattr(dryrun, "Grader", Grader)
+    with open(tmp_path / "lab1.ipynb", "wb") as file:
+        file.truncate(100 * 2**30)
+    dryrun.check(tmp_path / "lab1.ipynb")
+    assert given == [LARGEST + 1]

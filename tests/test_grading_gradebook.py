@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,8 @@ def test_grades_are_one_row_a_student(tmp_path):
         report("zoë", ead=5, signs=("Cell 3 imports os.",)),
         report("Amir", notes=("Saved by X.", "Old.")),
     ]
-    grades_csv(reports, tmp_path / "grades.csv", {"Amir": {"question-1": 2.5}})
+    late = {"Amir": "late by 3 min (its name)"}
+    grades_csv(reports, tmp_path / "grades.csv", {"Amir": {"question-1": 2.5}}, late)
     header, amir, zoe = read(tmp_path / "grades.csv", "utf-8-sig")
     amir, zoe = dict(zip(header, amir)), dict(zip(header, zoe))
     assert amir == {
@@ -34,6 +36,8 @@ def test_grades_are_one_row_a_student(tmp_path):
         "written possible": "3",
         "to_w (of 2)": "2",
         "ead (of 5)": "0",
+        "outcomes": "to_w: right; ead: wrong",
+        "late": "late by 3 min (its name)",
         "isolation": BUBBLEWRAP,
         "error": "",
         "notes": "Saved by X. Old.",
@@ -73,6 +77,50 @@ def test_no_name_is_a_formula(name, tmp_path):
         assert [cell for cell in cells if re.match(r"[=+@\t\r]|-.", cell)] == [], path.name
 
 
+FORMULAS = [
+    "see above;=cmd|' /C calc'!A0", "a\t=1+1", "a,=1", "a\n=1", "a;\n \t+1", "  =1", "\u200b=1", "\ufeff@SUM(1)", "\uff1d1",
+    "\uff0b1", 'x";=1', '";"=1', "=DDE(\"cmd\";\"x\")", "\x00=1", "a;-1", "a; \xa0-1", "\r=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_is_a_formula_whatever_the_separator(text, separator, tmp_path):
+    """Checks every table, as a program reads it that takes another separator: no cell begins like a formula (OWASP's list),
+    blanks and other widths of letters included; read as it was written, nothing but apostrophes was added."""
+    name = f"Mia {text}"
+    made = [report(name, answer=text, notes=(text,), signs=(text,)), Report("x", "lab3", "e", "", error=text)]
+    canvas, moodle = (
+        put(tmp_path / "roster.csv", CANVAS),
+        put(tmp_path / "work.csv", MOODLE.replace(",", ";")),
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    grades_csv(made, out / "grades.csv", late={name: text})
+    written_points(made, out / "written.csv")
+    canvas_csv(made, out / "canvas.csv")
+    canvas_csv(made, out / "filled.csv", canvas, "Lab 9", ids={name: "11", "x": "12"})
+    moodle_csv(made, out / "moodle.csv", ids={name: "7", "x": "8"})
+    moodle_csv(made, out / "worksheet.csv", moodle, ids={name: "871", "x": "872"})
+    for path in out.iterdir():
+        cells = [cell for row in read(path, "utf-8-sig", delimiter=separator) for cell in row]
+        bare = [unicodedata.normalize("NFKC", cell).strip().lstrip("\0\u200b\ufeff\t ") for cell in cells]
+        assert [cell for cell in bare if re.match(r"[=+@]|-.", cell)] == [], path.name
+    [row] = [row for row in read(out / "written.csv", "utf-8-sig") if row[0].startswith("Mia")]
+    assert row[2].replace("'", "").split() == text.strip().replace("'", "").split()
+
+
+def test_all_text_is_quoted(tmp_path):
+    """Checks the bytes of tables that are made: every cell that is no number, and not empty, has quotation marks."""
+    grades_csv([report("Mia")], tmp_path / "grades.csv")
+    written_points([report("Mia")], tmp_path / "written.csv")
+    canvas_csv([report("Mia")], tmp_path / "canvas.csv")
+    for path in tmp_path.iterdir():
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        cells = [cell for line in lines for cell in re.findall(r'"[^"]*"|[^,]+', line)]
+        assert all(re.fullmatch(r'"[^"]*"|[\d.]+', cell) for cell in cells), path.name
+
+
 # Written questions
 
 
@@ -85,7 +133,7 @@ def test_points_for_written_questions_are_entered_into_a_sheet(tmp_path):
         ["Amir", "", 'First,\n"second".'],
         ["Mia", "", "Because."],
     ]
-    text = path.read_bytes().decode().replace("Mia,,", "Mia;2,5;").replace(",", ";").replace("2;5", "2,5")
+    text = path.read_bytes().decode().replace('"Mia",,', '"Mia";2,5;').replace(",", ";").replace("2;5", "2,5")
     put(path, text.replace("First;", "First,"))
     assert written_points(reports, path) == ({"Mia": {"question-1": 2.5}}, ())
     assert read(path, "utf-8-sig", delimiter=";")[2][:2] == ["Mia", "2,5"]
@@ -269,7 +317,9 @@ def test_moodle_gets_its_own_worksheet_filled_in(tmp_path):
     reports = [report("x", ead=5), report("lei@uni.edu")]
     told = moodle_csv(reports, tmp_path / "m.csv", roster, {"x": "871"}, {"x": {"question-1": 1.5}})
     comment = "Graded by program: 7 of 7 points. to_w 2 of 2 (right); ead 5 of 5 (right)."
-    wanted = MOODLE.replace('grading",,10.00', 'grading",8.5,10.00').replace('AM",-,\n', f'AM",-,{comment}\n')
+    wanted = MOODLE.replace('grading",,10.00', 'grading",8.5,10.00').replace(
+        'AM",-,\n', f'AM",-,"{comment}"\n'
+    )
     wanted = wanted.replace(",1.00,10.00", ",2,10.00")
     assert (tmp_path / "m.csv").read_bytes().decode() == wanted
     assert told == (f"{roster}: 1 rows without a submission that fits; their cells are as they were.",)

@@ -60,19 +60,25 @@ def test_the_options_named_in_prose_are_there():
 
 def test_the_layouts_are_understood(tmp_path):
     """Checks each path in the guide's table of layouts: made, found, and whose it is told."""
-    rows = re.findall(r"^\| .* \| `submissions/(.+?)`", GUIDE, re.M)
-    found = {}
-    for number, name in enumerate(rows):
-        path = tmp_path / str(number) / name
+    table = GUIDE.split("how the folder looks")[1].split("\n\n")[0]
+    names = [name for name in re.findall(r"`([^`]+)`", table) if name.endswith(".ipynb")]
+    assert len(names) == 9
+    found = []
+    for number, name in enumerate(names):
+        path = tmp_path / str(number) / name.removeprefix("submissions/")
         path.parent.mkdir(parents=True)
         shutil.copy(ROOT / "exercises" / "lab3" / "lab3.ipynb", path)
+        if "submission_456" in name:
+            people = "submission_456:\n  :submitters:\n  - :name: Mia Müller\n"
+            (path.parent.parent / "submission_metadata.yml").write_text(people, encoding="utf-8")
         ((one,), told) = find(tmp_path / str(number), "lab3")
         assert told == ()
-        found[name] = (one.student, one.canvas, one.moodle)
-    assert sorted(found.values()) == [
-        ("Mia Müller", "", ""),
+        found.append((one.student, one.canvas, one.moodle))
+    assert sorted(found) == [
+        *[("Mia Müller", "", "")] * 5,
         ("Mia Müller", "", "871"),
         ("mia", "", ""),
+        ("mmuller", "", ""),
         ("mullermia", "4711", ""),
     ]
 
@@ -80,7 +86,7 @@ def test_the_layouts_are_understood(tmp_path):
 def test_what_comes_of_it_is_what_the_guide_lists(tmp_path):
     """Checks the names in the guide's table against what a run writes, for students of Canvas and of Moodle."""
     table = GUIDE.split("What comes of it is in")[1].split("The exit status")[0]
-    listed = set(re.findall(r"`([a-z]+(?:\.[a-z]+)?)/?`", "".join(re.findall(r"^\| (.*?) \|", table, re.M))))
+    listed = set(re.findall(r"`([a-z-]+(?:\.[a-z]+)?)/?`", "".join(re.findall(r"^\| (.*?) \|", table, re.M))))
     task = TaskResult("to_w", "To w", "right", "All hold.", 2, 2, 7)
     report = Report("mia", "lab3", "d" * 64, BUBBLEWRAP, (task,), (Written("question-1", "Why?", 3, "So."),))
     for ids in ({"canvas": "1"}, {"moodle": "2"}):
@@ -96,7 +102,7 @@ def test_the_limits_are_those_of_the_sandbox():
     """Checks the numbers of the guide's table against the defaults of `Limits`."""
     limits = Limits()
     for line in (
-        f"| time | {limits.cpu_seconds} seconds of the processor, {limits.seconds:g} by the clock |",
+        f"| time | {limits.cpu_seconds} seconds of the processor, {limits.seconds:g} by the clock in which it does not work |",
         f"| memory | {limits.memory / 2**30:g} GiB |",
         f"| processes and threads | {limits.processes} |",
         f"| files | {limits.scratch / 2**20:g} MiB in all, {limits.file / 2**20:g} MiB each; gone after the task |",

@@ -13,21 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from grading_tests import answer, content, exercise, needs_bubblewrap, solution
-from hostile import (
-    CHEATS,
-    borrowing,
-    breaking,
-    faking,
-    hiding,
-    odd,
-    patching,
-    reaching,
-    reading,
-    seeds,
-    walls,
-)
+from grading_tests import answer, content, exercise, needs_bubblewrap
+from hostile import CHEATS, seeds
+from hostile.books import BY_NAME, FAMILIES, HONEST, NAMES, honest, source_of, submission
 from hostile.records import FILES
+from hostile.witness import second
 from hostile.world import LIMITS, World
 
 from advcourse.grading import feedback, overview
@@ -38,17 +28,6 @@ from advcourse.labs.checks import judge
 from advcourse.labs.running import Call, LocalRunner
 from advcourse.labs.victims import BlackBox, Victim
 
-FAMILIES = (borrowing, breaking, faking, hiding, odd, patching, reaching, reading, seeds, walls)
-# The answers that stand beside a cheat: right ones, that are judged quickly, before it and after it.
-HONEST = {
-    "lab1": ("llc", "project", "project_l2"),
-    "lab4": ("rate", "interval", "similarity", "win_rate"),
-    "lab7": ("mixed_loss", "distillation_loss"),
-    "lab8": ("quantise", "thermometer", "bpda_gradient", "joint_flags"),
-}
-NAMES = [cheat.name for cheat in CHEATS]
-BY_NAME = dict(zip(NAMES, CHEATS))
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -58,42 +37,6 @@ def world(tmp_path_factory):
         patch.setenv("ADVCOURSE_SECRET", world.mark)
         yield world
     os.close(world.held)
-
-
-def honest(lab):
-    """The student's copy of a lab with the author's answers to some tasks; the others are left as they are."""
-    book = exercise(lab)
-    for cell in solution(lab).cells:
-        if cell.id in HONEST[lab]:
-            answer(book, cell.id, cell.source)
-    return book
-
-
-@cache
-def source_of(name):
-    cheat = BY_NAME[name]
-    return cheat.source() if callable(cheat.source) else cheat.source
-
-
-def submission(world, cheat):
-    """The bytes of the notebook with this cheat in it."""
-    book = answer(honest(cheat.lab), cheat.task, world.source(source_of(cheat.name), cheat.lab, cheat.task))
-    cells = json.loads(content(book))
-    (place,) = [i for i, cell in enumerate(cells["cells"]) if cell["id"] == cheat.task]
-    for at, more in ((len(cells["cells"]), cheat.after), (place, cheat.before)):
-        made = [
-            {
-                "cell_type": "code",
-                "id": f"more-{at}-{i}",
-                "metadata": {},
-                "outputs": [],
-                "execution_count": None,
-            }
-            | {"source": world.source(text, cheat.lab, cheat.task)}
-            for i, text in enumerate(more)
-        ]
-        cells["cells"][at:at] = made
-    return json.dumps(cells).encode()
 
 
 def is_well_formed(report):
@@ -111,10 +54,28 @@ def points(report):
     return {task.task: task.points == task.possible for task in report.tasks}
 
 
+@pytest.fixture(scope="module")
+def alone(world):
+    """What the second student gets from a grader that has met nobody else, by the name of its limits."""
+
+    @cache
+    def graded(limits):
+        with Grader(LIMITS[limits], "bubblewrap") as fresh:
+            report = fresh.grade(second(), "lab4", "Ada", world.mark.encode())
+        seen = {task.task: task for task in report.tasks}
+        assert seen["rate"].points > 0 and "RuntimeError: me:" in seen["interval"].trace
+        return report.tasks
+
+    return graded
+
+
 @needs_bubblewrap
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cheat_gets_what_its_answer_deserves(world, name):
-    """Checks points, verdict, signs, other tasks, files and processes against what the submission was written to be."""
+def test_a_cheat_gets_what_its_answer_deserves(world, alone, name):
+    """Checks points, verdict, signs, other tasks, files and processes against what the submission was written to be.
+
+    And the next student's submission, graded by the same grader, against what it gets from one that has met nobody else.
+    """
     cheat, before = BY_NAME[name], world.taken()
     report = world.grade(submission(world, cheat), cheat.lab, cheat.limits)
     is_well_formed(report)
@@ -131,6 +92,7 @@ def test_a_cheat_gets_what_its_answer_deserves(world, name):
     assert report.signs or not cheat.told, "nobody is told"
     assert world.taken() == before
     assert not [p for p in psutil.process_iter(["name"]) if p.info["name"] == world.stays]
+    assert world.grade(second(), "lab4", cheat.limits, student="Ada").tasks == alone(cheat.limits)
 
 
 # What stands around them
@@ -305,53 +267,16 @@ def test_the_grader_counts_the_questions(world):
     By hand: six times it sends 3 floating-point images, of whatever shape; once none; what are no images does not count.
     """
     sandbox = world.grader("usual")._sandbox
-    program = {"task": "ask", "cells": [{"label": "cell 1", "source": _ASKS_MORE, "statements": [0, 1]}]}
+    program = {
+        "task": "ask",
+        "cells": [{"label": "cell 1", "source": _ASKS_MORE, "statements": [0, 1]}],
+    }
     call = Call(BlackBox(Victim("smooth", 3), 5), {"x": torch.rand(3, 1, 28, 28)})
     with sandbox.task() as (wire, watch):
         wire.send({"limits": asdict(sandbox.limits), "program": program})
         assert wire.receive()[0]["loaded"]
         reply = PipeRunner(wire, watch, sandbox.limits, None)(call)
     assert reply.value == 1 and reply.asked == 18
-
-
-# The next student
-
-DIRTY = (
-    "overwrites_the_memory_of_processes",
-    "stops_its_parent_as_a_debugger",
-    "plants_modules_for_later",
-    "makes_folders_that_nobody_may_open",
-    "leaves_one_that_forks",
-    "leaves_one_that_writes_files",
-    "fills_shared_memory",
-    "spoils_the_shipped_model",
-    "puts_modules_in_the_place_of_others",
-    "kills_all",
-)
-
-
-_LOOKS = """
-import os
-
-
-def rate(clean_logits, logits, y, target):
-    shared = open("/proc/sysvipc/shm").read().splitlines()[1:]
-    others = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) not in (1, os.getpid())]
-    raise RuntimeError(f"files {os.listdir('.')}, shared {shared}, others {others}")
-"""
-
-
-@needs_bubblewrap
-@pytest.mark.parametrize("name", DIRTY)
-def test_the_next_student_notices_nothing(world, name):
-    """Checks honest answers after a cheat: full points; and what a curious one finds: no file, process or shared memory."""
-    cheat = BY_NAME[name]
-    world.grade(submission(world, cheat), cheat.lab, cheat.limits)
-    report = world.grade(content(answer(honest("lab4"), "rate", _LOOKS)), "lab4", cheat.limits, student="Ada")
-    assert report.tasks[0].trace.endswith("files [], shared [], others []")
-    found = points(report)
-    assert found == {task: task in HONEST["lab4"] and task != "rate" for task in found}
-    assert not [sign for sign in report.signs if sign.startswith("Task")]
 
 
 @needs_bubblewrap

@@ -1,6 +1,7 @@
 """The sandbox's limits, what one task leaves to the next, and models that may only be asked."""
 
 import os
+import sys
 import textwrap
 from dataclasses import replace
 
@@ -46,6 +47,56 @@ def test_work_that_is_shared_out_is_added_up(inside):
     assert inside.stopped(body) == "time"
 
 
+_SPIN = """
+def spin(seconds):
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        pass
+    os._exit(0)
+"""
+SHORT_LIVED = {
+    "one after the other": "for _ in range(60):\n    os.waitpid(os.fork() or spin(0.1), 0)",
+    "children of children": """
+for _ in range(60):
+    if not (child := os.fork()):
+        os.waitpid(os.fork() or spin(0.1), 0)
+        os._exit(0)
+    os.waitpid(child, 0)
+""",
+    "whose parent is gone": """
+for _ in range(4):
+    if not (child := os.fork()):
+        os.fork() or spin(1.5)
+        os._exit(0)
+    os.waitpid(child, 0)
+time.sleep(40)
+""",
+}
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells what a process has taken that has ended"
+)
+@pytest.mark.parametrize("name", SHORT_LIVED)
+def test_work_of_children_that_have_ended_is_added_up(inside, name):
+    """Checks 6 seconds of work against the limit of 3: none of the processes lasts long, most are gone between two looks."""
+    assert inside.stopped(_SPIN + SHORT_LIVED[name] + "\nreturn 1.0") == "time"
+
+
+@needs_bubblewrap
+def test_no_one_can_ignore_that_a_child_has_ended(walled):
+    """Checks that the one way to make a child's time vanish is refused, and that asking how it stands is not."""
+    body = """
+        import signal
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        except OSError:
+            return float(subprocess.run([os.path.realpath("/bin/true")]).returncode == 0)
+        return 2.0
+    """
+    assert walled.number(body) == 1
+
+
 def test_sleep_without_end_is_stopped(inside):
     """Checks a process that only waits, and ignores signals, against the limit by the clock."""
     sandbox = Inside(Sandbox(Limits(seconds=1), "bubblewrap" if inside.sandbox.strong else "process"))
@@ -56,6 +107,21 @@ def test_sleep_without_end_is_stopped(inside):
         time.sleep(1000)
     """
     assert sandbox.stopped(body) == "time"
+    sandbox.sandbox.close()
+
+
+def test_who_works_is_not_late(inside):
+    """Checks two seconds of work against a limit of half a second of waiting, as on a machine with too few processors."""
+    sandbox = Inside(Sandbox(Limits(seconds=0.5), "bubblewrap" if inside.sandbox.strong else "process"))
+    body = """
+        while time.process_time() < 3:
+            pass
+        return 1.0
+    """
+    assert sandbox.number(body) == 1
+    assert sandbox.stopped("time.sleep(1000)") == "time"
+    waits = "import ctypes\nctypes.CDLL(None).vfork() or time.sleep(1000)"  # the kernel calls this a wait for a disk
+    assert sandbox.stopped(waits) == "time"
     sandbox.sandbox.close()
 
 

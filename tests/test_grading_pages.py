@@ -194,8 +194,8 @@ def test_the_tasks_that_failed_most():
         damaged(),
     )
     assert [row[0].split()[0] for row in page.tables[OUTCOMES][1:]] == ["fgsm", "llc", "rfgsm"]
-    assert page.tables[OUTCOMES][2][1:] == ["1 33 %", "0 0 %", "1 33 %", "1 33 %"]
-    assert page.tables[OUTCOMES][1][1:] == ["0 0 %", "3 100 %", "0 0 %", "0 0 %"]
+    assert page.tables[OUTCOMES][2][1:] == ["1 33 %", "0 0 %", "1 33 %", "0 0 %", "1 33 %"]
+    assert page.tables[OUTCOMES][1][1:] == ["0 0 %", "3 100 %", "0 0 %", "0 0 %", "0 0 %"]
     assert [row[0] for row in page.tables[MISTAKES][1:]] == [
         "fgsm 2 of 3 who tried",
         "fgsm 1 of 3 who tried",
@@ -227,6 +227,55 @@ def test_submissions_worth_a_look():
     assert "No submission stands out." in class_page(ada()).text
 
 
+def test_what_a_limit_stopped_is_told_once():
+    """Checks an endless loop, which the grader tells as a sign as well: one line in the list, "timed out" in the columns."""
+    late = graded.late("llc")
+    page = class_page(
+        report("d", late, signs=("Task llc: it was stopped (time).", "Task fgsm: it was stopped (time)."))
+    )
+    assert re.sub(" +", " ", page.tables[LOOK][1][1]) == (
+        "Task llc took too much time. Task fgsm: it was stopped (time)."
+    )
+    assert [re.sub(r"\W+", " ", cell).strip() for cell in page.tables[OUTCOMES][0]][4] == "timed out"
+    assert page.tables[OUTCOMES][1][4] == "1 100 %"
+
+
+def test_identical_answers_are_pointed_out():
+    """By hand: of eight, two share two tasks, three the whole file; what five of eight wrote is obvious, and not told."""
+    shared = {0: "aa", 1: "aa"}
+    made = []
+    for i in range(8):
+        one = replace(result("fgsm"), answer=shared.get(i, f"own{i}"))
+        two = replace(result("llc"), answer=shared.get(i, f"own{i}"))
+        three = replace(result("rfgsm"), answer="obvious" if i < 5 else "")
+        digest = "same" if i > 4 else f"file{i}"
+        made.append(replace(report(f"s{i}", one, two, three), digest=digest))
+    page = class_page(*made)
+    rows = [
+        [re.sub(" +,", ",", re.sub(" +", " ", cell)) for cell in row]
+        for row in page.tables["Identical answers"]
+    ]
+    assert rows[1:] == [["s0, s1", "fgsm, llc"], ["s5, s6, s7", "the whole file"]]
+    assert "costs no points and proves nothing" in page.text
+    assert "Identical answers" not in class_page(ada(), damaged("a"), damaged("b")).tables
+
+
+def test_who_is_late_and_what_was_not_graded():
+    """By hand: a column for lateness where there is some; sentences about students without a hand-in, and about files."""
+    made = [replace(ada(), student=name, digest=name) for name in ("Ann", "Bob")]
+    assert "late" not in class_page(*made).tables[STUDENTS][0]
+    words = {"Bob": "late by 3 min (its name)"}
+    page = Page(
+        overview.page(
+            made, "Lab 1", None, words, ["Cy: no notebook of lab1 (<the> folder is empty)."], ["x: a link"]
+        )
+    )
+    assert [row[-1] for row in page.tables[STUDENTS]] == ["late", "", words["Bob"]]
+    assert "Cy: no notebook of lab1 (<the> folder is empty)." in page.text and "x: a link" in page.text
+    assert "Nothing of this lab" in page.text and "About the files" in page.text
+    assert "Nothing of this lab" not in class_page(*made).text
+
+
 def test_many_signs_are_folded_up():
     """By hand: of nine signs five are shown at once."""
     page = class_page(ada(signs=tuple(f"sign {i}" for i in range(9))))
@@ -240,10 +289,10 @@ def test_all_students_with_links():
     )
     head, *rows = page.tables[STUDENTS]
     assert rows == [
-        ["Ben", "3 of 9", "1", "1", "1", "1", "1", ""],
-        ["zoë", "3 of 9", "1", "1", "1", "1", "1", ""],
+        ["Ben", "3 of 9", "1", "1", "1", "0", "1", "1", ""],
+        ["zoë", "3 of 9", "1", "1", "1", "0", "1", "1", ""],
     ]
-    assert head[:2] == ["student", "points"] and head[6:] == ["written answers", "worth a look"]
+    assert head[:2] == ["student", "points"] and head[7:] == ["written answers", "worth a look"]
     assert [tag["href"] for tag in page.all("a") if "feedback" in tag["href"]] == ['feedback/"><b>.html']
     assert page.row("Written answers", "Question 1") == {
         "question": "Question 1", "points": "up to 3", "to be read": "2", "left empty": "0",
@@ -265,7 +314,7 @@ def test_five_hundred_students():
     page = Page(overview.page(reports, "Lab 1", {one.student: f"{i}.html" for i, one in enumerate(reports)}))
     assert len(page.tables[STUDENTS]) == 501
     rows = {row[0].split()[0]: row[1:] for row in page.tables[OUTCOMES][1:]}
-    assert rows["fgsm"][:2] == ["333 67 %", "167 33 %"] and rows["llc"][2] == "72 14 %"
+    assert rows["fgsm"][:2] == ["333 67 %", "167 33 %"] and rows["llc"][3] == "72 14 %"
     assert "Worth a look: 157 of 500" in page.tables  # 100 + 72, less 15 of which both is true
     points = Counter(one.points for one in reports)
     [picture] = page.all("img")

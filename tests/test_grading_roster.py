@@ -104,7 +104,7 @@ def test_one_cell_changes_and_no_other(tmp_path):
     sheet.set(0, "x", 'y;"')
     sheet.set(1, "x", "z")
     sheet.write(path)
-    wanted = text.replace("1,5", '"y;"""').replace("\n8\r", "\n8;;z\r") + '"'
+    wanted = text.replace("1,5", '"y;"""').replace("\n8\r", '\n8;;"z"\r') + '"'
     assert path.read_bytes().decode() == wanted
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -11,10 +12,19 @@ from pathlib import Path
 import pytest
 from grading_tests import ROOT, needs_bubblewrap
 
-from advcourse.grading import staging
+from advcourse.grading import refusals, staging
 from advcourse.grading.report import BUBBLEWRAP, WEAK
 from advcourse.grading.sandbox import Sandbox
 from advcourse.inputs import InputError
+
+on_a_known_processor = pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"),
+    reason="the filter of system calls is for Linux on two kinds of processors",
+)
+HEADERS = {
+    "x86_64": (Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), 0),
+    "aarch64": (Path("/usr/include/asm-generic/unistd.h"), 1),
+}
 
 
 @needs_bubblewrap
@@ -42,7 +52,7 @@ def test_nothing_can_be_written_but_the_scratch_folder(walled):
                 found.append(folder)
             except OSError:
                 pass
-        return float(found == ["/scratch"])
+        return float(found == ["/dev/shm"])
     """
     assert walled.number(body) == 1
 
@@ -96,16 +106,13 @@ def test_the_code_has_no_rights(walled):
     body = """
         told = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines() if ":" in line)
         rights = [int(told[name], 16) for name in ("CapPrm", "CapEff", "CapAmb")]
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "none", "/scratch"], capture_output=True).returncode == 0
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "none", "/dev/shm"], capture_output=True).returncode == 0
         return float(os.getuid() != 0 and not any(rights) and told["NoNewPrivs"].strip() == "1" and not mounted)
     """
     assert walled.number(body) == 1
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"),
-    reason="the filter of system calls is for Linux on two kinds of processors",
-)
+@on_a_known_processor
 def test_what_no_answer_needs_is_refused(inside):
     """Checks calls that this process may make: memory that belongs to no process, a look into one, a namespace of one's own."""
     calls = """
@@ -131,11 +138,109 @@ def test_what_no_answer_needs_is_refused(inside):
     assert inside.number(body) == 1  # what answers may need goes on
 
 
+@pytest.mark.parametrize("header", HEADERS)
+def test_the_numbers_of_calls_are_the_kernels(header):
+    """Checks each number against the kernel's own list, as its header files have it."""
+    path, column = HEADERS[header]
+    if not path.exists():
+        pytest.skip(f"{path} is not on this machine")
+    found = dict(re.findall(r"#define __NR(?:3264)?_(\w+) +(\d+)", path.read_text()))
+    ours = {**refusals.NUMBERS, **refusals.OF_ITSELF, **refusals.BY_ARGUMENT, **refusals.ASKING}
+    known = {name: numbers[column] for name, numbers in ours.items()}
+    theirs = {name: int(found[name]) if name in found else None for name in known}
+    newer = {name for name, number in known.items() if name not in found and number and number > 423}
+    assert {name: n for name, n in known.items() if name not in newer} == {
+        n: theirs[n] for n in known if n not in newer
+    }
+    assert len(newer) < 10
+
+
+@on_a_known_processor
+def test_one_process_changes_no_other(inside):
+    """Checks calls that the same process may make for itself: for its parent, or for all of its user, they are refused."""
+    body = """
+        import resource
+        refused, parent, cpus = 0, os.getppid(), os.sched_getaffinity(0)
+        os.sched_setaffinity(0, cpus)
+        resource.prlimit(0, resource.RLIMIT_CORE, (0, 0))
+        for call in (
+            lambda: resource.prlimit(parent, resource.RLIMIT_RTTIME, (5, 5)),
+            lambda: os.sched_setaffinity(parent, cpus),
+            lambda: os.sched_setscheduler(parent, os.SCHED_BATCH, os.sched_param(0)),
+            lambda: os.sched_setparam(parent, os.sched_param(0)),
+            lambda: os.setpriority(os.PRIO_PROCESS, parent, 19),
+            lambda: os.setpriority(os.PRIO_USER, 0, 19),
+            lambda: os.utime("/dev/null"),
+        ):
+            try:
+                call()
+            except PermissionError as error:
+                refused += error.errno == 1
+        return float(refused)
+    """
+    assert inside.number(body) == 7
+
+
+@on_a_known_processor
+def test_there_are_sockets_of_two_kinds(inside):
+    """Checks all families of sockets that there are: one inside the machine opens, one that tells of networks, and no other."""
+    body = """
+        opened = set()
+        for family in range(64):
+            for kind in (1, 2, 3, 4, 5, 10):
+                for protocol in (0, 1, 2, 4, 16):
+                    try:
+                        socket.socket(family, kind, protocol).close()
+                        opened.add((family, protocol))
+                    except OSError:
+                        pass
+                try:
+                    opened |= {(one.family, 0) for one in socket.socketpair(family, kind)}
+                except OSError:
+                    pass
+        return float(opened == {(1, 0), (1, 1), (16, 0)})  # AF_UNIX, whose protocol is 0 or 1; AF_NETLINK for routes
+    """
+    assert inside.number(body) == 1
+
+
+@on_a_known_processor
+def test_calls_that_are_newer_than_the_list_are_not_there(inside):
+    """Checks numbers beyond the list, and those of the x32 interface: the answer is that of a kernel that does not know them."""
+    body = """
+        import ctypes, errno
+        kernel = ctypes.CDLL(None, use_errno=True)
+        told = []
+        for number in (451, 452, 462, 512, 600, 0x40000000 + 41):
+            told += [kernel.syscall(number, 0, 0, 0, 0, 0, 0) == -1 and ctypes.get_errno() == errno.ENOSYS]
+        return float(all(told))
+    """
+    assert inside.number(body) == 1
+
+
+@needs_bubblewrap
+def test_no_times_of_files_can_be_set(walled):
+    """Checks the devices, and some other files: times that are kept there would outlive the sandbox."""
+    body = """
+        changed = []
+        for folder in ("/dev", "/", "/dev/shm", "/proc", "/library"):
+            for name in os.listdir(folder):
+                for times in ({}, {"ns": (42, 42)}):
+                    try:
+                        os.utime(os.path.join(folder, name), **times)
+                        changed.append(name)
+                    except OSError:
+                        pass
+        return float(len(changed))
+    """
+    assert walled.number(body) == 0
+
+
 def test_the_environment_tells_nothing(inside, monkeypatch):
     """Checks a variable of this process, and the names that are there, against the few that the sandbox sets."""
     monkeypatch.setenv("ADVCOURSE_SECRET", "42")
     inside.sandbox.renew()
     known = "PATH LANG LC_CTYPE HOME TMPDIR PWD OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS CUDA_VISIBLE_DEVICES".split()
+    known.append("JOBLIB_MULTIPROCESSING")
     own = ("TORCH", "KMP", "TRITON")  # torch adds names while it is imported
     assert (
         inside.number(

@@ -256,7 +256,8 @@ def test_the_authors_answers_are_found(lab):
         found = program(task, tasks, submitted, copy)
         assert found.found and not found.note
         cells = [submitted.cells[int(part.label.split()[1]) - 1] for part in found.cells]
-        assert {c.grade_id for c in cells if c.solution} == {task, *found.uses}
+        answers = {c.grade_id for c in cells if c.solution and c.grade_id in tasks}
+        assert answers == {task, *found.uses}  # lab 1 has a cell for a helper, too, which has no points
         assert all(c.solution or c.source in given_cells for c in cells)
         untouched = program(task, tasks, copy, copy)
         assert untouched.stub and not untouched.found
@@ -280,7 +281,7 @@ def test_damage_costs_no_answer(data):
     stubs = [c for c in json.loads(stored("lab4", "exercises"))["cells"] if c["cell_type"] == "code"]
     cells = [c for c in book["cells"] if c["id"] in tasks or draw(st.booleans())]
     cells += draw(st.lists(st.sampled_from(stubs + book["cells"]), max_size=8))
-    cells = draw(st.permutations(cells))
+    cells = [dict(cell) for cell in draw(st.permutations(cells))]  # one that came twice is not damaged twice
     for cell in cells:
         for key in draw(st.sets(st.sampled_from(["id", "metadata", "outputs", "execution_count"]))):
             cell.pop(key, None)

@@ -1,6 +1,9 @@
 """Reading a submission: which file is a notebook, what is in it, and the answers to written questions."""
 
+import ast
 import json
+import re
+import sys
 
 import nbformat
 import pytest
@@ -119,6 +122,17 @@ def test_too_large_files_are_refused(monkeypatch):
         read(b"x" * 2**21)
 
 
+def test_of_a_file_that_is_too_large_only_enough_is_read(monkeypatch, tmp_path):
+    """Checks a file of a hundred gigabytes that takes no room on the disk: it is refused, and its size is not claimed."""
+    monkeypatch.setattr(submission, "LARGEST", 2**20)
+    with open(tmp_path / "sparse.ipynb", "wb") as sparse:
+        sparse.truncate(100 * 2**30)
+    found = submission.content(tmp_path / "sparse.ipynb")
+    assert len(found) == 2**20 + 1
+    with pytest.raises(Unreadable, match="the file has 2 MB or more; allowed are 1"):
+        read(found)
+
+
 def test_the_released_copy_is_of_a_lab():
     """Checks the copy's cells against the file, and the error for a lab and for a clone that are not there."""
     assert [c.id for c in released("lab1").cells] == [
@@ -128,6 +142,81 @@ def test_the_released_copy_is_of_a_lab():
         released("lab99")
     with pytest.raises(InputError, match="elsewhere"):
         released("lab1", "elsewhere")
+
+
+# Sentences that name the cause
+
+NEWER = (
+    "def f[T](x):\n    return x",
+    "type X = int",
+    "class A[T]:\n    pass",
+    'x = f"{"a"}"',
+    "x = f'{'\\n'.join(y)}'",
+    "x = f'{\ny}'",
+    "try:\n    x\nexcept A, B:\n    y",
+    "x = t'{a}'",
+)
+OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def cell_and_metadata(source, **metadata):
+    return file(source, metadata=metadata)
+
+
+def compiles(source):
+    try:
+        return bool(ast.parse(source).body)
+    except SyntaxError:
+        return False
+
+
+@pytest.mark.parametrize("source", NEWER)
+def test_syntax_of_a_newer_python_is_told(source):
+    """Checks code that CPython 3.12 or 3.14 reads: where this one does not, the message names this one's version."""
+    submitted = read(file(source))
+    assert compiles(source) or f"the grader runs Python {OURS}" in submitted.notes[0]
+    assert not compiles(source) or submitted.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "named"), [("3.99.2", True), ("2.7.18", True), (OURS, False), ("3.8", False), (3, False)]
+)
+def test_the_notebooks_version_is_told(version, named):
+    """Checks both versions in the note and in the task's own sentence, where a cell does not compile."""
+    about = {"language_info": {"name": "python", "version": version}}
+    submitted = read(cell_and_metadata("def fgsm(x):\n    return x x", **about))
+    told = submission.program("fgsm", ("fgsm",), submitted, released("lab1")).broken
+    sentence = f"The notebook was written with Python {version}; the grader runs Python {OURS}"
+    assert (sentence in told) == (sentence in " ".join(submitted.notes)) == named
+    assert read(cell_and_metadata("def fgsm(x):\n    return x", **about)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "language", "told"),
+    [
+        ("ir", "R", "written in R (kernel ir); the lab needs Python"),
+        ("julia-1.10", "julia", "written in julia (kernel julia-1.10)"),
+        ("deno", "typescript", "written in typescript (kernel deno)"),
+        ("", "R", "written in R; the lab needs Python"),
+    ],
+)
+def test_another_language_is_told(kernel, language, told):
+    """Checks notebooks of R, Julia and TypeScript: refused with the language, unless functions of Python are in them."""
+    for about in (
+        {"kernelspec": {"name": kernel, "language": language}},
+        {"kernelspec": {"name": kernel}, "language_info": {"name": language}},
+    ):
+        with pytest.raises(Unreadable, match=re.escape(told)):
+            read(cell_and_metadata("fgsm <- function(x) { x }", **about))
+        mixed = read(cell_and_metadata("def fgsm(x):\n    return x", **about))
+        assert mixed.code[0].statements and told in mixed.notes[0]
+
+
+@pytest.mark.parametrize("name", ["python", "python3", "ipython", "Python 3", "sage", None, 3])
+def test_python_under_any_name_is_no_other_language(name):
+    """Checks the names that Python's own kernels have, and metadata that are none."""
+    about = {"kernelspec": {"name": "python3", "language": name}, "language_info": {"name": name}}
+    assert read(cell_and_metadata("x = 1", **about)).notes == ()
 
 
 # Written questions

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
-from advcourse.grading.wire import MOST_HEADER, Broken, Late, Wire, sendable
+from advcourse.grading.wire import MOST_HEADER, PATIENCE, Broken, Late, Starved, Wire, sendable
 
 TYPES = (
     torch.float16,
@@ -138,3 +138,41 @@ def test_what_can_be_sent():
     """Checks by hand: types of numbers up to the bound; complex numbers and larger arrays cannot."""
     assert sendable(torch.ones(4), most=16) and not sendable(torch.ones(5), most=16)
     assert not sendable(torch.ones(1, dtype=torch.complex64)) and not sendable(torch.zeros(1).expand(10**12))
+
+
+@pytest.mark.parametrize(
+    "works, ends",
+    [
+        (lambda waited: 0.0, Late),  # idle all the time
+        (lambda waited: waited / 2, Late),  # for half of it
+        (lambda waited: waited, Starved),
+    ],
+)
+def test_seconds_of_work_do_not_count(works, ends, monkeypatch):
+    """Checks how long a wire waits, by a clock that the test turns, against sums by hand: 1 s, 2 s, and `PATIENCE` at most."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        clock = [0.0]
+
+        def nothing_comes(*_):
+            clock[0] += ours.gettimeout()
+            raise TimeoutError
+
+        wire = Wire(ours, 1.0, busy=lambda: works(clock[0]))
+        monkeypatch.setattr("advcourse.grading.wire.time.monotonic", lambda: clock[0])
+        with pytest.raises(ends):
+            wire._timed(nothing_comes, b"")
+    waited = {0.0: 1, 0.5: 2, 1.0: PATIENCE}[works(1.0)]
+    assert waited - 1e-6 <= clock[0] <= waited + 1
+
+
+def test_a_long_message_goes_out_in_parts():
+    """Checks 20 MB, far more than a socket holds, against what the other side gets."""
+    ours, theirs = socket.socketpair()
+    value = torch.arange(5_000_000, dtype=torch.int32)
+    with ours, theirs:
+        sender = threading.Thread(target=Wire(theirs, 30).send, args=("long", {"value": value}))
+        sender.start()
+        message, arrays = Wire(ours, 30).receive()
+        sender.join()
+    assert message == "long" and torch.equal(arrays["value"], value)

@@ -43,6 +43,7 @@ def test_total_variation_falls_to_bpda_with_eot():
     assert left_by(attack, EOT(behind(BPDA(g)), 3), behind(g)) <= 3
 
 
+@pytest.mark.slow
 def test_quilting_falls_beyond_the_reach_of_its_patches():
     """Against the same 0 %, at 0.4: 29 digits clean, 27 to 29 under PGD, 0 under BPDA.
 
@@ -66,6 +67,7 @@ def test_crops_fall_to_their_own_gradient():
     assert adaptive <= 6 and adaptive < transferred
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_all_falls_to_both():
     """Against the break of its parts: 29 digits clean, 2 or 3 under BPDA with the crops' own gradient at 0.2, none at 0.3.
 
@@ -82,6 +84,7 @@ def test_an_ensemble_of_all_falls_to_both():
     assert left_by(PGD(0.3, 0.05, 12), broken, defense) <= 1
 
 
+@pytest.mark.slow
 def test_random_resizing_falls_to_eot():
     """Against Athalye et al. 2018, 0 %: none of 28 digits at 0.2, by PGD on the mean of 10 draws.
 
@@ -101,6 +104,7 @@ def test_a_fixed_draw_is_no_defense():
     assert left_by(PGD(0.2, 0.025, 20), defense, defense) == 0
 
 
+@pytest.mark.slow
 def test_regions_fall_to_the_mean_of_their_logits():
     """Against 28 digits clean, 27 under PGD on the vote, which has no gradient, at 0.2, and none on the mean of 8 voters' logits.
 

@@ -1,5 +1,7 @@
 """Bad input of every kind gets an error that names the argument, what was given and what is allowed."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from nets import Function, conv, images
@@ -196,3 +198,10 @@ def test_devices_are_found_by_name_and_missing_ones_are_refused():
     for name in ("warp", "cuda:99"):
         with pytest.raises(InputError, match=rf"device: got '{name}'; allowed is 'auto'"):
             inputs.resolve_device(name)
+
+
+def test_numbers_beyond_a_float_are_refused():
+    """Checks a whole number and a fraction that no float holds, where one is expected, against the sentence by hand."""
+    for value in (10**400, Fraction(10**400)):
+        with pytest.raises(InputError, match="^eps: got .*; allowed is a number >= 0"):
+            FGSM(value)

@@ -296,6 +296,7 @@ def test_the_papers_figures(digits):
     assert metrics.mean_over_successes(weighted.distances["L0"], weighted.success) / 784 <= 0.0402
 
 
+@pytest.mark.slow
 def test_the_default_is_stronger_than_torchattacks():
     """At least 80 % of random targets at gamma 0.1 and 90 % at 0.145, with 22 values in the median, and above torchattacks on
     the same images: more successes at the same gamma, and fewer values where both succeed.

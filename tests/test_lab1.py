@@ -1,5 +1,8 @@
 """Lab 1: what every lab passes, and the judge's formulas."""
 
+from dataclasses import replace
+from itertools import combinations
+
 import pytest
 import torch
 from lab_tests import LabTests
@@ -8,7 +11,8 @@ from museum.lab1 import ROOMS
 from advcourse import attacks
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Draw
-from advcourse.labs.lab1 import LAB, TASKS
+from advcourse.labs.lab1 import LAB, TASKS, loud, many_steps, one_step
+from advcourse.labs.properties import agree
 
 
 class TestLab1(LabTests):
@@ -77,3 +81,68 @@ def test_two_classes_and_a_line_end_in_the_corner():
     corner = (by_hand.clean(case) + case["eps"] * uphill.sign()).clamp(0, 1)
     steps = by_hand.climb(case, case.labels, alpha=case["eps"] / 4, steps=8)
     assert torch.allclose(steps, corner, atol=1e-12)
+
+
+def test_the_judges_sign_is_there_where_the_cross_entropy_has_none():
+    """Checks the sign on a loud model against the same model with logits of usual size, and against autograd's cross-entropy.
+
+    With two classes the direction does not depend on the loudness. In float64, too, the cross-entropy's gradient has lost a part.
+    """
+    case = loud.certain(TASKS["fgsm"], Draw(6))
+    x = by_hand.clean(case)
+    quiet = case.but(replace(case.victim, gain=1.0))
+    assert torch.equal(by_hand.rise(case, x, case.labels).sign(), by_hand.slope(quiet, x, case.labels).sign())
+
+    def j(logits):
+        return torch.nn.functional.cross_entropy(logits, case.labels, reduction="none")
+
+    assert torch.equal(by_hand.gradient_of(quiet, x, j).sign(), by_hand.rise(quiet, x, case.labels).sign())
+    assert not torch.equal(by_hand.gradient_of(case, x, j).sign(), by_hand.rise(case, x, case.labels).sign())
+    lead = by_hand.logits(case, x).diff(dim=1).abs()
+    assert lead.min() > 250 and case.victim.gain >= 1000
+
+
+# The cases tell mistakes apart by how they are made, not by luck
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_losses_have_directions_of_their_own(seed):
+    """Checks that no other loss gives FGSM's or LLC's images on models that hesitate, nor any two losses the same."""
+    for task, slips in (("fgsm", one_step.FGSM_SLIPS), ("llc", one_step.LLC_SLIPS)):
+        case = loud.hesitant(TASKS[task], Draw(seed))
+        label = case.labels if task == "fgsm" else by_hand.least_likely(case)
+        away = 1 if task == "fgsm" else -1
+        images = {"right": by_hand.one_step(case, label, away)}
+        for key, _, loss in loud.LOSSES:
+            images[key] = by_hand.one_step(case, label, away, uphill=loud.loss_of(loss))
+        for (one, first), (other, second) in combinations(images.items(), 2):
+            assert not agree(first, second, 0.96), (task, one, other)
+        known = {key: [name for name, found in images.items() if test(case, found)] for key, _, test in slips}
+        assert all(known[key] == [key] for key, _, _ in loud.LOSSES), known
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_norms_turn_round_at_places_of_their_own(seed):
+    """Checks that on the ridge every norm that MI-FGSM could be given leads to other images than the right one and the others."""
+    case = many_steps.across_the_ridge(TASKS["mifgsm"], Draw(seed))
+    images = {"right": many_steps.iterate(case)}
+    dims = {"batch": (0, 1, 2, 3), "channel": (2, 3), "row": 3}
+    images |= {
+        name: by_hand.climb(case, case.labels, **_settings(case), memory=_by(1, d))
+        for name, d in dims.items()
+    }
+    for order in (2, torch.inf):
+        images[order] = by_hand.climb(case, case.labels, **_settings(case), memory=_by(order, (1, 2, 3)))
+    for (one, first), (other, second) in combinations(images.items(), 2):
+        assert not agree(first, second), (one, other)
+
+
+def _settings(case):
+    return {"alpha": case["eps"] / case["steps"], "steps": case["steps"], "decay": case["decay"]}
+
+
+def _by(order, dims):
+    def memory(decay, g, gradient):
+        return decay * g + gradient / torch.linalg.vector_norm(gradient, order, dims, keepdim=True)
+
+    return memory

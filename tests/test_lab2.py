@@ -13,7 +13,17 @@ from museum.lab2 import uap as uap_answers
 from advcourse import data
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Case, Draw
-from advcourse.labs.lab2 import LAB, TASKS, measure, measure_universal, nearest, saliency, space, universal
+from advcourse.labs.lab2 import (
+    LAB,
+    TASKS,
+    measure,
+    measure_universal,
+    nearest,
+    saliency,
+    space,
+    stepping,
+    universal,
+)
 from advcourse.labs.victims import Victim
 
 
@@ -80,12 +90,12 @@ def test_deepfool_is_foolboxs(norm):
     """Checks the walk image by image against foolbox, which adds 1e-4 to each distance; its box is opened, to clip nothing."""
     import foolbox
 
-    case = asked("deepfool", **nearest.CURVED, norm=norm)
+    case = asked("deepfool", **stepping.CURVED, norm=norm)
     attack = {"L2": foolbox.attacks.L2DeepFoolAttack, "Linf": foolbox.attacks.LinfDeepFoolAttack}[norm]
     model = foolbox.PyTorchModel(case.victim.build(), bounds=(-50, 50), device="cpu")
     own = by_hand.most_likely(case)
     theirs = attack(steps=4, overshoot=0.1, candidates=10, loss="logits").run(model, case["x"], own)
-    ours = nearest.deepfool(case)
+    ours = stepping.deepfool(case)
     assert (ours != by_hand.clean(case)).flatten(1).any(1).all()  # all are fooled
     assert (ours - theirs).abs().max() < 1e-3
 

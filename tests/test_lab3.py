@@ -5,13 +5,14 @@ import re
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab3 import ROOMS, cw_l2, directions
+from museum.lab3 import ROOMS, cw_l2, cw_loss, directions
 
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Draw
 from advcourse.labs.lab3 import LAB, TASKS, around, elastic_net, measure, nearest, neighbours, pieces
 from advcourse.labs.lab3.questions import lead
 from advcourse.labs.measuring import known_digits
+from advcourse.labs.running import Call, LocalRunner
 from advcourse.labs.victims import Victim
 from advcourse.metrics import l1, l2
 
@@ -104,6 +105,16 @@ def test_the_loss_by_hand():
     case = TASKS["cw_loss"].case(Draw(1), logits=logits, label=torch.tensor([1, 0, 1]), confidence=2.5)
     assert pieces.cw_loss(case).tolist() == [2.0, -2.5, -2.5]
     assert pieces.cw_loss(case.but(targeted=True)).tolist() == [-2.0, 4.0, 9.0]
+
+
+def test_the_slope_by_an_argument():
+    """Checks the runner's slope against one worked out by hand, 1 at the label, -1 at the strongest other, 0 below the floor."""
+    logits, label = torch.tensor([[1.0, 3.0, -2.0], [-5.0, -1.0, -4.0]]), torch.tensor([1, 0])
+    asked = {"logits": logits, "label": label, "confidence": 2.5, "targeted": False}
+    call = Call(None, asked, differentiate="logits")
+    assert LocalRunner(cw_loss.with_masked_fill)(call).slope.tolist() == [-1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert LocalRunner(cw_loss.detached)(call).slope is None
+    assert LocalRunner(cw_loss.with_masked_fill)(call).left == () and not logits.requires_grad
 
 
 def test_the_search_closes_in():

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -73,7 +74,8 @@ def test_a_crash_names_the_students_line():
     number = int(lines[1].split()[1].rstrip(","))
     with open(__file__, encoding="utf-8") as file:
         assert "the line to be named" in file.readlines()[number - 1]
-    assert lines[-1].startswith("RuntimeError: shape") and len(lines) == 3
+    assert lines[2].startswith("RuntimeError: shape") and len(lines) == 4
+    assert lines[3].startswith("This means: The tensor holds another number of values")
     assert "the line to be named" in repr(verdict) and "RuntimeError" in verdict._repr_html_()
 
 
@@ -159,6 +161,32 @@ def test_bad_arguments_are_told():
         check(fgsm, "fgsm", seed=-1)
     with pytest.raises(InputError, match=r"level: got 9; allowed is an integer >= 1 and <= 3"):
         hint("fgsm", 9)
+
+
+class Callable:
+    """A right answer to `fgsm` that is an object with `__call__`: it has no name of its own."""
+
+    def __call__(self, model, x, y, eps):
+        return fgsm(model, x, y, eps)
+
+
+@pytest.mark.parametrize(
+    "nameless, called",
+    [
+        (lambda model, x, y, eps: fgsm(model, x, y, eps), "'<lambda>'"),
+        (partial(fgsm), "a partial object, which has no name"),
+        (Callable(), "a Callable object, which has no name"),
+        (fgsm_answers.sign_flipped, "'sign_flipped'"),
+    ],
+    ids=["lambda", "partial", "object", "other name"],
+)
+def test_a_function_of_another_name_is_told_how_to_name_its_task(nameless, called):
+    """Checks the sentence against the call that works: what it says to write is what makes the check run."""
+    with pytest.raises(InputError) as told:
+        check(nameless)
+    assert str(told.value).startswith(f"task: got {called}; allowed are 'fgsm', 'llc'")
+    assert 'check(f, "fgsm")' in str(told.value)
+    assert check(nameless, "fgsm").outcome in ("right", "wrong")
 
 
 # What a check leaves behind
@@ -340,7 +368,9 @@ def test_measure_says_what_is_missing():
         raise NotImplementedError()
 
     assert repr(measure(unwritten, eps=0.3)) == "unwritten is not written yet."
-    assert "no images" in repr(measure(lambda model, x, y, eps: cross_entropy(model(x), y), eps=0.3))
+    assert "The function returned no images" in repr(
+        measure(lambda model, x, y, eps: cross_entropy(model(x), y), eps=0.3)
+    )
 
 
 def test_the_lab_has_the_points_it_says():

@@ -142,7 +142,7 @@ def test_hooks_are_gone_and_an_in_place_layer_changes_nothing():
     detector.fit(x, x_adv, noisy).eval().score(x)
     with pytest.raises(RuntimeError):
         detector.model(x[:, :, :5])
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match="got images of shape"):
         detector._outputs(x[:, :, :5])
     assert not any(module._forward_hooks for module in detector.model.modules())
     writing = conv()

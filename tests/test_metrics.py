@@ -87,6 +87,7 @@ def test_mean_over_successes_leaves_failures_out():
     assert metrics.mean_over_successes(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([True, False, True])) == 2
 
 
+IMAGES = torch.full((2, 1, 3, 3), 0.5)
 BAD = {
     "labels of another length": (
         lambda: metrics.succeeded(LOGITS, Y[:3]),
@@ -96,12 +97,12 @@ BAD = {
     "target out of range": (lambda: metrics.succeeded(LOGITS, Y, Y - 1), r"target: got label -1"),
     "logits of one image": (lambda: metrics.misclassification_rate(LOGITS[0], Y[:1]), r"logits: got \(3,\)"),
     "other shapes": (
-        lambda: metrics.l2(LOGITS, LOGITS[:2]),
-        r"x_adv: got shape \(2, 3\); allowed is .*\(4, 3\)",
+        lambda: metrics.l2(IMAGES, IMAGES[:1]),
+        r"x_adv: got shape \(1, 1, 3, 3\); allowed is .*\(2, 1, 3, 3\)",
     ),
-    "no tensor": (lambda: metrics.linf([0.0], LOGITS), r"x: got list; allowed is a tensor"),
+    "no tensor": (lambda: metrics.linf([0.0], IMAGES), r"x: got .*list.; allowed is a torch.Tensor"),
     "unknown unit": (
-        lambda: metrics.l0(LOGITS, LOGITS, per="byte"),
+        lambda: metrics.l0(IMAGES, IMAGES, per="byte"),
         r"per: got 'byte'; allowed are 'pixel', 'channel'",
     ),
 }

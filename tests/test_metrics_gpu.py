@@ -1,4 +1,4 @@
-"""All metrics on a GPU against the same on the CPU. Skipped where there is none."""
+"""All metrics on a GPU against the same on the CPU."""
 
 import math
 

@@ -1,6 +1,7 @@
 """Measures of an image's change against scikit-image, scipy and cases worked out by hand."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -71,12 +72,17 @@ def test_ssim_takes_the_stated_range_and_not_the_images_own():
 
 
 def test_ssim_with_the_range_of_another_scale_is_biased_down():
-    """DEEPSEC's slip: pixels to 255 with R = 2, as old scikit-image took floats. With R = 255 the scale makes no difference."""
+    """DEEPSEC's slip: pixels to 255 with R = 2, as old scikit-image took floats; scikit-image shows what it costs, and here it is
+    refused. With R = 255 the scale makes no difference."""
     flat = torch.full((1, 1, 9, 9), 0.5)
     noisy = flat + 0.02 * torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
     right = metrics.ssim(flat, noisy).item()
     assert metrics.ssim(255 * flat, 255 * noisy, data_range=255).item() == pytest.approx(right, abs=1e-6)
-    assert metrics.ssim(255 * flat, 255 * noisy, data_range=2).item() < 0.01 < 0.5 < right
+    assert by_scikit_image(255 * flat, 255 * noisy, 2.0)[0] < 0.01 < 0.5 < right
+    with pytest.raises(
+        InputError, match=r"x: got values in \[127.5, 127.5\]; allowed is \[0, 2\]: .*data_range=255"
+    ):
+        metrics.ssim(255 * flat, 255 * noisy, data_range=2)
 
 
 def test_ssim_makes_up_no_border():
@@ -168,11 +174,58 @@ def test_memory_stays_within_a_few_times_the_batch(measure):
     assert memory.mib < 4 * x.numel() * 8 / 2**20
 
 
-def test_no_images_give_no_values():
+DISTANCES = (metrics.l0, metrics.l1, metrics.l2, metrics.linf)
+IN_RANGE = (metrics.ssim, metrics.psd, partial(metrics.l0, rounded=True))
+
+
+@pytest.mark.parametrize("measure", [*DISTANCES, *IN_RANGE])
+def test_no_images_give_no_values(measure):
     """The contract for N = 0: shape (0,), float64."""
     x = torch.zeros(0, 3, 9, 9)
-    for measure in (metrics.ssim, metrics.psd, metrics.l0, metrics.l1, metrics.l2, metrics.linf):
-        assert measure(x, x).shape == (0,) and measure(x, x).dtype == torch.float64
+    assert measure(x, x).shape == (0,) and measure(x, x).dtype == torch.float64
+
+
+@pytest.mark.parametrize("measure", [*DISTANCES, *IN_RANGE])
+@pytest.mark.parametrize("first", [True, False], ids=["x", "x_adv"])
+def test_what_is_no_image_is_refused_by_every_measure(measure, first):
+    """Sentences written out by hand. Unchecked, a NaN pixel counted as unchanged in L0, and 0..255 gave a PSD of -86524."""
+    x, name = torch.full((1, 1, 9, 9), 0.5), "x" if first else "x_adv"
+    lost, wild = x.clone(), x.clone()
+    lost[0, 0, 3, 3], wild[0, 0, 3, 3] = math.nan, -math.inf
+    bad = {
+        f"{name}: got NaN or infinite values; allowed are finite numbers": (lost, wild),
+        f"{name}: got .*type torch.uint8; allowed are floating-point images .divide 0..255": (
+            (255 * x).byte(),
+        ),
+        f"{name}: got a tensor of shape .1, 9, 9. .*; for one image use x.unsqueeze.0.": (x[0],),
+        f"{name}: got .*ndarray.*; allowed is a torch.Tensor": (x.numpy(),),
+    }
+    if measure in IN_RANGE:
+        bad[f"{name}: got values in .*; allowed is .0, 1.: divide pixels of 0..255"] = (
+            255 * x,
+            x - 0.6,
+            x + 0.5001,
+        )
+    for sentence, images in bad.items():
+        for image in images:
+            with pytest.raises(InputError, match=sentence):
+                measure(*((image, x) if first else (x, image)))
+
+
+@pytest.mark.parametrize("measure", DISTANCES)
+def test_a_distance_is_also_that_of_images_that_were_not_clipped(measure):
+    """By hand: one of 81 pixels leaves the range, from 0.5 to 1.75; all numbers are exact in binary."""
+    x = torch.full((1, 1, 9, 9), 0.5)
+    far = x.clone()
+    far[0, 0, 3, 3] = 1.75
+    assert measure(x, far).item() == (1 if measure is metrics.l0 else 1.25)
+
+
+@pytest.mark.parametrize("measure", [*DISTANCES, *IN_RANGE])
+def test_half_precision_is_measured_in_float64(measure):
+    """The same pixels in float64, which holds every bfloat16 number."""
+    x, x_adv = (images.bfloat16() for images in pair())
+    assert torch.equal(measure(x, x_adv), measure(x.double(), x_adv.double()))
 
 
 X = torch.zeros(2, 1, 6, 6)
@@ -186,10 +239,21 @@ BAD = {
         r"data_range: got None; allowed is a number > 0",
     ),
     "other shapes": (lambda: metrics.psd(X, X[:1]), r"x_adv: got shape \(1, 1, 6, 6\)"),
-    "one image": (lambda: metrics.psd(X[0], X[0]), r"x: got shape \(1, 6, 6\); allowed is \(N, C, H, W\)"),
+    "one image": (
+        lambda: metrics.psd(X[0], X[0]),
+        r"x: got a tensor of shape \(1, 6, 6\) .*allowed is shape \(N, C, H, W\)",
+    ),
     "unknown sensitivity": (
         lambda: metrics.psd(X, X, "paper"),
         r"sensitivity: got 'paper'; allowed are 'bounded', 'inverse'",
+    ),
+    "a success without a value": (
+        lambda: metrics.mean_over_successes(torch.tensor([math.nan, 1]), torch.tensor([True, True])),
+        r"values: got NaN for 1 successes; allowed are numbers",
+    ),
+    "a median over NaN": (
+        lambda: metrics.median_with_failures(torch.tensor([math.nan, 1]), torch.tensor([True, True])),
+        r"values: got NaN for 1 successes; allowed are numbers",
     ),
     "success of another length": (
         lambda: metrics.median_with_failures(torch.ones(3), torch.ones(2, dtype=torch.bool)),

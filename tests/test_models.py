@@ -305,6 +305,7 @@ def _rebuild(name, folder):
         assert card["minimum_accuracy"] == pytest.approx(shipped["minimum_accuracy"], abs=0.02)
 
 
+@pytest.mark.slow
 def test_training_the_quickest_model_again_gives_its_accuracy(tmp_path):
     """Against the shipped card: within half a point on the held-out digits."""
     _rebuild("mnist-mlp", tmp_path)

@@ -43,6 +43,7 @@ def test_radius_is_not_the_largest_pixel():
     assert (v.abs().amax(1) > 2 * 0.3).all()
 
 
+@pytest.mark.slow
 def test_all_copies_are_misclassified(digits):
     """A fresh pass over x' + v_i, unclipped as in the authors' code: every copy of every success has a wrong label."""
     model, x, y = digits
@@ -53,6 +54,7 @@ def test_all_copies_are_misclassified(digits):
             assert (model(record.images + v).argmax(1) != y).all()
 
 
+@pytest.mark.slow
 def test_it_beats_region_voting_where_cw_does_not(digits):
     """30 points apart: voting over the cube of half-side 0.3 restores C&W's images and not OptMargin's."""
     model, x, y = digits
@@ -63,6 +65,7 @@ def test_it_beats_region_voting_where_cw_does_not(digits):
     assert ours.distances["L2"].mean() > cw.distances["L2"].mean()  # a wide margin has its price
 
 
+@pytest.mark.slow
 def test_one_copy_is_cw_without_rival_and_slide(digits):
     """With the image itself as only copy the objective is C&W L2's: the same search gives distances within 10 %."""
     model, x, y = digits

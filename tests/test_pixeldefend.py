@@ -3,6 +3,7 @@
 Bars of digits have slack over what was measured with three seeds, which stands beside them.
 """
 
+import io
 from itertools import product
 
 import pytest
@@ -116,6 +117,30 @@ def test_the_score_is_bits_per_pixel_and_the_p_value_its_rank():
     assert detector.p_value(x).tolist() == expected
     assert detector.p_value(clean[:1]).item() == (1 + sum(one <= p_clean[0] for one in p_clean)) / 11
     assert detector.flag(clean).sum() <= 2
+
+
+def test_a_calibrated_detector_can_be_saved_and_loaded():
+    """Against the detector that was saved, bit for bit: scores, flags and p-values of a new one, and of one of other images."""
+    clean, x, file = images(9, SIZE).double(), images(5, SIZE, seed=1).double(), io.BytesIO()
+    detector = PixelDetector(linear(3, SIZE), small()).calibrate(clean, 0.2)
+    torch.save(detector.state_dict(), file)
+    new, other = (PixelDetector(linear(3, SIZE, seed=2), small(seed=1)) for _ in range(2))
+    before = {name: tensor.clone() for name, tensor in new.state_dict().items()}
+    for loaded in (new, other.calibrate(images(4, SIZE, seed=3).double())):
+        file.seek(0)
+        loaded.load_state_dict(torch.load(file, weights_only=True))
+        for told in ("score", "flag", "p_value"):
+            assert torch.equal(getattr(loaded, told)(x), getattr(detector, told)(x))
+    new.load_state_dict(before)
+    with pytest.raises(InputError, match="threshold: got None"):
+        new.p_value(x)
+    old = {name: tensor for name, tensor in detector.state_dict().items() if name != "_clean"}
+    new.load_state_dict(old)
+    assert torch.equal(new.flag(x), detector.flag(x))
+    with pytest.raises(
+        InputError, match="saved without the clean images' scores; allowed is one after calibrate"
+    ):
+        new.p_value(x)
 
 
 # ---- digits ----

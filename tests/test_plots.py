@@ -1,5 +1,6 @@
 """The figures, the picture with its alternative text, and the numbers as the course prints them."""
 
+import base64
 import io
 import math
 from html.parser import HTMLParser
@@ -244,11 +245,16 @@ class _Images(HTMLParser):
 
 
 def test_alternative_text_reaches_the_page(images):
-    """Checks with nbconvert's own HTML that the figure appears once, with its alternative text, quotes and all."""
+    """Checks with nbconvert's own HTML that the figure appears once, with its alternative text, quotes and all; and that IPython
+    stores it once, and the alternative text for those who have no HTML."""
+    from IPython.core.formatters import DisplayFormatter
     from nbconvert import HTMLExporter
 
     alt = 'Three images called "a" & <b>, each with noise'
-    data, metadata = plots.show(plots.grid(images), alt)._repr_mimebundle_()
+    shown = plots.show(plots.grid(images), alt)
+    data, metadata = DisplayFormatter().format(shown)
+    assert data.keys() == {"text/html", "text/plain"} and data["text/plain"] == alt
+    assert data["text/html"].count(base64.b64encode(shown.png).decode()) == 1
     output = nbformat.v4.new_output("display_data", data, metadata=metadata)
     cell = nbformat.v4.new_code_cell("show", outputs=[output])
     page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))

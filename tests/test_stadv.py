@@ -209,6 +209,7 @@ def test_a_search_on_tau_succeeds_where_one_tau_does_not(digits, targeted):
     assert losses[0] < losses[1]
 
 
+@pytest.mark.slow
 def test_signs_reach_their_targets_too():
     """Fresh forward passes of the flows; the paper's tau, fixed, holds most signs where they are."""
     model = models.load("signs-cnn")
@@ -228,6 +229,7 @@ def test_a_larger_tau_bends_less(digits):
     assert (high.details["flow_loss"][both] < low.details["flow_loss"][both]).double().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_confidence_is_the_lead_that_is_left(digits):
     """A fresh forward pass: the wrong label leads by 2 and more, and it costs more flow."""
     model, x, y, _ = digits

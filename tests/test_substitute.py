@@ -37,6 +37,14 @@ def weights(model):
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
+def test_the_record_is_its_own_copy():
+    """Checks the record of one round against the images as they were, after the caller has filled theirs."""
+    x = X.clone()
+    result = train_substitute(VICTIM, OWN, x, rounds=1, epochs=1)
+    x.fill_(0)
+    assert torch.equal(result.images, X) and torch.equal(result.labels, VICTIM(X).argmax(1))
+
+
 def test_augment_a_linear_model():
     """Against the derivative of the softmax by hand, in numpy: dp_y/dx = p_y (w_y - sum_k p_k w_k)."""
     y = torch.arange(20) % 3
@@ -120,6 +128,7 @@ def attacked(name):
     return victim, found, digits.images[300:500], digits.labels[300:500]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist-small", "mnist-distilled"])
 def test_a_substitute_agrees_and_its_images_carry_over(name):
     """Against chance, an agreement of 10 %, and against random signs of the same size: the look-alike's signs fool more."""

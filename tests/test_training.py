@@ -316,3 +316,39 @@ def test_a_gpu_trains_the_same_model_up_to_rounding(tmp_path):
     again = linear()
     fit(again, blobs(), device="cuda", checkpoint=tmp_path / "a.pt", **settings)
     assert same(again, on_gpu.state_dict())
+
+
+def test_an_image_that_is_left_over_joins_the_last_batch():
+    """Against a list of the sizes seen: 9 images by 4 are 4 and 5, by 8 all 9, and by 1 they stay nine."""
+    x, y = blobs(9)
+    for size, expected in {4: [4, 5], 8: [9], 3: [3, 3, 3], 1: [1] * 9, 20: [9]}.items():
+        seen = []
+
+        def objective(model, x, y, seen=seen):
+            seen.append(len(x))
+            return cross_entropy(model, x, y)
+
+        history = quiet(linear(), (x, y), objective, epochs=1, batch_size=size)
+        assert seen == expected and len(history) == 1
+
+
+def test_batch_normalisation_trains_where_one_image_is_left_over_and_says_why_it_cannot_on_one():
+    """torch refuses batches of one in training mode: 33 images by 32 would end in one, and `batch_size=1` has no other."""
+    x, y = blobs(33)
+    assert len(quiet(network(), (x, y), epochs=1, batch_size=32)) == 1
+    with pytest.raises(InputError, match=r"^data images: got a batch of one image, .*batch normalisation"):
+        quiet(network(), (x, y), epochs=1, batch_size=1)
+
+
+@pytest.mark.parametrize("objective", [cross_entropy, lambda model, x, y: model(x).square().mean()])
+def test_images_of_another_type_than_the_weights_are_named_before_the_first_step(objective):
+    """The weights are as a copy says; so are they where only the validation data are of another type."""
+    (x, y), model = blobs(), network()
+    before = snapshot(model)
+    with pytest.raises(InputError, match=r"^data images: got torch\.float64 images"):
+        quiet(model, (x.double(), y), objective, epochs=1)
+    with pytest.raises(InputError, match=r"^validation images: got torch\.float64 images"):
+        quiet(model, (x, y), objective, validation=(x.double(), y), epochs=1)
+    with pytest.raises(InputError, match=r"^validation labels: got label 5; allowed are 0 to 2"):
+        quiet(model, (x, y), objective, validation=(x, y + 3), epochs=1)
+    assert same(model, before)

@@ -245,6 +245,7 @@ def test_trades_without_a_price_is_ordinary_training():
 # ---- end to end ----
 
 
+@pytest.mark.slow
 def test_eat_holds_against_transfer_and_falls_to_pgd():
     """Against its paper: FGSM from a net that it never saw does less than to an undefended one; PGD on itself leaves none."""
     model = trained(EAT((models.load("mnist-wide"), models.load("mnist-cnn"))))
@@ -254,6 +255,7 @@ def test_eat_holds_against_transfer_and_falls_to_pgd():
     assert left(model, PGD(0.3, steps=20)) <= 0.05
 
 
+@pytest.mark.slow
 def test_nat_falls_to_more_than_one_step():
     """Against what breaks it: PGD at its largest budget. At 0.1 it is better than the same network without a defense."""
     model = trained(NAT(sigma=50 / 255, cap=0.3))
@@ -261,6 +263,7 @@ def test_nat_falls_to_more_than_one_step():
     assert left(model, PGD(0.1, steps=20)) >= left(plain(), PGD(0.1, steps=20)) + 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [FastAT(0.1), TRADES(0.1, alpha=0.03, steps=4)], ids=["fast", "trades"])
 def test_training_in_the_ball_holds_in_the_ball(objective):
     """Against the same network without a defense, under 20 steps: at least 10 points more at eps 0.1, and none at 0.3."""

@@ -123,6 +123,7 @@ def test_fooling_is_measured_on_clipped_images(digits, method):
     assert result.details["fooled"].double().mean().item() == pytest.approx(fooled(model, x[:100], v))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, eps", [("deepfool", 0.2), ("minibatch", 0.2), ("minibatch", 0.3)])
 def test_it_fools_digits_that_it_has_not_seen(digits, method, eps):
     """Random signs of the same size as the control: at least three times as many of the other half are fooled."""
@@ -156,6 +157,7 @@ def test_it_stops_at_its_goal(digits, method):
     assert low.forward_passes == pytest.approx(one_pass.forward_passes, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_best_pass_is_kept(digits):
     """The same walk cut off after 1, 2, ... passes: its best never gets worse."""
     model, x, _ = digits

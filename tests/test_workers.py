@@ -39,6 +39,12 @@ def end(how):
     time.sleep(600)
 
 
+def hang_up(name):
+    """Gets a signal, and goes on; tells its process."""
+    os.kill(os.getpid(), getattr(signal, name))
+    return os.getpid()
+
+
 def leave_note(path, started=None):
     """As one who keeps something open until the process ends; with `started`, it never gets done."""
     atexit.register(Path(path).touch)
@@ -108,6 +114,14 @@ def test_an_idle_process_that_is_killed_loses_nothing(tmp_path, size):
             yield n, (len, (bytes(size + n),))
 
     assert dict(workers.in_processes(tasks(), 1)) == {0: size, 1: size + 1}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
+def test_a_terminal_that_is_closed_is_the_parents_business():
+    """Checks the process that gets both signals of a terminal while it is at work: it goes on, and so does the next task."""
+    tasks = [(name, (hang_up, (name,))) for name in ("SIGHUP", "SIGINT")]
+    found = list(workers.in_processes(tasks, 1))
+    assert [key for key, _ in found] == ["SIGHUP", "SIGINT"] and len({process for _, process in found}) == 1
 
 
 def test_what_cannot_be_sent_or_read_fails_alone():

@@ -20,6 +20,7 @@ def test_every_defense_of_the_survey_is_deployed():
     assert len(ids) == 14 and zoo.names()[0] == "none"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.names())
 def test_each_is_a_model_that_reads_digits(name):
     """Against the contract, images to finite logits of ten classes (eleven where the last is a flag), and 20 clean digits."""
@@ -38,6 +39,7 @@ def test_each_has_attacks_of_its_own_within_one_budget(name):
     assert any((one.norm, one.eps, one.aim) == ("Linf", 0.3, "untargeted") for one in terms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_detectors_threshold_is_from_validation_digits(name):
     """Against its false alarms on 500 held-out digits, which played no part: about 5 %, within five standard errors."""
@@ -47,6 +49,7 @@ def test_a_detectors_threshold_is_from_validation_digits(name):
     assert abs(alarms - zoo.FPR) <= 5 * (zoo.FPR * (1 - zoo.FPR) / 500) ** 0.5 + 0.01
 
 
+@pytest.mark.slow
 def test_who_knows_of_no_defense_sees_the_classifier():
     """Against the shipped network behind the detectors, and the deployed module itself elsewhere."""
     small = models.load("mnist-small")

@@ -202,7 +202,7 @@ cheat(
     body(
         """
         import glob, os
-        for folder in (".", "/tmp", "/dev/shm", "/var/tmp", "/scratch", os.path.expanduser("~")):
+        for folder in (".", "/tmp", "/dev/shm", "/var/tmp", os.path.expanduser("~")):
             for path in glob.glob(folder + "/*.kept"):
                 raise RuntimeError("LE" "AK " + path)
         return torch.zeros_like(x)
@@ -217,7 +217,7 @@ cheat(
 
         def bpda_gradient(model, x, y):
             g, f = model
-            for folder in (".", "/tmp", "/dev/shm", "/var/tmp", "/scratch", os.path.expanduser("~")):
+            for folder in (".", "/tmp", "/dev/shm", "/var/tmp", os.path.expanduser("~")):
                 try:
                     torch.jit.trace(g, x).save(os.path.join(folder, "levels.kept"))
                 except RuntimeError:

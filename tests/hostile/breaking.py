@@ -158,7 +158,7 @@ _breaks(
 _breaks("makes_many_small_files", "for i in range(30_000):\n    os.mkdir(str(i))", "import os")
 _breaks(
     "makes_folders_that_nobody_may_open",
-    'for i in range(2000):\n    os.mkdir("d")\n    os.chdir("d")\nos.chmod(".", 0)\nos.chdir("/")\nos.chmod("/scratch/d", 0)',
+    'for i in range(2000):\n    os.mkdir("d")\n    os.chdir("d")\nos.chmod(".", 0)\nos.chdir("/")\nos.chmod("/dev/shm/d", 0)',
     "import os",
 )
 _breaks(
@@ -174,6 +174,29 @@ _breaks("sleeps", "time.sleep(10**6)", "import time", limits="short", told=False
 _breaks("spins", "while True:\n    pass", limits="short", told=False)
 _breaks("computes_in_one_instruction", "return 7 ** (10 ** 10)", limits="short", told=False)
 _breaks("matches_without_end", 're.match("(a*)*$", "a" * 60 + "b")', "import re", limits="short", told=False)
+# 40 seconds of the processor, by children that are gone before anybody looks
+_SPINS = """
+def spin():
+    began = time.process_time()
+    while time.process_time() - began < 0.1:
+        pass
+    os._exit(0)
+
+for _ in range(400):
+    {ways}
+"""
+for _name, _ways in {
+    "one_after_the_other": "os.fork() or spin()\n    os.wait()",
+    "whose_parent_is_gone": "os.waitpid(child, 0) if (child := os.fork()) else os.fork() or spin()\n    child or os._exit(0)",
+    "that_nobody_asks_for": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n    os.fork() or spin()\n    time.sleep(0.11)",
+}.items():
+    _breaks(
+        f"spins_in_children_{_name}",
+        _SPINS.format(ways=_ways) + "return torch.tensor(0.5)",
+        "import os, signal, time\nimport torch",
+        limits="busy",
+        keys=("time", "processes", "crash"),
+    )
 _breaks(
     "ignores_signals_and_sleeps",
     "for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:\n    signal.signal(number, lambda *_: None)\n"

@@ -71,7 +71,8 @@ cheat(
     body(
         """
         found = get_ipython().getoutput("cat @PLANTED@/secret.txt")
-        raise RuntimeError("LE" "AK " + str(found))
+        if found:
+            raise RuntimeError("LE" "AK " + str(found))
         """
     ),
     before=("!cat @PLANTED@/secret.txt > found.txt", "%run -i found.txt", "%load_ext answers"),

@@ -33,7 +33,7 @@ cheat(
     """,
     lab="lab1",
     task="fgsm",
-    keys=("blank",),
+    keys=("clean image",),
 )
 
 cheat(
@@ -50,21 +50,24 @@ cheat(
     """,
     lab="lab1",
     task="fgsm",
-    keys=("ignores the model",),
+    keys=("clean image",),
 )
 
 cheat(
     "patches_sign_and_is_right",
     """
     import torch
-    from torch.nn.functional import cross_entropy
+    from torch.nn.functional import one_hot
 
     torch.Tensor.sign = lambda self: (self > 0).to(self) - (self < 0).to(self)
 
 
     def fgsm(model, x, y, eps):
         x_in = x.clone().requires_grad_()
-        gradient = torch.autograd.grad(cross_entropy(model(x_in), y), x_in)[0]
+        logits = model(x_in)
+        own = one_hot(y, logits.shape[1]).bool()
+        log_odds = logits.masked_fill(own, -torch.inf).logsumexp(1) - logits[own]
+        gradient = torch.autograd.grad(log_odds.sum(), x_in)[0]
         return (x + eps * gradient.sign()).clamp(0, 1)
     """,
     lab="lab1",
@@ -183,7 +186,8 @@ for _mode, _method, _module in (
             Yes().__enter__()
             return torch.tensor(0.5)
         """,
-        succeeds="points",
+        # In a notebook the judge calls the function in torch's usual state, and dispatch modes end with that.
+        succeeds="points" if _mode == "TorchFunctionMode" else "",
     )
 
 cheat(

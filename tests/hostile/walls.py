@@ -37,7 +37,7 @@ _at_the_walls(
 _at_the_walls(
     "mounts_a_disk",
     """
-    if KERNEL.mount(b"none", b"/scratch", b"tmpfs", 0, None) == 0:
+    if KERNEL.mount(b"none", b"/dev/shm", b"tmpfs", 0, None) == 0:
         raise RuntimeError("LE" "AK mount")
     """,
 )
@@ -73,7 +73,7 @@ _at_the_walls(
 _at_the_walls(
     "changes_the_owner_of_files",
     """
-    for path in ("/library/advcourse", "/usr/bin", "/scratch/..", "/proc/1"):
+    for path in ("/library/advcourse", "/usr/bin", "/dev/shm/..", "/proc/1"):
         for change in (lambda p: os.chmod(p, 0o777), lambda p: os.chown(p, 0, 0)):
             try:
                 change(path)
@@ -117,8 +117,8 @@ _at_the_walls(
                     found.append(folder)
             except OSError:
                 pass
-    found = [folder for folder in found if not folder.startswith("/scratch")]
-    if found or "/scratch" not in places:
+    found = [folder for folder in found if not folder.startswith("/dev/shm")]
+    if found or "/dev/shm" not in places:
         raise RuntimeError("LE" "AK " + " ".join(found or places))
     """,
 )

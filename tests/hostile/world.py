@@ -20,6 +20,7 @@ from advcourse.grading.sandbox import Limits
 LIMITS = {
     "usual": Limits(seconds=20, cpu_seconds=10),
     "short": Limits(seconds=2, cpu_seconds=2),
+    "busy": Limits(seconds=120, cpu_seconds=2),
     "small": Limits(seconds=20, cpu_seconds=10, memory=512 * 2**20, processes=12),
 }
 

@@ -1,0 +1,165 @@
+"""The power of the labs' checks: what was counted, the page that shows it, and fresh seeds for every wrong answer."""
+
+import json
+import sys
+
+import deciding
+import power
+import pytest
+from amounts import amount
+from power_table import table
+
+LEAST = 5  # seeds behind each row; the page says how many there are
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return power.stored()
+
+
+@pytest.fixture
+def one_thread():
+    """As in the counting: with several threads a sum may end in another digit."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_answer_of_every_museum_was_counted(rows):
+    """Checks the stored names, and what each answer must get, against the museums themselves."""
+    present = {
+        f"{lab}/{task}/{name}": must
+        for lab in power.LABS
+        for (task, name), (_, must) in power.answers(lab).items()
+    }
+    assert {name: row["must"] for name, row in rows.items()} == present
+    assert [name for name, row in rows.items() if power.drawn(row) < LEAST] == []
+
+
+def test_no_wrong_answer_passed_and_no_right_one_was_refused(rows):
+    """Checks every stored count: "right" came each time for a right answer, and never for a wrong one."""
+    guilty = {
+        name: row["verdicts"]
+        for name, row in rows.items()
+        if row["verdicts"].get("right", 0) != (power.drawn(row) if row["must"] == "right" else 0)
+    }
+    assert guilty == {}
+
+
+def test_the_page_shows_what_was_counted(rows):
+    """Checks the page, character by character, against one that is made anew from the counts."""
+    assert power.PAGE.read_text(encoding="utf-8") == table(rows)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "lab, task",
+    [pair for lab in power.LABS for pair in dict.fromkeys((lab, t) for t, _ in power.answers(lab))],
+)
+def test_fresh_seeds_tell_wrong_from_right(rows, one_thread, lab, task):
+    """Checks the demand itself with seeds that were not counted: no wrong answer passes, no right one fails."""
+    for (of, name), (answer, must) in power.answers(lab).items():
+        if of != task or (must == "right" and amount(1, 0)):  # `LabTests` checks right answers with two seeds
+            continue
+        first = power.drawn(rows.get(f"{lab}/{task}/{name}", {"verdicts": {}}))
+        for seed in range(first, first + amount(1, power.SEEDS)):
+            told = power.verdict(lab, task, answer, seed)
+            assert (told == "right") == (must == "right"), (name, seed, told)
+
+
+# The counting
+
+
+def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    """Checks the counts against runs of 1, 2 and 2 seeds more: what is there is not drawn again, and a stale row is."""
+    path, wanted = tmp_path / "counts.json", {("rate", "number_of_hits"), ("rate", "with_a_mask")}
+    everything = power.answers
+    monkeypatch.setattr(
+        power, "answers", lambda lab: {k: v for k, v in everything(lab).items() if k in wanted}
+    )
+    drawn = []
+
+    class Pool:
+        """Runs the portions in this process."""
+
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def map(self, function, *columns):
+            for job in zip(*columns):
+                drawn.append(job)
+                yield function(*job)
+
+    monkeypatch.setattr(power, "ProcessPoolExecutor", Pool)
+    power.measure(["lab4"], 2, 1, path)
+    counted = power.measure(["lab4"], 5, 1, path)
+    hits, mask = (f"lab4/rate/{name}" for name in ("number_of_hits", "with_a_mask"))
+    assert sorted(drawn) == sorted(
+        (name, *ends) for name in (hits, mask) for ends in ((0, 1), (1, 2), (2, 5))
+    )
+    assert counted[hits]["verdicts"] == {"count": 5} and counted[mask]["verdicts"] == {"right": 5}
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert kept == counted
+    kept[hits]["code"] = "another"
+    power.save(kept, path)
+    drawn.clear()
+    assert power.measure(["lab4"], 5, 1, path)[hits] == {**counted[hits], "seconds": pytest.approx(0, abs=9)}
+    assert {name for name, *_ in drawn} == {hits}
+
+
+PROBE = '''
+"""A module of the museum."""
+
+FACTOR = 2
+
+
+def helper(x):
+    """Doubles."""
+    return FACTOR * x
+
+
+def answer(x):
+    return helper(x), "a long sentence that a student is told, and that decides nothing"
+
+
+def stranger(x):
+    return x
+'''
+
+
+@pytest.mark.parametrize(
+    "old, new, matters",
+    [
+        ("FACTOR = 2", "FACTOR = 3", True),
+        ("return FACTOR * x", "return x * FACTOR", True),
+        ("Doubles.", "Makes it twice as large.", False),
+        ("    return FACTOR", "    # why not\n    return FACTOR", False),
+        ("a long sentence that a student is told", "another sentence that a student is told", False),
+        ("    return x\n", "    return -x\n", False),
+    ],
+)
+def test_what_decides_is_what_is_reached(tmp_path, monkeypatch, old, new, matters):
+    """Checks the digest of an answer: it changes with the code that the answer reaches, and with nothing else."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def digest(source, name):
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        try:
+            return deciding.digest((name, "answer"))
+        finally:
+            sys.modules.pop(name, None)
+            deciding._parts.cache_clear()
+
+    assert old in PROBE
+    before, after = digest(PROBE, "museum_before"), digest(PROBE.replace(old, new), "museum_after")
+    assert before != digest(PROBE.replace("FACTOR = 2", "FACTOR = 4"), "museum_other")
+    assert (before != after) == matters
