@@ -34,7 +34,7 @@ def parsed(line):
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("advcourse")])
 def test_every_command_can_be_given(line):
     """Checks each call of advcourse in the guide against the command line's own parser."""
-    assert parsed(line)[0] in ("check", "doctor", "grade", "release")
+    assert parsed(line)[0] in ("check", "doctor", "grade", "lab", "release")
 
 
 def test_a_command_that_cannot_be_given_is_found():

@@ -89,14 +89,17 @@ def test_fista_is_foolboxs(rule):
 
 
 def test_the_rules_pay_in_opposite_norms():
-    """Checks the order that Chen et al. 2018 report (table 1): the rule L1 ends nearer in L1, and farther in L2."""
-    case = elastic_net._cases(TASKS["ead"], Draw(8))[1]
-    x, en, sparse = (
-        by_hand.clean(case),
-        elastic_net.ead(case, rule="EN"),
-        elastic_net.ead(case, rule="L1"),
-    )
-    assert (l1(x, sparse) < l1(x, en)).all() and (l2(x, sparse) > l2(x, en)).all()
+    """Checks what follows from what each rule keeps, image by image, and the order of Chen et al. 2018 (table 1) on average:
+    the rule L1 ends nearer in L1, and farther in L2. Some images get the same answer by both."""
+    apart = {"L1": [], "L2": []}
+    for seed in range(8, 12):
+        case = elastic_net._cases(TASKS["ead"], Draw(seed))[1]
+        x = by_hand.clean(case)
+        en, sparse = (elastic_net.ead(case, rule=rule) for rule in ("EN", "L1"))
+        apart["L1"].append(l1(x, en) - l1(x, sparse))
+        apart["L2"].append(l2(x, sparse) - l2(x, en))
+    for differences in map(torch.cat, apart.values()):
+        assert (differences >= -1e-9).all() and differences.mean() > 0.01
 
 
 def test_the_loss_by_hand():

@@ -188,3 +188,12 @@ def test_bfloat16_is_drawn_as_its_float32_numbers():
     ]
     for figure in draw:
         assert plots.png(figure(lambda values: values)) == plots.png(figure(torch.Tensor.float))
+
+
+def test_ticks_may_be_named_by_numbers():
+    """`set_xticks(places, names)` takes numbers for names; they are written as matplotlib writes them elsewhere."""
+    figure = plots.lines({"one": ([1, 5], [0, 1])}, "x", "y")
+    figure.axes[0].set_xscale("log")
+    figure.axes[0].set_xticks([1, 5], [1, 5.5])
+    plots.png(figure)
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1", "5.5"]

@@ -61,7 +61,7 @@ class _Plainly:
         self.name = name
 
     def __call__(self, value, place=None):
-        return _drawable(self.name(value, place))
+        return _drawable(str(self.name(value, place)))
 
 
 def _plain_texts(figure):
