@@ -16,7 +16,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 
 # Names that differ between the two worlds: PyPI -> conda-forge.
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client", "jupyter-server": "jupyter_server"}
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "jupyter-client": "jupyter_client",
+    "jupyter-server": "jupyter_server",
+}
 # Imported in the library only where authors make its data and the students' copies; in the `dev` extra.
 AUTHORS_ONLY = {"mlxtend", "nbgrader", "sqlalchemy"}  # the last is what nbgrader keeps its gradebook with
 ONLY_CONDA = {"python", "pip", "make"}
