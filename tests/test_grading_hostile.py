@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from amounts import some
 from grading_tests import answer, content, exercise, needs_bubblewrap
 from hostile import CHEATS, seeds
 from hostile.books import BY_NAME, FAMILIES, HONEST, NAMES, honest, source_of, submission
@@ -69,8 +70,9 @@ def alone(world):
     return graded
 
 
+@pytest.mark.long
 @needs_bubblewrap
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some(NAMES, 3))
 def test_a_cheat_gets_what_its_answer_deserves(world, alone, name):
     """Checks points, verdict, signs, other tasks, files and processes against what the submission was written to be.
 
