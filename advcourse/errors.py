@@ -3,6 +3,8 @@
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -49,6 +51,18 @@ NO_GRADIENT = (
     "allowed is a model that can be differentiated. Attack the net inside of it, or another one and carry the images over "
     "with attacks.Transfer; or put attacks.BPDA in the place of the part without a gradient"
 )
+
+
+@contextmanager
+def called(name: str) -> Iterator[None]:
+    """Inside, what an `InputError` says of a "model" is said of the one that the caller knows by `name`, as "teacher"."""
+    try:
+        yield
+    except InputError as error:
+        told = str(error)
+        if not told.startswith("model:"):
+            raise
+        raise InputError(f"{name}{told.removeprefix('model')}") from error
 
 
 def explain(error, model, x, name):

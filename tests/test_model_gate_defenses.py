@@ -14,7 +14,7 @@ from tiny import blobs, network, quiet
 from torch import nn
 
 from advcourse import defenses, inputs
-from advcourse.attacks import EOT
+from advcourse.attacks import EOT, FGSM, Transfer
 from advcourse.defenses.detection import Detector
 from advcourse.defenses.magnet import Denoising, Divergence, ReconstructionError
 from advcourse.defenses.squeezing import EveryView
@@ -187,3 +187,20 @@ def test_images_of_inference_mode_are_taken(name):
         torch.manual_seed(0)
         with torch.inference_mode():
             torch.testing.assert_close(AROUND[name](network().eval())(X.clone()), expected)
+
+
+# Other models than the one that is asked about
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["teacher", r"static\[0\]", "source"])
+def test_a_fault_of_another_model_is_not_called_the_models(name, kind):
+    """Checks the first word of the sentence: the teacher, the static network or the source of a `Transfer` is broken here."""
+    net, message = broken(kind)
+    run = {
+        "teacher": lambda: defenses.DefensiveDistillation(net, 2.0)(network(), X, Y),
+        r"static\[0\]": lambda: [defenses.EAT((net,), 0.1)(network(), X, Y) for _ in range(9)],
+        "source": lambda: Transfer(FGSM(0.1), net).run(network(), X, Y),
+    }[name]
+    with pytest.raises(InputError, match=message.replace("^model", f"^{name}")):
+        run()

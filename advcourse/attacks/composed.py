@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from advcourse.attacks.base import Attack, AttackResult
 from advcourse.attacks.threat import ThreatModel
 from advcourse.checkpoints import describe
+from advcourse.errors import called
 from advcourse.identity import identity
 from advcourse.inputs import (
     InputError,
@@ -106,7 +107,8 @@ class Transfer(_Composed):
     def run(self, model, x, y, target=None, first=0):
         """Attack `source`, and return the record as seen by `model`: see `AttackResult`."""
         check_model(model, check_images(x))
-        result = self.attack.run(on_device(self._source_of(model), x.device), x, y, target, first)
+        with called("source"):
+            result = self.attack.run(on_device(self._source_of(model), x.device), x, y, target, first)
         with seeded(x.device, self.seed):
             logits = predict(model, result.images) if len(x) else result.logits
         told = {"abstains": getattr(model, "abstains", False), "model": identity(model, quiet=True)}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from advcourse.attacks import FGSM, LLC, PGD
 from advcourse.checkpoints import named
 from advcourse.defenses.ramp import Ramped, take_checked
+from advcourse.errors import called
 from advcourse.inputs import (
     InputError,
     ask,
@@ -231,8 +232,10 @@ class EAT:
                 "static: got the model that learns; allowed are others, for it is a source anyhow"
             )
         sources = (*self.static, model)
-        source = sources[int(torch.randint(len(sources), ()))]
-        attacked = FGSM(self.eps)(source, x, _own_labels(source, x, y))
+        drawn = int(torch.randint(len(sources), ()))
+        source = sources[drawn]
+        with called("model" if source is model else f"static[{drawn}]"):
+            attacked = FGSM(self.eps)(source, x, _own_labels(source, x, y))
         return cross_entropy(model, torch.cat([x, attacked]), torch.cat([y, y]))
 
     def __repr__(self):

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
 from advcourse.checkpoints import named
+from advcourse.errors import called
 from advcourse.inputs import (
     InputError,
     ask,
@@ -228,7 +229,8 @@ class DefensiveDistillation:
 
     def soft_labels(self, x: Tensor) -> Tensor:
         """What the teacher says of the images x (N, C, H, W) at temperature T: softmax(Z / T), (N, K)."""
-        return (predict(self.teacher, x) / self.temperature).softmax(1)
+        with called("teacher"):
+            return (predict(self.teacher, x) / self.temperature).softmax(1)
 
     def __repr__(self):
         return f"DefensiveDistillation(teacher={named(self.teacher)}, temperature={self.temperature})"
