@@ -151,6 +151,7 @@ of_models("that rounds its input", lambda net: Seeing(net, lambda x: (3 * x).rou
 of_models("with a forward under `torch.no_grad`", lambda net: Answering(net, torch.no_grad()(torch.clone)))
 of_models("that detaches its input", lambda net: Seeing(net, torch.Tensor.detach))
 of_models("that changes its input in place", lambda net: Seeing(net, lambda x: x.mul_(0.5)))
+of_models("that halves its input by `x.data`", lambda net: Seeing(net, lambda x: (x.data.mul_(0.5), x)[1]))
 of_models("that begins with an in-place ReLU", lambda net: nn.Sequential(nn.ReLU(inplace=True), net))
 of_models("whose weights were made in inference mode", lambda net: INFERENCE()(copy.deepcopy)(net))
 of_models("that is only a name", lambda net: "mnist-cnn")
