@@ -360,8 +360,9 @@ def test_the_layout_in_memory_changes_nothing(cls):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "dtype, layout", [(torch.float16, torch.channels_last), (torch.bfloat16, torch.contiguous_format)]
+)
 @ATTACKS
 def test_a_gpu_attacks_models_in_half_precision(cls, dtype, layout):
     """As many images are fooled, to a few, as in float32 on the CPU, whatever the layout of the model."""
