@@ -12,9 +12,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from drawn_attacks import ATTACKS, CLASSES, attacks_of, batch, quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import Function, Scaled, conv, images, linear
+from nets import Function, Scaled, conv, linear
 from torch import nn
 
 import advcourse.attacks.base
@@ -23,73 +24,7 @@ from advcourse import data as digits
 
 # Settings are drawn at random, short steps among them.
 pytestmark = pytest.mark.filterwarnings("ignore::advcourse.errors.BudgetWarning")
-ATTACKS = pytest.mark.parametrize("cls", attacks.REGISTRY.values(), ids=attacks.REGISTRY)
 OF_SINGLE_IMAGES = {name: cls for name, cls in attacks.REGISTRY.items() if not cls.universal}
-CLASSES = 5
-FIELDS = {
-    "eps": st.sampled_from([0.0, 1 / 255, 8 / 255, 0.1, 0.3, 0.5, 1.0]),
-    "alpha": st.floats(0, 1),  # as a share of eps
-    "steps": st.integers(1, 4),
-    "restarts": st.integers(1, 3),
-    "decay": st.sampled_from([0.0, 0.5, 1.0]),
-    "norm": st.sampled_from(["Linf", "L2"]),
-    "keep": st.sampled_from(["best", "last", "first"]),
-    "random_start": st.booleans(),
-    "targeted": st.booleans(),
-    "seed": st.integers(0, 2**40),
-    "overshoot": st.sampled_from([0.0, 0.02, 0.5]),
-    "classes": st.sampled_from([2, 5, 10]),
-    "passes": st.integers(1, 2),
-    "goal": st.sampled_from([0.0, 0.8, 1.0]),
-    "theta": st.sampled_from([-1.0, -0.3, 0.5, 1.0]),
-    "gamma": st.sampled_from([0.0, 0.1, 1.0]),
-    "confidence": st.sampled_from([0.0, 0.5]),
-    "lr": st.sampled_from([0.01, 0.1]),
-    "binary_search_steps": st.integers(1, 3),
-    "initial_const": st.sampled_from([0.001, 1.0, 100.0]),
-    "beta": st.sampled_from([0.0, 0.001, 0.1]),
-    "rule": st.sampled_from(["EN", "L1"]),
-    "others": st.sampled_from(["sum", "logsumexp"]),
-    "tau": st.sampled_from([0.0, 0.05]),
-    "adapt": st.booleans(),
-    "copies": st.integers(1, 3),
-    "radius": st.sampled_from([0.0, 0.1]),
-    "rounds": st.integers(1, 3),
-    "decrease": st.sampled_from([0.3, 0.9]),
-    "slides": st.integers(0, 4),
-    "doublings": st.integers(0, 2),
-    "method": st.sampled_from(["deepfool", "minibatch"]),
-    "batch": st.sampled_from([None, 1, 5]),
-}
-
-
-@st.composite
-def attacks_of(draw, cls):
-    """An attack of class `cls` with any allowed settings, and few steps."""
-    drawn = {
-        field.name: draw(FIELDS[field.name]) for field in dataclasses.fields(cls) if field.name in FIELDS
-    }
-    if "alpha" in drawn:
-        drawn["alpha"] *= drawn["eps"]
-    if not drawn.get("random_start", True):
-        drawn["restarts"] = 1
-    return cls(**drawn)
-
-
-def quick(cls, **fields):
-    """The attack with `fields`, where it has them, and few steps."""
-    known = {field.name for field in dataclasses.fields(cls)}
-    return cls(**{name: value for name, value in ({"steps": 4} | fields).items() if name in known})
-
-
-def batch(attack, n, shape=(1, 8, 8), seed=0, dtype=torch.float32, classes=CLASSES):
-    """Images, labels, and targets for an attack that takes them."""
-    y = torch.randint(0, classes, (n,), generator=torch.Generator().manual_seed(seed))
-    return (
-        images(n, shape, seed, dtype),
-        y,
-        (y + 1) % classes if attack.targeted and not attack.chooses_target else None,
-    )
 
 
 @ATTACKS
@@ -357,36 +292,6 @@ def test_the_layout_in_memory_changes_nothing(cls):
     images = attack(model, x, y, target)
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-9)
     assert images.is_contiguous()
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize(
-    "dtype, layout", [(torch.float16, torch.channels_last), (torch.bfloat16, torch.contiguous_format)]
-)
-@ATTACKS
-def test_a_gpu_attacks_models_in_half_precision(cls, dtype, layout):
-    """As many images are fooled, to a few, as in float32 on the CPU, whatever the layout of the model."""
-    attack = quick(cls, eps=0.5, alpha=0.2)
-    shape = (3, 8, 8)
-    x, y, target = batch(attack, 40, shape)
-    expected = attack.run(conv(shape), x, y, target).success_rate
-    model = conv(shape).to("cuda", dtype, memory_format=layout)
-    goal = None if target is None else target.cuda()
-    record = attack.run(model, x.to("cuda", dtype), y.cuda(), goal)
-    assert record.images.dtype == dtype and record.images.min() >= 0 and record.images.max() <= 1
-    assert abs(record.success_rate - expected) <= 0.2
-
-
-@pytest.mark.gpu
-@ATTACKS
-def test_a_gpu_gives_the_cpus_images(cls):
-    """The same attack in float64 on both devices."""
-    attack = quick(cls, eps=0.1, alpha=0.03)
-    x, y, target = batch(attack, 40, dtype=torch.float64)
-    model = conv(dtype=torch.float64)
-    expected = attack(model, x, y, target)
-    on_gpu = attack(model.cuda(), x.cuda(), y.cuda(), None if target is None else target.cuda())
-    torch.testing.assert_close(on_gpu.cpu(), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("attack", [attacks.FGSM(), attacks.PGD(steps=2)], ids=["FGSM", "PGD"])
