@@ -93,11 +93,15 @@ class Case:
 
     def image(self, i):
         """The question about image `i` alone: of tensors that have a row for each image, its row."""
+        return self.images([i])
+
+    def images(self, chosen):
+        """The question about these images alone."""
         n = len(self.labels)
-        one = {
-            k: v[i : i + 1] for k, v in self.arguments.items() if isinstance(v, torch.Tensor) and len(v) == n
+        rows = {
+            k: v[chosen] for k, v in self.arguments.items() if isinstance(v, torch.Tensor) and len(v) == n
         }
-        return Case(self.victim, self.labels[i : i + 1], {**self.arguments, **one})
+        return Case(self.victim, self.labels[chosen], {**self.arguments, **rows})
 
 
 class Draw:

@@ -6,7 +6,7 @@ from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
 from advcourse.labs.lab3.nearest import at_distance
 from advcourse.labs.lab3.questions import lead
-from advcourse.labs.properties import agree, formula, same_as
+from advcourse.labs.properties import SAME, agree, formula, same_as
 from advcourse.labs.verdicts import Finding
 
 EXACTLY = 1.0
@@ -100,10 +100,14 @@ def _slope(case, x_i, weight):
     return torch.autograd.grad(value, x_i)[0]
 
 
-def _price(rule, case, x_i):
+def _elastic_net(beta, length, square):
+    return beta * length + square
+
+
+def _price(rule, case, x_i, weigh=_elastic_net):
     change = (x_i - by_hand.clean(case)).flatten(1)
     length, square = change.abs().sum(1), change.square().sum(1)
-    return length if rule == "L1" else case["beta"] * length + square
+    return length if rule == "L1" else weigh(case["beta"], length, square)
 
 
 def ead(case, keep="best", momentum=lambda k: k / (k + 3), decays=True, **changed):
@@ -111,7 +115,8 @@ def ead(case, keep="best", momentum=lambda k: k / (k + 3), decays=True, **change
 
     keep: the "best" (or the "success or end"), "first" or "last" success, or the "end" of the loop; changed: the `rule`, the
     `threshold` (a function of alpha_k and beta), the `centre` of the shrinkage (a function of x and y_k), the place of the
-    gradient (`at`), what is `returned`, "x" or "y", and the weight `far` of the distance.
+    gradient (`at`), what is `returned`, "x" or "y", the weight `far` of the distance, and the price of the rule EN (`weigh`, a
+    function of beta, the L1 norm and the squared L2 norm).
     """
     x, beta, steps = by_hand.clean(case), case["beta"], case["steps"]
     rule, threshold = changed.get("rule", case["rule"]), changed.get("threshold", lambda alpha, beta: beta)
@@ -124,7 +129,7 @@ def ead(case, keep="best", momentum=lambda k: k / (k + 3), decays=True, **change
         new = _shrunk(stepped, changed.get("centre", lambda x, y: x)(x, y_k), threshold(alpha, beta))
         y_k, x_k = new + momentum(k) * (new - x_k), new
         shown = y_k if changed.get("returned") == "y" else x_k
-        price = _price(rule, case, shown)
+        price = _price(rule, case, shown, changed.get("weigh", _elastic_net))
         better = lead(case, shown) < 0
         if keep in ("best", "success or end"):
             better &= price < lowest
@@ -136,6 +141,9 @@ def ead(case, keep="best", momentum=lambda k: k / (k + 3), decays=True, **change
         return torch.where(lowest.isinf().view(-1, 1, 1, 1), shown, best)
     return shown if keep == "end" else best
 
+
+_ROOT = {"weigh": lambda beta, length, square: beta * length + square.sqrt()}
+_SQUARE_ALONE = {"weigh": lambda beta, length, square: square}
 
 EAD_SLIPS = (
     (
@@ -209,6 +217,16 @@ EAD_SLIPS = (
         {"rule": "L1"},
     ),
     (
+        "L2 not squared",
+        "The price of the rule EN holds the L2 norm itself. There it is squared, as in what EAD lowers: beta L1 + L2^2.",
+        _ROOT,
+    ),
+    (
+        "L2 alone",
+        "The rule EN looks at the L2 norm alone. The L1 norm counts too, beta times: beta L1 + L2^2.",
+        _SQUARE_ALONE,
+    ),
+    (
         "judges y",
         "What is judged and kept is y_k, which is not shrunk and may leave the box. Judge the iterate x_{k+1}.",
         {"returned": "y"},
@@ -225,7 +243,20 @@ def _cases(task, draw):
     near = at_distance(line, 0.4 * spread).but(const=draw.number(76, 84), lr=0.04, beta=1e-2, steps=14)
     far = at_distance(line, 0.7 * spread).but(const=draw.number(9, 11), lr=0.05, beta=1e-3, steps=14)
     hopeless = far.but(const=0.5, beta=1e-6, steps=8)
-    return task.case(draw, grey=True), near, near.but(rule="L1"), far, hopeless
+    return task.case(draw, grey=True), near, near.but(rule="L1"), far, hopeless, _told_apart(task, draw)
+
+
+def _told_apart(task, draw, n=32, each=2):
+    """Of many images those whose best iterate another price than that of the rule EN would choose otherwise."""
+    line = task.case(draw, n=n, kind="linear", classes=2, grey=True)
+    case = at_distance(line, 0.8 * torch.linspace(0.7, 1.3, n, dtype=torch.float64))
+    case = case.but(const=draw.number(152, 168), lr=0.04, beta=6e-2, steps=14)
+    right = ead(case)
+    chosen = []
+    for other in (_ROOT, _SQUARE_ALONE):
+        apart = ((ead(case, **other) - right).abs() > 2 * SAME).double().flatten(1).mean(1)
+        chosen += apart.argsort(descending=True)[:each].tolist()
+    return case.images(sorted(set(chosen)))
 
 
 def follows_fista(student, draw):

@@ -82,7 +82,7 @@ def attempt(model, x, y, const, beta, lr, steps, rule, **slip):
         y_k, x_k = new + momentum(k) * (new - x_k), new
         judged = y_k if slip.get("judges") == "y_k" else x_k
         with torch.no_grad():
-            price = price_of(judged - x, beta, rule)
+            price = slip.get("price", price_of)(judged - x, beta, rule)
             better = keep(lead(model, judged, y) <= 0, price, lowest)
         best, lowest = pick(better, judged, best), torch.where(better, price, lowest)
     return best
@@ -159,6 +159,21 @@ def always_elastic_net(model, x, y, const, beta, lr, steps, rule):
 @room.wrong("rule L1 alone")
 def always_l1(model, x, y, const, beta, lr, steps, rule):
     return attempt(model, x, y, const, beta, lr, steps, "L1")
+
+
+@room.wrong("L2 not squared")
+def price_with_the_plain_norm(model, x, y, const, beta, lr, steps, rule):
+    def price(change, beta, rule):
+        l1 = change.abs().sum(dim=(1, 2, 3))
+        return l1 if rule == "L1" else beta * l1 + change.flatten(1).norm(dim=1)
+
+    return attempt(model, x, y, const, beta, lr, steps, rule, price=price)
+
+
+@room.wrong("L2 alone")
+def price_without_l1(model, x, y, const, beta, lr, steps, rule):
+    price = lambda change, beta, rule: price_of(change, 0.0, rule)  # noqa: E731
+    return attempt(model, x, y, const, beta, lr, steps, rule, price=price)
 
 
 @room.wrong("judges y")
