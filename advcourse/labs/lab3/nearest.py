@@ -23,6 +23,17 @@ SLOW = {
 }  # about 17 of these steps lead to the boundary: no overshoot to speak of
 LINE = {"kind": "linear", "classes": 2, "grey": True}
 REACHED = 1e-5  # a lead this small is rounding
+# Three rounds: their constants as multiples of the first, by the outcomes of the first round and of the second.
+ROUNDS = {
+    (True, True): (1, 0.5, 0.25),
+    (True, False): (1, 0.5, 0.75),
+    (False, True): (1, 10, 5.5),
+    (False, False): (1, 10, 100),
+}
+TIMES = (1, 0.5, 0.25, 0.75, 10, 5.5, 100)
+MIDDLE = 0.08
+# Distances of the images, by their middle: the first constant is enough for half of them.
+AROUND = torch.linspace(0.25, 1.75, 16, dtype=torch.float64)
 
 
 def _normal(case):
@@ -179,24 +190,47 @@ def searches_alone(student, draw):
 
 
 def starts_anew(student, draw):
-    """Two rounds give the nearer of what their two constants give alone: each starts at x, with an Adam of its own."""
-    case = at_distance(student.task.case(draw, **LINE), 0.1).but(lr=2e-3, steps=12)
-    least = _few_digits(least_constant(case))
-    for first in (least / 8, 8 * least):
-        small, once, large = (student(case.but(const=c, searches=1)) for c in (first / 2, first, 10 * first))
-        success = fooled(case, once).view(-1, 1, 1, 1)
-        alone = once, torch.where(success, small, large)
-        together = student(case.but(const=first, searches=2))
-        far = torch.stack([_distance(case, images) for images in alone])
-        nearest = far <= far.amin(0) * (1 + 1e-4)  # which round's image may be the result, (2, N)
-        same = torch.stack([(images - together).abs().flatten(1).amax(1) < 1e-5 for images in alone])
-        if not (lost := ~(nearest & same).any(0)).any():
-            continue
+    """Three rounds give the nearest of what their constants give alone: each starts at x, and knows its own successes alone."""
+    case = at_distance(student.task.case(draw, n=len(AROUND), **LINE), MIDDLE * AROUND).but(lr=2e-3, steps=12)
+    first = _few_digits(least_constant(case))
+    alone = {times: student(case.but(const=times * first, searches=1)) for times in TIMES}
+    together = student(case.but(const=first, searches=3))
+    far = {times: _distance(case, images) for times, images in alone.items()}
+    same = {times: (images - together).abs().flatten(1).amax(1) < 1e-5 for times, images in alone.items()}
+
+    def explained(i, rounds):
+        """Is image i what the nearest of these rounds gives?"""
+        nearest = min(far[times][i] for times in rounds) * (1 + 1e-4)
+        return any(same[times][i] and far[times][i] <= nearest for times in rounds)
+
+    images = range(len(together))
+    taken = [_outcomes(far, i) for i in images]
+    lost = [i for i in images if not explained(i, ROUNDS[taken[i]])]
+    if not lost:
+        return
+    if not all(any(explained(i, rounds) for rounds in ROUNDS.values()) for i in lost):
         told = (
-            "What the second round finds depends on where the first one ended. Each round starts anew: w = to_w(x), and a new "
-            "Adam, whose memory is empty."
+            "What a later round finds is not what its constant finds alone. Each round starts anew: w = to_w(x), and a new "
+            "Adam, whose memory is empty. And its c is the one that `search` gives."
         )
-        raise Finding("goes on", told, picture(case, together, int(lost.nonzero()[0])))
+        raise Finding("goes on", told, picture(case, together, lost[0]))
+    if all(explained(i, ROUNDS[once, once or again]) for i, (once, again) in enumerate(taken)):
+        told = (
+            "Where one round succeeds and the next one fails, c does not go to the middle between lo and hi. Each round has "
+            "successes of its own: set fooled to all False at its start."
+        )
+        raise Finding("success remembered", told, picture(case, together, lost[0]))
+    told = (
+        "After a round c goes the wrong way for some images. A round is a success where any of its iterates fools, the last one "
+        "or another: fooled |= success, whether or not it is the nearest so far. Then search moves lo or hi."
+    )
+    raise Finding("wrong way", told, picture(case, together, lost[0]))
+
+
+def _outcomes(far, i):
+    """Whether image i is fooled in the first round, and in the second; far: its distance by the constant."""
+    once = far[1][i].isfinite().item()
+    return once, far[0.5 if once else 10][i].isfinite().item()
 
 
 def _few_digits(value):

@@ -111,6 +111,7 @@ def attempt(model, x, y, const, lr, steps, searches, confidence=0.0, target=None
     hit = slip.get("hit", lambda f, logits: f <= -confidence)
     following = slip.get("following", lambda state, fooled: search(state, fooled[None]))
     keep = slip.get("keep", lambda success, distance, nearest: success & (distance < nearest))
+    mark = slip.get("mark", lambda fooled, success, better: fooled | success)
     state = first_state(x, const)
     best, nearest = x.clone(), x.new_full((len(x),), math.inf)
     for _ in range(searches):
@@ -128,7 +129,7 @@ def attempt(model, x, y, const, lr, steps, searches, confidence=0.0, target=None
                 success = hit(f, logits)
                 better = keep(success, distance, nearest)
                 best, nearest = pick(better, x_i, best), torch.where(better, distance, nearest)
-                fooled |= success
+                fooled = mark(fooled, success, better)
             w.grad = torch.autograd.grad(weigh(distance, state[2], f).sum(), w)[0]
             optimizer.step()
         state = following(state, fooled)
@@ -207,6 +208,21 @@ def one_outcome_for_all(model, x, y, const, lr, steps, searches, confidence=0.0,
 def grows_after_every_round(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
     larger = lambda state, fooled: torch.stack([state[0], state[1], 10 * state[2]])  # noqa: E731
     return attempt(model, x, y, const, lr, steps, searches, confidence, target, following=larger)
+
+
+@room.wrong("wrong way")
+def success_of_the_last_iterate(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    last = lambda fooled, success, better: success  # noqa: E731
+    return attempt(model, x, y, const, lr, steps, searches, confidence, target, mark=last)
+
+
+@room.wrong("success remembered")
+def success_of_any_round(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    ever = torch.zeros_like(y, dtype=torch.bool)
+    mark = lambda fooled, success, better: ever.logical_or_(success)  # noqa: E731
+    following = lambda state, fooled: search(state, ever[None])  # noqa: E731
+    slips = {"mark": mark, "following": following}
+    return attempt(model, x, y, const, lr, steps, searches, confidence, target, **slips)
 
 
 @room.wrong("confidence")
