@@ -124,8 +124,17 @@ LINF_SLIPS = (
 
 def step(logits, gradients, own, norm):
     """The shortest way (N, C, H, W) to the nearest boundary of the linear model with these logits and gradients."""
-    far, f, w = _ways(logits, gradients, own, norm)
-    return _towards(far.argmin(1), f, w, norm)
+    return towards(nearest_class(logits, gradients, own, norm), logits, gradients, own, norm)
+
+
+def nearest_class(logits, gradients, own, norm):
+    """The class behind the nearest boundary, (N,)."""
+    return _ways(logits, gradients, own, norm)[0].argmin(1)
+
+
+def towards(l, logits, gradients, own, norm):
+    """The shortest way (N, C, H, W) to the boundary of the class `l` of each image."""
+    return _towards(l, *_apart(logits, gradients, own), norm)
 
 
 def _towards(l, f, w, norm):

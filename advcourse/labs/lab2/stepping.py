@@ -4,8 +4,8 @@ import torch
 
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
-from advcourse.labs.lab2.nearest import jacobian, step
-from advcourse.labs.properties import agree, same_as
+from advcourse.labs.lab2.nearest import jacobian, nearest_class, towards
+from advcourse.labs.properties import agree, formula, same_as
 from advcourse.labs.verdicts import Finding
 
 
@@ -14,7 +14,7 @@ def deepfool(case, **slip):
     x, steps, norm = by_hand.clean(case), case["steps"], case["norm"]
     eta = slip.get("overshoot", case["overshoot"])
     own = case.labels if slip.get("label") else by_hand.most_likely(case)
-    x_i, total = x, torch.zeros_like(x)
+    x_i, total, first = x, torch.zeros_like(x), None
     for _ in range(steps):
         logits, gradients = jacobian(case, x_i)
         at = logits.argmax(1) if slip.get("new class") else own
@@ -25,7 +25,10 @@ def deepfool(case, **slip):
             going = going.all().expand(len(x))
         elif slip.get("no stop"):
             going = torch.ones(len(x), dtype=torch.bool)
-        r = torch.where(going.view(-1, 1, 1, 1), step(logits, gradients, at, norm), 0)
+        l = nearest_class(logits, gradients, at, norm)
+        first = l if first is None else first
+        r = towards(first if slip.get("first class") else l, logits, gradients, at, norm)
+        r = torch.where(going.view(-1, 1, 1, 1), r, 0)
         total = (
             (total + r) * torch.where(going, 1 + eta, 1).view(-1, 1, 1, 1)
             if slip.get("compounds")
@@ -162,4 +165,27 @@ def adds_up(student, draw):
             raise Finding("forgets the sum", told, picture(one, images, 0))
 
 
+def looks_anew(student, draw):
+    """Images for which another boundary is the nearest once they have moved: each step chooses anew. Few are."""
+    for _ in range(20):
+        case = student.task.case(draw, **BENT).to(torch.float64)  # a rounding may lead elsewhere
+        ends = deepfool(case), deepfool(case, **{"first class": True})
+        turning = (ends[0] - ends[1]).flatten(1).abs().amax(1) > 0.05
+        if turning.any():
+            break
+    for i in turning.nonzero().flatten().tolist()[:3]:
+        one = case.image(i)
+        images = student(one)
+        if same_as(deepfool)(one, images):
+            continue
+        if _deepfool(**{"first class": True})(one, images):
+            told = (
+                "All steps lead to the boundary that was the nearest at x. The model bends: at x_i another one may be nearer. "
+                "Only k0 stays; choose l anew in every step, by shortest_step at x_i."
+            )
+            raise Finding("class of the first step", told, picture(one, images, 0))
+        raise formula(one, images, deepfool(one))
+
+
+BENT = {"n": 96, "shape": (1, 2, 2), "overshoot": 0.1}  # four pixels alone must change a lot
 CURVED = {"n": 24, "shape": (1, 6, 6), "overshoot": 0.1}  # some images need one step, others two or three

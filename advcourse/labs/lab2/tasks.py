@@ -120,6 +120,7 @@ DEEPFOOL = Task(
         follows(stepping.deepfool, **stepping.CURVED, **_LINF),
         follows(stepping.deepfool, **stepping.CURVED, steps=1),
         *_LAST,
+        stepping.looks_anew,
     ),
     (
         "Two tensors live through the loop: the sum of all steps so far, and x_i = x + (1 + overshoot) * sum. k0 is found "

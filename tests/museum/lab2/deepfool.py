@@ -3,7 +3,7 @@
 import torch
 
 from museum import Room
-from museum.lab2.given import jacobian, shortest_step
+from museum.lab2.given import distances, jacobian, shortest_step
 
 room = Room("deepfool")
 
@@ -103,14 +103,14 @@ def failures_kept(model, x, y, steps, overshoot, norm):
     return x_i
 
 
-def from_own_class(logits, gradients, k0, norm):
-    """The shortest step away from k0, though the model may predict another class."""
+def from_own_class(logits, gradients, k0, norm, l=None):
+    """The shortest step away from k0, though the model may predict another class; towards the nearest, or the classes `l`."""
     f, rows = logits - logits[torch.arange(len(k0)), k0][:, None], torch.arange(len(k0))
     w = gradients - gradients[rows, k0][:, None]
     far = f.abs() / w.flatten(2).norm(p=2 if norm == "L2" else 1, dim=2)
     far[rows, k0] = torch.inf
-    far, l = far.min(1)
-    w = w[rows, l]
+    l = far.argmin(1) if l is None else l
+    far, w = far[rows, l], w[rows, l]
     return wide(far) * (w.sign() if norm == "Linf" else w / wide(w.flatten(1).norm(dim=1)))
 
 
@@ -226,3 +226,15 @@ def overshoot_after_the_loop(model, x, y, steps, overshoot, norm):
         going = wide(logits.argmax(1) == k0)
         x_i = x_i + torch.where(going, shortest_step(logits, gradients, norm), 0)
     return kept(model, x + (1 + overshoot) * (x_i - x), x, k0)
+
+
+@room.wrong("class of the first step")
+def class_chosen_once(model, x, y, steps, overshoot, norm):
+    k0, x_i, total = predict(model, x), x.clone(), torch.zeros_like(x)
+    l = distances(*jacobian(model, x), norm).argmin(1)
+    for _ in range(steps):
+        logits, gradients = jacobian(model, x_i)
+        r = from_own_class(logits, gradients, k0, norm, l)
+        total = total + torch.where(wide(logits.argmax(1) == k0), r, 0)
+        x_i = x + (1 + overshoot) * total
+    return kept(model, x_i, x, k0)
