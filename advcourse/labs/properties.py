@@ -347,6 +347,19 @@ def uses_seed(told, **how):
     return ask
 
 
+def takes_class_0(student, draw, **how):
+    """A target of class 0 for every image is a target: the answer is not the one for target=None. `how`: as for `Task.case`."""
+    case = student.task.case(draw, grey=True, **how)
+    case = case.but(target=torch.zeros_like(case.labels))
+    images, untargeted = student(case), student(case.but(target=None))
+    if agree(images, untargeted, ALMOST_ALL):
+        told = (
+            "A target of class 0 for every image is taken for none. 0 is a class like any other, and counts as False: ask "
+            "whether target is None, not whether it is true, has a sum above 0, or any()."
+        )
+        raise Finding("class 0 for no target", told, picture(case, images, 0))
+
+
 def fools(right_answer, share=0.7, n=32, **settings):
     """On real digits it fools at least `share` of as many as `right_answer(model, case)` does."""
 

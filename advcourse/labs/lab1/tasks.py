@@ -17,6 +17,7 @@ from advcourse.labs.properties import (
     recognises,
     stays_in_budget,
     stays_in_the_box,
+    takes_class_0,
     treats_images_alone,
     uses_seed,
 )
@@ -177,6 +178,7 @@ BIM = Task(
         follows(many_steps.iterate),
         many_steps.returns_the_end,
         many_steps.aims_at_the_target,
+        takes_class_0,
         *_LAST,
         follows(many_steps.iterate, **_COLOUR),
         fools(_library(attacks.BIM, keep="last"), n=16, eps=0.3, alpha=0.06, steps=8),

@@ -298,3 +298,25 @@ def largest_loss_so_far(model, x, y, eps, alpha, steps, target=None):
         best = torch.where((loss > most).view(-1, 1, 1, 1), x_i, best)
         most = torch.maximum(loss, most)
     return best
+
+
+@room.wrong("class 0 for no target")
+def any_target(model, x, y, eps, alpha, steps, target=None):
+    target = None if target is None or not target.any() else target
+    return with_grad(model, x, y, eps, alpha, steps, target)
+
+
+@room.wrong("class 0 for no target")
+def target_with_a_sum(model, x, y, eps, alpha, steps, target=None):
+    target = target if target is not None and target.sum() > 0 else None
+    return with_grad(model, x, y, eps, alpha, steps, target)
+
+
+@room.wrong("class 0 for no target")
+def class_0_image_by_image(model, x, y, eps, alpha, steps, target=None):
+    given = torch.zeros_like(y) if target is None else target
+    label, away = torch.where(given > 0, given, y), 1 - 2 * (given > 0).to(x).view(-1, 1, 1, 1)
+    x_i = x.clone()
+    for _ in range(steps):
+        x_i = project(x_i + away * alpha * gradient_at(model, x_i, label).sign(), x, eps)
+    return x_i
