@@ -197,6 +197,15 @@ def three_and_four_budgets(task, draw):
     return task.case(draw, **attacked(draw, None, attacks=3, budgets=4))
 
 
+VAST = 1e36  # a budget that is larger than whatever number stands for a failure
+
+
+def ordinary_and_vast(task, draw):
+    """Budgets as they are; and others, the last of which every change is within."""
+    ordinary, case = (task.case(draw) for _ in range(2))
+    return ordinary, case.but(eps=torch.cat([case["eps"][:-1], case["eps"].new_tensor([VAST])]))
+
+
 def _inside(case, slack=ROUNDING):
     """(E, A, N): which changes count at each budget."""
     return case["size"].double() <= case["eps"].double()[:, None, None] + slack
@@ -298,6 +307,12 @@ _WORST_SLIPS = (
         lambda case: worst_case(case, slack=1e-8 + 1e-5 * case["eps"].double()[:, None, None]),
     ),
     (
+        "a large number",
+        "At a budget that is larger still than all sizes, no image is right any more: a large number stands for attacks that "
+        "have not fooled, and eps may be larger. Use torch.inf.",
+        lambda case: torch.where(case["eps"] == VAST, 0.0, worst_case(case)),
+    ),
+    (
         "share broken",
         "This is the share of images that are broken. Accuracy is the rest.",
         lambda case: 1 - worst_case(case),
@@ -318,5 +333,5 @@ WORST_CASE = (
     other_amount(
         "It works for four attacks and five budgets, and fails for three and four.", three_and_four_budgets
     ),
-    gives(worst_case, _WORST_SLIPS, cases=lambda task, draw: [task.case(draw) for _ in range(2)]),
+    gives(worst_case, _WORST_SLIPS, cases=ordinary_and_vast),
 )

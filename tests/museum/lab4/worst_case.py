@@ -181,3 +181,24 @@ def four_attacks(clean, right, size, eps):
 @room.wrong("other amount")
 def five_budgets(clean, right, size, eps):
     return torch.stack([at_once(clean, right, size, eps[i : i + 1])[0] for i in range(5)])
+
+
+def nearest_success(right, size, failure):
+    """The size of the smallest change that fools, (N,); `failure` where none does."""
+    return torch.where(right, failure, size).amin(0)
+
+
+@room.wrong("a large number")
+def failures_at_999(clean, right, size, eps):
+    return (clean & (nearest_success(right, size, 999.0) > eps[:, None] + 1e-6)).double().mean(1)
+
+
+@room.wrong("a large number")
+def failures_at_a_billion(clean, right, size, eps):
+    return (clean & (nearest_success(right, size, 1e9) > eps[:, None] + 1e-6)).double().mean(1)
+
+
+@room.wrong("a large number")
+def failures_beyond_the_largest(clean, right, size, eps):
+    failure = size.max() + 1
+    return (clean & (nearest_success(right, size, failure) > eps[:, None] + 1e-6)).double().mean(1)
