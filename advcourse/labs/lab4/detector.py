@@ -7,6 +7,8 @@ import torch
 from advcourse.labs.numbers import gives
 from advcourse.labs.properties import other_amount
 
+VAST = 1e30  # times as large as scores mostly are
+
 
 def scores(draw, x, clean=150, attacks=4, n=90, fpr=(0.045, 0.046)):
     """Scores of clean and of attacked images. The first attack is less suspicious than clean images, the others more and more.
@@ -30,10 +32,14 @@ def _between(low, high):
 
 
 def many_and_few(task, draw):
-    """150 clean scores, 6 of which may be flagged; 30, of which none, one or just two may be; 32, of which exactly two may be."""
+    """150 clean scores, 6 of which may be flagged; 30, of which none, one or just two may be; 32, of which exactly two may be.
+
+    The last ones are vast, so that none is above whatever number stands for an attack that has not fooled.
+    """
     exact = {**scores(draw, None, clean=32, fpr=(0.04, 0.06)), "fpr": 1 / 16}
     few = (scores(draw, None, clean=30, fpr=share) for share in ((0.01, 0.02), (0.04, 0.06), (0.067, 0.068)))
-    return [task.case(draw), *(task.case(draw, **values) for values in (*few, exact))]
+    vast = {name: VAST * exact[name] for name in ("clean_scores", "scores")}
+    return [task.case(draw), *(task.case(draw, **values) for values in (*few, exact | vast))]
 
 
 def equal_ones(task, draw):
@@ -97,6 +103,11 @@ def _fooled_or_undetected(case):
     return (case["fooled"] | (case["scores"] <= t)).double().mean(1)
 
 
+def _silent_or_idle(case):
+    t = threshold(case["clean_scores"], case["fpr"])
+    return (~case["fooled"] | (case["scores"] <= t)).double().mean(1)
+
+
 def _detected(case):
     t = threshold(case["clean_scores"], case["fpr"])
     return (case["scores"] > t).double().mean(1)
@@ -140,6 +151,12 @@ _SLIPS = (
         "Attacks count that pass unnoticed, but fool nobody. The attacker wins where the model is fooled and the detector "
         "silent.",
         _undetected,
+    ),
+    (
+        "a large number",
+        "Where scores are larger still, attacks count that have not fooled: a large number stands for them, and the threshold "
+        "may be larger. Use torch.inf, or fooled & (scores <= threshold).",
+        lambda case: win_rate(case) if case["scores"].max() < VAST / 1e3 else _silent_or_idle(case),
     ),
     (
         "either will do",

@@ -184,3 +184,18 @@ def with_numpys_higher_quantile(clean_scores, scores, fooled, fpr):
 def four_attacks(clean_scores, scores, fooled, fpr):
     threshold = cut(clean_scores, fpr)
     return torch.stack([(fooled[a] & (scores[a] <= threshold)).double().mean() for a in range(4)])
+
+
+@room.wrong("a large number")
+def failures_at_999(clean_scores, scores, fooled, fpr):
+    return (torch.where(fooled, scores, 999.0) <= cut(clean_scores, fpr)).double().mean(1)
+
+
+@room.wrong("a large number")
+def failures_at_a_billion(clean_scores, scores, fooled, fpr):
+    return (torch.where(fooled, scores, 1e9) <= cut(clean_scores, fpr)).double().mean(1)
+
+
+@room.right
+def failures_at_infinity(clean_scores, scores, fooled, fpr):
+    return (torch.where(fooled, scores, torch.inf) <= cut(clean_scores, fpr)).double().mean(1)
