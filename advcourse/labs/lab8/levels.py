@@ -9,12 +9,20 @@ from advcourse.labs.properties import follows, recognises, same_as
 NEAR = 1e-3  # of a level's width: no pixel that is drawn lies nearer to a border between two levels
 
 
-def of_all_greys(draw, x, bits=None):
-    """Digits under grey noise, no pixel of which is half-way between two levels; 2 to 4 bits."""
+def of_all_greys(draw, x, bits=None, noise=0.4):
+    """Digits under so much grey noise, no pixel of which is half-way between two levels; 2 to 4 bits."""
     bits = bits or 2 + draw.integer() % 3
-    x = 0.6 * x + 0.4 * draw.uniform(x.shape)
+    x = (1 - noise) * x + noise * draw.uniform(x.shape)
     half = ((2**bits - 1) * x) % 1 - 0.5
     return {"x": torch.where(half.abs() < NEAR, x * 0.99, x), "bits": bits}
+
+
+def pale(task, draw, **how):
+    """Images without black or white, each with a range of its own."""
+    case = task.case(draw, **how)
+    x = case["x"]
+    low, high = 0.1 + 0.1 * draw.uniform((len(x), 1, 1, 1)), 0.75 + 0.1 * draw.uniform((len(x), 1, 1, 1))
+    return case.but(**of_all_greys(draw, low + (high - low) * x, case["bits"], noise=0.0))
 
 
 def quantise(case):
@@ -24,6 +32,15 @@ def quantise(case):
 def _rule(rule):
     """rule(x, 2^bits), as a function of the case."""
     return lambda case: rule(case["x"].double(), 2 ** case["bits"])
+
+
+def _of_own_range(case, of, back):
+    """As if the darkest pixel of the image, or of the batch, were 0, and the brightest 1; with the way `back` to the range."""
+    x = case["x"].double()
+    dims = {"image": (1, 2, 3), "channel": (2, 3), "batch": (0, 1, 2, 3)}[of]
+    low, high = x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)
+    found = nearest_level((x - low) / (high - low), case["bits"])
+    return low + (high - low) * found if back else found
 
 
 def _slip(key, message, rule):
@@ -90,12 +107,23 @@ _QUANTISE_SLIPS = (
         "The image keeps all its 256 levels. The number of levels is 2^bits.",
         lambda x, n: (255 * x).round() / 255,
     ),
+    *(
+        (
+            "own range",
+            "The levels follow the darkest and the brightest pixel that happen to be there. They reach from 0 to 1, whatever "
+            "these are; else the same pixel goes to another level in another company.",
+            same_as(lambda case, of=of, back=back: _of_own_range(case, of, back)),
+        )
+        for of in ("image", "channel", "batch")
+        for back in (True, False)
+    ),
     _slip("unchanged", "The image is as it was. Round it.", lambda x, n: x),
 )
 
 QUANTISE = (
-    recognises(quantise, _QUANTISE_SLIPS),
-    *(follows(quantise, bits=bits) for bits in (1, 6)),
+    recognises(quantise, _QUANTISE_SLIPS, make=pale),
+    follows(quantise, make=pale, bits=1),
+    follows(quantise, bits=6),
 )
 
 

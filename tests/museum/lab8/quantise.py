@@ -116,3 +116,28 @@ def always_float32(x, bits):
 @room.wrong("crash")
 def bits_as_a_tensor(x, bits):
     return (x * (2 ** bits.float() - 1)).round()
+
+
+def within(low, high, x, bits):
+    return low + (high - low) * with_round((x - low) / (high - low), bits)
+
+
+@room.wrong("own range")
+def range_of_the_image(x, bits):
+    return within(x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True), x, bits)
+
+
+@room.wrong("own range")
+def range_of_the_batch(x, bits):
+    return within(x.min(), x.max(), x, bits)
+
+
+@room.wrong("own range")
+def stretched_image(x, bits):
+    low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    return with_round((x - low) / (high - low), bits)
+
+
+@room.wrong("own range")
+def stretched_batch(x, bits):
+    return with_round((x - x.min()) / (x.max() - x.min()), bits)
