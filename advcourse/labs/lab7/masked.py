@@ -43,7 +43,17 @@ def both_kinds(task, draw):
 
 
 def two_masked(task, draw):
-    return [both_kinds(task, draw) for _ in range(2)] + [of_two_pixels(task, draw)]
+    return [both_kinds(task, draw) for _ in range(2)] + [of_two_pixels(task, draw), of_one_sign(task, draw)]
+
+
+def of_one_sign(task, draw):
+    """Images whose gradient has one pixel that is not 0: it is negative in the first ones, and positive in the others."""
+    n = 16 + draw.integer() % 4
+    case = task.case(draw, "two hills", n, classes=2)
+    x, away = case["x"].clone(), 0.02 + 0.05 * draw.uniform((n,))
+    away[: 5 + draw.integer() % 4] *= -1
+    x[:, 0, 0, 0] = 0.5 + away
+    return case.but(x=x, y=torch.zeros(n, dtype=torch.long))
 
 
 def of_two_pixels(task, draw):
@@ -100,9 +110,17 @@ _SMALL = (
     "with == 0, without a tolerance.",
 )
 
+_SIGN = (
+    "one sign alone",
+    "Images count whose gradient goes one way only: the largest number of a gradient may be 0, and others negative; or the "
+    "smallest 0, and others positive. Take abs() before amax, or ask for 0 in every pixel: (gradient == 0).flatten(1).all(1).",
+)
+
 _ZERO_SLIPS = (
-    (*_SMALL, lambda case: _right(case).double().mean()),
+    (*_SMALL, lambda case: (_gradient(case).abs().amax(1) < 1e-3).double().mean()),
     (*_SMALL, lambda case: (_gradient(case).abs().amax(1) < 1e-30).double().mean()),
+    (*_SIGN, lambda case: (_gradient(case).amax(1) == 0).double().mean()),
+    (*_SIGN, lambda case: (_gradient(case).amin(1) == 0).double().mean()),
     (
         "own answer",
         "The gradient is that of the model's own answer. The loss that an attack climbs is that of the label y, and where the "

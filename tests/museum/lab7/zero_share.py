@@ -108,3 +108,13 @@ def with_a_tiny_tolerance(model, x, y):
 @room.wrong("share of channels")
 def of_all_channels(model, x, y):
     return (gradient_of(model, x, y) == 0).flatten(2).all(2).double().mean()
+
+
+@room.wrong("one sign alone")
+def largest_without_abs(model, x, y):
+    return (gradient_of(model, x, y).flatten(1).amax(1) == 0).double().mean()
+
+
+@room.wrong("one sign alone")
+def smallest_without_abs(model, x, y):
+    return (gradient_of(model, x, y).flatten(1).amin(1) == 0).double().mean()
