@@ -36,14 +36,14 @@ KINDS = (
 class Victim:
     """A recipe for a model of images of `shape` (C, H, W) with `classes` classes; its weights follow from `seed`.
 
-    `kind`: "linear", logits W x + b; "loud", the same with logits `gain` times as large; "smooth", a small convolutional network
-    whose gradient is never 0, with batch normalisation and dropout; "normed", the same without dropout, so that it draws nothing
-    in training mode either; "plain", without both; "two hills", see `_two_hills`, where `size` is the distance from the middle to
-    either top; "low hills", the same with a constant taken away, so that neither top fools; "ridge", see `Ridge`; "two pixels",
-    see `TwoPixels`; "doubled", "plain" with logits twice as large in training mode; "stairs", see `Stairs`, where `size` is the
-    height of one; "mnist-cnn" and "mnist-distilled", models that ship with the library (1 x 28 x 28, ten classes); "masked",
-    the first of them with logits `gain` times as large, so that its softmax saturates, and blind to a border of three pixels,
-    where digits have nothing.
+    `kind`: "linear", logits W x + b; "loud", the same with logits `gain` times as large; "smooth", a small convolutional
+    network whose gradient is never 0, with batch normalisation and dropout; "normed", the same with `Doubled` for dropout, so
+    that it draws nothing in training mode; "plain", without both; "two hills", see `_two_hills`, where `size` is the distance
+    from the middle to either top; "low hills", the same with a constant taken away, so that neither top fools; "ridge", see
+    `Ridge`; "two pixels", see `TwoPixels`; "doubled", "plain" with logits twice as large in training mode; "stairs", see
+    `Stairs`, where `size` is the height of one; "mnist-cnn" and "mnist-distilled", models that ship with the library (1 x 28 x
+    28, ten classes); "masked", the first of them with logits `gain` times as large, so that its softmax saturates, and blind
+    to a border of three pixels, where digits have nothing.
     `training`: whether the model comes in training mode.
     """
 
@@ -158,7 +158,7 @@ def _loud(victim):
     return model
 
 
-def _smooth(victim, norm=True, dropout=True):
+def _smooth(victim, norm=True, dropout=nn.Dropout):
     generator = torch.Generator().manual_seed(victim.seed)
     channels, height, width = victim.shape
     convolution = nn.utils.skip_init(nn.Conv2d, channels, 8, 5, stride=2, padding=2)
@@ -169,7 +169,7 @@ def _smooth(victim, norm=True, dropout=True):
         _draw(convolution, generator, 1.5),
         *norms,
         nn.Tanh(),
-        *([nn.Dropout(0.5)] if dropout else []),
+        *([dropout(0.5)] if dropout else []),
         nn.Flatten(),
         _draw(nn.utils.skip_init(nn.Linear, hidden, victim.classes), generator, 0.3),
     )
@@ -251,8 +251,8 @@ class TwoPixels(nn.Module):
         return torch.stack([-z, z], 1)
 
 
-class Doubled(nn.Module):
-    """Twice what comes in, in training mode: it differs there as after dropout, but draws nothing."""
+class Doubled(nn.Dropout):
+    """Dropout that leaves nothing out: twice what comes in, in training mode. It draws nothing."""
 
     def forward(self, x):
         return 2 * x if self.training else x
@@ -313,13 +313,13 @@ _BUILDERS = {
     "linear": _linear,
     "loud": _loud,
     "smooth": _smooth,
-    "normed": partial(_smooth, dropout=False),
-    "plain": partial(_smooth, norm=False, dropout=False),
+    "normed": partial(_smooth, dropout=Doubled),
+    "plain": partial(_smooth, norm=False, dropout=None),
     "two hills": _two_hills,
     "low hills": _low_hills,
     "ridge": _ridge,
     "two pixels": lambda victim: TwoPixels(victim.gain),
-    "doubled": lambda victim: nn.Sequential(_smooth(victim, norm=False, dropout=False), Doubled()),
+    "doubled": lambda victim: nn.Sequential(_smooth(victim, norm=False, dropout=None), Doubled()),
     "stairs": _stairs,
     "masked": _masked,
     **dict.fromkeys(SHIPPED, _shipped),

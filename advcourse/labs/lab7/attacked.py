@@ -3,9 +3,10 @@
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 from torch.nn.functional import one_hot
 
-from advcourse.labs.lab7.losses import in_logarithms, trains_as, two_learning
+from advcourse.labs.lab7.losses import in_logarithms, learning, trains_as, two_learning
 
 
 def losses(logits, y):
@@ -14,14 +15,17 @@ def losses(logits, y):
 
 
 @contextmanager
-def in_mode(model, training):
-    """The model in this mode, and afterwards in the one that it had."""
-    was = model.training
-    model.train(training)
+def in_mode(model, training, kind=nn.Module):
+    """The model in this mode, or its layers of this kind alone, and afterwards in the one that it had."""
+    was = [(layer, layer.training) for layer in model.modules()]
+    for layer, _ in was:
+        if isinstance(layer, kind):
+            layer.training = training
     try:
         yield
     finally:
-        model.train(was)
+        for layer, mode in was:
+            layer.training = mode
 
 
 def uphill(model, x, y):
@@ -30,9 +34,9 @@ def uphill(model, x, y):
     return torch.autograd.grad(losses(model(x), y).sum(), x)[0].sign()
 
 
-def answer(model, x):
-    """The classes (N,) that the model gives in eval mode."""
-    with in_mode(model, False), torch.no_grad():
+def answer(model, x, kind=nn.Module):
+    """The classes (N,) that the model gives with its layers of this kind in eval mode."""
+    with in_mode(model, False, kind), torch.no_grad():
         return model(x).argmax(1)
 
 
@@ -177,13 +181,13 @@ def near_start(draw, x):
     return {"start": start, "eps": eps, "alpha": round(1.2 * eps, 3), "steps": 4 + draw.integer() % 3}
 
 
-def iterates(model, case, *, start="start", labels=None, training=False, away=1, budget=True):
+def iterates(model, case, *, start="start", labels=None, training=False, kind=nn.Module, away=1, budget=True):
     """All points that PGD comes through, the start among them."""
     x, eps = case["x"], case["eps"]
     found = [case[start]]
     y = case["y"] if labels is None else labels(model, x)
     for _ in range(case["steps"]):
-        with in_mode(model, training):
+        with in_mode(model, training, kind):
             x_i = found[-1] + away * case["alpha"] * uphill(model, found[-1], y)
         x_i = x + (x_i - x).clamp(-eps, eps) if budget else x_i
         found.append(x_i.clamp(0, 1))
@@ -212,6 +216,24 @@ def _clean(model, case):
     return losses(model(case["x"]), case["y"]).mean()
 
 
+def _largest(of):
+    """The largest mean loss of the points of(x, iterates)."""
+
+    def slip(model, case):
+        points = of(case["x"], iterates(model, case))
+        return torch.stack([losses(model(x_i), case["y"]).mean() for x_i in points]).max()
+
+    return slip
+
+
+def _best_batch(model, case):
+    """The loss of that iterate whose mean loss is the largest in eval mode."""
+    found = iterates(model, case)
+    with in_mode(model, False), torch.no_grad():
+        values = torch.stack([losses(model(x_i), case["y"]).mean() for x_i in found])
+    return losses(model(found[int(values.argmax())]), case["y"]).mean()
+
+
 def _best(model, case):
     """Each image's iterate of the largest loss."""
     found = torch.stack(iterates(model, case))
@@ -227,6 +249,18 @@ _HALF = (
     "mixture buys clean accuracy with robustness.",
 )
 
+_BEST = (
+    "best iterate",
+    "Of several points you take the one of the largest loss, for each image or for the batch. That makes an attack stronger; the "
+    "training of Madry et al. takes the last iterate, whatever its loss.",
+)
+
+PARTLY = (
+    "partly in training mode",
+    "In the attack only some layers are in eval mode. Batch normalisation and dropout both work otherwise in training mode: "
+    "model.eval() switches all of them.",
+)
+
 _PAT_SLIPS = (
     (
         "attack in training mode",
@@ -234,6 +268,8 @@ _PAT_SLIPS = (
         "running ones. Switch to model.eval() before the attack, and back before the loss.",
         _pat(training=True),
     ),
+    (*PARTLY, _pat(kind=nn.BatchNorm2d)),
+    (*PARTLY, _pat(kind=nn.Dropout)),
     (
         "loss in eval mode",
         "The attack is made in eval mode, and the loss is taken in it too. Put the mode back before the loss, not after it.",
@@ -271,12 +307,12 @@ _PAT_SLIPS = (
         "This is the loss of the last iterate but one. climb gives steps + 1 points, for the start is one: the last is [-1].",
         _pat(which=-2),
     ),
-    (
-        "best iterate",
-        "Of all iterates you take the one of the largest loss, for each image. That makes an attack stronger; the training of "
-        "Madry et al. takes the last one.",
-        _best,
-    ),
+    (*_BEST, _best),
+    (*_BEST, _best_batch),
+    (*_BEST, _largest(lambda x, found: found)),
+    (*_BEST, _largest(lambda x, found: (found[0], found[-1]))),
+    (*_BEST, _largest(lambda x, found: (x, found[-1]))),
+    (*_BEST, _largest(lambda x, found: found[-2:])),
     (
         "own answer",
         "The attack climbs the loss of the model's own answers. Here it climbs that of the labels y.",
@@ -296,9 +332,21 @@ _PAT_SLIPS = (
 
 
 def two_lengths(task, draw):
-    """Some steps, and one more."""
+    """Some steps, and one more; and a model where the last iterate is the worst of all."""
     some, more = two_learning(task, draw)
-    return some, more.but(steps=some["steps"] + 1)
+    return some, more.but(steps=some["steps"] + 1), over_the_ridge(task, draw)
+
+
+def over_the_ridge(task, draw):
+    """Images just below a ridge, and high: the first step crosses it, and beyond it the loss is next to 0."""
+    case = learning(task, draw, "ridge", n=3, classes=2)
+    eps, along = draw.number(0.05, 0.1), case.victim.build().slopes[0].detach().view(1, *case["x"].shape[1:])
+    x = 0.5 + (0.35 + 0.1 * draw.uniform((3, 1, 1, 1))) * along
+    start = x - 0.1 * eps * along
+    x[:, 0, 0, 0], start[:, 0, 0, 0] = 0.5 - 0.5 * eps, 0.5 - 0.3 * eps
+    x[:, -1, -1, -1] = start[:, -1, -1, -1] = 0.0
+    alpha = round(1.2 * eps, 3)
+    return case.but(x=x, y=torch.zeros(3, dtype=torch.long), start=start, eps=eps, alpha=alpha)
 
 
 def no_attack(case):

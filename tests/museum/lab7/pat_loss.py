@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from advcourse.labs.lab7 import climb
@@ -195,3 +196,53 @@ def mean_of_all_iterates(model, x, y, start, eps, alpha, steps):
 def ten_classes(model, x, y, start, eps, alpha, steps):
     log_p = model(attacked(model, x, y, start, eps, alpha, steps)[-1]).log_softmax(1)
     return -(one_hot(y, 10) * log_p).sum(1).mean()
+
+
+def mean_losses(model, points, y):
+    return torch.stack([cross_entropy(model(x_i), y) for x_i in points])
+
+
+@room.wrong("partly in training mode")
+def batch_normalisation_alone_in_eval_mode(model, x, y, start, eps, alpha, steps):
+    was = model.training
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
+    x_adv = climb(model, x, y, start, eps, alpha, steps)[-1]
+    model.train(was)
+    return cross_entropy(model(x_adv), y)
+
+
+@room.wrong("partly in training mode")
+def dropout_alone_in_eval_mode(model, x, y, start, eps, alpha, steps):
+    was = model.training
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.eval()
+    x_adv = climb(model, x, y, start, eps, alpha, steps)[-1]
+    model.train(was)
+    return cross_entropy(model(x_adv), y)
+
+
+@room.wrong("best iterate")
+def best_for_the_batch(model, x, y, start, eps, alpha, steps):
+    iterates = attacked(model, x, y, start, eps, alpha, steps)
+    with torch.no_grad():
+        best = mean_losses(copy.deepcopy(model).eval(), iterates, y).argmax()
+    return cross_entropy(model(iterates[best]), y)
+
+
+@room.wrong("best iterate")
+def largest_loss(model, x, y, start, eps, alpha, steps):
+    return mean_losses(model, attacked(model, x, y, start, eps, alpha, steps), y).max()
+
+
+@room.wrong("best iterate")
+def start_if_it_is_worse(model, x, y, start, eps, alpha, steps):
+    iterates = attacked(model, x, y, start, eps, alpha, steps)
+    return mean_losses(model, [iterates[0], iterates[-1]], y).max()
+
+
+@room.wrong("best iterate")
+def clean_images_if_they_are_worse(model, x, y, start, eps, alpha, steps):
+    return mean_losses(model, [x, attacked(model, x, y, start, eps, alpha, steps)[-1]], y).max()
