@@ -1,9 +1,11 @@
 """Ensemble adversarial training as the judge computes it, source by source, and the slips known by their results."""
 
 import torch
+from torch import nn
 
-from advcourse.labs.lab7.attacked import answer, in_mode, losses, uphill
+from advcourse.labs.lab7.attacked import PARTLY, answer, in_mode, losses, uphill
 from advcourse.labs.lab7.losses import alike, followed, in_logarithms, learning, told, unexplained
+from advcourse.labs.numbers import near
 from advcourse.labs.running import CRASH
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import Victim
@@ -12,6 +14,7 @@ SEEDS = 40  # three sources: one of them stays away 40 times by chance in one of
 FEW_SEEDS = (
     28  # a draw from three sources brings up the third with one of these, but in one of 80 thousand checks
 )
+OTHERS, DRAWS, MOST = 24, 48, 12  # of 25 sources one comes up 12 times of 48 in one of two million checks
 REPEATED = 12  # a draw that ignores the seed repeats these by chance in one of half a million checks
 
 
@@ -29,6 +32,7 @@ def eat(
     *,
     labels="source",
     training=False,
+    kind=nn.Module,
     learns=True,
     away=1,
     joined=True,
@@ -38,10 +42,10 @@ def eat(
     """The loss with source number `s`, the model itself being the last. What follows serves the slips."""
     x, y, nets = case["x"], case["y"], [*_nets(case), model]
     source = nets[s]
-    y_s = {"source": lambda: answer(source, x), "true": lambda: y, "model": lambda: answer(model, x)}[
+    y_s = {"source": lambda: answer(source, x, kind), "true": lambda: y, "model": lambda: answer(model, x)}[
         labels
     ]()
-    with in_mode(source, training and source is model):
+    with in_mode(source, training and source is model, kind):
         attacked = x + away * case["eps"] * uphill(source, x, y_s)
     attacked = attacked.clamp(0, 1) if clipped else attacked
     with in_mode(model, learns):
@@ -108,6 +112,8 @@ _SLIPS = (
         "attack, and back before the loss.",
         _eat(training=True),
     ),
+    (*PARTLY, _eat(kind=nn.BatchNorm2d)),
+    (*PARTLY, _eat(kind=nn.Dropout)),
     (
         "loss in eval mode",
         "The loss is taken in eval mode. Put the mode back before the loss, not after it.",
@@ -234,8 +240,24 @@ def counts_its_sources(student, draw):
             raise Finding("other amount", message)
 
 
+def draws_evenly(student, draw):
+    """Of many sources the model itself comes up no more often than the others."""
+    case = learning(student.task, draw, n=2, shape=(1, 6, 6)).to(torch.float64)
+    static = tuple(Victim("linear", draw.integer(), (1, 6, 6)) for _ in range(OTHERS))
+    case = case.but(static=static)
+    itself, _ = followed(case, lambda model, case: eat(model, case, OTHERS))
+    times = sum(bool(near(student(case.but(seed=case["seed"] + i)), itself)) for i in range(DRAWS))
+    if times >= MOST:
+        message = (
+            f"Beside {OTHERS} static networks the model itself is the source of {times} of {DRAWS} batches. It is one source "
+            "among the others, and as likely as each of them: draw once from all."
+        )
+        raise Finding("not uniform", message)
+
+
 EAT = (
     counts_its_sources,
     follows_its_source,
+    draws_evenly,
     in_logarithms(lambda model, case: eat(model, case, 0), change=lambda case: {"eps": 0.0}),
 )

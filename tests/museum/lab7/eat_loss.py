@@ -4,6 +4,7 @@ import copy
 import random
 
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from museum import Room
@@ -235,3 +236,32 @@ def own_answers_as_targets(model, static, x, y, eps, seed):
 def without_the_sign(model, static, x, y, eps, seed):
     source = [*static, copy.deepcopy(model).eval()][drawn(1 + len(static), seed)]
     return both(model, x, (x + eps * gradient_of(source, x, source(x).argmax(1))).clamp(0, 1), y)
+
+
+def itself_or_another(model, static, seed, share):
+    """The model with a probability of `share`, or one of the others."""
+    generator = torch.Generator().manual_seed(seed)
+    if torch.rand((), generator=generator) < share:
+        return model
+    return static[int(torch.randint(len(static), (), generator=generator))]
+
+
+@room.wrong("not uniform")
+def itself_half_of_the_time(model, static, x, y, eps, seed):
+    return both(model, x, own_step(itself_or_another(model, static, seed, 0.5), x, eps), y)
+
+
+@room.wrong("not uniform")
+def itself_mostly(model, static, x, y, eps, seed):
+    return both(model, x, own_step(itself_or_another(model, static, seed, 0.6), x, eps), y)
+
+
+@room.wrong("partly in training mode")
+def batch_normalisation_alone_in_eval_mode(model, static, x, y, eps, seed):
+    sources = [*static, copy.deepcopy(model)]
+    source = sources[drawn(len(sources), seed)]
+    for layer in source.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
+    x_adv = (x + eps * gradient_of(source, x, source(x).argmax(1)).sign()).clamp(0, 1)
+    return both(model, x, x_adv, y)
