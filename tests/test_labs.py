@@ -333,8 +333,14 @@ def test_a_recipe_builds_the_same_model_twice(kind):
     first, second = recipe.build(), recipe.build()
     assert torch.equal(before, torch.get_rng_state())
     x, _ = Draw(0).images(4)
-    assert torch.equal(first(x), second(x)) and not first.training
-    assert all(a is not b for a, b in zip(first.parameters(), second.parameters()))
+    answer = first(x)
+    assert torch.equal(answer, second(x)) and not first.training
+    told = [{**net.state_dict(), **dict(net.named_parameters())} for net in (first, second)]
+    assert not {part.data_ptr() for part in told[0].values()} & {part.data_ptr() for part in told[1].values()}
+    for module in first.modules():  # what is done to one is not felt by the other
+        module.register_forward_hook(lambda module, given, out: out * 0 + 1)
+        module.mark = True
+    assert torch.equal(second(x), answer) and not any(hasattr(module, "mark") for module in second.modules())
 
 
 @pytest.mark.gpu

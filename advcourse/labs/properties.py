@@ -347,9 +347,12 @@ def uses_seed(told, **how):
     return ask
 
 
-def takes_class_0(student, draw, **how):
-    """A target of class 0 for every image is a target: the answer is not the one for target=None. `how`: as for `Task.case`."""
-    case = student.task.case(draw, grey=True, **how)
+def takes_class_0(student, draw, make=Task.case):
+    """A target of class 0 for every image is a target: the answer is not the one for target=None.
+
+    The case is make(task, draw, grey=True), of which both answers are known to differ.
+    """
+    case = make(student.task, draw, grey=True)
     case = case.but(target=torch.zeros_like(case.labels))
     images, untargeted = student(case), student(case.but(target=None))
     if agree(images, untargeted, ALMOST_ALL):

@@ -109,6 +109,7 @@ DEEPFOOL = Task(
         keeps_what_it_gets,
         stepping.passes_the_boundary,
         stepping.adds_up,
+        stepping.looks_anew,
         recognises(stepping.deepfool, stepping.DEEPFOOL_SLIPS, **stepping.CURVED),
         recognises(stepping.deepfool, stepping.DEEPFOOL_SLIPS, **stepping.CURVED, steps=1),
         recognises(stepping.deepfool, stepping.DEEPFOOL_SLIPS, **stepping.CURVED, **_LINF),
@@ -120,7 +121,6 @@ DEEPFOOL = Task(
         follows(stepping.deepfool, **stepping.CURVED, **_LINF),
         follows(stepping.deepfool, **stepping.CURVED, steps=1),
         *_LAST,
-        stepping.looks_anew,
     ),
     (
         "Two tensors live through the loop: the sum of all steps so far, and x_i = x + (1 + overshoot) * sum. k0 is found "

@@ -11,11 +11,13 @@ import torch
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
 from advcourse.labs.lab3.questions import lead, seen
+from advcourse.labs.properties import takes_class_0
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import l2
 from advcourse.rounding import number
 
 FAR = 0.05  # from the boundary, where the least constant is asked for; unsquared distances make it 1 / (2 FAR) times as large
+REACHABLE = {"const": 10.0, "searches": 2, "lr": 0.02, "steps": 15}  # a grey image gets to any target
 SLOW = {
     "lr": 2.4e-4,
     "steps": 36,
@@ -245,8 +247,13 @@ def leads_by_the_confidence(student, draw):
     confidence = 0.5 * lead(case, by_hand.clean(case)).mean().item()
     case = case.but(confidence=confidence, const=3 * least_constant(case), searches=1, lr=0.01, steps=20)
     images = student(case)
-    behind = -lead(case, images)
-    short = behind < confidence * 0.98 - REACHED
+    _leads(case, images, "The other class", "Only")
+
+
+def _leads(case, images, which, only):
+    """A finding where an image is not as sure as the case's confidence asks for; `which` class must lead."""
+    ahead, confidence = -lead(case, images), case["confidence"]
+    short = ahead < confidence * 0.98 - REACHED
     if not short.any():
         return
     i = int(short.nonzero()[0])
@@ -254,7 +261,7 @@ def leads_by_the_confidence(student, draw):
         told = "With a confidence no image is found. f must fall to -confidence: give cw_loss the confidence."
         raise Finding("confidence never reached", told, picture(case, images, i))
     told = (
-        f"The other class leads by {number(behind[i].item())}; a confidence of {number(confidence)} was asked for. Only iterates "
+        f"{which} leads by {number(ahead[i].item())}; a confidence of {number(confidence)} was asked for. {only} iterates "
         "with f <= -confidence count as success."
     )
     raise Finding("confidence", told, picture(case, images, i))
@@ -265,17 +272,33 @@ def reaches_the_target(student, draw):
     case = student.task.case(draw, kind="linear", grey=True)
     ranks = 1 + (draw.integer() + torch.arange(len(case.labels))) % 9
     ranked = by_hand.logits(case, by_hand.clean(case)).argsort(1, descending=True)
-    case = case.but(target=ranked.gather(1, ranks[:, None])[:, 0], const=10.0, searches=2, lr=0.02, steps=15)
+    case = case.but(target=ranked.gather(1, ranks[:, None])[:, 0], **REACHABLE)
     images = student(case)
     missed = ~fooled(case, images)
     if not missed.any():
-        return
+        _leads_to_the_target(student, case)
+        return takes_class_0(student, draw, _far_from_class_0)
     i, seen = int(missed.nonzero()[0]), by_hand.logits(case, images).argmax(1)
     if torch.equal(images, student(case.but(target=None))):
         told = "With a target the images are the same as without. Where target is given, it is the label, and targeted is True."
         raise Finding("target unused", told, picture(case, images, i))
     told = f"{int(missed.sum())} of {len(missed)} miss the target; one is seen as {seen[i]}, wanted is {case['target'][i]}."
     raise Finding("misses the target", told, picture(case, images, i))
+
+
+def _leads_to_the_target(student, case):
+    """With a confidence, the target is ahead by as much."""
+    case = case.but(steps=40, confidence=0.5 * lead(case, by_hand.clean(case)).mean().item())
+    _leads(case, student(case), "A target", "With a target, too, only")
+
+
+def _far_from_class_0(task, draw, grey):
+    """A question with an image for which class 0 is neither the likeliest nor the next: the nearest that fools is another's."""
+    while True:
+        case = task.case(draw, kind="linear", grey=grey, **REACHABLE)
+        ranked = by_hand.logits(case, by_hand.clean(case)).argsort(1, descending=True)
+        if (ranked[:, 3:] == 0).any():
+            return case
 
 
 def starts_at_saturated_pixels(student, draw):

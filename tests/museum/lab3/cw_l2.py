@@ -232,10 +232,22 @@ def success_at_once(model, x, y, const, lr, steps, searches, confidence=0.0, tar
     return attempt(model, x, y, const, lr, steps, searches, confidence, target, hit=hit)
 
 
+@room.wrong("confidence")
+def success_at_the_target(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    confidence = confidence if target is None else 0.0
+    return attempt(model, x, y, const, lr, steps, searches, confidence, target)
+
+
 @room.wrong("confidence never reached")
 def f_stops_at_zero(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
     loss = lambda logits, label, confidence, targeted: cw_loss(logits, label, 0.0, targeted)  # noqa: E731
     return attempt(model, x, y, const, lr, steps, searches, confidence, target, loss=loss)
+
+
+@room.wrong("class 0 for no target")
+def any_target(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    target = target if target is not None and target.any() else None
+    return attempt(model, x, y, const, lr, steps, searches, confidence, target)
 
 
 @room.wrong("target unused")
