@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial, wraps
@@ -240,6 +241,24 @@ def second(model, _):
 
 def distilled(model, x, y, teacher):
     return (model(x) - teacher(x)).square().mean()
+
+
+def module(name, **held):
+    """A module of the user's, as if it had been imported."""
+    made = types.ModuleType(name)
+    vars(made).update(held)
+    return made
+
+
+def using(**held):
+    """A function that reads its globals: `held`, and nothing of this file."""
+
+    def make(text):
+        space = {"__name__": "own", **held}
+        exec(text, space)
+        return space["f"]
+
+    return make
 
 
 def answer(model):

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
+from advcourse.identity import stands_for
 from advcourse.identity.walk import _Walk
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
@@ -244,7 +245,7 @@ class Machine(TorchDispatchMode):
             "is_initialized": lambda: True,
             "device_count": lambda: 1,
             "current_device": lambda: 0,
-            "device": nullcontext,
+            "device": lambda device=None: nullcontext(),
             "synchronize": lambda device=None: None,
             "empty_cache": lambda: None,
             "get_device_name": lambda device=None: "a pretended GPU",
@@ -259,11 +260,18 @@ class Machine(TorchDispatchMode):
             "manual_seed": lambda seed: self.random.manual_seed(seed) and None,
             "manual_seed_all": lambda seed: self.random.manual_seed(seed) and None,
         }
-        yield mock.patch.multiple(torch.cuda, **cuda)
-        yield mock.patch.object(torch.accelerator, "current_accelerator", lambda check_available=False: None)
-        yield mock.patch.multiple(torch, Generator=Generator, load=self.load)
-        yield mock.patch.object(nn.Module, "_apply", _moving)
+        yield _in_place(torch.cuda, **cuda)
+        yield _in_place(torch.accelerator, current_accelerator=lambda check_available=False: None)
+        yield _in_place(torch, Generator=Generator, load=lambda *args, **kwargs: self.load(*args, **kwargs))
+        yield _in_place(nn.Module, _apply=_moving)
         yield mock.patch.object(_Walk, "_tensor", _walked)
+
+
+def _in_place(owner, **replacements):
+    """A patch of functions and classes that answer as those do in whose place they stand: the device leaves a model's key."""
+    for name, replacement in replacements.items():
+        stands_for(replacement, getattr(owner, name))
+    return mock.patch.multiple(owner, **replacements)
 
 
 def _walked(walk, value, kind, walked=_Walk._tensor):

@@ -5,7 +5,7 @@ import logging
 import types
 from collections.abc import Iterable
 from dataclasses import Field
-from functools import _lru_cache_wrapper, cached_property
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -45,10 +45,13 @@ WRAPPERS = {
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
     property: ("fget", "fset", "fdel"),
-    cached_property: ("func",),
-    _lru_cache_wrapper: ("__wrapped__",),
+    cached_property: ("func", "attrname"),
     Field: ("default", "default_factory", "init", "repr", "hash", "compare", "metadata", "kw_only"),
 }
+
+
+class Unknown(Exception):
+    """Something whose content cannot be read; the argument says what it is."""
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
@@ -64,3 +67,21 @@ def tensor_bytes(tensor: Tensor) -> np.ndarray:
     """The values (bytes,) uint8 of a strided tensor as bytes, row after row."""
     flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy()
+
+
+def tensor_parts(tensor: Tensor) -> list:
+    """What a tensor consists of beside its type and shape: a strided one that holds its values, and what gives them a meaning."""
+    if tensor.is_quantized:
+        if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            told = [tensor.q_scale(), tensor.q_zero_point()]
+        else:
+            told = [
+                tensor.q_per_channel_scales(),
+                tensor.q_per_channel_zero_points(),
+                tensor.q_per_channel_axis(),
+            ]
+        return [str(tensor.qscheme()), *told, tensor.int_repr()]
+    if tensor.layout == torch.strided:
+        return [tensor.as_subclass(Tensor)]
+    sparse = tensor.detach().to_sparse_coo().coalesce()
+    return [sparse.indices(), sparse.values()]

@@ -5,15 +5,20 @@ with the globals that it names, of functions and classes. What is known not to c
 
 - where a tensor is and how it lies in memory, `requires_grad`, gradients; a `torch.device`;
 - the mode (`training`) of a module that is asked for, and of its registered parts: whoever uses it sets the mode. The mode of a
-  module that is hidden in a list, a closure or an argument counts;
+  module that is hidden in a list, a closure or an argument counts, and that of one with a `train` of its own, and below it;
 - whether a number is Python's own or numpy's of the same precision: `np.float64(0.3)` is 0.3, `np.int64(3)` is 3;
-- whether, and how, `torch.compile` keeps a model compiled, beyond that it does;
+- whether, and how, `torch.compile` keeps a model compiled, beyond that it does, and a backend of the user's own;
+- what `functools.lru_cache`, `functools.singledispatch` and `numpy.vectorize` note of their calls;
+- which tensors or arrays share their memory;
 - loggers; the numbers of hooks, the order of attributes and of sets, annotations, `__doc__`, line numbers, the names of modules;
 - the version of Python and of torch: their functions and classes count by name. Those of other installed packages count by name
-  and version, this library's by name and the library's text, which is its version.
+  and version, this library's by name and the library's text, which is its version. What somebody has put in their place counts,
+  see `known`.
 
 Code counts as bytecode, so a key of something with code of its own holds for one version of Python.
-What a thing reads when it runs (a file, the clock, the environment) cannot be seen.
+What a thing reads when it runs (a file, the clock, the environment) cannot be seen. Code that finds values by names that are made
+when it runs (`eval`, `globals`, `sys.modules`) cannot be told from other code. What a model remembers of its last input
+counts, so that its key is another after each use.
 """
 
 import copyreg
@@ -23,16 +28,26 @@ import uuid
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import contextmanager
-from functools import lru_cache
+from functools import _lru_cache_wrapper
 from weakref import ref
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcourse.identity.code import NOISE, imported, is_standard, named, needs, origin
-from advcourse.identity.values import BUILTIN, CONTENT, PLAIN, PYTHONS_PRECISION, WRAPPERS, tensor_bytes
+from advcourse.identity import parts
+from advcourse.identity.functions import CodeWalk
+from advcourse.identity.known import is_standard_class
+from advcourse.identity.values import (
+    BUILTIN,
+    CONTENT,
+    PLAIN,
+    PYTHONS_PRECISION,
+    WRAPPERS,
+    Unknown,
+    tensor_bytes,
+    tensor_parts,
+)
 
 FRESH = "fresh-"
 
@@ -52,12 +67,11 @@ def identity(value: object, *, apart_from: Iterable[Tensor] = (), quiet: bool = 
         apart_from: tensors that count by shape and type, not by value: a model's weights where they are compared elsewhere.
         quiet: no warning, for a key that may never be compared.
     """
-    evaluated = {id(part) for part in value.modules()} if isinstance(value, nn.Module) else ()
-    walk = _Walk(frozenset(evaluated), frozenset(map(id, apart_from)))
+    walk = _Walk(parts.modes_set(value), frozenset(map(id, apart_from)))
     try:
         walk.add(value)
         return walk.hash.hexdigest()
-    except _Unknown as unknown:
+    except Unknown as unknown:
         reason = unknown.args[0]
     except RecursionError:
         reason = "parts nested too deeply"
@@ -76,28 +90,28 @@ def is_fresh(key: str) -> bool:
     return key.startswith(FRESH)
 
 
-class _Unknown(Exception):
-    """Something whose content cannot be read; the argument says what it is."""
-
-
-class _Walk:
+class _Walk(CodeWalk):
     """A walk over all that a value is made of; `hash` takes in every step.
 
     What can be changed is numbered when it is first met, and a second mention is that number: two parts that share a list are
-    not two parts with equal lists. The data of a module, and of its functions and classes, are numbered apart: in a process that
-    imports the module and gets a copy of the rest, the two share nothing.
+    not two parts with equal lists. The data of modules, and of their functions and classes, are numbered apart: in a process that
+    imports the module and gets a copy of the rest, the two share nothing. Functions and classes have numbers of their own.
     """
 
     def __init__(self, evaluated, apart):
         self.evaluated, self.apart = evaluated, apart
         self.hash = hashlib.sha256()
-        self.data, self.code, self.kept = {}, {}, []
+        self.data, self.shared, self.code, self.kept = {}, {}, {}, []
+        self.seen = set()
 
     def mark(self, kind, content=b""):
         """Take in one step. The length stands before the content, so that no two walks read alike."""
         content = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-        self.hash.update(b"%s %d:" % (kind.encode(), len(content)))
-        self.hash.update(content)
+        if len(content) < 1000:
+            self.hash.update(b"%b %d:%b" % (kind.encode(), len(content), content))
+        else:
+            self.hash.update(b"%b %d:" % (kind.encode(), len(content)))
+            self.hash.update(content)
 
     def add(self, value):
         """Take in a value with all its parts."""
@@ -109,9 +123,7 @@ class _Walk:
         elif kind is tuple:
             self._items("tuple", value)
         elif isinstance(value, set | frozenset):
-            self._set(value)
-        elif isinstance(value, np.generic):
-            self.mark("scalar", value.dtype.str.encode() + value.tobytes())
+            self._set(value, kind)
         elif isinstance(value, type):
             self._class(value)
         elif isinstance(value, types.FunctionType):
@@ -124,11 +136,22 @@ class _Walk:
             self.mark(kind.__name__)
             for name in WRAPPERS[kind]:
                 self.add(getattr(value, name))
+        elif isinstance(value, np.dtype):
+            self._dtype(value)
+        elif isinstance(value, np.generic) and kind is not np.void:
+            self._dtype(value.dtype)
+            self.mark("scalar", value.tobytes())
+        elif (
+            kind is object or kind is _lru_cache_wrapper
+        ):  # which of two it is may be all that code asks of it
+            if self._is_new(value, self.code, "again code"):
+                self._object(value) if kind is object else self._cache(value)
         elif self._is_new(value, self.data):
             self._changeable(value, kind)
 
     def _changeable(self, value, kind):
         if kind in (dict, OrderedDict, types.MappingProxyType):
+            self._known_to_nobody(value)
             self._items(kind.__name__, [part for pair in value.items() for part in pair])
         elif kind is list:
             self._items("list", value)
@@ -136,25 +159,30 @@ class _Walk:
             self._tensor(value, kind)
         elif isinstance(value, nn.Module):
             self._module(value, kind)
-        elif kind is np.ndarray:
-            self._array(value)
+        elif kind is np.ndarray or kind is np.void:
+            self.mark(kind.__name__, str(value.shape))
+            self._dtype(value.dtype)
+            self._entries(np.asarray(value))
+        elif kind is np.ufunc:
+            name, called = parts.ufunc_parts(value)
+            self._items("ufunc", (name, value.nin, value.nout, value.identity, *called))
         elif kind is types.MethodType:
             self._items("method", (value.__func__, value.__self__))
         elif kind is types.CodeType:
             self._bytecode(value)
         elif kind is types.CellType:
-            self._items("cell", _content(value))
+            self._items("cell", parts.content(value))
         elif kind is ref:
-            self._items("weak", [value()])
+            self._items("weak", (value(), value.__callback__))
         elif kind is torch.Generator:
             self._items("generator", [value.get_state()])
         else:
-            self._object(value)
+            self._object(value, parts.NOTES.get(kind, ()))
 
-    def _is_new(self, value, numbers):
+    def _is_new(self, value, numbers, again="again"):
         """Whether a value is met for the first time; if not, its number is all there is to say."""
         if id(value) in numbers:
-            self.mark("again", b"%d" % numbers[id(value)])
+            self.mark(again, b"%d" % numbers[id(value)])
             return False
         numbers[id(value)] = len(numbers)
         self.kept.append(value)  # alive, so that no other gets its id
@@ -165,25 +193,31 @@ class _Walk:
         for value in values:
             self.add(value)
 
-    def _set(self, value):
-        """The parts in an order of their own, for that of a set differs from process to process."""
-        parts = []
-        for part in value:
-            walk = _Walk(self.evaluated, self.apart)
-            walk.add(part)
-            parts.append(walk.hash.digest())
-        self.mark("set", b"".join(sorted(parts)))
-        self.add(type(value))
-        if type(value) not in (set, frozenset):
+    def _set(self, value, kind):
+        if kind is not frozenset and not self._is_new(value, self.data):
+            return
+        self.mark("set", b"%d" % len(value))
+        self.add(kind)
+        for part in sorted(value, key=self._rank):
+            self.add(part)
+        if kind not in (set, frozenset):
             self._attributes(value)
 
-    # Tensors and models
+    def _rank(self, part):
+        """The place of a part of a set, whose own order differs from process to process."""
+        if type(part) in PLAIN:
+            return type(part).__name__, PLAIN[type(part)](part), -1
+        walk = _Walk(self.evaluated, self.apart)
+        walk.add(part)
+        return "", walk.hash.digest(), self.data.get(id(part), self.code.get(id(part), -1))
+
+    # Tensors, arrays and models
 
     def _tensor(self, value, kind):
         self.mark("tensor", f"{value.dtype} {tuple(value.shape)} {value.layout}")
         if kind not in (Tensor, nn.Parameter, nn.Buffer):
             if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
-                raise _Unknown(f"a {kind.__name__}")
+                raise Unknown(f"a {kind.__name__}")
             self.add(kind)
         self._attributes(value)
         for hooks in (value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None)):
@@ -191,43 +225,54 @@ class _Walk:
         if id(value) in self.apart:
             return
         try:
-            if value.layout == torch.strided:
-                parts = [value.as_subclass(Tensor)]
-            else:
-                sparse = value.detach().to_sparse_coo().coalesce()
-                parts = [sparse.indices(), sparse.values()]
-            for part in parts:
-                self.mark("values", memoryview(tensor_bytes(part)))
+            for part in tensor_parts(value):
+                if isinstance(part, Tensor):
+                    self.mark("values", memoryview(tensor_bytes(part)))
+                else:
+                    self.add(part)
         except (
             RuntimeError,
             TypeError,
             ValueError,
         ) as error:  # a tensor without values, or of a kind without bytes
-            raise _Unknown(f"a tensor whose values cannot be read ({error})") from error
+            raise Unknown(f"a tensor whose values cannot be read ({error})") from error
 
-    def _array(self, value):
-        self.mark("array", f"{value.shape} {value.dtype.descr}")
-        if value.dtype.hasobject:
-            self._items("values", value.reshape(-1).tolist())
+    def _dtype(self, dtype):
+        self.mark("dtype", f"{dtype.str} {dtype.name}" if dtype.kind == "V" else dtype.str)
+        if dtype.kind == "T":
+            self._items("texts", (getattr(dtype, "na_object", None), dtype.coerce))
+        if dtype.kind == "V" or dtype.metadata:
+            self._items(
+                "dtype", (dtype.itemsize, dtype.alignment, dtype.isalignedstruct, dtype.subdtype, dtype.names)
+            )
+            self._items("metadata", [part for pair in (dtype.metadata or {}).items() for part in pair])
+            for name in dtype.names or ():
+                self._items("field", dtype.fields[name])
+
+    def _entries(self, array):
+        """The entries of an array, without what lies between the fields of structured ones."""
+        if array.dtype.names:
+            for name in array.dtype.names:
+                self._entries(array[name])
+        elif array.dtype.hasobject:
+            self._items("values", array.reshape(-1).tolist())
         else:
-            self.mark("values", np.ascontiguousarray(value).tobytes())
+            self.mark("values", np.ascontiguousarray(array).tobytes())
 
     def _module(self, value, kind):
-        if (
-            kind.__module__ == "torch._dynamo.eval_frame"
-        ):  # what torch.compile gives: the model, and machinery
-            return self._items("compiled", [value._orig_mod])
         hooks = {
             name: held for name, held in vars(value).items() if "_hooks" in name and isinstance(held, dict)
         }
-        place = {number: rank for rank, number in enumerate(sorted(set().union(*hooks.values())))}
-        skipped = {*hooks, "_compiled_call_impl"} | ({"training"} if id(value) in self.evaluated else set())
+        order = {number: rank for rank, number in enumerate(sorted(set().union(*hooks.values())))}
         for name in sorted(name for name, held in hooks.items() if held):
             self.mark("hooks", name)
             self._items(
-                "hooks", [part for number, hook in hooks[name].items() for part in (place[number], hook)]
+                "hooks", [part for number, hook in hooks[name].items() for part in (order[number], hook)]
             )
-        self._object(value, skipped)
+        if parts.is_compiled(kind):
+            return self._items("compiled", [value._orig_mod, *parts.own_backend(value)])
+        skipped = {*hooks, "_compiled_call_impl"} | ({"training"} if id(value) in self.evaluated else set())
+        return self._object(value, skipped)
 
     # Objects
 
@@ -242,21 +287,23 @@ class _Walk:
             or kind.__reduce__ is not object.__reduce__
         )
         # Attributes of the standard library's own classes may be notes, such as a hash, which differs from process to process.
-        if not (own and is_standard(kind)):
+        if not (own and is_standard_class(kind)):
             self._attributes(value, skipped)
-            for name, member in _slots(kind):
+            for name, member in parts.slots(kind):
                 self.mark("slot", name)
-                self._items("slot", _content(value, member))
+                self._items("slot", parts.content(value, member))
         if isinstance(value, nn.Module) and not isinstance(value, CONTENT):
             return  # its attributes are all there is, and some modules refuse to be pickled
         # Object's own state tells no more than the attributes do.
-        self._reduced(_reduced(value), with_state=own or kind.__getstate__ is not object.__getstate__)
+        self._reduced(
+            parts.reduced(value, own), with_state=own or kind.__getstate__ is not object.__getstate__
+        )
 
     def _reduced(self, reduced, with_state):
         """What pickling would keep: a name, or a function, its arguments, a state, and the items of a list or dictionary."""
         self.kept.append(reduced)
-        if isinstance(reduced, str):
-            return self.mark("global", reduced)
+        if reduced is None or isinstance(reduced, str):
+            return self.mark("global", reduced or "")
         function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         self._items("made", (function, arguments, state if with_state else None))
         self._items("items", list(items or ()))
@@ -269,116 +316,3 @@ class _Walk:
             if name not in skipped:
                 self.mark("attribute", str(name))
                 self.add(held[name])
-
-    # Code
-
-    def _function(self, value):
-        text = named(value)
-        if text:
-            return self.mark("named", text)
-        if not self._is_new(value, self.code):
-            return None
-        self.mark("function", value.__qualname__)
-        self._bytecode(value.__code__)
-        with self._elsewhere(value):
-            self._attributes(value)
-            self._items("closure", value.__closure__ or ())
-            self._items("defaults", (value.__defaults__, value.__kwdefaults__))
-            names, imports, words = needs(value.__code__)
-            for name in names:
-                if name in value.__globals__:
-                    self.mark("global", name)
-                    self._global(value.__globals__[name], words)
-            for module in imported(imports, value.__globals__.get("__package__")):
-                self._python_module(module, words)
-        return None
-
-    def _global(self, value, words):
-        if isinstance(value, types.ModuleType):
-            self._python_module(value, words)
-        else:
-            self.add(value)
-
-    def _class(self, value):
-        text = named(value)
-        if text:
-            return self.mark("named", text)
-        if not self._is_new(value, self.code):
-            return None
-        self.mark("class", value.__qualname__)
-        self._items("bases", (type(value), *value.__bases__))
-        with self._elsewhere(value):
-            for name, member in sorted(vars(value).items()):
-                if name not in NOISE:
-                    self.mark("member", name)
-                    self.add(member)
-        return None
-
-    def _bytecode(self, code):
-        shape = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
-        names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-        self._items("code", (code.co_code, code.co_exceptiontable, shape, names))
-        self.mark("constants", b"%d" % len(code.co_consts))
-        for constant in code.co_consts:
-            self._bytecode(constant) if isinstance(constant, types.CodeType) else self.add(constant)
-
-    def _python_module(self, module, words=None):
-        """A module: by name where it is installed, else what the code that names it, by `words`, may take from it."""
-        text = origin(module.__name__, library=False)
-        if text:
-            return self.mark("module", text)
-        words = frozenset(name for name in vars(module) if name[:2] != "__") if words is None else words
-        if (id(module), words) in self.code:
-            return None
-        self.code[id(module), words] = len(self.code)
-        self.kept.append(module)
-        for word in sorted(words):
-            try:
-                held = getattr(module, word)
-            except AttributeError:
-                continue
-            self.mark("word", word)
-            self._global(held, words)
-        return None
-
-    def _builtin(self, value):
-        self.mark("builtin", f"{getattr(value, '__module__', None)} {value.__qualname__}")
-        owner = getattr(value, "__objclass__", getattr(value, "__self__", None))
-        if not isinstance(owner, types.ModuleType) and type(owner).__name__ != "PyCapsule":
-            self.add(owner)
-
-    @contextmanager
-    def _elsewhere(self, value):
-        """Inside, data are numbered anew, unless `value` is code made in a function, which takes its data along."""
-        before = self.data
-        self.data = before if "<locals>" in value.__qualname__ else {}
-        try:
-            yield
-        finally:
-            self.data = before
-
-
-@lru_cache(maxsize=4096)
-def _slots(kind):
-    """(name, member) of what objects of a class hold beside their `__dict__`. Those of classes in C are no values."""
-    bases = [base for base in kind.__mro__ if "__slots__" in vars(base) and not is_standard(base)]
-    members = [pair for base in bases for pair in vars(base).items()]
-    return tuple(pair for pair in members if isinstance(pair[1], types.MemberDescriptorType))
-
-
-def _reduced(value):
-    """What `pickle` would ask an object for."""
-    kind = type(value)
-    try:
-        reduce = copyreg.dispatch_table.get(kind)
-        return reduce(value) if reduce else value.__reduce_ex__(4)
-    except Exception as error:  # whatever an object says that cannot be copied
-        raise _Unknown(f"a {kind.__module__}.{kind.__qualname__}") from error
-
-
-def _content(holder, member=None):
-    """What a cell, or the slot `member` of an object, holds, as a list; [] if it is empty."""
-    try:
-        return [holder.cell_contents if member is None else member.__get__(holder)]
-    except (ValueError, AttributeError):
-        return []
