@@ -7,7 +7,7 @@ with the globals that it names, of functions and classes. What is known not to c
 - the mode (`training`) of a module that is asked for, and of its registered parts: whoever uses it sets the mode. The mode of a
   module that is hidden in a list, a closure or an argument counts, and that of one with a `train` of its own, and below it;
 - whether a number is Python's own or numpy's of the same precision: `np.float64(0.3)` is 0.3, `np.int64(3)` is 3;
-- whether, and how, `torch.compile` keeps a model compiled, beyond that it does, and a backend of the user's own;
+- how `torch.compile` keeps a model compiled; that it does counts, and so does a backend of the user's own;
 - what `functools.lru_cache`, `functools.singledispatch` and `numpy.vectorize` note of their calls;
 - which tensors or arrays share their memory;
 - loggers; the numbers of hooks, the order of attributes and of sets, annotations, `__doc__`, line numbers, the names of modules;
@@ -50,6 +50,7 @@ from advcourse.identity.values import (
 )
 
 FRESH = "fresh-"
+_USUAL = {dict, OrderedDict, list, Tensor, nn.Parameter}
 
 
 class IdentityWarning(UserWarning):
@@ -122,6 +123,9 @@ class _Walk(CodeWalk):
             self.add(value.item())
         elif kind is tuple:
             self._items("tuple", value)
+        elif kind in _USUAL:  # what most of a model is, before the questions that take time
+            if self._is_new(value, self.data):
+                self._changeable(value, kind)
         elif isinstance(value, set | frozenset):
             self._set(value, kind)
         elif isinstance(value, type):
