@@ -5,7 +5,7 @@ VENV ?= .venv
 # Set PYTHON to choose the interpreter that .venv is made with.
 PYTHON ?=
 # As many as there are cores.
-WORKERS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+WORKERS ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
