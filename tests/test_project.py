@@ -1,7 +1,9 @@
 """The checkout as a whole: what belongs in it, what does not, and that it says the same everywhere."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -127,6 +129,23 @@ def test_readme_maps_every_chapter():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in (ROOT / "chapters").glob("*.ipynb"):
         assert f"(chapters/{path.name})" in text, path.name
+
+
+@pytest.mark.skipif(shutil.which("nproc") is None, reason="other systems count their cores otherwise")
+def test_make_counts_the_cores_whatever_the_threads_are():
+    """Checks the number of workers against nproc's own, with and without a variable that nproc takes for the answer."""
+    told = {
+        "OMP_NUM_THREADS",
+        "WORKERS",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKEOVERRIDES",
+    }  # the tests may run under make
+    plain = {name: value for name, value in os.environ.items() if name not in told}
+    cores = subprocess.run(["nproc"], env=plain, capture_output=True, text=True, check=True).stdout.strip()
+    for environment in (plain, {**plain, "OMP_NUM_THREADS": str(int(cores) + 1)}):
+        how = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True, "check": True}
+        assert f"-n {cores} " in subprocess.run(["make", "--dry-run", "test"], **how).stdout
 
 
 def test_make_runs_what_the_readme_names():
