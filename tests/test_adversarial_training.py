@@ -16,6 +16,7 @@ from advcourse import data, models, recipes
 from advcourse.attacks import EAD, FGSM, PGD
 from advcourse.augmentation import shifts
 from advcourse.defenses import PAT
+from advcourse.identity import stands_for
 from advcourse.inputs import InputError, accuracy, predict
 from advcourse.training import cross_entropy, one_cycle
 
@@ -191,7 +192,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 
     stopped = PAT(eps=0.2, steps=2, ramp=0.9)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(PAT, "__call__", stopping)
+        patch.setattr(PAT, "__call__", stands_for(stopping, loss))
         train(objective=stopped, checkpoint=tmp_path / "a.pt")
     assert len(torch.load(tmp_path / "a.pt", weights_only=True)["history"]["loss"]) == 3
     resumed, history = train(checkpoint=tmp_path / "a.pt")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from advcourse.attacks import PGD
 from advcourse.augmentation import shifts
 from advcourse.defenses import FreeAT
+from advcourse.identity import stands_for
 from advcourse.inputs import InputError
 from advcourse.training import cross_entropy
 
@@ -180,7 +181,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(ramp, tmp_path, monkeypa
         return loss(objective, model, x, y)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(FreeAT, "__call__", stopping)
+        patch.setattr(FreeAT, "__call__", stands_for(stopping, loss))
         train(stopped, tmp_path / "a.pt")
     state = torch.load(tmp_path / "a.pt", weights_only=True)
     assert len(state["history"]["loss"]) == 2 and state["objective"]["delta"].shape == (16, 1, 4, 4)

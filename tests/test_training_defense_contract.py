@@ -18,6 +18,7 @@ from advcourse.defenses import (
     FreeAT,
     InputGradientRegularization,
 )
+from advcourse.identity import stands_for
 from advcourse.inputs import InputError
 
 OBJECTIVES = {
@@ -91,7 +92,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(name, tmp_path, monkeypa
         return loss(objective, model, x, y)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(kind, "__call__", stopping)
+        patch.setattr(kind, "__call__", stands_for(stopping, loss))
         train(name, checkpoint=tmp_path / "a.pt")
     assert len(torch.load(tmp_path / "a.pt", weights_only=True)["history"]["loss"]) == 2
     resumed, history = train(name, checkpoint=tmp_path / "a.pt")
