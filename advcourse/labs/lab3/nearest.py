@@ -24,6 +24,7 @@ SLOW = {
     "searches": 1,
 }  # about 17 of these steps lead to the boundary: no overshoot to speak of
 LINE = {"kind": "linear", "classes": 2, "grey": True}
+SURELY, SURE = 8, {"lr": 0.005, "steps": 10, "searches": 1}  # with a confidence the smaller constant ends nearer
 REACHED = 1e-5  # a lead this small is rounding
 # Three rounds: their constants as multiples of the first, by the outcomes of the first round and of the second.
 ROUNDS = {
@@ -34,8 +35,11 @@ ROUNDS = {
 }
 TIMES = (1, 0.5, 0.25, 0.75, 10, 5.5, 100)
 MIDDLE = 0.08
-# Distances of the images, by their middle: the first constant is enough for half of them.
+# Distances of the images, by their middle.
 AROUND = torch.linspace(0.25, 1.75, 16, dtype=torch.float64)
+# The first constant by the least one of the middle, and the steps. It is enough for half of the images; or for all, and the steps
+# are so long that a smaller constant often ends farther away.
+FINE, COARSE = (1, {"lr": 2e-3, "steps": 12}), (3, {"lr": 0.02, "steps": 6})
 
 
 def _normal(case):
@@ -193,8 +197,12 @@ def searches_alone(student, draw):
 
 def starts_anew(student, draw):
     """Three rounds give the nearest of what their constants give alone: each starts at x, and knows its own successes alone."""
-    case = at_distance(student.task.case(draw, n=len(AROUND), **LINE), MIDDLE * AROUND).but(lr=2e-3, steps=12)
-    first = _few_digits(least_constant(case))
+    case = at_distance(student.task.case(draw, n=len(AROUND), **LINE), MIDDLE * AROUND)
+    for first, steps in (FINE, COARSE):
+        _gives_what_its_rounds_give(student, case.but(**steps), _few_digits(first * least_constant(case)))
+
+
+def _gives_what_its_rounds_give(student, case, first):
     alone = {times: student(case.but(const=times * first, searches=1)) for times in TIMES}
     together = student(case.but(const=first, searches=3))
     far = {times: _distance(case, images) for times, images in alone.items()}
@@ -248,6 +256,21 @@ def leads_by_the_confidence(student, draw):
     case = case.but(confidence=confidence, const=3 * least_constant(case), searches=1, lr=0.01, steps=20)
     images = student(case)
     _leads(case, images, "The other class", "Only")
+    _compares_distances(student, case.but(**SURE))
+
+
+def _compares_distances(student, case):
+    """With a confidence, too, the nearest image of two rounds is kept: the loss is less where c is large, whatever the distance."""
+    case = case.but(const=SURELY * least_constant(case))
+    alone = [_distance(case, student(case.but(const=times * case["const"]))) for times in (1, 0.5)]
+    together = student(case.but(searches=2))
+    excess = _distance(case, together) / torch.minimum(*alone)
+    if (excess > 1 + 1e-3).any():
+        told = (
+            "With a confidence, not the nearest image of two rounds comes back. Compare |x' - x|^2 and nothing else: c f differs "
+            "from round to round."
+        )
+        raise Finding("least loss", told, picture(case, together, int(excess.argmax())))
 
 
 def _leads(case, images, which, only):

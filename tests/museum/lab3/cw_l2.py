@@ -127,8 +127,9 @@ def attempt(model, x, y, const, lr, steps, searches, confidence=0.0, target=None
             f = slip.get("loss", cw_loss)(logits, label, confidence, targeted)
             with torch.no_grad():
                 success = hit(f, logits)
-                better = keep(success, distance, nearest)
-                best, nearest = pick(better, x_i, best), torch.where(better, distance, nearest)
+                measured = slip.get("measure", lambda distance, c, f: distance)(distance, state[2], f)
+                better = keep(success, measured, nearest)
+                best, nearest = pick(better, x_i, best), torch.where(better, measured, nearest)
                 fooled = mark(fooled, success, better)
             w.grad = torch.autograd.grad(weigh(distance, state[2], f).sum(), w)[0]
             optimizer.step()
@@ -216,6 +217,12 @@ def success_of_the_last_iterate(model, x, y, const, lr, steps, searches, confide
     return attempt(model, x, y, const, lr, steps, searches, confidence, target, mark=last)
 
 
+@room.wrong("wrong way")
+def success_where_it_is_nearer(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    nearer = lambda fooled, success, better: fooled | better  # noqa: E731
+    return attempt(model, x, y, const, lr, steps, searches, confidence, target, mark=nearer)
+
+
 @room.wrong("success remembered")
 def success_of_any_round(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
     ever = torch.zeros_like(y, dtype=torch.bool)
@@ -236,6 +243,12 @@ def success_at_once(model, x, y, const, lr, steps, searches, confidence=0.0, tar
 def success_at_the_target(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
     confidence = confidence if target is None else 0.0
     return attempt(model, x, y, const, lr, steps, searches, confidence, target)
+
+
+@room.wrong("least loss")
+def keeps_the_least_loss(model, x, y, const, lr, steps, searches, confidence=0.0, target=None):
+    loss = lambda distance, c, f: distance + c * f  # noqa: E731
+    return attempt(model, x, y, const, lr, steps, searches, confidence, target, measure=loss)
 
 
 @room.wrong("confidence never reached")
