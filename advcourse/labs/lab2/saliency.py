@@ -322,10 +322,17 @@ def changes_few_pixels(student, draw):
 
 
 def undone(task, draw, **how):
-    """A case of five rounds in which one round more, and twice as many, end elsewhere: some images have not arrived."""
+    """A case of five rounds in which one round more, twice as many, half of them, and a common stop each end elsewhere."""
     for _ in range(20):
         case = task.case(draw, **SMALL, **how)
-        ends = [jsma(case), jsma(_one_round_more(case)), jsma(case, budget=2)]
+        half = case.but(gamma=case["gamma"] / 2)
+        ends = [
+            jsma(case),
+            jsma(_one_round_more(case)),
+            jsma(case, budget=2),
+            jsma(half),
+            jsma(case, together=True),
+        ]
         if not any(torch.equal(one, other) for one, other in combinations(ends, 2)):
             break
     return case

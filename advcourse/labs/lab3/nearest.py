@@ -24,7 +24,10 @@ SLOW = {
     "searches": 1,
 }  # about 17 of these steps lead to the boundary: no overshoot to speak of
 LINE = {"kind": "linear", "classes": 2, "grey": True}
-SURELY, SURE = 8, {"lr": 0.005, "steps": 10, "searches": 1}  # with a confidence the smaller constant ends nearer
+SURELY, SURE = (
+    8,
+    {"lr": 0.005, "steps": 10, "searches": 1},
+)  # with a confidence the smaller constant ends nearer
 REACHED = 1e-5  # a lead this small is rounding
 # Three rounds: their constants as multiples of the first, by the outcomes of the first round and of the second.
 ROUNDS = {
@@ -260,7 +263,7 @@ def leads_by_the_confidence(student, draw):
 
 
 def _compares_distances(student, case):
-    """With a confidence, too, the nearest image of two rounds is kept: the loss is less where c is large, whatever the distance."""
+    """With a confidence, too, the nearest image of two rounds is kept: the loss is less where c is large, near or far."""
     case = case.but(const=SURELY * least_constant(case))
     alone = [_distance(case, student(case.but(const=times * case["const"]))) for times in (1, 0.5)]
     together = student(case.but(searches=2))

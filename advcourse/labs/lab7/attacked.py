@@ -332,9 +332,10 @@ _PAT_SLIPS = (
 
 
 def two_lengths(task, draw):
-    """Some steps, and one more; and a model where the last iterate is the worst of all."""
+    """Some steps, and one more, each more than five; and a model where the last iterate is the worst of all."""
     some, more = two_learning(task, draw)
-    return some, more.but(steps=some["steps"] + 1), over_the_ridge(task, draw)
+    steps = some["steps"] + 2
+    return some.but(steps=steps), more.but(steps=steps + 1), over_the_ridge(task, draw)
 
 
 def over_the_ridge(task, draw):

@@ -17,6 +17,7 @@ from advcourse.metrics import succeeded
 ZERO, SMALL = 120.0, 70.0
 SURE = 90.0  # how many times as large the logits of two pixels are
 TINY = 25.0  # from here on the gradient is far smaller than any tolerance
+TRACE = 1e-30  # a gradient below it, and not 0
 STEP = 5e-3  # much less than one image's share
 
 
@@ -56,7 +57,7 @@ def of_one_sign(task, draw):
     return case.but(x=x, y=torch.zeros(n, dtype=torch.long))
 
 
-def of_two_pixels(task, draw):
+def _of_two_pixels(task, draw):
     """Colours whose gradient has two pixels that cancel, each below 1e-30, or is 0, or large where the label is wrong."""
     sure = torch.cat([130 + 30 * draw.uniform((8,)), 72 + 6 * draw.uniform((9 + draw.integer() % 3,))])
     case = task.case(draw, "two pixels", len(sure), shape=(3, 6, 8), classes=2)
@@ -65,6 +66,14 @@ def of_two_pixels(task, draw):
     x[:, -1, -1, -2], x[:, -1, -1, -1] = 0.5 + gap / 2, 0.5 - gap / 2
     y[::5] = 0
     return case.but(replace(case.victim, gain=SURE), x=x, y=y)
+
+
+def of_two_pixels(task, draw):
+    """The same, drawn until the share of channels without a gradient is another than that of images with a small one."""
+    while True:
+        case = _of_two_pixels(task, draw)
+        if (_channels(case) - _below(case, TRACE)).abs() > 2 * STEP:
+            return case
 
 
 def zero_share(case):
@@ -85,6 +94,10 @@ def _gradient(case):
     x = case["x"].clone().requires_grad_()
     loss = torch.nn.functional.cross_entropy(case.victim.build()(x), case["y"], reduction="sum")
     return torch.autograd.grad(loss, x)[0].flatten(1)
+
+
+def _below(case, bound):
+    return (_gradient(case).abs().amax(1) < bound).double().mean()
 
 
 def _cancelled(case):
@@ -117,8 +130,8 @@ _SIGN = (
 )
 
 _ZERO_SLIPS = (
-    (*_SMALL, lambda case: (_gradient(case).abs().amax(1) < 1e-3).double().mean()),
-    (*_SMALL, lambda case: (_gradient(case).abs().amax(1) < 1e-30).double().mean()),
+    (*_SMALL, lambda case: _below(case, 1e-3)),
+    (*_SMALL, lambda case: _below(case, TRACE)),
     (*_SIGN, lambda case: (_gradient(case).amax(1) == 0).double().mean()),
     (*_SIGN, lambda case: (_gradient(case).amin(1) == 0).double().mean()),
     (
