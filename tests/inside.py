@@ -1,13 +1,13 @@
 """Running a few lines inside the sandbox, and seeing what comes back."""
 
 import textwrap
-from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
 
 from advcourse.grading.asking import PipeRunner
 from advcourse.grading.sandbox import Limits, Sandbox
+from advcourse.grading.slicing import Part, Program
 from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 
@@ -25,11 +25,11 @@ class Inside:
             f"import os, socket, subprocess, sys, time\nimport torch\ndef f({parameters}):\n"
             + textwrap.indent(textwrap.dedent(body), "    ")
         )
-        cell = {"label": "cell 1", "source": source, "statements": [0, 1, 2]}
+        program = Program("f", (Part("cell 1", source, (0, 1, 2)),)).as_plain()
         with self.sandbox.task() as (wire, watch):
             runner = PipeRunner(wire, watch, self.sandbox.limits, SimpleNamespace(name="f"))
             try:
-                wire.send({"limits": asdict(self.sandbox.limits), "program": {"task": "f", "cells": [cell]}})
+                wire.send({"program": program, "tasks": ["f"]})
                 told, _ = wire.receive()
                 assert told["loaded"], told
                 reply = runner(call or Call(None, {}))

@@ -8,6 +8,7 @@ from grading_tests import needs_bubblewrap
 from notebook_files import LABS, file, stored
 
 from advcourse.grading.grader import Grader
+from advcourse.grading.sandbox import Sandbox
 from advcourse.grading.submission import program, read, released
 from advcourse.labs import lab1
 
@@ -239,6 +240,25 @@ NOTEBOOKS = {
     ],
     "a timed cell": [ENDS, "%%timeit -n1 -r1\nHIGH = 2.5", "%timeit -n 1 -r1 LOW = 0.5", BOXED],
     "another process": [ENDS, "%%python3\nHIGH = 2.5", "%%python\nLOW = 0.5", BOXED],
+    "the last value": ["0\n1", "LOW, HIGH = __ or 0, _", BOXED],
+    "magics of its own": [
+        "from IPython.core.magic import register_line_magic\n@register_line_magic\ndef low(line):\n    return int(line) - 1",
+        "get_ipython().register_magic_function(lambda line, cell: int(cell), 'cell', 'high')",
+        "LOW = %low 1",
+        "HIGH = get_ipython().run_cell_magic('high', '', '1')",
+        BOXED,
+    ],
+    "a file's arguments": [
+        "%%writefile ends.py\nimport sys\nLOW, HIGH = map(int, sys.argv[1:])",
+        "%run ends 0 1",
+        BOXED,
+    ],
+    "a loop of asyncio": [
+        "import asyncio\nasync def end(value):\n    await asyncio.sleep(0)\n    return value",
+        "LOW, later = 0, asyncio.create_task(end(1))",
+        "HIGH = await later",
+        BOXED,
+    ],
     "another notebook": [
         "from google.colab import drive, files\ndrive.mount('/content/drive')\nfiles.download('a.png')\nLOW = 0",
         "try:\n    import google.colab\n    HIGH = 3\nexcept ImportError:\n    HIGH = 1",
@@ -253,6 +273,27 @@ def test_files_modules_and_names_are_as_in_a_notebook(grader, kind):
     """Checks answers that are right with the values of the notebook (as IPython documents its magics), and wrong with others."""
     found = graded(grader, *NOTEBOOKS[kind])
     assert found.outcome == "right", found
+
+
+@needs_bubblewrap
+def test_a_notebook_without_the_answers_cells_is_run_once(grader, monkeypatch):
+    """Counts the runs of a notebook that makes two of eight answers in a loop, and matplotlib leaves no trace in any of them."""
+    right = "def project_(x_adv, x, eps):\n    return x_adv.clamp(x - eps, x + eps).clamp(0, 1)"
+    loop = "for name in ('project', 'fgsm'):\n    globals()[name] = globals()[name + '_']"
+    plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    runs, begun = [], []
+    tried, start = Grader._tried, Sandbox._start
+    monkeypatch.setattr(
+        Grader, "_tried", lambda self, task, *rest: runs.append(task.name) or tried(self, task, *rest)
+    )
+    monkeypatch.setattr(Sandbox, "_start", lambda self: begun.append(1) or start(self))
+    content = file(IMPORTS, plot, right, "fgsm_ = lambda model, x, y, eps: x", loop)
+    report = grader.grade(content, "lab1", seed=4)
+    assert {task.task: task.outcome for task in report.tasks if task.outcome != "not attempted yet"} == {
+        "project": "right",
+        "fgsm": "wrong",
+    }
+    assert sorted(runs) == ["fgsm", "project"] and len(begun) <= 1
 
 
 @needs_bubblewrap

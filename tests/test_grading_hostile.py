@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from advcourse.grading import feedback, overview
 from advcourse.grading.asking import PipeRunner
 from advcourse.grading.grader import Grader
 from advcourse.grading.report import BUBBLEWRAP, Report
+from advcourse.grading.slicing import Part, Program
 from advcourse.labs.checks import judge
 from advcourse.labs.running import Call, LocalRunner
 from advcourse.labs.victims import BlackBox, Victim
@@ -269,13 +269,10 @@ def test_the_grader_counts_the_questions(world):
     By hand: six times it sends 3 floating-point images, of whatever shape; once none; what are no images does not count.
     """
     sandbox = world.grader("usual")._sandbox
-    program = {
-        "task": "ask",
-        "cells": [{"label": "cell 1", "source": _ASKS_MORE, "statements": [0, 1]}],
-    }
+    program = Program("ask", (Part("cell 1", _ASKS_MORE, (0, 1)),)).as_plain()
     call = Call(BlackBox(Victim("smooth", 3), 5), {"x": torch.rand(3, 1, 28, 28)})
     with sandbox.task() as (wire, watch):
-        wire.send({"limits": asdict(sandbox.limits), "program": program})
+        wire.send({"program": program, "tasks": ["ask"]})
         assert wire.receive()[0]["loaded"]
         reply = PipeRunner(wire, watch, sandbox.limits, None)(call)
     assert reply.value == 1 and reply.asked == 18

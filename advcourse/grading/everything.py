@@ -12,6 +12,7 @@ UNSEEN = set(  # names through which others are reached or bound that stand nowh
     "exec eval compile globals locals vars setattr sys modules inspect builtins __builtins__ __main__ importlib "
     "__import__ get_ipython".split()
 )
+SHOWN = {"_", "__", "___"}  # what a notebook calls the values of the last lines of its cells
 OF_THE_NOTEBOOK = ("__dict__", "__globals__", "user_ns", "run_cell", "ex", "push")  # attributes
 HAPPENS = (ast.Call, ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
 
@@ -72,7 +73,7 @@ def _telling(task, names, winner, taken):
     """The test whether a statement that was not taken may make a difference."""
     if winner is None:
         return lambda statement: _may_bind(statement, task)
-    if any(s.uses & UNSEEN or getattr(s.node, "module", "") == "__main__" for s in taken):
+    if any(s.uses & (UNSEEN | SHOWN) or getattr(s.node, "module", "") == "__main__" for s in taken):
         return lambda statement: True
     needed = {task}.union(*(s.uses | s.binds for s in taken))
     return lambda statement: _acts(statement.node) or bool(statement.binds & needed)

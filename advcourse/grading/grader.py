@@ -38,7 +38,9 @@ class Grader:
     def __init__(self, limits=None, isolation="auto"):
         self._sandbox = Sandbox(limits, isolation)
         self._one_at_a_time = threading.Lock()
-        self._late = set()  # what took too long in a notebook's tries: it is not waited for again
+        # Of one notebook: the lab's tasks; what took too long in a try, which is not waited for again; and of each set of the
+        # student's statements that was executed, which of the lab's functions it left.
+        self._tasks, self._late, self._bound = [], set(), {}
 
     def __enter__(self):
         return self
@@ -101,7 +103,9 @@ class Grader:
     def _all(self, tasks, programs, seed_of):
         """The results of all tasks, and what the grader saw beside them."""
         results, seen = {}, []
+        self._tasks = list(tasks)
         self._late.clear()
+        self._bound.clear()
         for name, task in tasks.items():
             verdict, told = self._verdict(task, programs[name], seed_of(name))
             results[name] = replace(_result(task, verdict), answer=programs[name].checksum)
@@ -124,6 +128,8 @@ class Grader:
         for wider in () if first[2] else program.tries(self._late):
             if found[-1][0].right:
                 break
+            if not program.found and task.name not in self._bound.get(wider.own(), {task.name}):
+                continue  # these statements were executed for another task, and have left none for this one
             found.append(self._tried(task, wider, seed))
         verdict, told, reason = max([*found[1:], first] if program.apart else found, key=_worth)
         if program.broken and not verdict.right:
@@ -168,10 +174,11 @@ class Grader:
 
     def _judged(self, task, runner, wire, program, seed):
         try:
-            wire.send({"program": program.as_plain()})
+            wire.send({"program": program.as_plain(), "tasks": self._tasks})
             loaded, _ = wire.receive()
             there, trace = loaded["loaded"] is True, words(loaded["trace"])
             self._late |= {(str(label), place) for label, place in loaded["late"] if isinstance(place, int)}
+            self._bound[program.own(self._late)] = set(map(str, loaded["bound"]))
         except (Broken, Late, TypeError, KeyError, ValueError) as error:
             raise runner.stopped(error) from error
         if there:

@@ -22,9 +22,9 @@ SECONDS = {
 }  # that a statement may take where the whole notebook is run
 
 
-def load(program):
-    """Execute the statements of a program, and return its function, or None; why there is none, or ""; what took too long; and
-    the errors that left names unbound, name -> trace.
+def load(program, tasks):
+    """Execute the statements of a program, and return its function, or None; why there is none, or ""; what took too long; the
+    errors that left names unbound, name -> trace; and which of the `tasks` have become functions that the lab did not give.
 
     A statement that fails is tried again after the others, as long as that helps: what it needs may stand further down. Where
     the program is the `whole` notebook, a statement that takes long is interrupted, as a student would do. It is told by the
@@ -32,9 +32,9 @@ def load(program):
     """
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
-    offer(module)
+    shell = offer(module)
     waiting = [statement for cell in program["cells"] for statement in _statements(cell)]
-    errors, execute = {}, _Execution(module.__dict__, program.get("whole", False))
+    errors, execute = {}, _Execution(shell, program.get("whole", False))
     while waiting:
         failed = []
         for statement in waiting:
@@ -50,9 +50,17 @@ def load(program):
     task = program["task"]
     function = module.__dict__.get(task, getattr(builtins, task, None))
     lost = {name: failure(errors[one]).detail for one in waiting[::-1] for name in _bound(one[0])}
+    stubs = {cell["label"] for cell in program["cells"] if cell["given"]}
+    spaces = module.__dict__, vars(builtins)
+    bound = [one for one in tasks if any(_is_own(space.get(one), stubs) for space in spaces)]
     if callable(function):
-        return function, "", late, lost
-    return None, with_cause(failure(errors[waiting[0]]).detail, lost) if waiting else "", late, lost
+        return function, "", late, lost, bound
+    return None, with_cause(failure(errors[waiting[0]]).detail, lost) if waiting else "", late, lost, bound
+
+
+def _is_own(function, stubs):
+    """Whether it is a function, and none of those that the lab's cells, `stubs`, have defined."""
+    return callable(function) and getattr(getattr(function, "__code__", None), "co_filename", "") not in stubs
 
 
 def with_cause(trace, lost):
@@ -83,8 +91,9 @@ def _statements(cell):
 class _Execution:
     """Executes statements in one namespace, those of a `whole` notebook not for long."""
 
-    def __init__(self, space, whole):
-        self._space, self._loop, self._flags = space, None, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    def __init__(self, shell, whole):
+        self._shell, self._space = shell, shell.user_ns
+        self._loop, self._flags = None, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self._patience = 1 if whole else 0  # less after each statement that was interrupted
 
     def __call__(self, node, name, _):
@@ -110,11 +119,27 @@ class _Execution:
                 self._flags |= getattr(__future__, alias.name).compiler_flag
 
     def _run(self, node, name, flags):
-        code = compile(ast.Module([node], []), name, "exec", flags=flags, dont_inherit=True)
-        found = eval(code, self._space)
+        kind, part = "exec", ast.Module([node], [])
+        if isinstance(node, ast.Expr):  # a notebook remembers the value of a cell's last line
+            kind, part = "eval", ast.Expression(node.value)
+        code = compile(part, name, kind, flags=flags, dont_inherit=True)
+        try:
+            found = eval(code, self._space)
+        except RuntimeError as error:
+            if "no running event loop" not in str(error):
+                raise
+            found = self._loop_of_its_own().run_until_complete(self._begun(code))
         if code.co_flags & inspect.CO_COROUTINE:
-            self._loop = self._loop or asyncio.new_event_loop()
-            self._loop.run_until_complete(found)
+            found = self._loop_of_its_own().run_until_complete(found)
+        self._shell.showed(found)
+
+    def _loop_of_its_own(self):
+        self._loop = self._loop or asyncio.new_event_loop()
+        return self._loop
+
+    async def _begun(self, code):
+        """Execute a statement where a loop is running, as it is in a notebook; what it begins there goes on later."""
+        return eval(code, self._space)
 
 
 def _is_annotated(node):

@@ -26,7 +26,7 @@ OPTIONS = re.compile(r"(\s*-([nrp] *\d+|[tcqov])(?=\s|$))*\s*")  # of %timeit
 
 
 def offer(module):
-    """Give `module` and this process what a notebook gives to its code."""
+    """Give `module` and this process what a notebook gives to its code; returns what get_ipython() gives."""
     sys.meta_path.insert(0, _Finder(STANDS_IN_FOR))
     _forget(STANDS_IN_FOR)
     shell = ZMQInteractiveShell(user_ns=module.__dict__, config={"IPKernelApp": {}})
@@ -39,6 +39,7 @@ def offer(module):
     module.display, module.get_ipython = display, _KNOWN["get_ipython"]
     module.exit = module.quit = sys.exit
     module.In, module.Out, module._, module.__, module.___ = [""], {}, "", "", ""
+    return shell
 
 
 @contextmanager
@@ -116,6 +117,12 @@ class ZMQInteractiveShell(Anything):
 
     _reloads = False
 
+    def showed(self, value):
+        """Remember the value of a line, as a notebook does of a cell's last one, under the name _."""
+        if value is not None:
+            space = self.user_ns
+            space["___"], space["__"], space["_"] = space.get("__", ""), space.get("_", ""), value
+
     def run_cell(self, source, *_, **__):
         exec(compile(source, "<cell>", "exec"), self.user_ns)
 
@@ -128,6 +135,8 @@ class ZMQInteractiveShell(Anything):
         self.user_ns.update(variables)
 
     def run_cell_magic(self, name, line, cell):
+        if name in _MAGICS:
+            return _MAGICS[name](line, cell)
         if name in RUNS_ITS_CELL:
             self.run_cell(cell)
         elif name == "timeit":
@@ -137,12 +146,14 @@ class ZMQInteractiveShell(Anything):
 
     def run_line_magic(self, name, line, *_, **__):
         line = self._filled(line)
+        if name in _MAGICS:
+            return _MAGICS[name](line)
         if name in RUNS_ITS_CELL:
             self.run_cell(line)
         elif name == "timeit":
             self._time(OPTIONS.sub("", line, count=1))
         elif name == "run":
-            self._run_file(*line.split())
+            self._run_file(*shlex.split(line))
         elif name == "pylab":
             self.run_cell("import numpy as np\nimport matplotlib.pyplot as plt\nfrom pylab import *")
         elif name in ("env", "set_env"):
@@ -193,10 +204,22 @@ class ZMQInteractiveShell(Anything):
                 self.user_ns[name] = getattr(module, getattr(value, "__name__", ""), value)
 
     def _run_file(self, *words):
-        """A file is run on its own, and its names are then the notebook's; with -i it sees those that are there."""
-        space = self.user_ns if "-i" in words else {"__name__": "__main__"}
-        exec(compile(Path(words[-1]).read_text(encoding="utf-8"), words[-1], "exec"), space)
+        """A file is run on its own, and its names are then the notebook's; with -i it sees those that are there.
+
+        `words`: options, the file's name, and what it finds in `sys.argv`.
+        """
+        first = next(place for place, word in enumerate(words) if not word.startswith("-"))
+        space = self.user_ns if "-i" in words[:first] else {"__name__": "__main__"}
+        path, before = Path(words[first]), sys.argv
+        path, sys.argv = path if path.suffix else path.with_suffix(".py"), list(words[first:])
+        try:
+            exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
+        finally:
+            sys.argv = before
         self.user_ns.update({name: value for name, value in space.items() if not name.startswith("__")})
+
+    def register_magic_function(self, function, magic_kind="line", magic_name=None):
+        _MAGICS[magic_name or function.__name__] = function
 
     def getoutput(self, line="", *_, **__):
         self.system(line)
@@ -268,6 +291,17 @@ def _first(setting):
     return setting[0] if isinstance(setting, list | tuple) else setting
 
 
+_MAGICS = {}  # the notebook's own
+
+
+def _own_magic(function):
+    """Under its own name, or as register_line_magic("name") under that."""
+    if isinstance(function, str):
+        return lambda decorated: _MAGICS.setdefault(function, decorated)
+    _MAGICS[function.__name__] = function
+    return function
+
+
 _KNOWN = {
     "clear_output": _ignore,
     "display": display,
@@ -275,6 +309,7 @@ _KNOWN = {
     "interact": interact,
     "interact_manual": _by_hand,
     "interactive": interactive,
+    **dict.fromkeys(("register_line_magic", "register_cell_magic", "register_line_cell_magic"), _own_magic),
     "version_info": (9, 0, 0),
 }
 

@@ -6,7 +6,7 @@ constants and imports, in the answer's own cell before others, and in the studen
 
 import ast
 import builtins
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from advcourse.grading.broken import cause, split
 from advcourse.grading.everything import runs
@@ -38,11 +38,15 @@ PERHAPS_A_FUNCTION = (
 
 @dataclass(frozen=True)
 class Part:
-    """The `statements` of one cell that are to be executed, by their place in `ast.parse(source).body`, in order."""
+    """The `statements` of one cell that are to be executed, by their place in `ast.parse(source).body`, in order.
+
+    given: whether the cell is the lab's own, and not the student's.
+    """
 
     label: str
     source: str
     statements: tuple[int, ...]
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,13 @@ class Program:
 
     def as_plain(self):
         """What the sandbox needs, as JSON can hold it."""
-        cells = [{"label": p.label, "source": p.source, "statements": list(p.statements)} for p in self.cells]
+        cells = [asdict(part) | {"statements": list(part.statements)} for part in self.cells]
         return {"task": self.task, "cells": cells, "whole": self.whole}
+
+    def own(self, late=()):
+        """Which statements of the student's are executed, without those that took too long."""
+        places = {(part.label, i) for part in self.cells if not part.given for i in part.statements}
+        return frozenset(places - set(late))
 
     def tries(self, late=()):
         """The programs of the further tries, without the statements that took too long, `late`: pairs of a label and a place."""
@@ -122,7 +131,7 @@ def _parts(taken, names, submitted, given):
         for code in codes:
             places = tuple(s.place for s in code.statements if s in taken and s in among)
             if places:
-                found.append(Part(label.format(code.index), code.source, places))
+                found.append(Part(label.format(code.index), code.source, places, codes is given))
     return tuple(found)
 
 

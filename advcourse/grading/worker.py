@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import types
 
 import torch
@@ -38,7 +39,7 @@ def main(strong, scratch, user):
     """
     control = socket.socket(fileno=0)
     _guard()
-    _warm_up()
+    _warm_up(scratch)
     LIBRARIES.extend(sys.path)
     gc.collect()
     gc.freeze()
@@ -77,9 +78,13 @@ def _control_process(*settings):
             ctypes.CDLL(None).prctl(*setting)
 
 
-def _warm_up():
-    """What torch does only once is done before the first task. Progress bars start no thread and make no lock of processes, which
-    would be traces."""
+def _warm_up(scratch):
+    """What torch and matplotlib do only once is done before the first task. Progress bars start no thread and make no lock of
+    processes, which would be traces; so would the list of fonts be that matplotlib makes where it is imported."""
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        os.environ["MPLCONFIGDIR"] = folder
+        importlib.import_module("matplotlib.pyplot")
+        del os.environ["MPLCONFIGDIR"]
     tqdm.tqdm.monitor_interval = 0
     tqdm.std.TqdmDefaultWriteLock.mp_lock = None
     torch.set_num_threads(1)
@@ -149,8 +154,8 @@ def _serve(line, strong):
     gc.enable()
     wire.send({"ready": True})
     wanted, _ = wire.receive()
-    function, trace, late, lost = load(wanted["program"])
-    wire.send({"loaded": function is not None, "trace": trace, "late": late})
+    function, trace, late, lost, bound = load(wanted["program"], wanted["tasks"])
+    wire.send({"loaded": function is not None, "trace": trace, "late": late, "bound": bound})
     runner = LocalRunner(function)
     while True:
         try:
