@@ -81,10 +81,10 @@ def _control_process(*settings):
 def _warm_up(scratch):
     """What torch and matplotlib do only once is done before the first task. Progress bars start no thread and make no lock of
     processes, which would be traces; so would the list of fonts be that matplotlib makes where it is imported."""
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        os.environ["MPLCONFIGDIR"] = folder
+    home = os.environ["HOME"]
+    with tempfile.TemporaryDirectory(dir=scratch) as os.environ["HOME"]:
         importlib.import_module("matplotlib.pyplot")
-        del os.environ["MPLCONFIGDIR"]
+    os.environ["HOME"] = home
     tqdm.tqdm.monitor_interval = 0
     tqdm.std.TqdmDefaultWriteLock.mp_lock = None
     torch.set_num_threads(1)
