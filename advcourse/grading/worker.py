@@ -79,15 +79,21 @@ def _control_process(*settings):
 
 
 def _warm_up(scratch):
-    """What torch and matplotlib do only once is done before the first task. Progress bars start no thread and make no lock of
-    processes, which would be traces; so would the list of fonts be that matplotlib makes where it is imported."""
-    home = os.environ["HOME"]
-    with tempfile.TemporaryDirectory(dir=scratch) as os.environ["HOME"]:
-        importlib.import_module("matplotlib.pyplot")
-    os.environ["HOME"] = home
+    """What torch and matplotlib do only once is done before the first task.
+
+    It takes seconds, and what they write then, such as a list of the fonts, would be a trace. So would threads and locks of
+    processes be, which progress bars are kept from making.
+    """
     tqdm.tqdm.monitor_interval = 0
     tqdm.std.TqdmDefaultWriteLock.mp_lock = None
     torch.set_num_threads(1)
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        os.environ.update(HOME=folder, TORCHINDUCTOR_CACHE_DIR=folder)
+        importlib.import_module("matplotlib.pyplot")
+        torch.optim.Adam([torch.zeros(1)])  # the first optimizer imports much more of torch
+    os.environ.clear()
+    os.environ.update(before)
     for kind in ("smooth", *SHIPPED):
         x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)).requires_grad_()
         loss = torch.nn.functional.cross_entropy(Victim(kind).build()(x), torch.tensor([0, 1]))
