@@ -4,25 +4,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-_ROOMS = (
-    "attacks",
-    "augmentation",
-    "coverage",
-    "data",
-    "defenses",
-    "evaluation",
-    "inputs",
-    "intervals",
-    "labs",
-    "metrics",
-    "models",
-    "plots",
-    "recipes",
-    "rounding",
-    "training",
-    "transformations",
-    "widgets",
-)
+_ROOMS = tuple("attacks core course data defenses evaluation labs metrics models plots training zoo".split())
 
 
 def __getattr__(name):

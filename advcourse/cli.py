@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from advcourse.errors import InputError
-from advcourse.files import WriteError, check_between, check_folder, check_target, replacing
+from advcourse.core.errors import InputError
+from advcourse.core.files import WriteError, check_between, check_folder, check_target, replacing
 
 _COMPLETE = "_ADVCOURSE_COMPLETE"  # by this variable a shell asks for words
 
@@ -50,8 +50,8 @@ def lab(
     ] = False,
 ):
     """Open the course in JupyterLab, on chapter 00."""
-    from advcourse import jupyter
-    from advcourse.notebooks import FIRST, checkout
+    from advcourse.course import jupyter
+    from advcourse.course.notebooks import FIRST, checkout
 
     jupyter.start(checkout(), f"chapters/{FIRST}.ipynb", port, browser, instructor)
 
@@ -67,7 +67,7 @@ def run(
     ),
 ):
     """Run chapters; write the executed notebooks and a table of the seconds and the memory each one took."""
-    from advcourse import notebooks
+    from advcourse.course import notebooks
 
     paths = notebooks.select(chapter or [], notebooks.checkout())
     check_folder(out, "out")
@@ -89,7 +89,7 @@ def refresh(
     """Run chapters and store them with their new outputs (for authors)."""
     from tqdm import tqdm
 
-    from advcourse import notebooks
+    from advcourse.course import notebooks
 
     for path in tqdm(notebooks.select(chapter or [], notebooks.checkout()), unit="chapter"):
         with _telling_of_cells(path):
@@ -251,7 +251,9 @@ def grade(
     isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
 ):
     """Grade a class's notebooks of one lab. Started again, it goes on from what is graded."""
-    from advcourse.grading import classroom, folders, writing
+    from advcourse.grading import classroom
+    from advcourse.grading.read import folders
+    from advcourse.grading.tell import writing
 
     lab = folders.check_lab(lab)
     out = out or Path("build", "grades", lab)
@@ -305,8 +307,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the weights and cards.")] = Path("build/models"),
 ):
     """Train shipped models again, and compare a figure of theirs, such as the accuracy, with the shipped ones'."""
-    from advcourse import models, recipes
-    from advcourse.inputs import check_choice
+    from advcourse import models
+    from advcourse.core.inputs import check_choice
+    from advcourse.zoo import recipes
 
     known = tuple(recipes.RECIPES)
     names = [check_choice(name, "model", known) for name in model or known]
@@ -323,7 +326,7 @@ def train(
 @app.command()
 def doctor():
     """Say what is installed, what is missing and how to get it. The exit status is 0 when the course can run."""
-    from advcourse.doctor import examine, report
+    from advcourse.course.doctor import examine, report
 
     findings = examine()
     typer.echo(report(findings))
@@ -339,7 +342,7 @@ def coverage(
     ] = None,
 ):
     """Say how far the course covers the survey: code, chapter, test and lab of each of its ids."""
-    from advcourse import coverage
+    from advcourse.course import coverage
 
     if write:
         check_between(write, coverage.BEGIN, coverage.END, "write")

@@ -3,7 +3,7 @@
     python benchmarks/defenses.py [--batches 4] [--images 20] [--runs 5] [--device cpu]
 
 Every number is a quotient of two medians, measured by turns in one process (`metrics.slowdown`). The objectives and their epochs
-are those of `recipes.RECIPES`, the deployed modules those of `zoo`. The tables go to benchmarks/results/defenses.md.
+are those of `recipes.RECIPES`, the deployed modules those of `zoo.deployed`. The tables go to benchmarks/results/defenses.md.
 """
 
 import argparse
@@ -15,12 +15,13 @@ from functools import partial
 import torch
 from measuring import alternating, write
 
-from advcourse import data, metrics, models, recipes, zoo
+from advcourse import data, metrics, models
+from advcourse.core.inputs import predict
+from advcourse.core.rounding import number
 from advcourse.defenses import LSPGA, DefensiveDistillation, RegionClassifier, Thermometer, teacher_objective
 from advcourse.defenses.ramp import Ramped
-from advcourse.inputs import predict
-from advcourse.rounding import number
 from advcourse.training import cross_entropy, fit
+from advcourse.zoo import deployed, recipes
 
 ORDINARY = recipes.RECIPES["mnist-small"]
 TRAINED = {
@@ -115,9 +116,9 @@ def training(options):
         yield [title, *told, f"{whole:.1f}"]
 
 
-def deployed(options):
+def modules(options):
     """{defense: module}."""
-    table = {title: zoo.load(name, options.device) for title, name in DEPLOYED.items()}
+    table = {title: deployed.load(name, options.device) for title, name in DEPLOYED.items()}
     network = models.load("mnist-small", options.device)
     for voters in (100, 1000):
         table[f"region-based classification, {voters} voters"] = RegionClassifier(network, 0.3, voters)
@@ -128,7 +129,7 @@ def inference(options, x):
     """Lines of the second table: labels of the same images, in units of the undefended network's."""
     network = models.load("mnist-small", options.device)
     yield ["defense", "an image, times as long"]
-    for title, module in deployed(options).items():
+    for title, module in modules(options).items():
         took = times_as_long(partial(predict, module, x), partial(predict, network, x), options.runs)
         yield [title, number(took)]
 
@@ -159,12 +160,12 @@ Made by `python benchmarks/defenses.py` in one process. Both sides are repeated 
 long, so that whatever else runs slows both alike; still the quotients move from machine to machine.
 
 Training: {options.batches} batches of {ORDINARY.batch_size} digits, without augmentation; objectives and epochs are those of
-`advcourse/recipes.py`. Defenses with two stages have two numbers. Free adversarial training takes {replays} steps of the
+`advcourse/zoo/recipes.py`. Defenses with two stages have two numbers. Free adversarial training takes {replays} steps of the
 optimizer on each batch.
 
 {first}
 
-Use: labels of {options.images} digits at once by the modules of `advcourse/zoo.py`. The undefended network takes {each:.2f} ms
+Use: labels of {options.images} digits at once by the modules of `advcourse/zoo`. The undefended network takes {each:.2f} ms
 a digit.
 """
     write("defenses", text, tables[1], x, ())

@@ -13,7 +13,7 @@ from measuring import alternating, bare, digits, optional, write
 
 from advcourse import attacks, metrics
 from advcourse.attacks.noise import Noise
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
 
 STEPS, ALPHA, EPS = 40, 0.02, 0.3
 

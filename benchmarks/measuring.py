@@ -14,7 +14,7 @@ import torch
 import advcourse
 from advcourse import attacks, data, models
 from advcourse.attacks.ascent import log_odds
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -17,7 +17,7 @@ from measuring import alternating, bare, digits, optional, write
 
 from advcourse import attacks, metrics
 from advcourse.attacks.noise import Noise
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
 
 SIZES = {"L0": metrics.l0, "L1": metrics.l1, "L2": metrics.l2, "Linf": metrics.linf}
 HEAD = [

@@ -3,8 +3,8 @@
 import torch
 
 from advcourse import data
-from advcourse.inputs import accuracy
-from advcourse.randomness import seeded
+from advcourse.core.inputs import accuracy
+from advcourse.core.randomness import seeded
 
 X, Y = data.load("mnist-5k").pick(30)
 

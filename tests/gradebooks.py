@@ -3,7 +3,7 @@
 import csv
 import io
 
-from advcourse.grading.report import BUBBLEWRAP, Report, TaskResult, Written
+from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult, Written
 
 CANVAS = (
     "Student,ID,SIS User ID,SIS Login ID,Section,Homework (4),Lab 3 (55),Current Score\r\n"

@@ -7,7 +7,7 @@ from functools import cache
 
 from museum.lab1 import ROOMS
 
-from advcourse.grading.report import BUBBLEWRAP, Report, TaskResult, Written
+from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult, Written
 from advcourse.labs.lab1 import LAB
 from advcourse.labs.verdicts import CRASHED, TIMED_OUT
 

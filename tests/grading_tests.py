@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from advcourse.grading.sandbox import why_no_bubblewrap
+from advcourse.grading.run.sandbox import why_no_bubblewrap
 
 ROOT = Path(__file__).resolve().parent.parent
 needs_bubblewrap = pytest.mark.skipif(

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from advcourse.attacks import FGSM, Transfer
-from advcourse.identity import identity
+from advcourse.core.identity import identity
 from advcourse.training import cross_entropy
 
 SCALE = 2.0

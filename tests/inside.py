@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from advcourse.grading.asking import PipeRunner
-from advcourse.grading.sandbox import Limits, Sandbox
-from advcourse.grading.slicing import Part, Program
+from advcourse.grading.read.slicing import Part, Program
+from advcourse.grading.run.asking import PipeRunner
+from advcourse.grading.run.sandbox import Limits, Sandbox
 from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 

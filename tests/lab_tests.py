@@ -15,8 +15,8 @@ from amounts import some
 from grading_tests import content, exercise, needs_bubblewrap, solution
 from submissions import holding, museum, unwritten
 
-from advcourse.grading.grader import Grader
-from advcourse.grading.report import BUBBLEWRAP
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.tell.report import BUBBLEWRAP
 from advcourse.labs.checks import Draw, Student
 from advcourse.labs.properties import other_device
 from advcourse.labs.release import release

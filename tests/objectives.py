@@ -7,7 +7,7 @@ from tiny import linear, quiet
 from torch import nn
 
 from advcourse import data, models
-from advcourse.inputs import accuracy
+from advcourse.core.inputs import accuracy
 from advcourse.training import cross_entropy
 
 

@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from deciding import digest, of_task  # noqa: E402
 from power_table import table  # noqa: E402
 
-from advcourse.files import replacing  # noqa: E402
+from advcourse.core.files import replacing  # noqa: E402
 
 COUNTS, PAGE = ROOT / "docs" / "power.json", ROOT / "docs" / "power.md"
 LABS = tuple(sorted(path.name for path in (ROOT / "tests" / "museum").glob("lab*")))

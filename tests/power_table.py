@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from advcourse.intervals import wilson
+from advcourse.core.intervals import wilson
 
 RIGHT = "right"
 HEAD = """# The power of the labs' checks

@@ -20,8 +20,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from advcourse.identity import stands_for
-from advcourse.identity.walk import _Walk
+from advcourse.core.identity import stands_for
+from advcourse.core.identity.walk import _Walk
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 INSIDE = torch.device(

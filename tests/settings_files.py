@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from advcourse.core.inputs import InputError
 from advcourse.evaluation.settings import read
-from advcourse.inputs import InputError
 
 BASE = "data: {name: mnist-5k, images: 4}\nmodels: mnist-mlp\n"  # two lines; attacks are wanting
 KEYS = "title, data, models, attacks, target, seed, device, threads, batch, transformations, pictures"

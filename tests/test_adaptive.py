@@ -8,7 +8,7 @@ from nets import Function, Linear, images, linear
 from torch import nn
 
 from advcourse.attacks import BPDA, EOT, FGSM, PGD, REGISTRY, choose_target
-from advcourse.inputs import InputError, accuracy, predict
+from advcourse.core.inputs import InputError, accuracy, predict
 
 
 def quantise(x):

@@ -12,13 +12,14 @@ from objectives import Recorder
 from tiny import blobs, linear, network, quiet, same, snapshot
 from torch.nn import functional as F
 
-from advcourse import data, models, recipes
+from advcourse import data, models
 from advcourse.attacks import EAD, FGSM, PGD
-from advcourse.augmentation import shifts
+from advcourse.core.identity import stands_for
+from advcourse.core.inputs import InputError, accuracy, predict
 from advcourse.defenses import PAT
-from advcourse.identity import stands_for
-from advcourse.inputs import InputError, accuracy, predict
 from advcourse.training import cross_entropy, one_cycle
+from advcourse.training.augmentation import shifts
+from advcourse.zoo import recipes
 
 COMPARED = ("mnist-small", "mnist-pat", "mnist-pat-weak")
 

@@ -23,7 +23,7 @@ from advcourse import attacks, metrics, models
 from advcourse import data as digits
 
 # Settings are drawn at random, short steps among them.
-pytestmark = pytest.mark.filterwarnings("ignore::advcourse.errors.BudgetWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::advcourse.core.errors.BudgetWarning")
 OF_SINGLE_IMAGES = {name: cls for name, cls in attacks.REGISTRY.items() if not cls.universal}
 
 

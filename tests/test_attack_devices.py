@@ -6,7 +6,7 @@ from drawn_attacks import ATTACKS, batch, quick
 from nets import conv
 
 # Few steps: some are short for their budget.
-pytestmark = pytest.mark.filterwarnings("ignore::advcourse.errors.BudgetWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::advcourse.core.errors.BudgetWarning")
 
 
 @pytest.mark.gpu

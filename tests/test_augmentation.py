@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from advcourse.augmentation import shifts, warps
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.training.augmentation import shifts, warps
 
 
 def test_shifts_move_each_image_by_its_own_whole_pixels():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from nets import Function
 
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 from advcourse.models.average import Average
 
 

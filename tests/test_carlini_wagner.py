@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 from advcourse import attacks, data, metrics, models
 from advcourse.attacks import CWL0, CWL2, CWLinf
 from advcourse.attacks.base import Victim
-from advcourse.attacks.boundary import slide
-from advcourse.attacks.nearest import Nearest
-from advcourse.attacks.penalty import TanhAdam, squared_l2
+from advcourse.attacks.best import Nearest
+from advcourse.attacks.search import TanhAdam, squared_l2
+from advcourse.attacks.slide import slide
 
 PAPER = {
     "lr": 0.02,

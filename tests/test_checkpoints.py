@@ -11,11 +11,10 @@ import torch
 from tiny import blobs, linear, network, quiet, same, snapshot
 from torch import nn
 
-from advcourse import checkpoints
-from advcourse.augmentation import shifts
-from advcourse.identity import IdentityWarning, stands_for
-from advcourse.inputs import InputError
-from advcourse.training import cross_entropy
+from advcourse.core.identity import IdentityWarning, stands_for
+from advcourse.core.inputs import InputError
+from advcourse.training import checkpoints, cross_entropy
+from advcourse.training.augmentation import shifts
 
 DEADLY = "ADVCOURSE_TEST_KILL_AT_BATCH"
 

@@ -13,8 +13,10 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from advcourse import __version__, cli, doctor, models, notebooks, recipes
-from advcourse.jupyter import server
+from advcourse import __version__, cli, models
+from advcourse.course import doctor, notebooks
+from advcourse.course.jupyter import server
+from advcourse.zoo import recipes
 
 COMMAND = [sys.executable, "-c", "from advcourse.cli import main; main()"]
 
@@ -126,7 +128,9 @@ def test_lab_opens_chapter_00(tmp_path, write_chapter, monkeypatch):
 def test_lab_away_from_a_checkout(tmp_path, monkeypatch):
     """Checks that without chapters the command says where to go, and starts nothing."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(notebooks, "__file__", str(tmp_path / "site" / "advcourse" / "notebooks.py"))
+    monkeypatch.setattr(
+        notebooks, "__file__", str(tmp_path / "site" / "advcourse" / "course" / "notebooks.py")
+    )
     monkeypatch.setattr(server.Course, "launch_instance", lambda *_: pytest.fail("started"))
     result = CliRunner().invoke(cli.app, ["lab"])
     assert result.exit_code != 0 and "go to a clone" in str(result.exception)

@@ -14,9 +14,9 @@ import pytest
 from interrupting import interrupted
 
 from advcourse import cli
-from advcourse.grading import writing
-from advcourse.grading.report import BUBBLEWRAP, Report
-from advcourse.grading.sandbox import why_no_bubblewrap
+from advcourse.grading.run.sandbox import why_no_bubblewrap
+from advcourse.grading.tell import writing
+from advcourse.grading.tell.report import BUBBLEWRAP, Report
 from advcourse.labs.lab4 import LAB
 from advcourse.labs.release import ROOT
 
@@ -128,7 +128,7 @@ def test_rosters_are_filled_in(advcourse):
 
 def test_what_the_grader_fails_at_is_told(advcourse, monkeypatch):
     """Checks a grader that raises at one of two: status 1, who and why, a row and a page for both."""
-    from advcourse import workers
+    from advcourse.core import workers
     from advcourse.grading import classroom
 
     def moody(content, lab, student, *_):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from advcourse.jupyter import server
+from advcourse.course.jupyter import server
 
 PACKAGE = Path(server.__file__).parents[1]
 SECONDS = 300  # how long a start may take on a slow machine; nothing is measured by it

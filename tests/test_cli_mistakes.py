@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from advcourse import cli, notebooks, recipes, workers
+from advcourse import cli
+from advcourse.core import workers
+from advcourse.core.inputs import InputError
+from advcourse.course import notebooks
 from advcourse.evaluation import defended
 from advcourse.grading import classroom, dryrun
-from advcourse.inputs import InputError
 from advcourse.labs import release
+from advcourse.zoo import recipes
 
 EMPTY = release.ROOT / "exercises" / "lab4" / "lab4.ipynb"
 FILES = {

@@ -8,7 +8,7 @@ from nets import Function, conv, images, linear
 
 from advcourse import metrics
 from advcourse.attacks import CWL2, EOT, FGSM, LLC, PGD, EachTarget, Transfer
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 X = images(12, (1, 6, 6), dtype=torch.float64)
 ONE, OTHER = linear(4, seed=1), linear(4, seed=2)

@@ -9,9 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from advcourse import coverage
-from advcourse.coverage import REGISTRY
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.course import coverage
+from advcourse.course.coverage import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVEY = (ROOT / "docs" / "survey.md").read_text(encoding="utf-8")

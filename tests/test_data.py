@@ -11,8 +11,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from advcourse import data
+from advcourse.core.inputs import InputError
 from advcourse.data import digits, full, make_digits, packed
-from advcourse.inputs import InputError
 
 rng = np.random.default_rng(0)
 

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from advcourse import data, metrics, models
 from advcourse.attacks import CWL2, DeepFool, deepfool
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
 
 SHAPE = (1, 6, 6)
 CENTRE = images(8, SHAPE, dtype=torch.float64) * 0.02 + 0.49  # far from the ends of [0, 1]

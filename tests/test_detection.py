@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from advcourse.attacks import PGD
+from advcourse.core.inputs import InputError
 from advcourse.defenses import Detector, Guarded
-from advcourse.inputs import InputError
 from advcourse.metrics import auc, threshold_at
 
 

@@ -13,9 +13,11 @@ from test_training_defense_contract import OBJECTIVES
 from tiny import blobs, network, same
 from torch import nn
 
-from advcourse import data, models, plots, widgets, zoo
+from advcourse import data, models, plots
 from advcourse.attacks import FGSM, PGD, Transfer, train_substitute
-from advcourse.augmentation import shifts, warps
+from advcourse.core.inputs import predict
+from advcourse.course import widgets
+from advcourse.data.transformations import GaussianNoise
 from advcourse.defenses import (
     FeatureSqueezing,
     Guarded,
@@ -26,15 +28,15 @@ from advcourse.defenses import (
     choose_radius,
 )
 from advcourse.evaluation import ModelSource
-from advcourse.inputs import predict
 from advcourse.models import PixelCNN
 from advcourse.training import fit
-from advcourse.transformations import GaussianNoise
+from advcourse.training.augmentation import shifts, warps
+from advcourse.zoo import deployed
 
 pytestmark = pytest.mark.gpu
 
 LEAST = {"steps": 2, "restarts": 2, "binary_search_steps": 1, "targets": 2}
-WRAPPED = [name for name in zoo.names() if not zoo.is_network(name)]
+WRAPPED = [name for name in deployed.names() if not deployed.is_network(name)]
 X, Y = images(12, (1, 8, 8)), torch.arange(12) % 5
 
 
@@ -56,13 +58,13 @@ def test_a_gpu_defends_as_the_cpu(name):
     """Checks logits and adaptive attacks against the CPU's: as many digits are read, and fooled, but for one."""
     few = 1 if name == "PixelDefend" else 4  # which goes from pixel to pixel
     x, y = data.load("mnist-5k").pick(few, seed=0)
-    here = zoo.load(name)
+    here = deployed.load(name)
     there = deepcopy(here).to("cuda")
     torch.manual_seed(0)
     expected = predict(here, x)
     torch.manual_seed(0)
     close(predict(there, x.cuda()), expected, atol=0.05)
-    for attack in map(shortened, zoo.DEFENSES[name].adaptive.values()):
+    for attack in map(shortened, deployed.DEFENSES[name].adaptive.values()):
         runs = []
         for model, device in ((here, "cpu"), (there, "cuda")):
             torch.manual_seed(0)
@@ -74,7 +76,7 @@ def test_a_gpu_defends_as_the_cpu(name):
 
 def test_a_defense_is_loaded_onto_a_gpu():
     """Checks the device of all that a detector with fitted parts holds."""
-    held = zoo.load("MagNet", "cuda").state_dict().values()
+    held = deployed.load("MagNet", "cuda").state_dict().values()
     assert {tensor.device for tensor in held} == {torch.device("cuda:0")}
 
 

@@ -7,8 +7,9 @@ import sys
 import pytest
 from packaging.requirements import Requirement
 
-from advcourse import data, doctor, models
-from advcourse.inputs import InputError
+from advcourse import data, models
+from advcourse.core.inputs import InputError
+from advcourse.course import doctor
 
 
 def findings_of(name):

@@ -11,11 +11,11 @@ import torch
 from nets import Function, conv
 
 from advcourse import attacks, metrics, models
+from advcourse.core.identity import identity
+from advcourse.core.inputs import InputError, predict
+from advcourse.data.transformations import JPEG, GaussianNoise
 from advcourse.evaluation import Cell, Conditions, DataSource, ModelSource, measure
 from advcourse.evaluation import cells as module
-from advcourse.identity import identity
-from advcourse.inputs import InputError, predict
-from advcourse.transformations import JPEG, GaussianNoise
 
 MLP = ModelSource("mnist-mlp")
 DIGITS = DataSource(images=40)

@@ -12,9 +12,9 @@ from records import record
 
 from advcourse import attacks
 from advcourse.attacks import ThreatModel
+from advcourse.core.identity import identity
+from advcourse.core.inputs import InputError
 from advcourse.evaluation import compare
-from advcourse.identity import identity
-from advcourse.inputs import InputError
 
 BALL = ThreatModel("Linf", 0.3, "untargeted")
 LINF = ThreatModel("Linf", None, "untargeted")

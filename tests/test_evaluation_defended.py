@@ -5,10 +5,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from advcourse import cli, data, metrics, zoo
+from advcourse import cli, data, metrics
 from advcourse.attacks import FGSM, PGD
+from advcourse.core.inputs import InputError, predict
 from advcourse.evaluation import defended, run
-from advcourse.inputs import InputError, predict
+from advcourse.zoo import deployed
 
 X, Y = data.load("mnist-5k").pick(8)
 
@@ -25,7 +26,7 @@ def records(tmp_path_factory):
 def test_accuracies_are_those_of_the_attacks_by_themselves(records):
     """Against FGSM and PGD run here on the same digits: right before, and right after."""
     table = defended.accuracies(records)
-    model = zoo.load("none")
+    model = deployed.load("none")
     right = predict(model, X).argmax(1) == Y
     assert table["clean"]["none"] == right.double().mean()
     for attack in (FGSM(0.3), PGD(0.3, steps=40)):
@@ -53,7 +54,7 @@ def test_the_minimum_is_image_by_image(records):
 
 def test_who_knows_of_no_detector_is_judged_by_its_flags(records):
     """Against FGSM on the classifier, run here: it wins where the classifier is wrong and the detector says nothing."""
-    guarded = zoo.load("FS")
+    guarded = deployed.load("FS")
     classifier = guarded.detector.model
     clean = predict(guarded, X).argmax(1) == Y
     attacked = FGSM(0.3)(classifier, X[clean], Y[clean])
@@ -77,7 +78,7 @@ def test_the_text_has_a_row_for_each_defense_and_is_written_between_its_marks(re
     """Against the titles, and a page whose other lines are known; one without marks is refused and left alone."""
     text = defended.as_markdown(records)
     for name in ("none", "FS"):
-        assert f"| {zoo.DEFENSES[name].title} |" in text
+        assert f"| {deployed.DEFENSES[name].title} |" in text
     page = tmp_path / "page.md"
     page.write_text(f"above\n{defended.BEGIN}\nold\n{defended.END}\nbelow\n", encoding="utf-8")
     defended.write(page, records)
@@ -106,7 +107,7 @@ def test_every_defense_has_its_cells():
     """Against the zoo: each meets every common attack and all of its own, under names that differ."""
     cells = defended.cells(4)
     assert len({cell.names for cell in cells}) == len(cells)
-    for name, one in zoo.DEFENSES.items():
+    for name, one in deployed.DEFENSES.items():
         attacks = {cell.name for cell in cells if cell.model.name == name}
         assert attacks >= {*defended.common(), *(defended.ADAPTIVE + own for own in one.adaptive)}
 

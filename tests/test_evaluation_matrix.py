@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from advcourse import attacks, models
+from advcourse.core.identity import IdentityWarning
+from advcourse.core.inputs import InputError
 from advcourse.evaluation import Cell, Conditions, DataSource, ModelSource, Store, run
-from advcourse.identity import IdentityWarning
-from advcourse.inputs import InputError
 
 DIGITS = DataSource(images=16)
 QUICK = Conditions(transformations=())

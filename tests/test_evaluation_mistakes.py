@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from settings_files import BASE, GOOD, KEYS, told, write
 
 from advcourse import attacks, models
+from advcourse.core.inputs import InputError
 from advcourse.evaluation.settings import read
-from advcourse.inputs import InputError
 
 ATTACKS = ", ".join(attacks.REGISTRY)
 MODELS = ", ".join(models.names())

@@ -14,8 +14,8 @@ from PIL import Image
 from reports import EVIL, LEAST, LEAST_LINF, LINF, LONG, SMALL, Page, matrix, measured
 
 from advcourse import plots
+from advcourse.core.inputs import InputError
 from advcourse.evaluation import Failure, Names, Outcome, report, tables
-from advcourse.inputs import InputError
 
 FILES = ("report.html", "results.csv", "results.json")
 WHOLE, LEFT = "Accuracy that is left inside a budget", "The smallest change, without a budget"

@@ -10,10 +10,10 @@ import pytest
 from settings_files import BASE, GOOD, told, write
 
 from advcourse import attacks, models
+from advcourse.data.transformations import JPEG, STANDARD, EightBit, GaussianBlur, GaussianNoise
 from advcourse.evaluation import Cell, Conditions, DataSource, ModelSource
 from advcourse.evaluation.cells import determinants
 from advcourse.evaluation.settings import DEFAULT, read
-from advcourse.transformations import JPEG, STANDARD, EightBit, GaussianBlur, GaussianNoise
 
 ROOT = Path(__file__).resolve().parent.parent
 

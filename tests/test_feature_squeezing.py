@@ -9,9 +9,9 @@ from skimage.restoration import denoise_nl_means
 
 from advcourse import data, models
 from advcourse.attacks import CWL2, EAD, FGSM, PGD
+from advcourse.core.inputs import InputError, predict
 from advcourse.defenses import FeatureSqueezing
 from advcourse.defenses.squeezing import COLOUR, DIGITS, BitDepth, MedianFilter, NonLocalMeans
-from advcourse.inputs import InputError, predict
 from advcourse.metrics import attacker_win_rate
 
 # ---- squeezers ----

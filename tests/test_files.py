@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from advcourse import files
+from advcourse.core import files
 
 WRITER = """
 import sys, time
 {before}
-from advcourse.files import replacing
+from advcourse.core.files import replacing
 with replacing(sys.argv[1]) as partial:
     partial.write_text("half")
     print("ready", flush=True)
@@ -116,9 +116,7 @@ def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path):
         thread.start()
         thread.join()
     assert refused[0].startswith(f"process {os.getpid()} on ")
-    code = (
-        "import sys, os; from advcourse.files import alone\nwith alone(sys.argv[1]): os.kill(os.getpid(), 9)"
-    )
+    code = "import sys, os; from advcourse.core.files import alone\nwith alone(sys.argv[1]): os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -signal.SIGKILL
     other()
     assert refused[1] == "not" and [path.name for path in tmp_path.iterdir()] == ["b"]

@@ -10,11 +10,11 @@ from tiny import blobs, linear, network, quiet, same, snapshot
 from torch.nn import functional as F
 
 from advcourse.attacks import PGD
-from advcourse.augmentation import shifts
+from advcourse.core.identity import stands_for
+from advcourse.core.inputs import InputError
 from advcourse.defenses import FreeAT
-from advcourse.identity import stands_for
-from advcourse.inputs import InputError
 from advcourse.training import cross_entropy
+from advcourse.training.augmentation import shifts
 
 
 def grey(n=60, classes=3, seed=0):

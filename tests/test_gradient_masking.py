@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from advcourse import data, models
 from advcourse.attacks import FGSM, PGD
+from advcourse.core.inputs import InputError, accuracy
 from advcourse.defenses import (
     AtTemperature,
     DeepContractive,
@@ -22,7 +23,6 @@ from advcourse.defenses import (
     teacher_objective,
 )
 from advcourse.defenses.gradient_masking import contraction, layers
-from advcourse.inputs import InputError, accuracy
 
 
 def gradients(loss, model):

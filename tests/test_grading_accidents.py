@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from grading_tests import answer, content, exercise, outcomes, solution
 
-from advcourse.grading.grader import Grader
+from advcourse.grading.run.grader import Grader
 from advcourse.labs.lab4 import LAB
 
 LOUD = '''

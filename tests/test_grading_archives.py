@@ -9,8 +9,8 @@ import layouts
 import pytest
 from layouts import NOTEBOOK, lay, packed
 
-from advcourse.grading import archives, folders
-from advcourse.grading.submission import LARGEST
+from advcourse.grading.read import archives, folders
+from advcourse.grading.read.submission import LARGEST
 
 OF_LAB1 = NOTEBOOK.replace(
     b"[]", b'[{"cell_type": "code", "source": "from advcourse.labs.lab1 import check"}]'

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from advcourse import workers
-from advcourse.grading import classroom, folders
-from advcourse.grading.report import BUBBLEWRAP, WEAK, Report, TaskResult
-from advcourse.inputs import InputError
+from advcourse.core import workers
+from advcourse.core.inputs import InputError
+from advcourse.grading import classroom
+from advcourse.grading.read import folders
+from advcourse.grading.tell.report import BUBBLEWRAP, WEAK, Report, TaskResult
 
 
 def stand_in(content, lab, student, secret, limits, isolation):

@@ -14,9 +14,10 @@ import pytest
 from test_grading_classroom import at_hand, run, school
 from test_grading_faults import RESULTS, kept, whole
 
-from advcourse.grading import classroom, writing
-from advcourse.grading.report import Report
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading import classroom
+from advcourse.grading.tell import writing
+from advcourse.grading.tell.report import Report
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="grading needs POSIX")
 __all__ = ["at_hand"]  # a fixture

@@ -7,9 +7,9 @@ import pytest
 from grading_tests import needs_bubblewrap
 from notebook_files import LABS, file, stored
 
-from advcourse.grading.grader import Grader
-from advcourse.grading.sandbox import Sandbox
-from advcourse.grading.submission import program, read, released
+from advcourse.grading.read.submission import program, read, released
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.run.sandbox import Sandbox
 from advcourse.labs import lab1
 
 IMPORTS = "import torch\nfrom advcourse.labs.lab1 import check, hint, measure"

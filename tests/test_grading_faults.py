@@ -15,10 +15,12 @@ from amounts import amount
 from grading_tests import answer, content, exercise, needs_bubblewrap, solution
 from test_grading_classroom import at_hand, run, school, stand_in
 
-from advcourse import workers
-from advcourse.grading import classroom, folders, writing
-from advcourse.grading.report import Report
-from advcourse.inputs import InputError
+from advcourse.core import workers
+from advcourse.core.inputs import InputError
+from advcourse.grading import classroom
+from advcourse.grading.read import folders
+from advcourse.grading.tell import writing
+from advcourse.grading.tell.report import Report
 from advcourse.labs.lab4 import LAB
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="grading needs POSIX")
@@ -156,7 +158,8 @@ def test_killed_while_real_notebooks_are_graded(tmp_path):
 
 
 STOPPED = """
-from advcourse import cli, workers
+from advcourse import cli
+from advcourse.core import workers
 from advcourse.grading import classroom
 from test_grading_classroom import stand_in
 classroom.in_processes = lambda tasks, count, seconds: workers.here(tasks)
@@ -194,9 +197,9 @@ def test_a_signal_that_ends_it_keeps_what_is_graded(tmp_path, at_hand, name, sta
 TOGETHER = """
 import time
 from pathlib import Path
-from advcourse import workers
+from advcourse.core import workers
 from advcourse.grading import classroom
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 from test_grading_classroom import stand_in
 classroom.in_processes = lambda tasks, count, seconds: workers.here(tasks)
 folder, lab, out, go = Path(sys.argv[1]), *sys.argv[2:4], Path(sys.argv[4])

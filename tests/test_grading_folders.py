@@ -7,9 +7,10 @@ from datetime import datetime
 
 import pytest
 
-from advcourse.grading import dryrun, folders
-from advcourse.grading.submission import LARGEST
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading import dryrun
+from advcourse.grading.read import folders
+from advcourse.grading.read.submission import LARGEST
 
 NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 OF_LAB4 = NOTEBOOK.replace(

@@ -14,16 +14,16 @@ import torch
 from amounts import amount
 from notebook_files import file
 
-from advcourse.grading import grader as grading
-from advcourse.grading import reading
-from advcourse.grading.asking import PipeRunner
-from advcourse.grading.grader import Grader
-from advcourse.grading.reading import Reading
-from advcourse.grading.report import Report
-from advcourse.grading.sandbox import Limits, Sandbox
-from advcourse.grading.slicing import Part, Program
-from advcourse.grading.submission import Unreadable, released
-from advcourse.grading.wire import MOST_TOLD, Broken, Late, Wire
+from advcourse.grading.read import reading
+from advcourse.grading.read.reading import Reading
+from advcourse.grading.read.slicing import Part, Program
+from advcourse.grading.read.submission import Unreadable, released
+from advcourse.grading.run import grader as grading
+from advcourse.grading.run.asking import PipeRunner
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.run.sandbox import Limits, Sandbox
+from advcourse.grading.run.wire import MOST_TOLD, Broken, Late, Wire
+from advcourse.grading.tell.report import Report
 from advcourse.labs.running import Call
 from advcourse.labs.verdicts import CRASHED, TIMED_OUT, WRONG, Finding
 from advcourse.labs.victims import BlackBox, Victim

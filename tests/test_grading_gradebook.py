@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from gradebooks import CANVAS, MOODLE, put, read, report
 
-from advcourse.grading.gradebook import canvas_csv, grades_csv, moodle_csv, written_points
-from advcourse.grading.report import BUBBLEWRAP, Report
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading.tell.gradebook import canvas_csv, grades_csv, moodle_csv, written_points
+from advcourse.grading.tell.report import BUBBLEWRAP, Report
 
 # For people
 

@@ -11,9 +11,9 @@ from museum import lab4 as museum
 from museum.lab1 import fgsm as fgsm_answers
 from submissions import holding
 
-from advcourse.grading.grader import Grader
-from advcourse.grading.report import WEAK, Report, TaskResult
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.tell.report import WEAK, Report, TaskResult
 from advcourse.labs.lab1 import check
 from advcourse.labs.lab4 import LAB as LAB4
 

@@ -10,10 +10,11 @@ import pytest
 import typer
 
 from advcourse.cli import app
-from advcourse.grading import classroom, writing
-from advcourse.grading.folders import Found, find
-from advcourse.grading.report import BUBBLEWRAP, Report, TaskResult, Written
-from advcourse.grading.sandbox import Limits
+from advcourse.grading import classroom
+from advcourse.grading.read.folders import Found, find
+from advcourse.grading.run.sandbox import Limits
+from advcourse.grading.tell import writing
+from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult, Written
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "grading.md").read_text(encoding="utf-8")

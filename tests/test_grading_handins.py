@@ -9,10 +9,12 @@ import pytest
 from layouts import NOTEBOOK, lay, packed
 from reports import Page
 
-from advcourse import workers
-from advcourse.grading import classroom, folders, writing
-from advcourse.grading.report import BUBBLEWRAP, Report, TaskResult
-from advcourse.inputs import InputError
+from advcourse.core import workers
+from advcourse.core.inputs import InputError
+from advcourse.grading import classroom
+from advcourse.grading.read import folders
+from advcourse.grading.tell import writing
+from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult
 
 
 def points(number, time="x"):

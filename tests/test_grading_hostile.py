@@ -20,11 +20,11 @@ from hostile.records import FILES
 from hostile.witness import second
 from hostile.world import LIMITS, World
 
-from advcourse.grading import feedback, overview
-from advcourse.grading.asking import PipeRunner
-from advcourse.grading.grader import Grader
-from advcourse.grading.report import BUBBLEWRAP, Report
-from advcourse.grading.slicing import Part, Program
+from advcourse.grading.read.slicing import Part, Program
+from advcourse.grading.run.asking import PipeRunner
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.tell import feedback, overview
+from advcourse.grading.tell.report import BUBBLEWRAP, Report
 from advcourse.labs.checks import judge
 from advcourse.labs.running import Call, LocalRunner
 from advcourse.labs.victims import BlackBox, Victim

@@ -10,8 +10,9 @@ import layouts
 import pytest
 from amounts import amount
 
-from advcourse.grading import folders, writing
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading.read import folders
+from advcourse.grading.tell import writing
 
 NAMES = (
     "Mia Müller", "mia müller", "Ann Lee", "Ann Lee-Smith", "O'Neil Leo", "李 小龙", "李小龙", "Zoë 2", "Jon_Doe", "Ольга Ч",

@@ -5,8 +5,8 @@ import textwrap
 import pytest
 from grading_tests import answer, content, exercise
 
-from advcourse.grading import submission
-from advcourse.grading.likeness import fingerprint
+from advcourse.grading.read import submission
+from advcourse.grading.read.likeness import fingerprint
 from advcourse.labs.lab1 import LAB
 
 ANSWER = """

@@ -11,7 +11,7 @@ import torch
 from grading_tests import needs_bubblewrap
 from inside import SMALL, Inside
 
-from advcourse.grading.sandbox import Limits, Sandbox
+from advcourse.grading.run.sandbox import Limits, Sandbox
 from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import BlackBox, Victim

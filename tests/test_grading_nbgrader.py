@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from advcourse.grading.nbgrader_gradebook import COURSE, nbgrader_gradebook
-from advcourse.grading.report import BUBBLEWRAP, Report, TaskResult, Written
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading.tell.nbgrader_gradebook import COURSE, nbgrader_gradebook
+from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult, Written
 from advcourse.labs.release import labs
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,10 +14,10 @@ from PIL import Image
 from reports import Page
 
 from advcourse import plots
-from advcourse.grading import feedback, overview
-from advcourse.grading.report import WEAK
-from advcourse.inputs import InputError
-from advcourse.page import element, printable
+from advcourse.core.inputs import InputError
+from advcourse.core.page import element, printable
+from advcourse.grading.tell import feedback, overview
+from advcourse.grading.tell.report import WEAK
 
 LOOK = "Worth a look: 1 of 1"
 OUTCOMES = "Outcomes, the task with the fewest right answers first"

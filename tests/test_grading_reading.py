@@ -15,12 +15,12 @@ import pytest
 from grading_tests import content, exercise, outcomes
 from notebook_files import LABS, ROOT, file, stored
 
-from advcourse.grading import reading, submission
-from advcourse.grading.grader import Grader
-from advcourse.grading.likeness import fingerprint
-from advcourse.grading.reading import Reading, ReadingError, read
-from advcourse.grading.signs import signs
-from advcourse.grading.submission import Unreadable, released, written
+from advcourse.grading.read import reading, submission
+from advcourse.grading.read.likeness import fingerprint
+from advcourse.grading.read.reading import Reading, ReadingError, read
+from advcourse.grading.read.signs import signs
+from advcourse.grading.read.submission import Unreadable, released, written
+from advcourse.grading.run.grader import Grader
 
 TASKS = ("fgsm", "bim")
 # Each statement changes what the next one needs, so that the whole chain is found link by link.
@@ -128,7 +128,7 @@ def slow(monkeypatch, body, limited=True):
     start = textwrap.dedent(f"""
         import os, signal, socket, sys, time
         sys.path[:0] = {[str(ROOT), *sys.path]!r}
-        from advcourse.grading import reading
+        from advcourse.grading.read import reading
         if not {limited}:
             reading._limit = lambda asked: None
         def found(content, tasks, given):
@@ -192,7 +192,7 @@ def test_a_reader_that_does_not_start_is_no_students_fault(monkeypatch):
 
 def test_nothing_is_left_when_the_grader_is_killed():
     """Checks that the process that reads ends after its parent is killed, which can end nothing any more."""
-    code = f"from advcourse.grading.reading import read; read({file(CHAIN)!r}, 'lab1', ('fgsm',), seconds=2)"
+    code = f"from advcourse.grading.read.reading import read; read({file(CHAIN)!r}, 'lab1', ('fgsm',), seconds=2)"
     grader = psutil.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
     while not (children := grader.children()):
         time.sleep(0.01)
@@ -214,7 +214,7 @@ def test_one_students_file_is_nothing_to_the_next():
 
 def test_reading_needs_no_torch():
     """Checks in a fresh interpreter that what reads a notebook imports neither torch nor numpy: it starts for every file."""
-    code = "import sys, advcourse.grading.reading as r; r.submission.labs(); "
+    code = "import sys, advcourse.grading.read.reading as r; r.submission.labs(); "
     code += "print({'torch', 'numpy', 'nbformat'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "set()\n", done.stderr

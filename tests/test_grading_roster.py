@@ -8,9 +8,9 @@ from gradebooks import CANVAS, put, report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advcourse.grading.gradebook import canvas_csv, moodle_csv
-from advcourse.grading.roster import Entry, Sheet, match, plain
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading.tell.gradebook import canvas_csv, moodle_csv
+from advcourse.grading.tell.roster import Entry, Sheet, match, plain
 
 # Who is who
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from grading_tests import ROOT, needs_bubblewrap
 
-from advcourse.grading import refusals, staging
-from advcourse.grading.report import BUBBLEWRAP, WEAK
-from advcourse.grading.sandbox import Sandbox
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading.run import refusals, staging
+from advcourse.grading.run.sandbox import Sandbox
+from advcourse.grading.tell.report import BUBBLEWRAP, WEAK
 
 on_a_known_processor = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"),
@@ -291,7 +291,7 @@ def test_the_library_inside_holds_no_answer(walled):
 def test_the_staged_files_are_those_that_the_worker_needs(tmp_path):
     """Checks by importing the worker from the staged files alone: no file is missing, and none is there that is not imported."""
     staging.stage(tmp_path)
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import advcourse.grading.worker\n"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import advcourse.grading.run.worker\n"
     code += "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'advcourse'))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
@@ -311,7 +311,7 @@ def test_bad_settings_are_told(monkeypatch):
     """Checks the errors for an unknown isolation, and for bubblewrap where there is none; `auto` does without it."""
     with pytest.raises(InputError, match="isolation: got 'docker'"):
         Sandbox(isolation="docker")
-    monkeypatch.setattr("advcourse.grading.sandbox.why_no_bubblewrap", lambda: "it is not installed")
+    monkeypatch.setattr("advcourse.grading.run.sandbox.why_no_bubblewrap", lambda: "it is not installed")
     with pytest.raises(InputError, match="isolation: got 'bubblewrap'.*not installed"):
         Sandbox(isolation="bubblewrap")
     assert Sandbox().isolation == WEAK

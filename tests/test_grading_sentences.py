@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import pytest
 from notebook_files import file
 
-from advcourse.grading import classroom, dryrun, sandbox
-from advcourse.grading import grader as grading
-from advcourse.grading.asking import PipeRunner
-from advcourse.grading.report import Report, TaskResult
-from advcourse.grading.sandbox import Limits, Sandbox
-from advcourse.grading.slicing import Program
-from advcourse.grading.submission import read
-from advcourse.grading.wire import Broken, Late
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading import classroom, dryrun
+from advcourse.grading.read.slicing import Program
+from advcourse.grading.read.submission import read
+from advcourse.grading.run import grader as grading
+from advcourse.grading.run import sandbox
+from advcourse.grading.run.asking import PipeRunner
+from advcourse.grading.run.sandbox import Limits, Sandbox
+from advcourse.grading.run.wire import Broken, Late
+from advcourse.grading.tell.report import Report, TaskResult
 from advcourse.labs.lab1 import LAB
 from advcourse.labs.verdicts import CRASHED, TIMED_OUT
 

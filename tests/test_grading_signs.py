@@ -6,8 +6,8 @@ import pytest
 from lab_tests import ROOT
 from notebook_files import LABS, file, stored
 
-from advcourse.grading.signs import MOST, signs
-from advcourse.grading.submission import read, released
+from advcourse.grading.read.signs import MOST, signs
+from advcourse.grading.read.submission import read, released
 
 
 def told(*cells, lab="lab1"):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notebook_files import LABS, file, stored
 
-from advcourse.grading.submission import program, read, released
+from advcourse.grading.read.submission import program, read, released
 from advcourse.labs import lab4
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid escape")

@@ -9,7 +9,7 @@ from jupyter_client.manager import start_new_kernel
 from notebook_files import file
 from styles import BODIES, DEFINITIONS, SUPPLIES, drawn, style
 
-from advcourse.grading.grader import Grader
+from advcourse.grading.run.grader import Grader
 
 SEED = 20
 MARK = "@@@"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from lab_tests import ROOT
 from notebook_files import LABS, file, stored
 
-from advcourse.grading import submission
-from advcourse.grading.submission import Unreadable, read, released, written
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.grading.read import submission
+from advcourse.grading.read.submission import Unreadable, read, released, written
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::nbformat.warnings.DuplicateCellId", "ignore::nbformat.warnings.MissingIDFieldWarning"

@@ -6,12 +6,14 @@ from html import unescape
 
 import pytest
 
-from advcourse import workers
-from advcourse.grading import classroom, folders, overview, writing
-from advcourse.grading.feedback import page
-from advcourse.grading.owners import Nobodys
-from advcourse.grading.report import BUBBLEWRAP, Report, TaskResult
-from advcourse.grading.submission import Unreadable, Written, read
+from advcourse.core import workers
+from advcourse.grading import classroom
+from advcourse.grading.read import folders
+from advcourse.grading.read.owners import Nobodys
+from advcourse.grading.read.submission import Unreadable, Written, read
+from advcourse.grading.tell import overview, writing
+from advcourse.grading.tell.feedback import page
+from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult
 
 NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 FILES = {

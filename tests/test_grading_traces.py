@@ -12,11 +12,12 @@ from grading_tests import answer, content, exercise, needs_bubblewrap, solution
 from inside import SMALL, Inside
 from notebook_files import LABS
 
-from advcourse.grading import classroom, sandbox
-from advcourse.grading.grader import Grader
-from advcourse.grading.sandbox import Sandbox, SandboxError
-from advcourse.grading.wire import Broken
-from advcourse.workers import attempt
+from advcourse.core.workers import attempt
+from advcourse.grading import classroom
+from advcourse.grading.run import sandbox
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.run.sandbox import Sandbox, SandboxError
+from advcourse.grading.run.wire import Broken
 
 
 def first(walled):
@@ -158,7 +159,7 @@ def test_plain_processes_serve_one_student_each():
 def test_a_task_that_ends_before_it_is_ready_is_tried_in_a_new_sandbox(monkeypatch):
     """Checks a worker that ends just before "ready", in the first two sandboxes: the third one's task gives the answer."""
     sandbox = Sandbox(SMALL, "process")
-    worker = sandbox._library / "advcourse" / "grading" / "worker.py"
+    worker = sandbox._library / "advcourse" / "grading" / "run" / "worker.py"
     sound, start, pids = worker.read_text(), sandbox._start, []
 
     def started():

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
-from advcourse.grading.wire import MOST_HEADER, PATIENCE, Broken, Late, Starved, Wire, sendable
+from advcourse.grading.run.wire import MOST_HEADER, PATIENCE, Broken, Late, Starved, Wire, sendable
 
 TYPES = (
     torch.float16,
@@ -159,7 +159,7 @@ def test_seconds_of_work_do_not_count(works, ends, monkeypatch):
             raise TimeoutError
 
         wire = Wire(ours, 1.0, busy=lambda: works(clock[0]))
-        monkeypatch.setattr("advcourse.grading.wire.time.monotonic", lambda: clock[0])
+        monkeypatch.setattr("advcourse.grading.run.wire.time.monotonic", lambda: clock[0])
         with pytest.raises(ends):
             wire._timed(nothing_comes, b"")
     waited = {0.0: 1, 0.5: 2, 1.0: PATIENCE}[works(1.0)]

@@ -32,8 +32,8 @@ from torch import nn
 
 from advcourse import models
 from advcourse.attacks import BPDA, EOT, PGD, EachTarget, Transfer
+from advcourse.core.identity import IdentityWarning, digest, identity, is_fresh
 from advcourse.defenses import EAT, PAT, FreeAT
-from advcourse.identity import IdentityWarning, digest, identity, is_fresh
 
 NUMBERS = st.sampled_from([1.0, 0.6, 5.0])
 THINGS = st.lists(st.tuples(st.sampled_from(PLACES), NUMBERS), min_size=1, max_size=3)

@@ -20,7 +20,7 @@ from identities import Scaled, Slotted, module, using
 from torch import nn
 
 from advcourse.attacks import PGD, Transfer
-from advcourse.identity import IdentityWarning, identity, is_fresh, stands_for
+from advcourse.core.identity import IdentityWarning, identity, is_fresh, stands_for
 
 FIRST, SECOND = object(), object()
 LEFT, RIGHT = [1.0], [1.0]
@@ -266,7 +266,7 @@ def new(x, inplace=False): return 2 * relu(x)
 for F.relu in (relu, new, functools.wraps(relu)(new), torch.no_grad()(new), functools.partial(new), relu):
     for name in [name for name in sys.modules if name.startswith("advcourse")]:
         del sys.modules[name]
-    from advcourse.identity import identity
+    from advcourse.core.identity import identity
     print(identity(torch.nn.ReLU()))
 """
 

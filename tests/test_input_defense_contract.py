@@ -5,6 +5,7 @@ import torch
 from nets import images, linear
 
 from advcourse.attacks import REGISTRY, choose_target
+from advcourse.core.inputs import predict
 from advcourse.defenses import (
     BitDepthReduction,
     CropRescale,
@@ -16,7 +17,6 @@ from advcourse.defenses import (
     RegionClassifier,
     TotalVariation,
 )
-from advcourse.inputs import predict
 from advcourse.models import PixelCNN
 
 MODEL = linear(4, (1, 8, 8), dtype=torch.float32)

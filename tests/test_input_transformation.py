@@ -9,8 +9,11 @@ import torch
 from nets import Function, images, linear
 from skimage.restoration import denoise_tv_chambolle
 
-from advcourse import data, models, transformations
+from advcourse import data, models
 from advcourse.attacks import BPDA
+from advcourse.core.inputs import InputError, accuracy, predict
+from advcourse.core.randomness import seeded
+from advcourse.data import transformations
 from advcourse.defenses import (
     BitDepthReduction,
     CropRescale,
@@ -21,8 +24,6 @@ from advcourse.defenses import (
 )
 from advcourse.defenses.input_transformation import smoothest
 from advcourse.defenses.quilting import cheapest_path, join
-from advcourse.inputs import InputError, accuracy, predict
-from advcourse.randomness import seeded
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,9 @@ import torch
 from nets import Function, conv, images
 from torch import nn
 
-from advcourse import inputs
 from advcourse.attacks import BIM, FGSM, ILLC, PGD, RFGSM, TMIFGSM, UMIFGSM
-from advcourse.inputs import InputError, ProbabilitiesWarning
+from advcourse.core import inputs
+from advcourse.core.inputs import InputError, ProbabilitiesWarning
 
 MODEL = conv().eval()
 X = images()

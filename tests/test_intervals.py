@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from advcourse.inputs import InputError
-from advcourse.intervals import bootstrap, wilson
+from advcourse.core.inputs import InputError
+from advcourse.core.intervals import bootstrap, wilson
 
 
 def test_wilson_by_hand():

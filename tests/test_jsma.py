@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import Function, Linear, conv, images
 
-from advcourse import attacks, data, inputs, metrics, models
-from advcourse.attacks import JSMA, saliency
+from advcourse import attacks, data, metrics, models
+from advcourse.attacks import JSMA, jsma
 from advcourse.attacks.base import Victim
-from advcourse.inputs import InputError
+from advcourse.core import inputs
+from advcourse.core.inputs import InputError
 
 TARGET = torch.tensor([0])
 TRUE = torch.tensor([1])
@@ -80,12 +81,12 @@ def test_of_probabilities_the_score_is_a_squared():
     y, target, model = torch.zeros(3).long(), torch.tensor([1, 2, 3]), conv(dtype=torch.float64).eval()
     with pytest.warns(inputs.ProbabilitiesWarning):
         victim = Victim(Function(lambda x: model(x).softmax(1)), y, target, x.dtype)
-        alpha, beta = saliency.derivatives(victim, victim(x), x, target)
+        alpha, beta = jsma.derivatives(victim, victim(x), x, target)
     torch.testing.assert_close(beta, -alpha, rtol=0, atol=1e-15)
-    pair, admissible = saliency.best_pair(alpha, -beta)
+    pair, admissible = jsma.best_pair(alpha, -beta)
     assert admissible.all() and torch.equal(pair.sort(1).values, alpha.topk(2).indices.sort(1).values)
     victim = Victim(model, y, target, x.dtype)
-    alpha, beta = saliency.derivatives(victim, victim(x), x, target)
+    alpha, beta = jsma.derivatives(victim, victim(x), x, target)
     assert not torch.allclose(beta, -alpha, atol=1e-3)  # of logits the others do have a say
 
 
@@ -95,7 +96,7 @@ def test_two_backward_passes_give_what_the_jacobian_gives(others):
     x = images(2, (1, 4, 4), dtype=torch.float64).requires_grad_()
     model, target = conv((1, 4, 4), dtype=torch.float64).eval(), torch.tensor([3, 1])
     victim = Victim(model, target, target, x.dtype)
-    alpha, beta = saliency.derivatives(victim, victim(x), x, target, others)
+    alpha, beta = jsma.derivatives(victim, victim(x), x, target, others)
     for i, t in enumerate(target.tolist()):
         jacobian = torch.autograd.functional.jacobian(lambda z: model(z)[0], x[i : i + 1]).flatten(1)
         rest = [k for k in range(5) if k != t]
@@ -123,8 +124,8 @@ def test_the_pair_is_the_best_of_all_pairs(seed, d, kind):
     score = brute_force(gain.nan_to_num(neginf=-1e9), loss.nan_to_num(neginf=-1e9))
     for at_once in (2**20, 1):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(saliency, "_SCORES_AT_ONCE", at_once)
-            pair, admissible = saliency.best_pair(gain, loss)
+            patch.setattr(jsma, "_SCORES_AT_ONCE", at_once)
+            pair, admissible = jsma.best_pair(gain, loss)
         assert torch.equal(admissible, score.flatten(1).amax(1) > 0)
         found = score[torch.arange(3), pair[:, 0], pair[:, 1]]
         torch.testing.assert_close(found[admissible], score.flatten(1).amax(1)[admissible])
@@ -133,9 +134,9 @@ def test_the_pair_is_the_best_of_all_pairs(seed, d, kind):
 def test_the_scale_of_the_logits_does_not_change_the_pair():
     """A positive factor changes no comparison; without care 1e-25 squared is 0 in float32, and 1e25 squared infinite."""
     gain, loss = torch.randn(2, 4, 50, generator=torch.Generator().manual_seed(0))
-    pair, admissible = saliency.best_pair(gain, loss)
+    pair, admissible = jsma.best_pair(gain, loss)
     for scale in (1e-25, 1e25):
-        other, same = saliency.best_pair(gain * scale, loss * scale)
+        other, same = jsma.best_pair(gain * scale, loss * scale)
         assert torch.equal(other, pair) and torch.equal(same, admissible) and same.all()
 
 
@@ -221,7 +222,7 @@ MEMORY = r"""
 import re, torch
 from pathlib import Path
 from torch import nn
-from advcourse.attacks import JSMA, saliency
+from advcourse.attacks import JSMA, jsma
 torch.set_num_threads(1)
 torch.manual_seed(0)
 def peak():
@@ -235,7 +236,7 @@ attack(2, 8, 0.1)
 before = peak()
 assert attack(16, 32, 0.01) > 0
 gain = torch.rand(16, 3072)
-saliency.best_pair(gain, 1 - gain)  # the worst case: none dominates another
+jsma.best_pair(gain, 1 - gain)  # the worst case: none dominates another
 small = peak() - before
 assert attack(2, 224, 1e-4) > 0
 print(small, peak() - before)
@@ -266,7 +267,7 @@ def test_on_black_and_white_digits_it_equals_torchattacks(digits):
     ours = JSMA(gamma=40 / 784, others="sum").run(model, x, y, target)
     peer = torchattacks.JSMA(model, gamma=40 / 784)
     peer.set_mode_targeted_by_label(quiet=True)
-    assert (ours.details["ended"] != saliency.STUCK).all() and ours.distances["L0"].min() > 0
+    assert (ours.details["ended"] != jsma.STUCK).all() and ours.distances["L0"].min() > 0
     assert torch.equal(ours.images, peer(x.clone(), target))
 
 

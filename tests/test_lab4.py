@@ -10,8 +10,8 @@ from lab_tests import LabTests
 from museum.lab4 import ROOMS, median_size, rate, similarity, win_rate
 
 from advcourse import metrics
-from advcourse.inputs import InputError
-from advcourse.intervals import wilson
+from advcourse.core.inputs import InputError
+from advcourse.core.intervals import wilson
 from advcourse.labs.checks import Draw, Task, judge
 from advcourse.labs.lab4 import LAB, TASKS, counting, detector, lasting, records, show, sizes
 from advcourse.labs.lab4.similarity import ssim

@@ -11,7 +11,7 @@ from test_labs import Wire
 from torch.nn.functional import cross_entropy, one_hot
 
 from advcourse import defenses, models
-from advcourse.inputs import InputError, predict
+from advcourse.core.inputs import InputError, predict
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Draw, judge
 from advcourse.labs.lab7 import LAB, TASKS, attacked, climb, ensemble, flat, masked, show, train, trying

@@ -7,8 +7,8 @@ from lab_tests import LabTests
 from museum.lab8 import ROOMS, get_through, joint_flags, quantise
 
 from advcourse import attacks, defenses, metrics
+from advcourse.core.inputs import InputError
 from advcourse.defenses.thermometer import thermometer
-from advcourse.inputs import InputError
 from advcourse.labs.checks import Draw
 from advcourse.labs.lab8 import LAB, TASKS, detectors, gradients, levels, show, through, votes
 from advcourse.labs.lab8.defended import Defended, Levels, Median, Shift, nearest_level

@@ -16,7 +16,7 @@ from PIL import Image
 from torch.nn.functional import cross_entropy
 
 from advcourse import data
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 from advcourse.labs.checks import Draw, judge
 from advcourse.labs.lab1 import LAB, TASKS, check, hint, measure
 from advcourse.labs.running import Call, LocalRunner, Reply

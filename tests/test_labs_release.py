@@ -6,9 +6,9 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.course.notebooks import METADATA
 from advcourse.labs import release as releasing
-from advcourse.notebooks import METADATA
 
 
 def author_notebook():

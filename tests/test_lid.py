@@ -13,9 +13,9 @@ from torch import nn
 
 from advcourse import data, models
 from advcourse.attacks import CWL2, FGSM, PGD, DeepFool
+from advcourse.core.inputs import InputError, predict
 from advcourse.defenses import Guarded, LIDDetector
 from advcourse.defenses.lid import _distances, local_intrinsic_dimensionality
-from advcourse.inputs import InputError, predict
 from advcourse.metrics import attacker_win_rate, auc
 
 # ---- the estimate ----

@@ -10,12 +10,13 @@ from scipy.spatial.distance import jensenshannon
 from tiny import quiet
 from torch import nn
 
-from advcourse import data, models, recipes
+from advcourse import data, models
 from advcourse.attacks import CWL2, FGSM, PGD
+from advcourse.core.inputs import InputError, accuracy, predict
 from advcourse.defenses import Guarded, MagNet, MagNetReformer
 from advcourse.defenses.magnet import AutoEncoder, Denoising, Divergence, ReconstructionError, jensen_shannon
-from advcourse.inputs import InputError, accuracy, predict
 from advcourse.metrics import attacker_win_rate
+from advcourse.zoo import recipes
 
 
 class Scale(nn.Module):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from advcourse import metrics
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 # Four attacked images, three classes, true labels 0. Predictions by eye: 0, 1, 2, 1.
 LOGITS = torch.tensor([[2.0, 1.0, 0.0], [0.0, math.log(3.0), -40.0], [-3.0, -2.0, -1.0], [1.0, 1.5, 0.0]])

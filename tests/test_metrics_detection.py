@@ -12,7 +12,7 @@ from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from advcourse import metrics
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 
 def scores(n_clean=60, n_adversarial=40, ties=True):

@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from advcourse import data, metrics
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 
 def pair(channels=3, n=4, size=(13, 9), seed=0):

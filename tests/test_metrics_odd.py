@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from advcourse import metrics
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 LOGITS, Y = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [1.0, 0.0, 2.0]]), torch.tensor([0, 1, 2])
 CLEAN, OTHERS = torch.tensor([0.1, 0.4, 0.2, 0.3]), torch.tensor([0.35, 0.5, 0.15])

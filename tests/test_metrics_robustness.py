@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from advcourse import attacks, metrics
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 YES, NO = True, False
 

@@ -12,7 +12,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
 from advcourse import metrics
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 
 def odds(*rows):

@@ -11,10 +11,11 @@ import torch
 from nets import Function, conv, images, linear
 from torch import nn
 
-from advcourse import attacks, data, inputs, models
+from advcourse import attacks, data, models
 from advcourse.attacks.zero_gradients import ZeroGradients
-from advcourse.errors import DoubtfulResultWarning, ProbabilitiesWarning, ZeroGradientWarning
-from advcourse.inputs import InputError
+from advcourse.core import inputs
+from advcourse.core.errors import DoubtfulResultWarning, ProbabilitiesWarning, ZeroGradientWarning
+from advcourse.core.inputs import InputError
 
 ATTACKS = pytest.mark.parametrize("cls", attacks.REGISTRY.values(), ids=attacks.REGISTRY)
 NET = conv().eval()

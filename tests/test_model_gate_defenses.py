@@ -13,12 +13,13 @@ from test_training_defense_contract import OBJECTIVES
 from tiny import blobs, network, quiet
 from torch import nn
 
-from advcourse import defenses, inputs
+from advcourse import defenses
 from advcourse.attacks import EOT, FGSM, Transfer
+from advcourse.core import inputs
+from advcourse.core.inputs import InputError
 from advcourse.defenses.detection import Detector
 from advcourse.defenses.magnet import Denoising, Divergence, ReconstructionError
 from advcourse.defenses.squeezing import EveryView
-from advcourse.inputs import InputError
 from advcourse.models import PixelCNN
 from advcourse.models.pixelcnn import bits_per_pixel
 from advcourse.training import cross_entropy

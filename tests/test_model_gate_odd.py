@@ -12,8 +12,9 @@ from nets import Function, conv, images
 from test_model_gate import ATTACKS, quick, run
 from torch import nn
 
-from advcourse import attacks, inputs
-from advcourse.inputs import InputError
+from advcourse import attacks
+from advcourse.core import inputs
+from advcourse.core.inputs import InputError
 
 NET = conv().eval()
 X, Y = images(6), torch.tensor([0, 1, 2, 3, 4, 0])

@@ -8,10 +8,11 @@ import torch
 from safetensors import safe_open
 from torch.nn import functional as F
 
-from advcourse import data, models, recipes
+from advcourse import data, models
 from advcourse.attacks import PGD
-from advcourse.inputs import InputError, accuracy
+from advcourse.core.inputs import InputError, accuracy
 from advcourse.models import store
+from advcourse.zoo import recipes
 
 DIGIT_MODELS = ("mnist-cnn", "mnist-wide", "mnist-mlp", "mnist-small")
 BARS = {

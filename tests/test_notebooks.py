@@ -7,8 +7,8 @@ import nbformat
 import psutil
 import pytest
 
-from advcourse import notebooks
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
+from advcourse.course import notebooks
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_the_checkout_is_found_from_below(course, monkeypatch, tmp_path_factory)
     """Checks that the course is found from a folder inside it, and that elsewhere the error says where to go."""
     assert notebooks.checkout(course / "chapters") == course
     monkeypatch.setattr(
-        notebooks, "__file__", str(tmp_path_factory.mktemp("site") / "advcourse" / "notebooks.py")
+        notebooks, "__file__", str(tmp_path_factory.mktemp("site") / "advcourse" / "course" / "notebooks.py")
     )
     with pytest.raises(InputError, match="go to a clone"):
         notebooks.checkout(tmp_path_factory.mktemp("elsewhere"))

@@ -8,7 +8,7 @@ import torch
 from nets import images
 
 from advcourse import data, models
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 from advcourse.models import PixelCNN, bits_per_pixel
 from advcourse.training import fit
 

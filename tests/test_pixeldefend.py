@@ -14,8 +14,8 @@ from torch import nn
 
 from advcourse import data, models
 from advcourse.attacks import BPDA, FGSM, PGD
+from advcourse.core.inputs import InputError
 from advcourse.defenses import PixelDefend, PixelDetector
-from advcourse.inputs import InputError
 from advcourse.models import PixelCNN
 
 SIZE = (1, 5, 6)

@@ -17,8 +17,8 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from advcourse import plots
-from advcourse.inputs import InputError
-from advcourse.rounding import number, percent
+from advcourse.core.inputs import InputError
+from advcourse.core.rounding import number, percent
 
 LOGITS = torch.tensor([[4.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from advcourse import plots
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 LOGITS = torch.tensor([[4.0, 0.0], [0.0, 2.0]])
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import colormaps
 
 from advcourse import plots
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 BLOCKS = {
     "": {"no attack": {"net": 0.98, "wide net": 0.96}},

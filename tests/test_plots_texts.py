@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from advcourse import plots
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 from advcourse.plots import texts
 
 ODD = "_$\\frac$ $$ a_b^"  # two formulas that matplotlib cannot read, and a first letter that hides a curve

@@ -5,9 +5,9 @@ import torch
 from nets import conv, images, linear
 from torch.nn import functional as F
 
+from advcourse.core.inputs import InputError
+from advcourse.core.randomness import seeded
 from advcourse.defenses import RandomTransformation
-from advcourse.inputs import InputError
-from advcourse.randomness import seeded
 
 
 def defended(model=None, **settings):

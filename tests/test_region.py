@@ -7,9 +7,9 @@ import torch
 from nets import Function, Linear, Scaled, images, linear
 
 from advcourse import models
+from advcourse.core.inputs import InputError, accuracy, predict
+from advcourse.core.randomness import seeded
 from advcourse.defenses import RegionClassifier, UniformNoise, choose_radius
-from advcourse.inputs import InputError, accuracy, predict
-from advcourse.randomness import seeded
 
 
 def threshold(at=0.5):

@@ -16,13 +16,14 @@ import torch
 from nets import conv, images
 from torch import nn
 
-from advcourse import attacks, defenses, transformations
-from advcourse.errors import DoubtfulResultWarning
-from advcourse.inputs import InputError
+from advcourse import attacks, defenses
+from advcourse.core.errors import DoubtfulResultWarning
+from advcourse.core.inputs import InputError
+from advcourse.data import transformations
 from advcourse.models import pixelcnn
 from advcourse.training import fit
 
-pytestmark = pytest.mark.filterwarnings("ignore::advcourse.errors.BudgetWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::advcourse.core.errors.BudgetWarning")
 MODEL = conv().eval()
 DETECTOR = defenses.FeatureSqueezing(MODEL)
 DETECTOR.calibrate(images(20), 0.1)

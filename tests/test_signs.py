@@ -6,8 +6,8 @@ import torch
 from sklearn.linear_model import RidgeClassifier
 
 from advcourse import data
+from advcourse.core.inputs import InputError
 from advcourse.data import sign_scenes, signs
-from advcourse.inputs import InputError
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from nets import Function, Scaled, conv, images
 from scipy.ndimage import map_coordinates
 
-from advcourse import attacks, data, inputs, models
+from advcourse import attacks, data, models
 from advcourse.attacks import StAdv
 from advcourse.attacks.noise import Noise
-from advcourse.attacks.spatial import flow_loss, warp
+from advcourse.attacks.stadv import flow_loss, warp
+from advcourse.core import inputs
 
 
 def flow_of(n=2, height=6, width=7, size=1.0, seed=0):

@@ -12,7 +12,7 @@ from torch import nn
 
 from advcourse import data, models
 from advcourse.attacks import FGSM, Transfer, augment, train_substitute
-from advcourse.inputs import InputError, accuracy, predict
+from advcourse.core.inputs import InputError, accuracy, predict
 from advcourse.training import fit
 
 X = images(20, (1, 6, 6), dtype=torch.float64)

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from advcourse import data
 from advcourse.attacks import FGSM, PGD
+from advcourse.core.inputs import InputError, accuracy
 from advcourse.defenses import LSPGA, Thermometer
 from advcourse.defenses.thermometer import smooth_thermometer, thermometer
-from advcourse.inputs import InputError, accuracy
 
 
 def row(*pixels):

@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from advcourse import data
-from advcourse.augmentation import shifts
-from advcourse.inputs import InputError, accuracy
+from advcourse.core.inputs import InputError, accuracy
 from advcourse.training import DivergenceError, cross_entropy, fit, one_cycle
+from advcourse.training.augmentation import shifts
 
 # ---- it minimises what it is given ----
 

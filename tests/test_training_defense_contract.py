@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny import blobs, linear, network, quiet, same, snapshot
 
-from advcourse.augmentation import shifts
+from advcourse.core.identity import stands_for
+from advcourse.core.inputs import InputError
 from advcourse.defenses import (
     EAT,
     NAT,
@@ -18,8 +19,7 @@ from advcourse.defenses import (
     FreeAT,
     InputGradientRegularization,
 )
-from advcourse.identity import stands_for
-from advcourse.inputs import InputError
+from advcourse.training.augmentation import shifts
 
 OBJECTIVES = {
     "NAT": lambda: NAT(sigma=0.1, cap=0.2),

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from advcourse import models
 from advcourse.attacks import FGSM, PGD
+from advcourse.core.inputs import InputError
 from advcourse.defenses import EAT, NAT, PAT, TRADES, FastAT
 from advcourse.defenses.trades import divergence
-from advcourse.inputs import InputError
 from advcourse.training import cross_entropy
 
 

@@ -9,8 +9,8 @@ from PIL import Image, ImageFilter
 from scipy import ndimage, stats
 
 from advcourse import data
-from advcourse.inputs import InputError
-from advcourse.transformations import JPEG, STANDARD, EightBit, GaussianBlur, GaussianNoise
+from advcourse.core.inputs import InputError
+from advcourse.data.transformations import JPEG, STANDARD, EightBit, GaussianBlur, GaussianNoise
 
 ALL = (*STANDARD, EightBit())
 IDS = [transformation.name for transformation in ALL]

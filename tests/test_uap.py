@@ -9,7 +9,7 @@ from nets import Scaled, conv, images, linear
 
 from advcourse import data, models
 from advcourse.attacks import UAP
-from advcourse.inputs import InputError, predict
+from advcourse.core.inputs import InputError, predict
 
 SHAPE = (1, 6, 6)
 METHODS = pytest.mark.parametrize("method", ["deepfool", "minibatch"])

@@ -12,10 +12,11 @@ from matplotlib import pyplot
 from PIL import Image
 from torch import nn
 
-from advcourse import attacks, plots, widgets
+from advcourse import attacks, plots
+from advcourse.core.inputs import InputError
+from advcourse.core.rounding import number
+from advcourse.course import widgets
 from advcourse.data import ImageSet
-from advcourse.inputs import InputError
-from advcourse.rounding import number
 
 CLASSES = ("dark", "bright", "<even>")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from advcourse import workers
-from advcourse.workers import Failure
+from advcourse.core import workers
+from advcourse.core.workers import Failure
 
 
 def square(number):

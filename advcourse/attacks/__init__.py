@@ -25,9 +25,9 @@ from advcourse.attacks.gradient_sign import (
     UMIFGSM,
     gradient_family,
 )
+from advcourse.attacks.jsma import JSMA
 from advcourse.attacks.optmargin import OptMargin
-from advcourse.attacks.saliency import JSMA
-from advcourse.attacks.spatial import StAdv
+from advcourse.attacks.stadv import StAdv
 from advcourse.attacks.substitute import SubstituteResult, augment, train_substitute
 from advcourse.attacks.targets import choose_target
 from advcourse.attacks.threat import ThreatModel

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from advcourse.inputs import InputError, ask, check_range
+from advcourse.core.inputs import InputError, ask, check_range
 
 
 class _HardForward(torch.autograd.Function):

@@ -13,9 +13,9 @@ from advcourse.attacks.noise import Noise
 from advcourse.attacks.targets import least_likely
 from advcourse.attacks.threat import ThreatModel
 from advcourse.attacks.zero_gradients import ZeroGradients
-from advcourse.errors import NO_GRADIENT, BudgetWarning, warn
-from advcourse.identity import identity
-from advcourse.inputs import (
+from advcourse.core.errors import NO_GRADIENT, BudgetWarning, warn
+from advcourse.core.identity import identity
+from advcourse.core.inputs import (
     InputError,
     ask,
     check_choice,
@@ -30,8 +30,8 @@ from advcourse.inputs import (
     evaluating,
     predict,
 )
+from advcourse.core.randomness import seeded
 from advcourse.metrics import margin
-from advcourse.randomness import seeded
 
 # What a hyper-parameter of this name may be, in every attack: lowest and highest. It is whole where its type is int; fields
 # of type bool are flags.
@@ -207,8 +207,8 @@ class Attack:
     `attack(model, x, y, target=None)` returns the adversarial images; `attack.run(...)` the whole `AttackResult`.
     `x` (N, C, H, W) in [0, 1], `y` (N,) the true labels, `target` (N,) the labels wanted by an attack with `targeted=True`.
     The images come back in [0, 1], inside the budget, detached, and the model and the global random state as they were.
-    Randomness comes from `seed` alone. Bad input raises `advcourse.inputs.InputError`; a model whose gradient is exactly zero for
-    more than 1 % of the images, so that failing means nothing, is warned of by `advcourse.inputs.ZeroGradientWarning`.
+    Randomness comes from `seed` alone. Bad input raises `InputError`; a model whose gradient is exactly zero for
+    more than 1 % of the images, so that failing means nothing, is warned of by `advcourse.core.inputs.ZeroGradientWarning`.
 
     An image's result does not depend on the other images, unless the attack is `universal`. In exact arithmetic that is
     equality; a batch of another size, or another processor, adds the same numbers in another order. In float64 the results

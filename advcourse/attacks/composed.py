@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from advcourse.attacks.base import Attack, AttackResult
 from advcourse.attacks.threat import ThreatModel
-from advcourse.checkpoints import describe
-from advcourse.errors import called
-from advcourse.identity import identity
-from advcourse.inputs import (
+from advcourse.core.errors import called
+from advcourse.core.identity import identity
+from advcourse.core.inputs import (
     InputError,
     check_classes,
     check_images,
@@ -20,8 +19,9 @@ from advcourse.inputs import (
     on_device,
     predict,
 )
+from advcourse.core.randomness import seeded
 from advcourse.metrics import margin
-from advcourse.randomness import seeded
+from advcourse.training.checkpoints import describe
 
 
 @dataclass(frozen=True)

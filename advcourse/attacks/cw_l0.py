@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 
 from advcourse.attacks.base import Attack
-from advcourse.attacks.boundary import step_to_boundary
+from advcourse.attacks.best import Nearest, PerImage
 from advcourse.attacks.cw_l2 import CWL2
-from advcourse.attacks.nearest import Nearest, PerImage
-from advcourse.attacks.penalty import hinge_of
+from advcourse.attacks.search import hinge_of
+from advcourse.attacks.slide import step_to_boundary
 
 
 def l0(x, images):

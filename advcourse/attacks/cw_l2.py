@@ -5,9 +5,9 @@ from functools import partial
 from typing import ClassVar
 
 from advcourse.attacks.base import Attack
-from advcourse.attacks.boundary import slide
 from advcourse.attacks.deepfool import nearest_rival
-from advcourse.attacks.penalty import Search, TanhAdam, hinge_of, search, squared_l2
+from advcourse.attacks.search import Search, TanhAdam, hinge_of, search, squared_l2
+from advcourse.attacks.slide import slide
 
 
 @dataclass(frozen=True)

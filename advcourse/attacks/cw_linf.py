@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 
 from advcourse.attacks.base import Attack
+from advcourse.attacks.best import Nearest, PerImage
 from advcourse.attacks.deepfool import nearest_rival
-from advcourse.attacks.nearest import Nearest, PerImage
-from advcourse.attacks.penalty import hinge_of
+from advcourse.attacks.search import hinge_of
 
 
 def linf(x, images):

@@ -5,9 +5,9 @@ from functools import partial
 from typing import ClassVar
 
 from advcourse.attacks.base import Attack
-from advcourse.attacks.boundary import slide
 from advcourse.attacks.deepfool import nearest_rival
-from advcourse.attacks.penalty import Fista, Search, hinge_of, search, squared_l2
+from advcourse.attacks.search import Fista, Search, hinge_of, search, squared_l2
+from advcourse.attacks.slide import slide
 
 # The slide's weight of |d|_1 for each rule, in units of beta / lr. A point that does not move under steps of size a and
 # shrinking by beta minimises |d|_2^2 + beta / a |d|_1, and late in a run a = lr / 2. For the L1 rule |d|_1 is to rule

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from advcourse.attacks.ascent import Schedule, ascend
 from advcourse.attacks.base import Attack
-from advcourse.errors import BudgetWarning, warn
-from advcourse.inputs import InputError, check_range
+from advcourse.core.errors import BudgetWarning, warn
+from advcourse.core.inputs import InputError, check_range
 
 
 class GradientSign(Attack):

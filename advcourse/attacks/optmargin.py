@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 
 from advcourse.attacks.base import Attack
-from advcourse.attacks.penalty import Search, TanhAdam, search, squared_l2
-from advcourse.inputs import InputError
+from advcourse.attacks.search import Search, TanhAdam, search, squared_l2
+from advcourse.core.inputs import InputError
 
 _AT_ONCE = 400  # images of 32 x 32 that go through the model together
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.attacks.ascent import log_odds
-from advcourse.inputs import (
+from advcourse.core.inputs import (
     InputError,
     ask,
     check_classes,
@@ -20,7 +20,7 @@ from advcourse.inputs import (
     evaluating,
     predict,
 )
-from advcourse.randomness import seeded
+from advcourse.core.randomness import seeded
 from advcourse.training import fit
 
 

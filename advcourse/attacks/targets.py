@@ -2,7 +2,7 @@
 
 import torch
 
-from advcourse.inputs import check_choice, check_classes, check_images, check_labels, check_seed, predict
+from advcourse.core.inputs import check_choice, check_classes, check_images, check_labels, check_seed, predict
 
 
 def least_likely(logits, y):

@@ -7,7 +7,7 @@ import torch
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import walk
-from advcourse.inputs import InputError, check_images, predict
+from advcourse.core.inputs import InputError, check_images, predict
 from advcourse.metrics import margin
 
 # Images in a step, as many as there are but at most this; with "deepfool" at most a tenth of them, for its steps add up.

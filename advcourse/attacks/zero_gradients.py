@@ -2,7 +2,7 @@
 
 import torch
 
-from advcourse.errors import ZeroGradientWarning, warn
+from advcourse.core.errors import ZeroGradientWarning, warn
 
 _SHARE = 0.01  # of the images, beyond which a failure is not to be believed
 

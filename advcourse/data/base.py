@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from advcourse.inputs import InputError, check_images, check_labels, check_range
+from advcourse.core.inputs import InputError, check_images, check_labels, check_range
 
 
 def pixel_checksum(pixels: np.ndarray, labels: np.ndarray) -> str:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from advcourse.core.inputs import check_choice
 from advcourse.data.base import ImageSet
-from advcourse.inputs import check_choice
 
 SHIPPED = ("mnist-5k", "signs")
 DOWNLOADED = ("mnist", "cifar10", "gtsrb")

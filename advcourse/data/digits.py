@@ -7,9 +7,9 @@ The file is made by `python -m advcourse.data.make_digits`. Source: LeCun, Botto
 from functools import cache
 from pathlib import Path
 
+from advcourse.core.inputs import check_choice
 from advcourse.data.base import ImageSet
 from advcourse.data.packed import read_packed
-from advcourse.inputs import check_choice
 
 NAME = "mnist-5k"
 FILE = Path(__file__).parent / "files" / "mnist-5k.npz"

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from advcourse.core.inputs import InputError, check_choice
 from advcourse.data.base import ImageSet
-from advcourse.inputs import InputError, check_choice
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

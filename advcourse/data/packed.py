@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from advcourse.core.files import replacing
+from advcourse.core.inputs import InputError
 from advcourse.data.base import pixel_checksum
-from advcourse.files import replacing
-from advcourse.inputs import InputError
 
 
 def write_packed(path: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, str]:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.data.base import ImageSet
 from advcourse.data.packed import read_packed, write_packed
-from advcourse.inputs import InputError, check_choice, check_range
 
 NAME = "signs"
 FILE = Path(__file__).parent / "files" / "signs.npz"

@@ -8,10 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.attacks import FGSM, LLC, PGD
-from advcourse.checkpoints import named
-from advcourse.defenses.ramp import Ramped, take_checked
-from advcourse.errors import called
-from advcourse.inputs import (
+from advcourse.core.errors import called
+from advcourse.core.inputs import (
     InputError,
     ask,
     check_classes,
@@ -20,7 +18,9 @@ from advcourse.inputs import (
     check_labels,
     predict,
 )
+from advcourse.defenses.ramp import Ramped, take_checked
 from advcourse.training import cross_entropy
+from advcourse.training.checkpoints import named
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from advcourse.inputs import InputError, ask, check_images, check_model, check_range, evaluating
+from advcourse.core.inputs import InputError, ask, check_images, check_model, check_range, evaluating
 from advcourse.metrics import threshold_at
 
 

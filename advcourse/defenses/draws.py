@@ -2,7 +2,7 @@
 
 import torch
 
-from advcourse import inputs
+from advcourse.core import inputs
 
 
 def check_seed(seed: int | None, name: str = "seed") -> int | None:

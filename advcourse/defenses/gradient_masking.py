@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from advcourse.checkpoints import named
-from advcourse.errors import called
-from advcourse.inputs import (
+from advcourse.core.errors import called
+from advcourse.core.inputs import (
     InputError,
     ask,
     check_answer,
@@ -25,6 +24,7 @@ from advcourse.inputs import (
     resolve_device,
 )
 from advcourse.training import History, fit
+from advcourse.training.checkpoints import named
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from advcourse import transformations
+from advcourse.core.inputs import InputError, ask, check_field
+from advcourse.data import transformations
 from advcourse.defenses.draws import check_seed, generator
-from advcourse.inputs import InputError, ask, check_field
 
 _BALANCE = 3  # of 1 to 30, this one came nearest in 100 iterations
 

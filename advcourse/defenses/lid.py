@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from advcourse.core.inputs import InputError, ask, check_images, check_model, check_range, check_seed
 from advcourse.defenses.detection import Detector
-from advcourse.inputs import InputError, ask, check_images, check_model, check_range, check_seed
 
 _NEAREST = 1e-12  # a distance of 0, a copy, counts as this share of the k-th
 _FITTED = ("reference", "low", "spread", "weight", "bias")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from advcourse.core.inputs import InputError, ask, check_choice, check_field, explained
 from advcourse.defenses.detection import Detector
-from advcourse.inputs import InputError, ask, check_choice, check_field, explained
 from advcourse.metrics import threshold_at
 from advcourse.models import AutoEncoder
 from advcourse.training import History, fit

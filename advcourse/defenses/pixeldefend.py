@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from advcourse.core.inputs import InputError, check_images, check_range
 from advcourse.defenses.detection import Detector
-from advcourse.inputs import InputError, check_images, check_range
 from advcourse.models.pixelcnn import PixelCNN, check_grey
 
 _SLACK = 1e-6  # of a level's distance to a pixel: float32 has 0.3 and 4.5 / 15 an ulp apart

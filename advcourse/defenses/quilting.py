@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from advcourse.core.inputs import InputError, check_images, check_range
 from advcourse.defenses.draws import check_seed, generator
 from advcourse.defenses.input_transformation import InputTransformation
-from advcourse.inputs import InputError, check_images, check_range
 
 
 class Quilting(InputTransformation):

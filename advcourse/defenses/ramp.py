@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from advcourse.attacks import Attack
-from advcourse.inputs import InputError, check_choice
+from advcourse.core.inputs import InputError, check_choice
 from advcourse.training import SCHEDULES
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from advcourse.core.inputs import InputError, check_flag, check_range
 from advcourse.defenses.draws import check_seed, generator
-from advcourse.inputs import InputError, check_flag, check_range
 
 
 class RandomTransformation(nn.Module):

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from advcourse.defenses.draws import check_seed, generator
-from advcourse.inputs import (
+from advcourse.core.inputs import (
     InputError,
     accuracy,
     ask,
@@ -15,6 +14,7 @@ from advcourse.inputs import (
     check_range,
     evaluating,
 )
+from advcourse.defenses.draws import check_seed, generator
 
 
 class UniformNoise(nn.Module):

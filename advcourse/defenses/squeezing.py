@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.attacks import BPDA
+from advcourse.core.inputs import InputError, ask, check_field
 from advcourse.defenses.detection import Detector
-from advcourse.inputs import InputError, ask, check_field
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.attacks import BPDA
+from advcourse.core.inputs import (
+    InputError,
+    ask,
+    check_field,
+    check_images,
+    check_labels,
+    check_range,
+    evaluating,
+)
 from advcourse.defenses.ramp import Ramped
-from advcourse.inputs import InputError, ask, check_field, check_images, check_labels, check_range, evaluating
 
 
 def thermometer(x: Tensor, levels: int = 16) -> Tensor:

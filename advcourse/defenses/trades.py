@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.attacks import PGD
+from advcourse.core.inputs import ask, check_classes, check_field, check_images, check_labels, evaluating
 from advcourse.defenses.ramp import Ramped, take_checked
-from advcourse.inputs import ask, check_classes, check_field, check_images, check_labels, evaluating
 
 _SPREAD = 0.001  # of the start: at x itself the divergence is smallest, and its gradient 0
 

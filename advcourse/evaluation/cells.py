@@ -15,9 +15,8 @@ from torch import nn
 
 from advcourse import data, metrics, models
 from advcourse.attacks import Attack, choose_target
-from advcourse.evaluation.record import Names, Record, as_array
-from advcourse.identity import FRESH, code_digest, digest, identity, is_fresh
-from advcourse.inputs import (
+from advcourse.core.identity import FRESH, code_digest, digest, identity, is_fresh
+from advcourse.core.inputs import (
     InputError,
     check_choice,
     check_images,
@@ -27,9 +26,10 @@ from advcourse.inputs import (
     predict,
     resolve_device,
 )
-from advcourse.randomness import seeded
-from advcourse.transformations import STANDARD
-from advcourse.workers import torch_threads
+from advcourse.core.randomness import seeded
+from advcourse.core.workers import torch_threads
+from advcourse.data.transformations import STANDARD
+from advcourse.evaluation.record import Names, Record, as_array
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import torch
 
 from advcourse import metrics
 from advcourse.attacks import AttackResult
+from advcourse.core.inputs import InputError, check_choice, check_flag, check_range
+from advcourse.core.intervals import bootstrap, wilson
 from advcourse.evaluation.record import Record, as_array
 from advcourse.evaluation.tables import NORMS
-from advcourse.inputs import InputError, check_choice, check_flag, check_range
-from advcourse.intervals import bootstrap, wilson
 
 
 def compare(runs, by=None, at=None, *, across_models=False):

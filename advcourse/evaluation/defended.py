@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from advcourse import models, zoo
+from advcourse import models
 from advcourse.attacks import CWL2, EAD, FGSM, JSMA, PGD, RFGSM, UMIFGSM, StAdv, Transfer
+from advcourse.core.files import write_between
+from advcourse.core.inputs import InputError, check_choice, check_range
+from advcourse.core.intervals import wilson
+from advcourse.core.rounding import number, percent
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource
 from advcourse.evaluation.tables import survivors
-from advcourse.files import write_between
-from advcourse.inputs import InputError, check_choice, check_range
-from advcourse.intervals import wilson
 from advcourse.metrics import median_with_failures
-from advcourse.rounding import number, percent
+from advcourse.zoo import deployed
 
 ADAPTIVE = "adaptive: "  # before the names of the attacks that were made for one defense
 BEGIN, END = "<!-- matrix: made by `advcourse matrix --write docs/defenses.md` -->", "<!-- matrix ends -->"
@@ -28,16 +29,16 @@ class Deployed:
     name: str
 
     def __call__(self) -> nn.Module:
-        return zoo.load(self.name)
+        return deployed.load(self.name)
 
 
 def common() -> dict:
-    """The attacks that every defense meets, by name, all within `zoo.EPS` in L-infinity; the last knows nothing but digits."""
-    multi_step = PGD(zoo.EPS, steps=40)
+    """The attacks that every defense meets, by name, all within `EPS` in L-infinity; the last knows nothing but digits."""
+    multi_step = PGD(deployed.EPS, steps=40)
     return {
-        "FGSM": FGSM(zoo.EPS),
-        "R+FGSM": RFGSM(zoo.EPS),
-        "U-MI-FGSM": UMIFGSM(zoo.EPS),
+        "FGSM": FGSM(deployed.EPS),
+        "R+FGSM": RFGSM(deployed.EPS),
+        "U-MI-FGSM": UMIFGSM(deployed.EPS),
         "PGD": multi_step,
         "transfer": Transfer(multi_step, models.load("mnist-cnn")),
     }
@@ -51,7 +52,7 @@ def other_norms() -> dict:
 def cells(images: int = 100, seed: int = 0, defenses: Sequence[str] | None = None) -> list[Cell]:
     """The cells of the matrix: for each defense the common attacks, its own, and for networks those in other norms.
 
-    The common attacks differentiate what an attacker sees who knows of no defense: `zoo.Defended.seen`.
+    The common attacks differentiate what an attacker sees who knows of no defense: `deployed.Defended.seen`.
 
     Args:
         images: held-out digits (default 100), drawn by `seed` (default 0).
@@ -62,33 +63,33 @@ def cells(images: int = 100, seed: int = 0, defenses: Sequence[str] | None = Non
     """
     check_range(images, "images", 1, integer=True)
     check_range(seed, "seed", 0, integer=True)
-    chosen = zoo.names() if defenses is None else defenses
+    chosen = deployed.names() if defenses is None else defenses
     digits, how = DataSource("mnist-5k", images=images, seed=seed), Conditions(transformations=(), pictures=0)
     found = []
     for name in chosen:
-        one = zoo.DEFENSES[check_choice(name, "defenses", zoo.names())]
+        one = deployed.DEFENSES[check_choice(name, "defenses", deployed.names())]
         attacks = {known: _as_seen(attack, one) for known, attack in common().items()}
         attacks |= {ADAPTIVE + own: attack for own, attack in one.adaptive.items()}
-        attacks |= other_norms() if zoo.is_network(name) else {}
+        attacks |= other_norms() if deployed.is_network(name) else {}
         source = ModelSource(name, build=Deployed(name))
         found += [Cell(title, attack, source, digits, how) for title, attack in attacks.items()]
     return found
 
 
 def _as_seen(attack, one):
-    plain = one.seen is zoo.itself or isinstance(attack, Transfer)
+    plain = one.seen is deployed.itself or isinstance(attack, Transfer)
     return attack if plain else Transfer(attack, one.seen)
 
 
 def accuracies(records) -> pd.DataFrame:
-    """A row for each defense: the share of the digits that it reads correctly, clean and under each attack within `zoo.EPS`.
+    """A row for each defense: the share of the digits that it reads correctly, clean and under each attack within `deployed.EPS`.
 
     "adaptive" is the strongest of its own attacks; "minimum" the share that withstands every attack in the table, image by image,
     with Wilson's 95 % interval in "low" and "high".
     """
     rows, shared = {}, tuple(common())
     for name, group in _by_defense(records).items():
-        left = {r.names.attack: survivors(r, "Linf", zoo.EPS) for r in group}
+        left = {r.names.attack: survivors(r, "Linf", deployed.EPS) for r in group}
         row = {"clean": group[0].clean_accuracy}
         row |= {attack: float(left[attack].mean()) for attack in shared if attack in left}
         own = {attack: float(kept.mean()) for attack, kept in left.items() if attack.startswith(ADAPTIVE)}
@@ -130,7 +131,7 @@ def as_markdown(records) -> str:
     told["the strongest of its own"] = table.get("by", pd.Series("", table.index)).fillna("")
     images = records[0].picked
     parts = [
-        f"{images} held-out digits, L∞ ≤ {zoo.EPS:g}: the share that is read correctly.",
+        f"{images} held-out digits, L∞ ≤ {deployed.EPS:g}: the share that is read correctly.",
         _table(told),
         "The median size of the smallest change that fools, in each attack's own measure; `inf` where half of the attacks fail.",
     ]
@@ -147,7 +148,7 @@ def write(path, records) -> None:
 def _table(frame):
     lines = [f"| defense | {' | '.join(frame.columns)} |", "|---" * (len(frame.columns) + 1) + "|"]
     for name, row in frame.iterrows():
-        lines.append(f"| {zoo.DEFENSES[name].title} | {' | '.join(row)} |")
+        lines.append(f"| {deployed.DEFENSES[name].title} | {' | '.join(row)} |")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 _MOST = 20  # problems that are told together
 _LARGEST = 2**63 - 1  # of whole numbers, as seeds are held

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from advcourse import metrics, plots
-from advcourse.intervals import wilson
-from advcourse.page import Drawing
-from advcourse.rounding import number, percent
+from advcourse.core.intervals import wilson
+from advcourse.core.page import Drawing
+from advcourse.core.rounding import number, percent
 
 _ORDER = ("Linf", "L2", "L1", "L0", "EN", "flow")
 _PIXELS = "(pixels range from 0 to 1)"

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from tqdm.auto import tqdm
 
-from advcourse import workers as working
+from advcourse.core import workers as working
+from advcourse.core.identity import is_fresh
+from advcourse.core.inputs import InputError, check_range
 from advcourse.evaluation.cells import determinants, key, measure
 from advcourse.evaluation.record import Names, Record
 from advcourse.evaluation.store import Store
-from advcourse.identity import is_fresh
-from advcourse.inputs import InputError, check_range
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def run(cells, folder, workers=1, scheduler=None, progress=True):
     The records are the same whoever computes them, bit for bit on one kind of processor, but for seconds and memory. A cell that
     fails is told in `Outcome.failures`, stops no other, and is tried again by the next run. Killed at any moment, a run loses the
     cells that were under way, and the next goes on from the finished ones. A cell that cannot be told from others, see
-    `advcourse.identity`, is measured each time and not kept.
+    `advcourse.core.identity`, is measured each time and not kept.
 
     Raises:
         InputError: no cells, two cells of one name, a folder that cannot be written to, no scheduler at the address.

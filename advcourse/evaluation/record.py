@@ -62,7 +62,7 @@ class Record:
 
     @property
     def model(self):
-        """The identity of the attacked model: see `advcourse.identity`."""
+        """The identity of the attacked model: see `advcourse.core.identity`."""
         return self.identity["model"]
 
     @property

@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pandas as pd
 
+from advcourse.core.files import make_folder, replacing
+from advcourse.core.inputs import InputError
 from advcourse.evaluation import tables
 from advcourse.evaluation.sections import page
-from advcourse.files import make_folder, replacing
-from advcourse.inputs import InputError
 
 FORMAT = "advcourse results 1"
 _HEAD = ("model", "data", "attack", "threat model")

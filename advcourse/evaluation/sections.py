@@ -3,10 +3,10 @@
 from functools import partial
 
 from advcourse import plots
+from advcourse.core.page import Text, document, element, share, size, table
+from advcourse.core.page import figures as shown
+from advcourse.core.page import sections as headed
 from advcourse.evaluation import figures, tables
-from advcourse.page import Text, document, element, share, size, table
-from advcourse.page import figures as shown
-from advcourse.page import sections as headed
 
 _FEW = 60  # rows of a table that are shown at once
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from advcourse import data, models
 from advcourse.attacks import REGISTRY, Attack
+from advcourse.core.identity import identity, is_fresh
+from advcourse.core.inputs import InputError, check_classes, check_range, predict, resolve_device
+from advcourse.data.transformations import JPEG, EightBit, GaussianBlur, GaussianNoise
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, imported
 from advcourse.evaluation.entries import parse
-from advcourse.identity import identity, is_fresh
-from advcourse.inputs import InputError, check_classes, check_range, predict, resolve_device
-from advcourse.transformations import JPEG, EightBit, GaussianBlur, GaussianNoise
 
 DEFAULT = Path(__file__).with_name("default.yml")
 TEMPLATE = Path(__file__).with_name("template.yml")  # to begin a file of one's own with

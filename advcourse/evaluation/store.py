@@ -8,8 +8,8 @@ import safetensors
 import safetensors.numpy
 
 from advcourse.attacks import ThreatModel
+from advcourse.core.files import check_folder, make_folder, replacing, sweep
 from advcourse.evaluation.record import Record
-from advcourse.files import check_folder, make_folder, replacing, sweep
 from advcourse.metrics import Efficiency
 
 FORMAT = "advcourse evaluation 1"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from advcourse import metrics
-from advcourse.intervals import bootstrap, wilson
+from advcourse.core.intervals import bootstrap, wilson
 
 NORMS = ("L0", "L1", "L2", "Linf")
 

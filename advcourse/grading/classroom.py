@@ -15,16 +15,16 @@ import torch
 from tqdm.auto import tqdm
 
 from advcourse import labs
-from advcourse.files import Taken, WriteError, alone, probe, replacing, sweep
-from advcourse.grading.folders import Found, check_lab, find
-from advcourse.grading.grader import Grader
-from advcourse.grading.report import BUBBLEWRAP, WEAK, Report, TaskResult
-from advcourse.grading.sandbox import ISOLATIONS, Limits, check_system, why_no_bubblewrap
-from advcourse.grading.submission import LARGEST
-from advcourse.inputs import InputError, check_choice, check_range
+from advcourse.core.files import Taken, WriteError, alone, probe, replacing, sweep
+from advcourse.core.inputs import InputError, check_choice, check_range
+from advcourse.core.workers import Failure, check_scheduler, in_processes, on_dask
+from advcourse.grading.read.folders import Found, check_lab, find
+from advcourse.grading.read.submission import LARGEST
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.run.sandbox import ISOLATIONS, Limits, check_system, why_no_bubblewrap
+from advcourse.grading.tell.report import BUBBLEWRAP, WEAK, Report, TaskResult
 from advcourse.labs import release
 from advcourse.labs.verdicts import CRASHED
-from advcourse.workers import Failure, check_scheduler, in_processes, on_dask
 
 ATTEMPTS = ("newest", "best")
 SHORTEST = 16  # bytes of a secret
@@ -91,7 +91,7 @@ def run(
     """Grade all submissions of a lab; what is in `out` already, of the same file and the same grader, is found again.
 
     Args:
-        folder: of the submissions, see `advcourse.grading.folders.find`.
+        folder: of the submissions, see `advcourse.grading.read.folders.find`.
         lab: "lab3", "3" or 3.
         out: folder for the results; made where it is missing. Killed at any moment, a run loses no finished one.
         workers: how many processes grade side by side (default 1). One that dies harms no other submission.
@@ -292,7 +292,7 @@ def version(lab):
     files = [path for room in ("labs", "grading") for path in sorted((root / room).rglob("*.py"))]
     files += sorted((release.ROOT / "exercises" / lab).glob("*.ipynb"))
     for path in files:
-        if path.parent.name != "grading" or path.name not in _NO_JUDGES:
+        if path.is_relative_to(root / "labs") or path.name not in _NO_JUDGES:
             total.update(path.name.encode() + path.read_bytes())
     return total.hexdigest()
 

@@ -2,14 +2,14 @@
 
 import textwrap
 
-from advcourse.files import replacing
-from advcourse.grading import submission
-from advcourse.grading.folders import check_lab, lab_of
-from advcourse.grading.grader import Grader
-from advcourse.grading.reading import ReadingError
-from advcourse.grading.report import WEAK
-from advcourse.grading.sandbox import SandboxError
-from advcourse.inputs import InputError, check_range
+from advcourse.core.files import replacing
+from advcourse.core.inputs import InputError, check_range
+from advcourse.grading.read import submission
+from advcourse.grading.read.folders import check_lab, lab_of
+from advcourse.grading.read.reading import ReadingError
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.run.sandbox import SandboxError
+from advcourse.grading.tell.report import WEAK
 
 
 def check(notebook, lab=None, seed=None, isolation="auto"):
@@ -55,7 +55,7 @@ def as_text(report):
 
 def write_page(report, path):
     """Write the verdicts, with pictures, as one HTML file."""
-    from advcourse.grading import feedback
+    from advcourse.grading.tell import feedback
 
     try:
         with replacing(path) as partial:

@@ -12,7 +12,7 @@ from functools import cache
 import torch
 
 from advcourse import data
-from advcourse.inputs import InputError, check_choice, check_range
+from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.labs.advice import explained
 from advcourse.labs.measuring import measure
 from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, UNWRITTEN, Call, LocalRunner, usual_state

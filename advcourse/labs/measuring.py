@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 
 from advcourse import data, plots
-from advcourse.inputs import check_choice, predict
+from advcourse.core.inputs import check_choice, predict
+from advcourse.core.rounding import number, percent
 from advcourse.labs.running import TENSOR, UNWRITTEN, Call, LocalRunner, usual_state
 from advcourse.labs.verdicts import image_tag, marked_up
 from advcourse.labs.victims import Victim
 from advcourse.metrics import l0, l1, l2, linf, mean_over_successes, succeeded
-from advcourse.rounding import number, percent
 
 SHOWN = 6
 NORMS = {"L0": l0, "L1": l1, "L2": l2, "Linf": linf}

@@ -9,12 +9,12 @@ from itertools import combinations
 
 import torch
 
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
+from advcourse.core.rounding import percent
 from advcourse.labs.checks import Task, picture
 from advcourse.labs.running import CRASH, NUMBER, TENSOR
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import succeeded
-from advcourse.rounding import percent
 
 SAME = 1e-4  # pixels closer than this are the same: float32 rounding, far below every step size asked for
 MOST = 0.98  # share of pixels that must agree: a gradient next to 0 may have either sign, by rounding

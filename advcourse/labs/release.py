@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from advcourse.errors import InputError
-from advcourse.files import replacing
+from advcourse.core.errors import InputError
+from advcourse.core.files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -48,7 +48,7 @@ def student_copy(notebook):
     """The student's copy of an author's notebook, as `nbgrader generate_assignment` makes it; the argument stays as it is."""
     import nbformat
 
-    from advcourse.notebooks import METADATA
+    from advcourse.course.notebooks import METADATA
 
     try:
         from nbgrader import preprocessors
@@ -80,7 +80,7 @@ def refresh(lab=None, root=None):
     import nbformat
     from nbclient import NotebookClient
 
-    from advcourse.notebooks import KERNEL, METADATA, QUIET
+    from advcourse.course.notebooks import KERNEL, METADATA, QUIET
 
     root = Path(root) if root else ROOT
     paths = _notebooks(lab, root)
@@ -96,7 +96,9 @@ def refresh(lab=None, root=None):
 
 
 def _notebooks(lab, root):
-    from advcourse.inputs import check_choice  # imports torch, which who only looks for the labs does without
+    from advcourse.core.inputs import (
+        check_choice,  # imports torch, which who only looks for the labs does without
+    )
 
     chosen = labs(root) if lab is None else (check_choice(lab, "lab", labs(root)),)
     return [path for name in chosen for path in sorted((root / "solutions" / name).glob("*.ipynb"))]

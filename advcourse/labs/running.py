@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from advcourse.core.randomness import random_state, set_random_state
 from advcourse.labs.victims import BlackBox, Victim
-from advcourse.randomness import random_state, set_random_state
 
 # Where no student's line stands: a traceback leaves these files out.
 LIBRARIES = [sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")]

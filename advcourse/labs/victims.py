@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from advcourse import models
-from advcourse.inputs import check_choice
+from advcourse.core.inputs import check_choice
 
 SHIPPED = ("mnist-cnn", "mnist-distilled")  # those kinds whose weights come with the library
 KINDS = (

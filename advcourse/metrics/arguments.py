@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from advcourse.inputs import InputError, check_batch
+from advcourse.core.inputs import InputError, check_batch
 
 _REMEDY = "divide pixels of 0..255 by 255, undo a normalisation, or clip what left the range"
 

@@ -11,7 +11,7 @@ import reprlib
 import numpy as np
 import torch
 
-from advcourse.inputs import InputError, check_range
+from advcourse.core.inputs import InputError, check_range
 from advcourse.metrics.arguments import check_flags, check_values, share
 
 

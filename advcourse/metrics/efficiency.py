@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from advcourse.inputs import check_range, resolve_device
+from advcourse.core.inputs import check_range, resolve_device
 
 _MIB = 2**20
 

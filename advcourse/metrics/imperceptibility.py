@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from advcourse.inputs import InputError, check_choice, check_flag, check_range
+from advcourse.core.inputs import InputError, check_choice, check_flag, check_range
 from advcourse.metrics.arguments import check_flags, check_pair, check_values
 
 _WINDOW = 7  # pixels, the side of SSIM's window

@@ -5,7 +5,7 @@ Shapes: `logits` (N, K) of the attacked images, `y` (N,) true labels, `target` (
 
 import torch
 
-from advcourse.inputs import InputError, are_integers, check_classes, check_flag, check_labels
+from advcourse.core.inputs import InputError, are_integers, check_classes, check_flag, check_labels
 from advcourse.metrics.arguments import check_outputs, share
 
 

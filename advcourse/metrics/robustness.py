@@ -1,6 +1,6 @@
 """Robustness (the survey's section 3): do adversarial examples outlive what happens to images on their way to a model?
 
-`advcourse.transformations` has the transformations. Beside each of these shares belongs the model's own accuracy on
+`advcourse.data.transformations` has the transformations. Beside each of these shares belongs the model's own accuracy on
 clean images under the same transformation: one that ruins clean images as well says nothing of attacks.
 """
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from advcourse.inputs import InputError, check_labels
+from advcourse.core.inputs import InputError, check_labels
 from advcourse.metrics.arguments import check_outputs, share
 
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from advcourse.inputs import check_flag, check_range
+from advcourse.core.inputs import check_flag, check_range
 
 
 class AutoEncoder(nn.Sequential):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from advcourse.inputs import InputError
+from advcourse.core.inputs import InputError
 
 
 class Average(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from advcourse.inputs import InputError, check_range, evaluating
+from advcourse.core.inputs import InputError, check_range, evaluating
 
 
 class PixelCNN(nn.Module):

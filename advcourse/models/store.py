@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from advcourse.files import replacing
-from advcourse.inputs import InputError, check_choice, resolve_device
+from advcourse.core.files import replacing
+from advcourse.core.inputs import InputError, check_choice, resolve_device
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
 from advcourse.models.pixelcnn import PixelCNN

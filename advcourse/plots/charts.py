@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from advcourse.inputs import InputError, check_flag
-from advcourse.intervals import wilson
+from advcourse.core.inputs import InputError, check_flag
+from advcourse.core.intervals import wilson
+from advcourse.core.rounding import number, percent
 from advcourse.plots.style import (
     COLOURS,
     DASHES,
@@ -18,7 +19,6 @@ from advcourse.plots.style import (
     same_length,
 )
 from advcourse.plots.texts import legend_name
-from advcourse.rounding import number, percent
 
 _MOST_BARS = 41  # of a histogram
 

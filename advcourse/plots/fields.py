@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import rc_context
 
-from advcourse.inputs import InputError, check_range
+from advcourse.core.inputs import InputError, check_range
 from advcourse.plots.images import answers, image_axes
 from advcourse.plots.style import (
     DPI,

@@ -5,10 +5,10 @@ from textwrap import fill
 import numpy as np
 from matplotlib import colormaps, rc_context
 
-from advcourse.inputs import InputError, check_range
+from advcourse.core.inputs import InputError, check_range
+from advcourse.core.rounding import percent
 from advcourse.plots.style import DPI, STYLE, as_numbers, frame, rgb_pictures, same_length
 from advcourse.plots.texts import PlainFigure
-from advcourse.rounding import percent
 
 
 def grid(images, titles=None, columns=8):

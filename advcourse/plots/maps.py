@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle
 
-from advcourse.inputs import InputError, check_range
+from advcourse.core.inputs import InputError, check_range
 from advcourse.plots.style import COLOURS, MARKERS, OUTLINED, as_numbers, new_chart
 
 

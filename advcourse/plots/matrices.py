@@ -10,8 +10,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from advcourse.inputs import InputError, check_flag
-from advcourse.intervals import wilson
+from advcourse.core.inputs import InputError, check_flag
+from advcourse.core.intervals import wilson
+from advcourse.core.rounding import number, percent
 from advcourse.plots.style import (
     COLOURS,
     DASHES,
@@ -25,7 +26,6 @@ from advcourse.plots.style import (
     same_length,
 )
 from advcourse.plots.texts import PlainFigure, legend_name, letters_across
-from advcourse.rounding import number, percent
 
 _LINE, _CHARACTER = 0.16, 0.078  # inches that a line of text of 8 points takes, and a character of it
 _COLUMN = 1.05  # inches of a column of a heat map

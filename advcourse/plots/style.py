@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from advcourse.inputs import InputError, check_images
+from advcourse.core.inputs import InputError, check_images
 from advcourse.plots.texts import PlainFigure
 
 DPI = 80

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from advcourse.doctor import chromium
+from advcourse.course.doctor import chromium
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 MARKS = [

@@ -6,8 +6,8 @@ import pytest
 from graded import a_class, ada, damaged, hostile, verdict
 from pages import MARKS, OUTSIDE
 
-from advcourse.grading import feedback, overview
-from advcourse.grading.report import WEAK
+from advcourse.grading.tell import feedback, overview
+from advcourse.grading.tell.report import WEAK
 
 pytestmark = MARKS
 

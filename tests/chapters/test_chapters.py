@@ -11,7 +11,7 @@ import papermill
 import pytest
 from nbval.plugin import IPyNbFile, coalesce_streams
 
-from advcourse import notebooks
+from advcourse.course import notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = {"profile": "fast", "device": "auto", "seed": 0}

@@ -40,8 +40,8 @@ _fgsm(
 _fgsm(
     "imports_what_imports_it",
     """
-    from advcourse import zoo
-    return zoo.attacks.FGSM(eps=eps)(model, x, y)
+    from advcourse.zoo import deployed
+    return deployed.attacks.FGSM(eps=eps)(model, x, y)
     """,
     succeeds="",
 )

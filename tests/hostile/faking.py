@@ -101,7 +101,7 @@ _LINE = """
     import struct
 
     import torch
-    from advcourse.grading.wire import Wire
+    from advcourse.grading.run.wire import Wire
 
 
     def line():

@@ -16,7 +16,7 @@ def main():
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    from advcourse.grading.grader import Grader
+    from advcourse.grading.run.grader import Grader
     from hostile.world import LIMITS
 
     told = json.load(sys.stdin)

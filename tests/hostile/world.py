@@ -14,8 +14,8 @@ from pathlib import Path
 
 from grading_tests import ROOT, exercise
 
-from advcourse.grading.grader import Grader
-from advcourse.grading.sandbox import Limits
+from advcourse.grading.run.grader import Grader
+from advcourse.grading.run.sandbox import Limits
 
 LIMITS = {
     "usual": Limits(seconds=20, cpu_seconds=10),

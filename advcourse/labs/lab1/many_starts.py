@@ -2,7 +2,7 @@
 
 import torch
 
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
 from advcourse.labs.lab1 import loud

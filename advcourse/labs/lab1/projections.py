@@ -2,12 +2,12 @@
 
 import torch
 
+from advcourse.core.rounding import percent
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
 from advcourse.labs.properties import same_as
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import l2
-from advcourse.rounding import percent
 
 EXACTLY = 1.0  # no gradient is involved, so every pixel is certain
 TINY = 1e-4  # a budget beside which 1e-6 is a hundredth, and the 1e-7 of torch.renorm a thousandth

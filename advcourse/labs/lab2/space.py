@@ -3,12 +3,12 @@
 import torch
 from torch.nn.functional import grid_sample
 
+from advcourse.core.rounding import number
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
 from advcourse.labs.numbers import differs, near
 from advcourse.labs.properties import agree, same_as
 from advcourse.labs.verdicts import Finding, Picture
-from advcourse.rounding import number
 
 UNDER_THE_ROOT = 1e-8
 

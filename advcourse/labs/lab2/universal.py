@@ -3,11 +3,11 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
+from advcourse.core.rounding import percent
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.properties import MOST, SAME
 from advcourse.labs.verdicts import Finding, Picture
-from advcourse.rounding import percent
 
 HELD_OUT = 100
 NOISE = {

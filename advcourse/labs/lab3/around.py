@@ -2,10 +2,10 @@
 
 import torch
 
+from advcourse.core.rounding import percent
 from advcourse.labs.measuring import Measurement, known_digits, measure
 from advcourse.labs.running import TENSOR, UNWRITTEN, Call, LocalRunner, usual_state
 from advcourse.labs.victims import Victim
-from advcourse.rounding import percent
 
 
 @usual_state()

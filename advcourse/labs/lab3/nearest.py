@@ -8,13 +8,13 @@ import math
 
 import torch
 
+from advcourse.core.rounding import number
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
 from advcourse.labs.lab3.questions import lead, seen
 from advcourse.labs.properties import takes_class_0
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import l2
-from advcourse.rounding import number
 
 FAR = 0.05  # from the boundary, where the least constant is asked for; unsquared distances make it 1 / (2 FAR) times as large
 REACHABLE = {"const": 10.0, "searches": 2, "lr": 0.02, "steps": 15}  # a grey image gets to any target

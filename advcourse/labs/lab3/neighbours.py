@@ -2,9 +2,9 @@
 
 import torch
 
+from advcourse.core.rounding import number
 from advcourse.labs.properties import follows_its_seed
 from advcourse.labs.verdicts import Finding
-from advcourse.rounding import number
 
 PARALLEL = 1e-3  # cosines below this are rounding
 

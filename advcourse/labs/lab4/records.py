@@ -5,10 +5,10 @@ from functools import cache
 import torch
 
 from advcourse import attacks, data
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
+from advcourse.data.transformations import GaussianBlur
 from advcourse.labs.measuring import known_digits
 from advcourse.labs.victims import Victim
-from advcourse.transformations import GaussianBlur
 
 MODEL = Victim("mnist-cnn")
 DIGITS = 200

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from advcourse import plots
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
+from advcourse.core.rounding import number, percent
+from advcourse.data.transformations import JPEG, GaussianBlur, GaussianNoise
 from advcourse.labs.lab4 import records
 from advcourse.metrics import auc, l2, mean_over_successes
 from advcourse.plots.style import new_chart
-from advcourse.rounding import number, percent
-from advcourse.transformations import JPEG, GaussianBlur, GaussianNoise
 
 _DISTANCE = "L2 distance (pixels range from 0 to 1)"
 

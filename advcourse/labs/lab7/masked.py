@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import one_hot
 
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import picture
 from advcourse.labs.numbers import gives

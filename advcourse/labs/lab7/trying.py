@@ -8,14 +8,14 @@ from functools import cache, partial
 import torch
 
 from advcourse import attacks, data, models, plots
+from advcourse.core.inputs import evaluating, predict
+from advcourse.core.rounding import percent
 from advcourse.defenses import AtTemperature
-from advcourse.inputs import evaluating, predict
 from advcourse.labs.checks import task_of
 from advcourse.labs.lab7.given import climb
 from advcourse.labs.lab7.tasks import LAB
 from advcourse.labs.showing import Shown
 from advcourse.labs.verdicts import NOT_ATTEMPTED
-from advcourse.rounding import percent
 from advcourse.training import cross_entropy, fit
 
 EPS = 0.2

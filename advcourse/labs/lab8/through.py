@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import torch
 
+from advcourse.core.rounding import percent
 from advcourse.labs.checks import picture
 from advcourse.labs.lab8.defended import Counted, nearest_level
 from advcourse.labs.lab8.gradients import gradient, moved_first
 from advcourse.labs.running import CRASH
 from advcourse.labs.verdicts import Finding
-from advcourse.rounding import percent
 
 PARTS = (("shift", 1), ("levels", 3))
 BITS = 3

@@ -9,13 +9,13 @@ import torch
 from torch.nn.functional import one_hot
 
 from advcourse import attacks, data, plots
-from advcourse.inputs import predict
+from advcourse.core.inputs import predict
+from advcourse.core.rounding import number, percent
 from advcourse.labs.lab8.defended import Defended, Squeezer
 from advcourse.labs.lab8.gradients import each_draw, gradient
 from advcourse.labs.measuring import known_digits
 from advcourse.labs.victims import Victim
 from advcourse.metrics import auc
-from advcourse.rounding import number, percent
 
 MODEL = Victim("mnist-cnn")
 SQUEEZERS = (Squeezer("levels"), Squeezer("median"), Squeezer("blur"))

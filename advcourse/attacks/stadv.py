@@ -1,0 +1,140 @@
+"""Attacks that move pixels instead of changing their values: stAdv."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch.nn import functional as F
+
+from advcourse.attacks.base import Attack
+from advcourse.attacks.best import Nearest
+
+_CLEAN_LOSS = (
+    16.0  # what L_adv is scaled to on the clean image: about what a digit's logits have, in the paper as here
+)
+_RISE, _FALL = 1.2, 1.1  # by which tau rises after a success, and falls after none
+# Of tau, until the first success. Adam remembers the size of gradients: early ones of a large flow loss would keep its steps
+# short for long after tau has fallen, too short for the ways that hard targets need.
+_UNTIL_FOOLED = 0.1
+_START = 0.01  # standard deviation of the flow at the start, in pixels
+
+
+@dataclass(frozen=True)
+class StAdv(Attack):
+    """Spatially transformed adversarial examples: each pixel is taken from a place nearby, and the places are optimised.
+
+    x'(u, v) = x(u + du, v + dv), bilinear, with one flow (du, dv) for all channels of a pixel. Minimises L_adv + tau * L_flow:
+    L_adv = max(max_{i != t} Z_i - Z_t, -confidence) (untargeted: max(Z_y - max_{i != y} Z_i, -confidence)); L_flow = sum over the
+    pixels p and their four neighbours q of sqrt(|du_p - du_q|^2 + |dv_p - dv_q|^2 + 1e-8). Returned is, for each image, the
+    iterate of least L_flow among those that succeed; the clean image where none does.
+
+    Paper: Xiao et al. 2018, "Spatially Transformed Adversarial Examples", equations 1 to 4 (arXiv 1801.02612). Norm: none;
+    an L_p norm of the change does not say how visible it is. Values are averages of pixels, so they stay in [0, 1] by
+    themselves; a clamp takes off what rounding adds, which is less than 1e-6 in float32.
+
+    Other than in the paper: Adam, whose step falls to 0 along a cosine, in the place of L-BFGS, which would tie the images of a
+    batch together; L_adv is divided by its value on the clean image and multiplied by 16, so that the scale of a model's
+    logits does not matter; and tau is searched for each image: a step on which the image fools the model raises it by a
+    fifth, one on which it does not lowers it by an eleventh, and until the first success a tenth of it is used.
+
+    Args:
+        tau: weight of the flow loss, at the start if it adapts (default 0.05, the paper's).
+        steps: of Adam (default 100).
+        lr: size of the first step, in pixels (default 0.2).
+        confidence: by how much the logit wanted should lead, in logits (default 0).
+        adapt: search tau for each image (default True); False keeps it.
+        targeted: reach `target` (default False: leave `y`).
+        seed: of the start, a flow from N(0, 0.01) (default 0).
+
+    Details:
+        flow: (N, 2, H, W), in pixels: du to the right, dv down; 0 where there was no success.
+        flow_loss: (N,) its L_flow.
+        shift: (N,) the longest arrow, in pixels.
+        tau: (N,) at the end.
+
+    Example:
+        >>> x_adv = StAdv(targeted=True)(model, x, y, target=choose_target(model, x, y))
+    """
+
+    tau: float = 0.05
+    steps: int = 100
+    lr: float = 0.2
+    confidence: float = 0.0
+    adapt: bool = True
+    targeted: bool = False
+    seed: int = 0
+    kind: ClassVar[str] = "minimum-norm"
+    norm: ClassVar[str] = "flow"
+
+    def size(self, result):
+        return result.details["flow_loss"]
+
+    def _perturb(self, victim, x, y, target, noise):
+        label, away = (y, 1) if target is None else (target, -1)
+        still = x.new_zeros(len(x), 2, *x.shape[2:])
+        with torch.no_grad():
+            logits = victim(x)
+            clean = victim.lead(logits, label, away) + self.confidence
+        best, tau = Nearest(still, lambda still, flow: flow_loss(flow)), x.new_full((len(x),), self.tau)
+        best.offer(torch.arange(len(x), device=x.device), still, clean < 0)
+        on = (clean >= 0).nonzero().squeeze(1)
+        if len(on):
+            # Not 0 for an image right at the boundary; on the logits' own scale.
+            unit = (
+                clean.maximum(1e-3 * logits.abs().amax(1)).clamp_min(torch.finfo(x.dtype).tiny) / _CLEAN_LOSS
+            )
+            start = _START * noise.normal(still)[on]
+            tau[on] = self._descend(victim, x[on], label[on], away, start, unit[on], best, on)
+        flow = best.images
+        images = torch.where(best.found.view(-1, 1, 1, 1), warp(x, flow).clamp(0, 1), x)
+        shift = flow.square().sum(1).sqrt().flatten(1).amax(1)
+        details = {"flow": flow, "flow_loss": flow_loss(flow), "shift": shift, "tau": tau}
+        return images, self.steps * (clean >= 0).long(), details
+
+    def _descend(self, victim, x, label, away, flow, unit, best, index):
+        """Adam from `flow`; leaves what it finds in `best`. `unit` (n,) is L_adv of the clean image / 16. Returns tau (n,)."""
+        mean, square = torch.zeros_like(flow), torch.zeros_like(flow)
+        tau = weight = x.new_full((len(x),), self.tau)
+        for step in range(self.steps + 1):
+            last = step == self.steps
+            with torch.set_grad_enabled(not last):
+                flow.requires_grad_(not last)
+                lead = victim.lead(victim(warp(x, flow).clamp(0, 1)), label, away) + self.confidence
+            fooled = lead.detach() < 0
+            best.offer(index, flow.detach(), fooled)
+            if last:
+                return tau
+            if self.adapt:
+                tau = torch.where(fooled, tau * _RISE, tau / _FALL)
+                weight = torch.where(best.found[index], tau, tau * _UNTIL_FOOLED)
+            gradient = victim.gradient(lead.clamp_min(0) / unit + weight * flow_loss(flow), flow)
+            mean.lerp_(gradient, 0.1)
+            square.lerp_(gradient.square_(), 0.001)
+            lr = self.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
+            spread = (square / (1 - 0.999 ** (step + 1))).sqrt_().add_(1e-8)
+            flow = flow.detach().addcdiv(mean, spread, value=-lr / (1 - 0.9 ** (step + 1)))
+
+
+def warp(x, flow):
+    """Each pixel of `x` (N, C, H, W) taken from where `flow` (N, 2, H, W) points: bilinear, and the edge's value beyond it.
+
+    flow[:, 0] is the way to the right and flow[:, 1] the way down, in pixels: a flow of (1, 0) moves the picture one pixel
+    to the left.
+    """
+    height, width = x.shape[2:]
+    # With align_corners=True, -1 and 1 are the centres of the outermost pixels: the picture is (W - 1) pixels wide.
+    across, down = (torch.linspace(-1, 1, size, dtype=x.dtype, device=x.device) for size in (width, height))
+    u = across + flow[:, 0] * (2 / max(width - 1, 1))
+    v = down.unsqueeze(1) + flow[:, 1] * (2 / max(height - 1, 1))
+    return F.grid_sample(x, torch.stack([u, v], 3), "bilinear", "border", align_corners=True)
+
+
+def flow_loss(flow):
+    """L_flow (N,) of `flow` (N, 2, H, W): how unlike their four neighbours the pixels' arrows are, equation 4 of the paper.
+
+    A pair of neighbours counts twice, once from each side. 1e-8 below the root keeps the gradient finite where arrows are equal.
+    """
+    across, down = flow.diff(dim=3), flow.diff(dim=2)
+    lengths = ((d.square().sum(1) + 1e-8).sqrt().flatten(1).sum(1) for d in (across, down))
+    return 2 * sum(lengths)

@@ -1,0 +1,322 @@
+"""What makes two things the same: `identity(value)`, one key for equal things, another for all others.
+
+Everything counts: values, types, names of attributes (private ones, too), which parts are one and the same object, and the code,
+with the globals that it names, of functions and classes. What is known not to count:
+
+- where a tensor is and how it lies in memory, `requires_grad`, gradients; a `torch.device`;
+- the mode (`training`) of a module that is asked for, and of its registered parts: whoever uses it sets the mode. The mode of a
+  module that is hidden in a list, a closure or an argument counts, and that of one with a `train` of its own, and below it;
+- whether a number is Python's own or numpy's of the same precision: `np.float64(0.3)` is 0.3, `np.int64(3)` is 3;
+- how `torch.compile` keeps a model compiled; that it does counts, and so does a backend of the user's own;
+- what `functools.lru_cache`, `functools.singledispatch` and `numpy.vectorize` note of their calls;
+- which tensors or arrays share their memory;
+- loggers; the numbers of hooks, the order of attributes and of sets, annotations, `__doc__`, line numbers, the names of modules;
+- the version of Python and of torch: their functions and classes count by name. Those of other installed packages count by name
+  and version, this library's by name and the library's text, which is its version. What somebody has put in their place counts,
+  see `known`.
+
+Code counts as bytecode, so a key of something with code of its own holds for one version of Python.
+What a thing reads when it runs (a file, the clock, the environment) cannot be seen. Code that finds values by names that are made
+when it runs (`eval`, `globals`, `sys.modules`) cannot be told from other code. What a model remembers of its last input
+counts, so that its key is another after each use.
+"""
+
+import copyreg
+import hashlib
+import types
+import uuid
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import _lru_cache_wrapper
+from weakref import ref
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from advcourse.core.identity import parts
+from advcourse.core.identity.functions import CodeWalk
+from advcourse.core.identity.known import is_standard_class
+from advcourse.core.identity.values import (
+    BUILTIN,
+    CONTENT,
+    PLAIN,
+    PYTHONS_PRECISION,
+    WRAPPERS,
+    Unknown,
+    tensor_bytes,
+    tensor_parts,
+)
+
+FRESH = "fresh-"
+_USUAL = {dict, OrderedDict, list, Tensor, nn.Parameter}
+
+
+class IdentityWarning(UserWarning):
+    """Something that cannot be told from others: its key matches nothing."""
+
+
+def identity(value: object, *, apart_from: Iterable[Tensor] = (), quiet: bool = False) -> str:
+    """The key of `value`, any Python object: 64 hexadecimal digits.
+
+    It is the same in every process, after save and load, and on every device. Two things that can answer differently have
+    different keys. What cannot be told from others, such as an open file, a lock or a TorchScript module, gets a fresh key each
+    time, which matches nothing (see `is_fresh`), and an `IdentityWarning`.
+
+    Args:
+        apart_from: tensors that count by shape and type, not by value: a model's weights where they are compared elsewhere.
+        quiet: no warning, for a key that may never be compared.
+    """
+    walk = _Walk(parts.modes_set(value), frozenset(map(id, apart_from)))
+    try:
+        walk.add(value)
+        return walk.hash.hexdigest()
+    except Unknown as unknown:
+        reason = unknown.args[0]
+    except RecursionError:
+        reason = "parts nested too deeply"
+    if not quiet:
+        warnings.warn(
+            f"{type(value).__qualname__}: holds {reason}, which cannot be told from another; no result that is kept "
+            "for it is found again, and no two results of it count as those of one thing",
+            IdentityWarning,
+            stacklevel=2,
+        )
+    return FRESH + uuid.uuid4().hex
+
+
+def is_fresh(key: str) -> bool:
+    """Whether an identity is one that matches nothing, not even the same thing's next."""
+    return key.startswith(FRESH)
+
+
+class _Walk(CodeWalk):
+    """A walk over all that a value is made of; `hash` takes in every step.
+
+    What can be changed is numbered when it is first met, and a second mention is that number: two parts that share a list are
+    not two parts with equal lists. The data of modules, and of their functions and classes, are numbered apart: in a process that
+    imports the module and gets a copy of the rest, the two share nothing. Functions and classes have numbers of their own.
+    """
+
+    def __init__(self, evaluated, apart):
+        self.evaluated, self.apart = evaluated, apart
+        self.hash = hashlib.sha256()
+        self.data, self.shared, self.code, self.kept = {}, {}, {}, []
+        self.seen = set()
+
+    def mark(self, kind, content=b""):
+        """Take in one step. The length stands before the content, so that no two walks read alike."""
+        content = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        if len(content) < 1000:
+            self.hash.update(b"%b %d:%b" % (kind.encode(), len(content), content))
+        else:
+            self.hash.update(b"%b %d:" % (kind.encode(), len(content)))
+            self.hash.update(content)
+
+    def add(self, value):
+        """Take in a value with all its parts."""
+        kind = type(value)
+        if kind in PLAIN:
+            self.mark(kind.__name__, PLAIN[kind](value))
+        elif kind in PYTHONS_PRECISION:
+            self.add(value.item())
+        elif kind is tuple:
+            self._items("tuple", value)
+        elif kind in _USUAL:  # what most of a model is, before the questions that take time
+            if self._is_new(value, self.data):
+                self._changeable(value, kind)
+        elif isinstance(value, set | frozenset):
+            self._set(value, kind)
+        elif isinstance(value, type):
+            self._class(value)
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, types.ModuleType):
+            self._python_module(value)
+        elif isinstance(value, BUILTIN):
+            self._builtin(value)
+        elif kind in WRAPPERS:
+            self.mark(kind.__name__)
+            for name in WRAPPERS[kind]:
+                self.add(getattr(value, name))
+        elif isinstance(value, np.dtype):
+            self._dtype(value)
+        elif isinstance(value, np.generic) and kind is not np.void:
+            self._dtype(value.dtype)
+            self.mark("scalar", value.tobytes())
+        elif (
+            kind is object or kind is _lru_cache_wrapper
+        ):  # which of two it is may be all that code asks of it
+            if self._is_new(value, self.code, "again code"):
+                self._object(value) if kind is object else self._cache(value)
+        elif self._is_new(value, self.data):
+            self._changeable(value, kind)
+
+    def _changeable(self, value, kind):
+        if kind in (dict, OrderedDict, types.MappingProxyType):
+            self._known_to_nobody(value)
+            self._items(kind.__name__, [part for pair in value.items() for part in pair])
+        elif kind is list:
+            self._items("list", value)
+        elif isinstance(value, Tensor):
+            self._tensor(value, kind)
+        elif isinstance(value, nn.Module):
+            self._module(value, kind)
+        elif kind is np.ndarray or kind is np.void:
+            self.mark(kind.__name__, str(value.shape))
+            self._dtype(value.dtype)
+            self._entries(np.asarray(value))
+        elif kind is np.ufunc:
+            name, called = parts.ufunc_parts(value)
+            self._items("ufunc", (name, value.nin, value.nout, value.identity, *called))
+        elif kind is types.MethodType:
+            self._items("method", (value.__func__, value.__self__))
+        elif kind is types.CodeType:
+            self._bytecode(value)
+        elif kind is types.CellType:
+            self._items("cell", parts.content(value))
+        elif kind is ref:
+            self._items("weak", (value(), value.__callback__))
+        elif kind is torch.Generator:
+            self._items("generator", [value.get_state()])
+        else:
+            self._object(value, parts.NOTES.get(kind, ()))
+
+    def _is_new(self, value, numbers, again="again"):
+        """Whether a value is met for the first time; if not, its number is all there is to say."""
+        if id(value) in numbers:
+            self.mark(again, b"%d" % numbers[id(value)])
+            return False
+        numbers[id(value)] = len(numbers)
+        self.kept.append(value)  # alive, so that no other gets its id
+        return True
+
+    def _items(self, kind, values):
+        self.mark(kind, b"%d" % len(values))
+        for value in values:
+            self.add(value)
+
+    def _set(self, value, kind):
+        if kind is not frozenset and not self._is_new(value, self.data):
+            return
+        self.mark("set", b"%d" % len(value))
+        self.add(kind)
+        for part in sorted(value, key=self._rank):
+            self.add(part)
+        if kind not in (set, frozenset):
+            self._attributes(value)
+
+    def _rank(self, part):
+        """The place of a part of a set, whose own order differs from process to process."""
+        if type(part) in PLAIN:
+            return type(part).__name__, PLAIN[type(part)](part), -1
+        walk = _Walk(self.evaluated, self.apart)
+        walk.add(part)
+        return "", walk.hash.digest(), self.data.get(id(part), self.code.get(id(part), -1))
+
+    # Tensors, arrays and models
+
+    def _tensor(self, value, kind):
+        self.mark("tensor", f"{value.dtype} {tuple(value.shape)} {value.layout}")
+        if kind not in (Tensor, nn.Parameter, nn.Buffer):
+            if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
+                raise Unknown(f"a {kind.__name__}")
+            self.add(kind)
+        self._attributes(value)
+        for hooks in (value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None)):
+            self._items("hooks", list((hooks or {}).values()))
+        if id(value) in self.apart:
+            return
+        try:
+            for part in tensor_parts(value):
+                if isinstance(part, Tensor):
+                    self.mark("values", memoryview(tensor_bytes(part)))
+                else:
+                    self.add(part)
+        except (
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:  # a tensor without values, or of a kind without bytes
+            raise Unknown(f"a tensor whose values cannot be read ({error})") from error
+
+    def _dtype(self, dtype):
+        self.mark("dtype", f"{dtype.str} {dtype.name}" if dtype.kind == "V" else dtype.str)
+        if dtype.kind == "T":
+            self._items("texts", (getattr(dtype, "na_object", None), dtype.coerce))
+        if dtype.kind == "V" or dtype.metadata:
+            self._items(
+                "dtype", (dtype.itemsize, dtype.alignment, dtype.isalignedstruct, dtype.subdtype, dtype.names)
+            )
+            self._items("metadata", [part for pair in (dtype.metadata or {}).items() for part in pair])
+            for name in dtype.names or ():
+                self._items("field", dtype.fields[name])
+
+    def _entries(self, array):
+        """The entries of an array, without what lies between the fields of structured ones."""
+        if array.dtype.names:
+            for name in array.dtype.names:
+                self._entries(array[name])
+        elif array.dtype.hasobject:
+            self._items("values", array.reshape(-1).tolist())
+        else:
+            self.mark("values", np.ascontiguousarray(array).tobytes())
+
+    def _module(self, value, kind):
+        hooks = {
+            name: held for name, held in vars(value).items() if "_hooks" in name and isinstance(held, dict)
+        }
+        order = {number: rank for rank, number in enumerate(sorted(set().union(*hooks.values())))}
+        for name in sorted(name for name, held in hooks.items() if held):
+            self.mark("hooks", name)
+            self._items(
+                "hooks", [part for number, hook in hooks[name].items() for part in (order[number], hook)]
+            )
+        if parts.is_compiled(kind):
+            return self._items("compiled", [value._orig_mod, *parts.own_backend(value)])
+        skipped = {*hooks, "_compiled_call_impl"} | ({"training"} if id(value) in self.evaluated else set())
+        return self._object(value, skipped)
+
+    # Objects
+
+    def _object(self, value, skipped=()):
+        """Any other object: its class, its attributes, and what pickling it would keep beyond them."""
+        kind = type(value)
+        self.mark("object")
+        self.add(kind)
+        own = (
+            kind in copyreg.dispatch_table
+            or kind.__reduce_ex__ is not object.__reduce_ex__
+            or kind.__reduce__ is not object.__reduce__
+        )
+        # Attributes of the standard library's own classes may be notes, such as a hash, which differs from process to process.
+        if not (own and is_standard_class(kind)):
+            self._attributes(value, skipped)
+            for name, member in parts.slots(kind):
+                self.mark("slot", name)
+                self._items("slot", parts.content(value, member))
+        if isinstance(value, nn.Module) and not isinstance(value, CONTENT):
+            return  # its attributes are all there is, and some modules refuse to be pickled
+        # Object's own state tells no more than the attributes do.
+        self._reduced(
+            parts.reduced(value, own), with_state=own or kind.__getstate__ is not object.__getstate__
+        )
+
+    def _reduced(self, reduced, with_state):
+        """What pickling would keep: a name, or a function, its arguments, a state, and the items of a list or dictionary."""
+        self.kept.append(reduced)
+        if reduced is None or isinstance(reduced, str):
+            return self.mark("global", reduced or "")
+        function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        self._items("made", (function, arguments, state if with_state else None))
+        self._items("items", list(items or ()))
+        self._items("pairs", [part for pair in pairs or () for part in pair])
+        return None
+
+    def _attributes(self, value, skipped=()):
+        held = getattr(value, "__dict__", {})
+        for name in sorted(held, key=str):
+            if name not in skipped:
+                self.mark("attribute", str(name))
+                self.add(held[name])

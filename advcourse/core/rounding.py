@@ -1,0 +1,90 @@
+"""How the course prints numbers, so that a stored output is the same on another processor.
+
+Processors differ in the last digits of a float32 sum. A number that is printed with few digits hides that, except
+on the edge between two printed values; so a value is first taken to six significant digits, and an exact half goes
+away from zero. (0.985 measured on 200 images may be 0.98499995 on another processor: both are "99 %".)
+"""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+from advcourse.core.inputs import InputError, check_range
+
+
+def percent(rate, nearest=1):
+    """A rate as a percentage: `percent(0.9849) == "98 %"`.
+
+    Args:
+        rate: a number, or an array or tensor of one; 1 is 100 %.
+        nearest: the step of the result in percentage points: 5 rounds to a multiple of 5, 0.1 keeps one decimal
+            (default 1).
+
+    Returns:
+        the text; "n/a" for NaN.
+
+    Raises:
+        InputError: not one number, or `nearest` not above 0.
+    """
+    check_range(nearest, "nearest", 0, 100, exclusive_low=True)
+    value = 100 * _one_number(rate, "rate")
+    if not value.is_finite():
+        return _not_finite(value)
+    step = Decimal(str(nearest))
+    steps = (_settled(value) / step).to_integral_value(ROUND_HALF_UP)
+    return f"{_plain((steps * step).quantize(step))} %"
+
+
+def number(value, digits=2):
+    """A number with `digits` significant digits, trailing zeros kept: `number(0.3) == "0.30"`, `number(1234) == "1200"`.
+
+    Below 0.0001 and from a million on it is written as 1.2e-05.
+
+    Args:
+        value: a number, or an array or tensor of one.
+        digits: significant digits, 1 to 5 (default 2).
+
+    Returns:
+        the text; "n/a" for NaN.
+
+    Raises:
+        InputError: not one number, or `digits` out of range.
+    """
+    check_range(digits, "digits", 1, 5, integer=True)
+    value = _one_number(value, "value")
+    if not value.is_finite():
+        return _not_finite(value)
+    value = _settled(value)
+    if value == 0:
+        return "0"
+    rounded = _significant(value, digits)
+    if not Decimal("1e-4") <= abs(rounded) < Decimal("1e6"):
+        mantissa, exponent = f"{rounded:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(exponent):+03d}"
+    return _plain(rounded)
+
+
+def _one_number(value, name):
+    try:
+        return Decimal(float(value))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name}: got {value!r}; allowed is one number ({error})") from None
+
+
+def _settled(value):
+    return _significant(value, 6)
+
+
+def _significant(value, digits):
+    if value == 0:
+        return value
+    rounded = value.quantize(Decimal(1).scaleb(value.adjusted() - digits + 1), ROUND_HALF_UP)
+    if rounded.adjusted() > value.adjusted():  # 0.0999 -> 0.100: one digit more than asked for
+        rounded = rounded.quantize(Decimal(1).scaleb(rounded.adjusted() - digits + 1))
+    return rounded
+
+
+def _plain(value):
+    return f"{value if value else abs(value):f}"  # no "-0"
+
+
+def _not_finite(value):
+    return "n/a" if value.is_nan() else f"{float(value)}"

@@ -1,0 +1,217 @@
+"""Finding, running and refreshing the chapters."""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+
+from advcourse.core.errors import InputError
+from advcourse.core.files import replacing
+
+FIRST = "00_start_here"
+PROFILES = ("fast", "full")
+KERNEL = "python3"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
+    "language_info": {"name": "python"},
+}
+# Kernels log to the terminal that the progress bar is on; what goes wrong in a cell is in the notebook.
+QUIET = ["--IPKernelApp.log_level=50"]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one run of a chapter took.
+
+    `memory` is the peak, in MiB, of the kernel and of what it started; `error` is None or one line.
+    """
+
+    chapter: str
+    seconds: float
+    memory: float
+    error: str | None
+
+
+def checkout(start="."):
+    """The folder at or above `start` that holds `chapters/`, else the one that the package is installed from.
+
+    Raises `InputError` where there is neither: the chapters are not part of the installed package.
+    """
+    start = Path(start).resolve()
+    for folder in [start, *start.parents, Path(__file__).resolve().parents[2]]:
+        if (folder / "chapters" / f"{FIRST}.ipynb").is_file():
+            return folder
+    raise InputError(
+        f"the chapters were not found: neither {start} nor a folder above it holds chapters/{FIRST}.ipynb; "
+        f"go to a clone of the project and try again"
+    )
+
+
+def chapters(folder):
+    """The chapters of the checkout `folder`, in order."""
+    return sorted((Path(folder) / "chapters").glob("[0-9][0-9]_*.ipynb"))
+
+
+def select(names, folder):
+    """The chapters named in `names`, by number ("2", "02") or by name ("02_one_step", "one_step"); all for no names.
+
+    Raises `InputError` for a name that no chapter has.
+    """
+    paths = chapters(folder)
+    by_name = {path.stem: path for path in paths} | {path.stem[3:]: path for path in paths}
+    by_name |= {path.stem[:2]: path for path in paths}
+    chosen = []
+    for name in names:
+        key = Path(name).name.removesuffix(".ipynb")
+        key = key.zfill(2) if key.isdecimal() else key
+        if key not in by_name:
+            raise InputError(f"chapter: got {name!r}; allowed are {', '.join(path.stem for path in paths)}")
+        chosen.append(by_name[key])
+    return sorted(set(chosen)) if chosen else paths
+
+
+class _PeakMemory:
+    """Inside the block a thread watches the memory of all processes started from this one; `mib` is the most seen."""
+
+    def __init__(self, interval=0.1):
+        self.mib, self._interval, self._done = 0.0, interval, threading.Event()
+
+    def __enter__(self):
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        self._thread = threading.Thread(target=self._watch, args=(before,), daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self, before):
+        while not self._done.wait(self._interval):
+            total = 0
+            for child in psutil.Process().children(recursive=True):
+                try:
+                    total += child.memory_info().rss if child.pid not in before else 0
+                except psutil.NoSuchProcess:
+                    continue
+            self.mib = max(self.mib, total / 2**20)
+
+    def __exit__(self, *_):
+        self._done.set()
+        self._thread.join()
+
+
+def run(chapter, out, profile="fast", device="auto", seed=0, timeout=None, progress=True):
+    """Run the notebook `chapter` with papermill and put the executed notebook into the folder `out`. Returns a `Report`.
+
+    `timeout` is the limit for one cell in seconds (none by default). A chapter that fails is written too, with its error
+    in place. An interrupted one leaves nothing behind.
+    """
+    import papermill  # slow to import, and needed only here
+
+    chapter, out = Path(chapter).resolve(), Path(out).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".running-", dir=out))
+    error, began = None, time.perf_counter()
+    try:
+        with _PeakMemory() as peak:
+            try:
+                papermill.execute_notebook(
+                    chapter,
+                    scratch / chapter.name,
+                    {"profile": profile, "device": device, "seed": seed},
+                    kernel_name=KERNEL,
+                    language="python",
+                    cwd=chapter.parent,
+                    execution_timeout=timeout,
+                    extra_arguments=QUIET,
+                    progress_bar={"desc": chapter.stem} if progress else False,
+                )
+            except papermill.PapermillExecutionError as failure:
+                error = f"{failure.ename}: {failure.evalue}".splitlines()[0]
+            except (RuntimeError, TimeoutError) as failure:  # the kernel died, or a cell took too long
+                error = f"{type(failure).__name__}: {failure}".splitlines()[0]
+        seconds = time.perf_counter() - began
+        if (scratch / chapter.name).exists():
+            os.replace(scratch / chapter.name, out / chapter.name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Report(chapter.stem, seconds, peak.mib, error)
+
+
+def run_all(paths, out, profile="fast", device="auto", seed=0, progress=True):
+    """Run the chapters one after the other, a failed one not stopping the next, and write the table of what they took.
+
+    Raises `InputError` for a profile, device or seed that is not allowed before anything is run.
+    """
+    from advcourse.core.inputs import check_choice, check_range, resolve_device
+
+    check_choice(profile, "profile", PROFILES)
+    check_range(seed, "seed", 0, 2**32 - 1, integer=True)
+    resolve_device(device)
+    reports = []
+    for path in paths:
+        reports.append(run(path, out, profile, device, seed, progress=progress))
+        write_table(reports, out)
+    return reports
+
+
+def table(reports):
+    """The reports as a pandas table: chapter, seconds, memory in MiB, result."""
+    import pandas
+
+    rows = [(r.chapter, round(r.seconds, 1), round(r.memory), r.error or "ran") for r in reports]
+    return pandas.DataFrame(rows, columns=["chapter", "seconds", "memory (MiB)", "result"])
+
+
+def write_table(reports, out):
+    """Write the table of `reports` into the folder `out`, as chapters.csv and as chapters.md."""
+    frame = table(reports)
+    with replacing(Path(out) / "chapters.csv") as partial:
+        frame.to_csv(partial, index=False)
+    rows = [frame.columns, ["---"] * len(frame.columns), *frame.itertuples(index=False)]
+    lines = [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |\n" for row in rows]
+    with replacing(Path(out) / "chapters.md") as partial:
+        partial.write_text("".join(lines), encoding="utf-8")
+
+
+def clean(notebook):
+    """Strip from `notebook`, in place, what differs from run to run or from machine to machine, and return it.
+
+    That is: timings, versions, editors' marks, and widgets, which are nothing without a kernel.
+    """
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        kept = {key: cell.metadata[key] for key in ("tags", "jupyter", "slideshow") if key in cell.metadata}
+        cell.metadata = nbformat.from_dict(kept)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+        for output in cell.get("outputs", []):
+            output.get("metadata", {}).pop("execution", None)
+    return notebook
+
+
+def refresh(chapter, timeout=None):
+    """Run the notebook `chapter` and store it in place with its new outputs, cleaned. Cell ids stay as they are.
+
+    Raises nbclient's `CellExecutionError` where a cell fails; the file is then left as it was.
+    """
+    from nbclient import NotebookClient
+
+    chapter = Path(chapter)
+    notebook = nbformat.read(chapter, as_version=4)
+    resources = {"metadata": {"path": str(chapter.resolve().parent)}}
+    NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name=KERNEL,
+        extra_arguments=QUIET,
+        resources=resources,
+        record_timing=False,
+        store_widget_state=False,
+    ).execute()
+    with replacing(chapter) as partial:
+        nbformat.write(clean(notebook), partial)

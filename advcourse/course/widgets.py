@@ -1,0 +1,360 @@
+"""Explorers for notebooks: move a slider, see the attack. Each is an ipywidget and needs a running kernel."""
+
+import html
+import inspect
+from types import SimpleNamespace
+
+import ipywidgets
+import torch
+from torch import nn
+
+from advcourse import attacks, plots
+from advcourse.core.inputs import InputError, check_images, check_labels, check_range, evaluating, predict
+from advcourse.core.randomness import seeded
+from advcourse.core.rounding import number
+from advcourse.core.workers import torch_threads
+from advcourse.defenses import RegionClassifier, UniformNoise
+
+UNTARGETED = -1
+_WIDE = {"style": {"description_width": "60px"}, "layout": {"width": "330px"}}
+
+
+def _madry(eps, steps):
+    """The step size with which `steps` steps reach 2.5 times eps (Madry et al. 2018, appendix)."""
+    return round(2.5 * eps / steps, 6)
+
+
+ATTACKS = {
+    "FGSM": lambda eps, targeted: attacks.FGSM(eps, targeted=targeted),
+    "R+FGSM": lambda eps, targeted: attacks.RFGSM(eps, alpha=eps / 2, targeted=targeted),
+    "LLC": lambda eps: attacks.LLC(eps),
+    "BIM": lambda eps, steps, targeted: attacks.BIM(eps, _madry(eps, steps), steps, targeted=targeted),
+    "PGD": lambda eps, steps, targeted: attacks.PGD(eps, _madry(eps, steps), steps, targeted=targeted),
+    "U-MI-FGSM": lambda eps, steps: attacks.UMIFGSM(eps, steps=steps),
+    "T-MI-FGSM": lambda eps, steps: attacks.TMIFGSM(eps, steps=steps),
+}
+
+
+class _Pictures(ipywidgets.VBox):
+    """Rows of controls, and below them images side by side, in `picture`, and a sentence, in `message`."""
+
+    def __init__(self, model, data, columns, rows):
+        self._model, self._data = model, data
+        self._device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self._figure, self._axes = plots.image_axes([["\n\n"] * columns])  # three lines each
+        self._figure.set_dpi(100)
+        blank = torch.ones(*data.images.shape[2:], 3).numpy()
+        for axis in self._axes.flat:  # nothing of theirs shows, and drawing nothing takes time
+            axis.yaxis.set_visible(False)
+        self._artists = [axis.imshow(blank, interpolation="nearest") for axis in self._axes[0]]
+        self.error = None
+        self.picture = ipywidgets.Image(
+            format="png", layout={"width": f"{220 * columns}px", "max_width": "100%"}
+        )
+        self.message = ipywidgets.HTML()
+        layout = {"flex_flow": "row wrap"}
+        super().__init__([*(ipywidgets.HBox(row, layout=layout) for row in rows), self.picture, self.message])
+        for control in (control for row in rows for control in row):
+            control.observe(self._refresh, names="value")
+
+    def _refresh(self, change=None):
+        """What a subclass writes: draw and say what the controls ask for."""
+        raise NotImplementedError
+
+    def _chosen(self, i):
+        """The image of the number `i` and its label, as batches of one."""
+        return (part[i : i + 1].to(self._device) for part in (self._data.images, self._data.labels))
+
+    def _draw(self, column, image, title, logits=None):
+        """Put the first of `image` (1, C, H, W) into a column, or the picture itself where it is (H, W, 3)."""
+        picture = (
+            image[0].expand(3, -1, -1).permute(1, 2, 0).cpu().numpy() if torch.is_tensor(image) else image
+        )
+        self._artists[column].set_data(picture)
+        answer = "" if logits is None else plots.answers(logits, self._data.classes)[1][0]
+        self._axes[0, column].title.set_text(f"{title}\n{answer}")
+        plots.frame(self._axes[0, column], False)
+
+    def _answer(self, logits):
+        return plots.answers(logits, self._data.classes)[1][0].replace("\n", ", ")
+
+    def _show(self):
+        self.picture.value = plots.png(self._figure, optimize=False)
+
+    def _say(self, text):
+        """Put the text below the picture: the picture's alternative, for an Image has none of its own.
+
+        (Its `tooltip` is no way out: with one, ipywidgets 8.1 draws no image at all.)
+        """
+        self.message.value = f'<p role="status" aria-live="polite">{html.escape(text)}</p>'
+
+
+class Explorer(_Pictures):
+    """See `explorer`. Its controls are `index`, `attack`, `eps`, `steps` and `target`; it shows `picture` and `message`.
+
+    `result` is the last attack's record, None where it failed; `error` is then what it raised.
+    """
+
+    def __init__(self, model, data, factories, index, eps, eps_max, steps):
+        self._factories, self.result = factories, None
+        budget = {"min": 0.0, "max": eps_max, "step": eps_max / 100, "readout_format": ".3f"}
+        classes = [("none", UNTARGETED), *((name, label) for label, name in enumerate(data.classes))]
+        self.index = ipywidgets.IntSlider(index, 0, len(data.labels) - 1, description="image", **_WIDE)
+        self.attack = ipywidgets.Dropdown(options=list(factories), description="attack", **_WIDE)
+        self.eps = ipywidgets.FloatSlider(eps, description="eps", **budget, **_WIDE)
+        self.steps = ipywidgets.IntSlider(steps, 1, max(40, steps), description="steps", **_WIDE)
+        self.target = ipywidgets.Dropdown(options=classes, description="target", **_WIDE)
+        super().__init__(model, data, 3, ([self.index, self.attack], [self.eps, self.steps], [self.target]))
+        self._refresh()
+
+    def _refresh(self, change=None):
+        i, label = self.index.value, self.target.value
+        x, y = self._chosen(i)
+        self.result = self.error = None
+        try:
+            with torch_threads(1):
+                before = predict(self._model, x)
+                self._draw(0, x, "clean", before)
+                attack = self._chosen_attack()
+                target = None if self.target.disabled or label == UNTARGETED else torch.full_like(y, label)
+                self.result = attack.run(self._model, x, y, target)
+        except Exception as error:  # whatever an attack under study raises belongs on the page, not in a log
+            self.error = error
+            self._draw(1, torch.ones_like(x), "")
+            self._draw(2, torch.ones_like(x), "no result")
+            self._say(f"No result. {type(error).__name__}: {error}")
+        else:
+            self._draw_result(self.result)
+            self._say(self._sentence(self.result, before))
+        self._show()
+
+    def _chosen_attack(self):
+        """The attack of the present settings. Controls that its factory does not take are disabled."""
+        factory = self._factories[self.attack.value]
+        targeted = self.target.value != UNTARGETED
+        chosen = {"eps": round(self.eps.value, 6), "steps": self.steps.value, "targeted": targeted}
+        accepted = inspect.signature(factory).parameters
+        attack = factory(**{name: value for name, value in chosen.items() if name in accepted})
+        self.eps.disabled, self.steps.disabled = "eps" not in accepted, "steps" not in accepted
+        always_targeted = attack.targeted and not attack.chooses_target
+        self.target.disabled = "targeted" not in accepted and not always_targeted
+        return attack
+
+    def _draw_result(self, result):
+        change = (result.images - result.clean)[0].cpu()
+        factor = plots.magnification(change)
+        self._draw(1, plots.change_picture(change, factor), f"change × {factor:g}")
+        self._draw(2, result.images, "adversarial", result.logits)
+        plots.frame(self._axes[0, 2], bool(result.success))
+
+    def _sentence(self, result, before):
+        classes = self._data.classes
+        first, then = self._answer(before), self._answer(result.logits)
+        verb, aim = "fool", "the model"
+        if result.target is not None:
+            verb, aim = "make", f"the model say {classes[result.target]}"
+        already = "" if before.argmax() == result.labels else " It errs on the clean image already."
+        steps = int(result.steps)
+        return (
+            f"{result.attack} {f'{verb}s' if result.success else f'does not {verb}'} {aim}. "
+            f"The label is {classes[result.labels]}. The model said {first}; now it says {then}.{already} "
+            f"L∞ {number(result.distances['Linf'])}, L2 {number(result.distances['L2'])}; "
+            f"{steps} step{'s' * (steps != 1)}."
+        )
+
+
+def explorer(model, data, factories=None, *, index=0, eps=None, eps_max=0.5, steps=10):
+    """Sliders over image, attack, budget, steps and target; beside them the clean image, the change, the adversarial image.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits.
+        data: an `ImageSet`, or what has its `images`, `labels` and `classes`.
+        factories: name -> function that makes an attack. Its parameters, of "eps", "steps" and "targeted", tell
+            which controls it heeds; the others are disabled. An attack's class will do (default `ATTACKS`).
+        index: the image to begin with (default 0).
+        eps: the budget to begin with, in units of the pixel range [0, 1] (default eps_max / 2).
+        eps_max: the largest budget of the slider (default 0.5, for digits; colour images need about 0.1).
+        steps: the steps to begin with (default 10).
+
+    Returns:
+        an `Explorer`, an ipywidget. What an attack raises is shown as its text.
+
+    Raises:
+        InputError: no images, or of other than 1 or 3 channels; no factories; a value out of range.
+    """
+    _check_data(data)
+    factories = ATTACKS if factories is None else dict(factories)
+    if not factories:
+        raise InputError("factories: got none; allowed is at least one attack")
+    check_range(index, "index", 0, len(data.labels) - 1, integer=True)
+    check_range(eps_max, "eps_max", 0, exclusive_low=True)
+    eps = eps_max / 2 if eps is None else check_range(eps, "eps", 0, eps_max)
+    check_range(steps, "steps", 1, integer=True)
+    return Explorer(model, data, factories, index, eps, eps_max, steps)
+
+
+class TransformationExplorer(_Pictures):
+    """See `transformation_explorer`. Its controls are `index`, `kind`, `strength`, `eps` and `known`.
+
+    `images` are the four that it shows, (4, C, H, W), and `logits` the model's answers to them; None where something failed,
+    and `error` is then what was raised.
+    """
+
+    def __init__(self, model, data, kinds, index, eps, eps_max):
+        self._kinds, self.images, self.logits = kinds, None, None
+        budget = {"min": 0.0, "max": eps_max, "step": eps_max / 50, "readout_format": ".2f"}
+        self.index = ipywidgets.IntSlider(index, 0, len(data.labels) - 1, description="image", **_WIDE)
+        self.kind = ipywidgets.Dropdown(options=list(kinds), description="change", **_WIDE)
+        self.strength = ipywidgets.SelectionSlider(options=self._strengths(), description="strength", **_WIDE)
+        self.eps = ipywidgets.FloatSlider(eps, description="eps", **budget, **_WIDE)
+        self.known = ipywidgets.Checkbox(False, description="the attacker knows of it", **_WIDE)
+        super().__init__(model, data, 4, ([self.index, self.kind], [self.strength, self.eps], [self.known]))
+        self.kind.unobserve(self._refresh, names="value")
+        self.kind.observe(self._refill, names="value")
+        self._refresh()
+
+    def _strengths(self):
+        return tuple(self._kinds[self.kind.value][1])
+
+    def _refill(self, change):
+        """Another transformation has other strengths: begin with the first."""
+        self.strength.unobserve(self._refresh, names="value")
+        self.strength.options = self._strengths()
+        self.strength.observe(self._refresh, names="value")
+        self._refresh()
+
+    def _refresh(self, change=None):
+        (x, y), self.images, self.logits, self.error = self._chosen(self.index.value), None, None, None
+        try:
+            with torch_threads(1), seeded(x.device, 0):
+                change = self._kinds[self.kind.value][0](self.strength.value)
+                source = nn.Sequential(attacks.BPDA(change), self._model) if self.known.value else self._model
+                attacked = attacks.PGD(round(self.eps.value, 6), steps=20)(source, x, y)
+                self.images = torch.cat([x, change(x), attacked, change(attacked)])
+                self.logits = predict(self._model, self.images)
+        except Exception as error:  # whatever a transformation under study raises belongs on the page
+            self.error = error
+            for column in range(4):
+                self._draw(column, torch.ones_like(x), "no result")
+            self._say(f"No result. {type(error).__name__}: {error}")
+        else:
+            for column, title in enumerate(("clean", "changed", "attacked", "attacked, changed")):
+                answer = self.logits[column : column + 1]
+                self._draw(column, self.images[column : column + 1], title, answer)
+                plots.frame(self._axes[0, column], bool(answer.argmax() != y))
+            self._say(self._sentence(y))
+        self._show()
+
+    def _sentence(self, y):
+        clean, changed, attacked, both = (self._answer(row[None]) for row in self.logits)
+        return (
+            f"The label is {self._data.classes[y]}. The model says {clean}; of the changed image {changed}. "
+            f"PGD, eps {number(self.eps.value)}, {'through' if self.known.value else 'without'} the change: "
+            f"it says {attacked}; with the change {both}."
+        )
+
+
+def transformation_explorer(model, data, kinds, *, index=0, eps=0.3, eps_max=0.5):
+    """Choose a transformation and its strength; see the image without and with it, before and after PGD of 20 steps.
+
+    The attacker sees the model alone, or, with the box ticked, the model behind the transformation with the identity's gradient
+    (`attacks.BPDA`). A frame marks what the model misreads.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits.
+        data: an `ImageSet`, or what has its `images`, `labels` and `classes`.
+        kinds: name -> (make, strengths): `make(strength)` gives a function of images, for each strength of the sequence.
+        index: the image to begin with (default 0).
+        eps: the budget to begin with, in L-infinity, in units of the pixel range [0, 1] (default 0.3).
+        eps_max: the largest budget of the slider (default 0.5).
+
+    Returns:
+        a `TransformationExplorer`, an ipywidget. What a transformation raises is shown as its text.
+
+    Raises:
+        InputError: no images, or of other than 1 or 3 channels; no kinds, or one without strengths; a value out of range.
+    """
+    _check_data(data)
+    if not kinds or not all(len(strengths) for _, strengths in kinds.values()):
+        raise InputError(f"kinds: got {kinds!r}; allowed are one or more, each with one or more strengths")
+    check_range(index, "index", 0, len(data.labels) - 1, integer=True)
+    check_range(eps_max, "eps_max", 0, exclusive_low=True)
+    check_range(eps, "eps", 0, eps_max)
+    return TransformationExplorer(model, data, dict(kinds), index, eps, eps_max)
+
+
+class VoteExplorer(_Pictures):
+    """See `vote_explorer`. Its controls are `index`, `version`, `radius` and `samples`; `votes` (K,) are the last."""
+
+    _VOTERS = 4  # that are shown
+
+    def __init__(self, model, versions, labels, index, radius, samples):
+        self._versions, self.votes = versions, None
+        data = SimpleNamespace(images=next(iter(versions.values())), labels=labels, classes=None)
+        self.index = ipywidgets.IntSlider(index, 0, len(labels) - 1, description="image", **_WIDE)
+        self.version = ipywidgets.Dropdown(options=list(versions), description="version", **_WIDE)
+        self.radius = ipywidgets.FloatSlider(radius, min=0, max=1, step=0.05, description="radius", **_WIDE)
+        self.samples = ipywidgets.IntSlider(samples, 1, max(500, samples), description="voters", **_WIDE)
+        rows = ([self.index, self.version], [self.radius, self.samples])
+        super().__init__(model, data, 1 + self._VOTERS, rows)
+        self._refresh()
+
+    def _refresh(self, change=None):
+        i, radius = self.index.value, round(self.radius.value, 6)
+        x, y = self._versions[self.version.value][i : i + 1].to(self._device), int(self._data.labels[i])
+        with torch_threads(1):
+            with evaluating(self._model):
+                self.votes = RegionClassifier(self._model, radius, self.samples.value).votes(x)[0]
+            voters = UniformNoise(nn.Identity(), radius)(x.expand(self._VOTERS, -1, -1, -1))
+            answers = predict(self._model, torch.cat([x, voters]))
+        for column, image in enumerate([x, *voters.split(1)]):
+            answer = answers[column : column + 1]
+            self._draw(column, image, f"voter {column}" if column else "the image", answer)
+            plots.frame(self._axes[0, column], bool(answer.argmax() != y))
+        self._say(self._sentence(y, answers[:1]))
+        self._show()
+
+    def _sentence(self, y, alone):
+        order = self.votes.argsort(descending=True, stable=True).tolist()
+        counts = ", ".join(f"{k}: {self.votes[k]}" for k in order if self.votes[k])
+        right = "right" if order[0] == y else "wrong"
+        return (
+            f"The label is {y}. The model alone says {self._answer(alone)}. "
+            f"The votes of {self.samples.value}: {counts}. The vote is {right}."
+        )
+
+
+def vote_explorer(model, versions, labels, *, index=0, radius=0.3, samples=100):
+    """Choose an image, what was done to it, the radius and the voters; see the votes, and four voters.
+
+    The draws are fresh at each change: `defenses.RegionClassifier` without a seed. A frame marks what the model misreads.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits.
+        versions: name -> images (N, C, H, W) in [0, 1], such as clean and attacked ones.
+        labels: (N,), of all versions.
+        index: the image to begin with (default 0).
+        radius: half the side of the cube to begin with, in units of the pixel range [0, 1] (default 0.3).
+        samples: voters to begin with (default 100).
+
+    Returns:
+        a `VoteExplorer`, an ipywidget.
+
+    Raises:
+        InputError: no versions, or one with images that do not fit the labels; a value out of range.
+    """
+    if not versions:
+        raise InputError("versions: got none; allowed is at least one, name -> images")
+    for name, images in versions.items():
+        _check_data(SimpleNamespace(images=check_images(images, f"versions[{name!r}]"), labels=labels))
+        check_labels(labels, images, "labels")
+    check_range(index, "index", 0, len(labels) - 1, integer=True)
+    check_range(radius, "radius", 0, 1)
+    check_range(samples, "samples", 1, integer=True)
+    return VoteExplorer(model, dict(versions), labels, index, radius, samples)
+
+
+def _check_data(data):
+    if not len(data.labels) or data.images.shape[1] not in (1, 3):
+        given = tuple(data.images.shape)
+        raise InputError(f"data: got images of shape {given}; allowed are 1 or more of 1 or 3 channels")

@@ -1,0 +1,143 @@
+"""What happens to an image on its way to a model: noise, blur, compression, rounding to 8 bit.
+
+A transformation is a frozen dataclass that is called on images (N, C, H, W) in [0, 1] and gives images of that shape, type
+and device, in [0, 1], without gradients. The survey's section 3 asks which adversarial examples outlive them
+(`advcourse.metrics.survival`).
+"""
+
+import math
+from dataclasses import dataclass
+from io import BytesIO
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from advcourse.core.inputs import InputError, check_field, check_images, check_range
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """What all transformations share: `transformation(x)`, and `transformation.name`, which says what it is.
+
+    A caller who cuts a batch into chunks says with `first` at which place of the batch the chunk begins (default 0), so that
+    random draws are the same as for the whole. Bad images raise `advcourse.core.inputs.InputError`.
+    """
+
+    _words: ClassVar[str]
+
+    def __call__(self, x, first=0):
+        check_images(x)
+        check_range(first, "first", 0, integer=True)
+        return self._change(x.detach().double(), first).to(x) if len(x) else x.detach().clone()
+
+    @property
+    def name(self):
+        """In words, with the setting: "Gaussian blur 0.5"."""
+        return self._words.format(self)
+
+    def _change(self, x, first):
+        """What a subclass writes: the images `x` (N, C, H, W), float64, changed. The first has the place `first`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Transformation):
+    """Independent normal noise on each pixel and channel, clipped to [0, 1].
+
+    Args:
+        std: standard deviation, in units of the pixel range [0, 1] (default 0.1).
+        seed: of the noise (default 0). An image's noise follows from the seed and its place in the batch alone, on every
+            device.
+    """
+
+    std: float = 0.1
+    seed: int = 0
+    _words: ClassVar[str] = "Gaussian noise {0.std:g}"
+
+    def __post_init__(self):
+        check_field(self, "std", 0)
+        check_field(self, "seed", 0, 2**63 - 1, integer=True)
+
+    def _change(self, x, first):
+        draws = [
+            np.random.default_rng((self.seed, place)).standard_normal(x.shape[1:])
+            for place in range(first, first + len(x))
+        ]
+        return (x + self.std * torch.from_numpy(np.stack(draws)).to(x.device)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Transformation):
+    """Gaussian blur between two roundings to 8 bit, as for RGB, robustness to Gaussian blur, of DEEPSEC (Ling et al. 2019).
+
+    DEEPSEC blurs with Pillow, which approximates the Gaussian by box filters and repeats the edge; here the kernel is the
+    Gaussian itself, cut at four standard deviations, and the image is mirrored at its edge.
+
+    Args:
+        radius: standard deviation in pixels, as Pillow calls it (default 0.5).
+    """
+
+    radius: float = 0.5
+    _words: ClassVar[str] = "Gaussian blur {0.radius:g}"
+
+    def __post_init__(self):
+        check_field(self, "radius", 0, exclusive_low=True)
+
+    def _change(self, x, first):
+        reach = math.ceil(4 * self.radius)
+        if reach >= min(x.shape[2:]):
+            raise InputError(
+                f"radius: got {self.radius:g}, which reaches {reach} pixels far; "
+                f"allowed is less than the images' {x.shape[2]} x {x.shape[3]}"
+            )
+        from torchvision.transforms.v2.functional import gaussian_blur  # takes more than a second to import
+
+        return _eight_bit(gaussian_blur(_eight_bit(x), [2 * reach + 1] * 2, [self.radius] * 2))
+
+
+@dataclass(frozen=True)
+class JPEG(Transformation):
+    """JPEG compression and back, by Pillow. Images have 1 or 3 channels and are rounded to 8 bit first.
+
+    Stands for RIC, robustness to image compression, of DEEPSEC (Ling et al. 2019), which compresses with Guetzli at quality 90.
+
+    Args:
+        quality: 1 (small) to 100 (good) (default 90).
+    """
+
+    quality: int = 90
+    _words: ClassVar[str] = "JPEG {0.quality}"
+
+    def __post_init__(self):
+        check_field(self, "quality", 1, 100, integer=True)
+
+    def _change(self, x, first):
+        if x.shape[1] not in (1, 3):
+            raise InputError(f"x: got images of {x.shape[1]} channels; JPEG allows 1 or 3")
+        pixels = (255 * x).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+        return torch.from_numpy(np.stack([self._there_and_back(one) for one in pixels])).to(x) / 255
+
+    def _there_and_back(self, pixels):
+        """Pixels (H, W, C), uint8, as (C, H, W) after compression."""
+        file, grey = BytesIO(), pixels.shape[2] == 1
+        Image.fromarray(pixels[..., 0] if grey else pixels).save(file, "JPEG", quality=self.quality)
+        return np.atleast_3d(np.asarray(Image.open(file))).transpose(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class EightBit(Transformation):
+    """Rounding to the 256 levels that an image file can hold."""
+
+    _words: ClassVar[str] = "8 bit"
+
+    def _change(self, x, first):
+        return _eight_bit(x)
+
+
+STANDARD = (GaussianNoise(), GaussianBlur(), JPEG())
+
+
+def _eight_bit(x):
+    return (255 * x).round() / 255

@@ -1,0 +1,68 @@
+"""Why a notebook that tries to define an answer holds none: it does not compile, or it is split over cells."""
+
+import ast
+import re
+import warnings
+from itertools import takewhile
+
+from advcourse.grading.read.parsing import DEFINED, IMPORTS, UNPARSABLE, compiler_says, standing
+
+
+def cause(task, submitted):
+    """Why the last cell that tries to define the task is none; "" where no cell tries. `submitted`: `parsing.Code`s."""
+    if told := split(task, submitted):
+        return told
+    for code in submitted:
+        if code.error and re.search(rf"(def|class)\s+{task}\b|^{task}\s*=", code.source, re.M):
+            told = f"cell {code.index} does not compile: {code.error}"
+        for statement in code.statements:
+            if task in statement.binds and not isinstance(statement.node, IMPORTS):
+                if error := compiler_says(statement.node):
+                    told = f"cell {code.index} does not compile: {error}"
+    return told
+
+
+def split(task, submitted):
+    """That the last definition of the task goes on in the next cells, which cannot stand alone; "" where it does not."""
+    codes = [code for code in submitted if not code.drafted and code.written.strip()]
+    for place, code in reversed(list(enumerate(codes))):
+        if re.search(rf"^(async +def|def|class) +{task}\b", code.written, re.M):
+            parts = [code, *takewhile(_goes_on, codes[place + 1 :])]
+            if len(parts) > 1:
+                return _told(task, parts)
+            if any(standing(statement, task) == DEFINED for statement in code.statements):
+                break
+    return ""
+
+
+def _goes_on(code):
+    """Whether the first line of the cell is indented, comments apart."""
+    return bool(re.match(r"([ \t]*(#.*)?\n)*[ \t]+[^\s#]", code.written))
+
+
+def _told(task, parts):
+    if all(map(_stands_alone, parts)) or not _is_one(task, [part.written for part in parts]):
+        return ""
+    *first, last = [str(part.index) for part in parts]
+    cells = f"{', '.join(first)} and {last}"
+    return f"the function `{task}` is split over the cells {cells}: put them together (Edit, Merge Selected Cells)"
+
+
+def _stands_alone(code):
+    return not code.error and not any(compiler_says(statement.node) for statement in code.statements)
+
+
+def _is_one(task, texts):
+    """Whether the texts make one program, in which the definition reaches from the first into the last."""
+    ends = "\n".join(texts[:-1]).count("\n") + 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse("\n".join(texts))
+            compile(tree, "cells", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except UNPARSABLE:
+        return False
+    return any(
+        getattr(n, "name", "") == task and n.lineno <= texts[0].count("\n") + 1 and n.end_lineno > ends
+        for n in tree.body
+    )

@@ -1,0 +1,316 @@
+"""Reading a submitted notebook: whatever tool saved it, and whatever became of its metadata; and finding the answers in it."""
+
+import json
+import math
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from advcourse.core.errors import InputError
+from advcourse.grading.read import slicing
+from advcourse.grading.read.parsing import DEFINITIONS, PYTHON, Code, parse
+from advcourse.grading.read.slicing import Part, Program
+from advcourse.labs import release
+
+__all__ = [
+    "Cell",
+    "Part",
+    "Program",
+    "Submission",
+    "Unreadable",
+    "Written",
+    "check_size",
+    "content",
+    "labs",
+    "program",
+    "read",
+    "released",
+    "written",
+]
+
+LARGEST = 200 * 2**20  # bytes
+MOST_CELLS = 10_000
+LONGEST_ANSWER = 20_000  # characters
+MOST_NOTES = 10
+UNANSWERED = "YOUR ANSWER HERE"
+
+
+class Unreadable(InputError):
+    """The file is no notebook. The message says what it is, as far as that can be told."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell, without its outputs.
+
+    index: its place, from 1; id and grade_id: Jupyter's and nbgrader's name of it, or ""; kind: "code", "markdown" or "raw";
+    solution: whether nbgrader's metadata call it an answer; points: what they give for it, None for nothing; source: its text,
+    lines ending with a line feed.
+    """
+
+    index: int
+    id: str
+    grade_id: str
+    kind: str
+    solution: bool
+    source: str
+    points: int | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A notebook.
+
+    cells: what it holds. notes: sentences for the student about what is odd in the file. code: what is in the cells. written_in:
+    a sentence about the version of Python that it was written with, where that is not the grader's; else "".
+    """
+
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = ()
+    code: tuple[Code, ...] = field(default=(), repr=False)
+    written_in: str = ""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A written question, which a person reads: `name`, its nbgrader id; `title`; `possible` points; the student's `answer`."""
+
+    name: str
+    title: str
+    possible: int
+    answer: str
+
+
+def content(path):
+    """The bytes of a file; of one that is too large to be read only enough to show that. Raises `OSError`."""
+    with open(path, "rb") as file:
+        return file.read(LARGEST + 1)
+
+
+def check_size(content):
+    """Raise `Unreadable` for the bytes of a file that is too large to be read."""
+    if len(content) > LARGEST:
+        more = " or more" if len(content) == LARGEST + 1 else ""  # see `content`
+        raise Unreadable(
+            f"the file has {math.ceil(len(content) / 2**20)} MB{more}; allowed are {LARGEST // 2**20}. "
+            "Clear the outputs, and save it again"
+        )
+
+
+def read(content, name=""):
+    """The notebook in the bytes of a file, a `Submission`. `name` of the file: for the messages.
+
+    All versions of the format are read, with or without nbgrader's metadata; outputs are passed over. Raises `Unreadable` for
+    what is no notebook, and for a file of more than 200 MB.
+    """
+    try:
+        notebook, notes = _loaded(content)
+        raw = _raw_cells(notebook)
+        if len(raw) > MOST_CELLS:
+            raise Unreadable(f"the notebook has {len(raw)} cells; allowed are {MOST_CELLS}")
+        found = [_cell(index, cell) for index, cell in enumerate(raw, 1)]
+        cells = tuple(cell for cell in found if cell)
+        code = parse(cells)
+        language = _language(notebook, code)
+    except Unreadable as error:
+        raise Unreadable(f"{name}: {error}" if name else str(error)) from error
+    if len(cells) < len(found):
+        notes.append("Parts of the file are no cells. They were passed over.")
+    notes += [language] if language else []
+    broken = [c for c in code if c.error]
+    notes += [
+        f"Cell {c.index} does not compile, so that nothing in it counts: {c.error}."
+        for c in broken[:MOST_NOTES]
+    ]
+    notes += [f"So it is with {more} more cells."] if (more := len(broken) - MOST_NOTES) > 0 else []
+    written_in = _version(notebook)
+    notes += [f"{written_in}."] if written_in and broken else []
+    return Submission(cells, tuple(notes), code, written_in)
+
+
+def _loaded(content):
+    """What the file holds as JSON, and a list of notes."""
+    check_size(content)
+    notes = []
+    try:
+        try:
+            text = content.decode(json.detect_encoding(content))
+        except UnicodeDecodeError:
+            text = content.decode("cp1252", errors="replace")
+            notes.append("The file is not in UTF-8: letters beyond a to z may be wrong.")
+        return json.loads(text.removeprefix("\ufeff")), notes
+    except RecursionError as error:
+        raise Unreadable("the file is nested too deep; allowed is a Jupyter notebook") from error
+    except ValueError as error:
+        raise Unreadable(f"{_what_it_is(content, text)}; allowed is a Jupyter notebook (.ipynb)") from error
+
+
+def _what_it_is(content, text):
+    """What a file that is no JSON seems to be, in words."""
+    start = text.lstrip("\ufeff \t\r\n\0")[:2000]
+    if not start:
+        return "the file is empty"
+    for magic, what in ((b"%PDF", "a PDF"), (b"PK", "a ZIP archive"), (b"\x1f\x8b", "a compressed archive")):
+        if content.startswith(magic):
+            return f"this is {what}, not a notebook"
+    if re.search(r"^<{7} ", text, re.M) and re.search(r"^>{7} ", text, re.M):
+        return "the file holds a merge conflict of git (lines with <<<<<<<), which has to be resolved first"
+    if start.startswith("<"):
+        return "this is a web page, not a notebook: export it as a notebook"
+    if start.startswith("{"):
+        return "the file begins like a notebook, but is damaged or cut off: save it again, and open it once to see"
+    if re.search(r"^(import|from|def|class|# In\[|# %%) ?", text, re.M):
+        return "this is a Python script, not a notebook"
+    return "this is no notebook"
+
+
+def _raw_cells(notebook):
+    """The cells as the file has them; those of versions 2 and 3 lie in worksheets."""
+    if isinstance(notebook, dict):
+        sheets = notebook.get("worksheets")
+        if isinstance(notebook.get("cells"), list):
+            return notebook["cells"]
+        if isinstance(sheets, list) and all(isinstance(sheet, dict) for sheet in sheets):
+            return [cell for sheet in sheets for cell in _listed(sheet.get("cells"))]
+    raise Unreadable("the file is JSON, but it holds no cells; allowed is a Jupyter notebook (.ipynb)")
+
+
+def _language(notebook, code):
+    """A sentence where the notebook says that it is of another language than Python, and has Python's functions; else "".
+
+    Raises `Unreadable` where it has none.
+    """
+    kernel, about = _of(notebook, "metadata", "kernelspec"), _of(notebook, "metadata", "language_info")
+    language = _text(about.get("name")) or _text(kernel.get("language"))
+    if not language or re.match(r"i?python|sage", language, re.I):
+        return ""
+    named = f" (kernel {_text(kernel.get('name'))[:50]})" if _text(kernel.get("name")) else ""
+    told = f"this notebook is written in {language[:50]}{named}; the lab needs Python"
+    if not any(isinstance(s.node, DEFINITIONS) for c in code for s in c.statements):
+        raise Unreadable(told)
+    return f"{told[:1].upper()}{told[1:]}. What is Python in it was read all the same."
+
+
+def _version(notebook):
+    """A sentence about the notebook's version of Python where the grader's is older, or another language; else ""."""
+    version = _text(_of(notebook, "metadata", "language_info").get("version"))[:50]
+    found = re.match(r"(\d{1,3})\.(\d{1,3})(?!\d)", version)
+    number = tuple(map(int, found.groups())) if found else sys.version_info[:2]
+    if sys.version_info[0] == number[0] and number <= sys.version_info[:2]:
+        return ""
+    told = f"The notebook was written with Python {version}; the grader runs Python {PYTHON}"
+    return f"{told}, which does not know all of its syntax"
+
+
+def _of(value, *names):
+    """The dictionary at value[name][name]...; an empty one where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(value):
+    return value if isinstance(value, list) else []
+
+
+def _cell(index, raw):
+    """One `Cell`; None for what is none."""
+    if not isinstance(raw, dict):
+        return None
+    metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
+    marks = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
+    kind = raw.get("cell_type")
+    points = marks.get("points") if marks.get("grade") else None
+    return Cell(
+        index,
+        _text(raw.get("id")),
+        _text(marks.get("grade_id")),
+        kind if kind in ("code", "raw") else "markdown",
+        marks.get("solution") is True,
+        _text(raw.get("source", raw.get("input", ""))),
+        int(points) if isinstance(points, int | float) and 0 <= points < 1000 else None,
+    )
+
+
+def _text(source):
+    """A cell's source, which may be a list of lines, with or without their ends; "" for what is no text."""
+    if isinstance(source, list):
+        lines = [line for line in source if isinstance(line, str)]
+        bare = len(lines) > 1 and not any(line.endswith(("\n", "\r")) for line in lines[:-1])
+        source = ("\n" if bare else "").join(lines)
+    if not isinstance(source, str):
+        return ""
+    source = source.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+    return source.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
+
+
+def labs():
+    """The names of the labs that can be graded: those whose released copy is there."""
+    return release.labs(kept="exercises")
+
+
+@cache
+def released(lab, root=None):
+    """The students' copy of a lab, such as "lab3", a `Submission`.
+
+    root: the clone (default: the one that the package is installed from). Raises `InputError` where it is not there.
+    """
+    path = Path(root or release.ROOT) / "exercises" / lab / f"{lab}.ipynb"
+    try:
+        return read(path.read_bytes(), path.name)
+    except OSError as error:
+        raise InputError(
+            f"lab: got {lab!r}, but {path} is not there; allowed is a lab of a clone of the project, which holds exercises/"
+        ) from error
+
+
+def program(task, tasks, submitted, given):
+    """What of the notebook `submitted` defines the function `task`, a `Program`.
+
+    tasks: the names of all tasks of the lab. given: the released copy, which stands in for what the student has deleted.
+    """
+    found = slicing.program(task, tuple(tasks), submitted.code, given.code)
+    if found.broken and submitted.written_in:
+        return replace(found, broken=f"{found.broken}. {submitted.written_in}")
+    return found
+
+
+def written(submitted, given):
+    """The written questions of the released copy with the student's answers, a tuple of `Written`."""
+    found, title = [], ""
+    for cell in given.cells:
+        if cell.kind == "code":
+            continue
+        heading = re.findall(r"^#+ +(.+?)(?: *\(\d+ points?\))? *$", cell.source, re.M)
+        title = heading[-1] if heading else title
+        if cell.solution and cell.points is not None:
+            answer = _answer(cell, submitted, given)[:LONGEST_ANSWER]
+            found.append(Written(cell.grade_id, title, cell.points, answer))
+    return tuple(found)
+
+
+def _answer(question, submitted, given):
+    """What stands in the question's cell; where nothing does, or it is gone, the student's own cells behind the question."""
+    known = {cell.source for cell in given.cells}
+    asked = given.cells[question.index - 2].source
+    for name in ("grade_id", "id"):
+        wanted = getattr(question, name)
+        same = [c for c in submitted.cells if wanted and getattr(c, name) == wanted]
+        texts = [_own_words(cell) for cell in same]
+        if any(texts):
+            return next(text for text in reversed(texts) if text)
+    texts, behind = [], False
+    for cell in submitted.cells:
+        if cell.source == asked:
+            behind = True
+        elif behind and _own_words(cell):
+            if cell.kind == "code" or cell.source in known:
+                break
+            texts.append(_own_words(cell))
+    return "\n\n".join(texts)
+
+
+def _own_words(cell):
+    return cell.source.replace(UNANSWERED, "").strip()

@@ -1,0 +1,1 @@
+"""Running answers in the sandbox, and judging them outside of it."""

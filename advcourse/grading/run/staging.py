@@ -1,0 +1,110 @@
+"""The library that a student's code sees while it is graded: what a lab's questions are made of, and nothing that is an answer.
+
+Both parts are lists of what is allowed. Of advcourse itself these are a few files, copied; of the other packages those that
+students may use, with what they require. All else that is installed, other libraries of attacks among it, is not there.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from advcourse.grading.read.submission import labs
+from advcourse.labs.victims import SHIPPED
+
+PACKAGE = Path(__file__).resolve().parents[2]
+FILES = (
+    "__init__.py",
+    "core/__init__.py",
+    "core/errors.py",
+    "core/files.py",
+    "core/inputs.py",
+    "core/randomness.py",
+    "grading/__init__.py",
+    "grading/run/__init__.py",
+    "grading/run/loading.py",
+    "grading/run/notebook.py",
+    "grading/run/refusals.py",
+    "grading/run/traces.py",
+    "grading/run/wire.py",
+    "grading/run/worker.py",
+    "labs/__init__.py",
+    "labs/running.py",
+    "labs/victims.py",
+    "models/__init__.py",
+    "models/autoencoder.py",
+    "models/nets.py",
+    "models/pixelcnn.py",
+    "models/store.py",
+    *(f"models/weights/{name}{ending}" for name in SHIPPED for ending in (".json", ".safetensors")),
+)
+ALLOWED = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "matplotlib",
+    "tqdm",
+    "safetensors",
+)
+_IDLE = '''"""What a lab gives to its answers. The rest of it has no part in grading, and does nothing."""
+
+
+class _Nothing:
+    def __call__(self, *_, **__):
+        return self
+
+
+{names} = _Nothing()
+'''
+
+
+def stage(folder):
+    """Copy the allowed files of advcourse into `folder`; of each lab what its notebook gives to the answers (its `given`)."""
+    package = Path(folder) / "advcourse"
+    for name in FILES:
+        target = package / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PACKAGE / name, target)
+    for lab in labs():
+        _stage_lab(lab, package / "labs" / lab)
+
+
+def _stage_lab(lab, folder):
+    folder.mkdir()
+    names = importlib.import_module(f"advcourse.labs.{lab}").__all__
+    given, text = PACKAGE / "labs" / lab / "given.py", ""
+    if given.exists():
+        module = importlib.import_module(f"advcourse.labs.{lab}.given")
+        own = [name for name in names if getattr(module, name, None) is not None]
+        names = [name for name in names if name not in own]
+        shutil.copyfile(given, folder / "given.py")
+        text = f"from advcourse.labs.{lab}.given import {', '.join(own)}\n"
+    (folder / "__init__.py").write_text(_IDLE.format(names=" = ".join(names)) + text, encoding="utf-8")
+
+
+@cache
+def packages():
+    """Where the allowed packages are: name of a file or folder of site-packages -> its path."""
+    found, waiting = {}, list(ALLOWED)
+    seen = set(waiting)
+    while waiting:
+        try:
+            package = importlib.metadata.distribution(waiting.pop())
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for name in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
+            if not name.endswith(".pth"):
+                found[name] = Path(os.path.abspath(package.locate_file(name)))
+        for requirement in map(Requirement, package.requires or ()):
+            wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if wanted and requirement.name not in seen:
+                seen.add(requirement.name)
+                waiting.append(requirement.name)
+    return {name: path for name, path in sorted(found.items()) if path.exists()}

@@ -1,0 +1,273 @@
+"""Inside the sandbox: one process holds torch and forks a fresh one for each task.
+
+The fresh one runs a student's code and answers the grader. The first never does; it is the grader's own. What a task does to
+torch, to the builtins or to itself ends with the task's own process. What it may have done to the first one, or to the folder,
+the first one looks for: where there is a trace, it serves no other task.
+"""
+
+import ctypes
+import gc
+import importlib
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import types
+
+import torch
+import tqdm
+
+from advcourse.grading.run.loading import load, with_cause
+from advcourse.grading.run.refusals import refuse
+from advcourse.grading.run.traces import Traces
+from advcourse.grading.run.wire import MOST, READY, START, STOP, STUCK, Broken, Wire, sendable
+from advcourse.labs.running import CRASH, LIBRARIES, OTHER, Call, LocalRunner, Reply, failure
+from advcourse.labs.victims import SHIPPED, BlackBox, Victim
+
+_SIGNALS = [getattr(signal, f"SIG{name}") for name in ("INT", "TERM", "HUP", "PIPE", "USR1", "USR2", "CHLD")]
+_PDEATHSIG, _DUMPABLE, _SUBREAPER = 1, 4, 36  # of prctl, Linux
+
+
+def main(strong, scratch, user):
+    """Serve the grader, which speaks through standard input, until it is gone.
+
+    strong: the process is the first of a namespace of its own. scratch: the folder of the tasks. user: the one whose rights the
+    tasks have, if it is not 0. This process keeps its own, so that a task cannot change it; and the interpreter may lie where no
+    other user can read.
+    """
+    control = socket.socket(fileno=0)
+    _guard()
+    _warm_up(scratch)
+    LIBRARIES.extend(sys.path)
+    gc.collect()
+    gc.freeze()
+    traces = Traces(scratch, strong)
+    control.sendall(READY)
+    while word := control.recv(1):
+        if word == START:
+            if traces.unchanged():
+                _start(control, scratch, strong, user)
+            else:
+                control.sendall(STUCK)
+        elif word == STOP:
+            _stop(strong)
+            control.sendall(READY if traces.none() else STUCK)
+
+
+def _become(user):
+    """Give up root's rights, where there are any."""
+    if user:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+
+
+def _guard():
+    """No signal ends this process, no other one may look into it, and it does not outlive the grader."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _control_process((_PDEATHSIG, signal.SIGKILL), (_DUMPABLE, 0), (_SUBREAPER, 1))
+
+
+def _control_process(*settings):
+    if sys.platform == "linux":
+        for setting in settings:
+            ctypes.CDLL(None).prctl(*setting)
+
+
+def _warm_up(scratch):
+    """What torch and matplotlib do only once is done before the first task.
+
+    It takes seconds, and what they write then, such as a list of the fonts, would be a trace. So would threads and locks of
+    processes be, which progress bars are kept from making.
+    """
+    tqdm.tqdm.monitor_interval = 0
+    tqdm.std.TqdmDefaultWriteLock.mp_lock = None
+    torch.set_num_threads(1)
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        os.environ.update(HOME=folder, TORCHINDUCTOR_CACHE_DIR=folder)
+        importlib.import_module("matplotlib.pyplot")
+        torch.optim.Adam([torch.zeros(1)])  # the first optimizer imports much more of torch
+    os.environ.clear()
+    os.environ.update(before)
+    for kind in ("smooth", *SHIPPED):
+        x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        loss = torch.nn.functional.cross_entropy(Victim(kind).build()(x), torch.tensor([0, 1]))
+        torch.autograd.grad(loss, x)
+
+
+def _start(control, scratch, strong, user):
+    """Fork the process of one task, and hand its line to the grader.
+
+    What it lets go becomes a child of this process. While the task goes on nobody asks how one of these has ended: so what it
+    took of the processor can still be seen.
+    """
+    ours, theirs = socket.socketpair()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if not os.fork():
+        try:
+            ours.close()
+            control.close()
+            os.setsid()
+            _become(user)
+            _control_process((_DUMPABLE, 1))  # so that the grader can see its share of the memory
+            os.chdir(scratch)
+            _serve(theirs, strong)
+        finally:
+            os._exit(0)
+    theirs.close()
+    socket.send_fds(control, [READY], [ours.fileno()])
+    ours.close()
+
+
+def _stop(strong):
+    """End all that the task has started: in a namespace of our own all other processes. In a plain one the grader has done it.
+
+    Who ends from here on is forgotten, with what it took. Who had ended before is not, and that is a trace of the task.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        if strong:
+            os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    try:
+        while any(os.waitpid(-1, 0 if strong else os.WNOHANG)):
+            pass
+    except ChildProcessError:  # none is left
+        pass
+
+
+# One task
+
+
+def _serve(line, strong):
+    """Run one program. Whatever goes wrong before "ready" is no fault of the student's, whose program is not even here yet."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    sys.stdout = sys.stderr = open(os.devnull, "w")
+    wire = Wire(line)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    wanted, _ = wire.receive()
+    _limit(wanted["limits"], strong)
+    refuse()
+    gc.enable()
+    wire.send({"ready": True})
+    wanted, _ = wire.receive()
+    function, trace, late, lost, bound = load(wanted["program"], wanted["tasks"])
+    wire.send({"loaded": function is not None, "trace": trace, "late": late, "bound": bound})
+    runner = LocalRunner(function)
+    while True:
+        try:
+            asked, arrays = wire.receive()
+        except Broken:
+            return
+        told, found = _answer(wire, runner, asked, arrays)
+        wire.send(
+            {**told, **({"detail": with_cause(told["detail"], lost)} if told.get("kind") == CRASH else {})},
+            found,
+        )
+
+
+def _limit(limits, strong):
+    """Bounds that this process and what it starts cannot lift. The grader watches what they do together."""
+    mapped = _mapped()
+    bounds = {
+        "RLIMIT_CPU": limits["cpu_seconds"] + 1,
+        "RLIMIT_FSIZE": limits["file"],
+        "RLIMIT_NOFILE": 64,
+        "RLIMIT_AS": mapped + limits["memory"],
+        "RLIMIT_MSGQUEUE": 0,
+        "RLIMIT_NPROC": limits["processes"],
+    }
+    if not mapped:
+        del bounds["RLIMIT_AS"]
+    if not strong:
+        del bounds["RLIMIT_NPROC"]  # it would count all processes of this user, and there may be many
+    for name, bound in bounds.items():
+        if hasattr(resource, name):
+            _bound(getattr(resource, name), bound)
+
+
+def _mapped():
+    """Bytes of address space in use; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _bound(kind, bound):
+    try:
+        _, most = resource.getrlimit(kind)
+        bound = bound if most == resource.RLIM_INFINITY else min(bound, most)
+        resource.setrlimit(kind, (bound, bound))
+    except (OSError, ValueError):  # not every system knows every limit
+        return
+
+
+def _answer(wire, runner, asked, arrays):
+    """One reply to the grader, and its arrays."""
+    if asked["ask"] == "parameters":
+        return {"parameters": list(runner.parameters())}, {}
+    if asked["ask"] == "module":
+        return {"known": _add_module(asked["name"], asked["source"])}, {}
+    try:
+        reply = runner(_call(wire, asked, arrays))
+    except BaseException as error:
+        reply = Reply(CRASH, detail=failure(error).detail)
+    found = {name: getattr(reply, name) for name in ("value", "slope") if getattr(reply, name) is not None}
+    if not all(map(sendable, found.values())):
+        reply, found = (
+            Reply(
+                OTHER,
+                detail=f"a tensor of more than {MOST // 2**20} MiB, or of a type that is none of images",
+            ),
+            {},
+        )
+    told = {name: getattr(reply, name) for name in ("kind", "detail", "device", "requires_grad")}
+    return {**told, "left": list(reply.left)}, found
+
+
+def _add_module(name, source):
+    """A module of the library that only some tasks may see."""
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(source, name, "exec"), module.__dict__)
+    return name
+
+
+def _call(wire, asked, arrays):
+    """The `Call` that was asked."""
+    known = {name: tuple(map(_recipe, recipes)) for name, recipes in asked["recipes"].items()}
+    known |= {**arrays, **asked["plain"]}
+    victim = asked["victim"] and _recipe(asked["victim"])
+    if asked["black_box"]:
+        victim = BlackBox(victim, asked["queries"], asked["labels"], ask=lambda x: _ask(wire, x))
+    arguments = {name: known[name] for name in asked["order"]}
+    return Call(victim, arguments, asked["device"], asked["differentiate"])
+
+
+def _recipe(told):
+    fields = {name: _frozen(value) for name, value in told["fields"].items()}
+    return getattr(importlib.import_module(told["module"]), told["name"])(**fields)
+
+
+def _frozen(value):
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _ask(wire, images):
+    """What the grader's model says of these images; the grader counts them."""
+    wire.send({"query": True}, {"images": images.detach().cpu()})
+    told, arrays = wire.receive()
+    if "refused" in told:
+        raise RuntimeError(told["refused"])
+    return arrays["answers"]

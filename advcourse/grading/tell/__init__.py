@@ -1,0 +1,1 @@
+"""What came of it: reports, pages for student and class, tables, gradebooks."""

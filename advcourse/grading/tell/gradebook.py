@@ -1,0 +1,348 @@
+"""The grades of a class as CSV: for people, for Canvas and for Moodle.
+
+Where the grader itself failed, the report has no digest: the student has no grade yet, and nothing is filled in.
+
+A lab's points are those of its tasks, given by program, and those of its written questions. The latter are entered by hand into
+the sheet of `written_points`; all functions here add them up.
+"""
+
+import csv
+import html
+import re
+import unicodedata
+from pathlib import Path
+
+from advcourse.core.files import replacing
+from advcourse.core.inputs import InputError
+from advcourse.grading.tell.roster import Entry, Sheet, match, plain
+
+_OURS = "Graded by program:"
+_LEFT_ALONE = ("EX", "N/A")  # Canvas: excused; the assignment is not this student's
+
+
+def grades_csv(reports, path, written=None, late=None):
+    """Write one row a student, sorted by name: points, every task, how the code was isolated, and all that was noted.
+
+    reports: of one lab. written: see `written_points`. late: student -> how late, in words. `total` is what the gradebooks get,
+    `of` the most that it can be; whoever handed in nothing has no points here. The file is UTF-8 with a byte-order mark, without
+    which Excel takes it for another encoding and breaks every name that is not English. Where a text could be taken for a
+    formula, an apostrophe stands in front of that.
+    """
+    tasks = {task.task: task.possible for report in reports for task in report.tasks}
+    most = _most(reports)
+    header = ["student", "lab", "total", "of", "points", "possible", "written", "written possible"]
+    header += [f"{name} (of {possible})" for name, possible in tasks.items()]
+    rows = [[*header, "outcomes", "late", "isolation", "error", "notes", "signs"]]
+    for report in sorted(reports, key=_name):
+        points = {task.task: task.points for task in report.tasks}
+        given = (written or {}).get(report.student)
+        by_hand = "" if given is None else _number(sum(given.values()))
+        row = [report.student, report.lab, total(report, written), most]
+        row += [
+            report.points if report.digest or report.tasks else "",
+            report.possible,
+            by_hand,
+            _written_possible(report),
+        ]
+        row += [points.get(name, "") for name in tasks]
+        outcomes = [] if report.error else [f"{task.task}: {task.outcome}" for task in report.tasks]
+        row += ["; ".join(outcomes), (late or {}).get(report.student, ""), report.isolation]
+        row += [report.error, " ".join(report.notes), " ".join(report.signs)]
+        rows.append(row)
+    _write(path, rows, "utf-8-sig")
+
+
+def total(report, written=None):
+    """A student's points as text: of the tasks, and of the written questions where a person has given some. "" for no grade."""
+    if not report.digest:
+        return ""
+    return _number(report.points + sum((written or {}).get(report.student, {}).values()))
+
+
+def written_points(reports, path):
+    """The points that a person gave to the written questions, from a sheet that is made, and brought up to date, here.
+
+    reports: of one lab; a sheet can hold several labs. The CSV file at `path` has a row a student, with each answer and a
+    column for its points. Fill the points in and save it as CSV again. Nothing that was entered is ever removed: new students
+    are added, changed answers replaced. An answer that begins like a formula gets an apostrophe in front.
+
+    Returns student -> question -> points, for students with at least one entry, and sentences about what to look at again.
+    Raises `InputError` for an entry that is no number from 0 to the question's points.
+    """
+    questions = {q.name: q for report in reports for q in report.written}
+    if not questions:
+        return {}, ()
+    if not Path(path).exists():
+        _write(path, [["student"]], "utf-8-sig")
+    sheet = Sheet(path, ["student"], "written", "the sheet that an earlier grading wrote")
+    columns = {q.name: _points_column(sheet, reports[0].lab, q) for q in questions.values()}
+    answers = {name: _answers_column(sheet, reports[0].lab, name) for name in questions}
+    rows = {sheet.value(row, "student"): row for row in range(len(sheet))}
+    told = []
+    for student in sorted(set(rows) - {_key(report) for report in reports}):
+        if any(sheet.value(rows[student], column) for column in columns.values()):
+            told.append(f"{student}: has points in {path}, but is not among the submissions.")
+    for report in sorted(reports, key=_name):
+        if _key(report) not in rows:
+            rows[_key(report)] = sheet.append()
+            sheet.set(rows[_key(report)], "student", _key(report))
+        told += _bring_up_to_date(sheet, rows[_key(report)], report, columns, answers)
+    sheet.write(path)
+    given = {report.student: _given(sheet, rows[_key(report)], report, columns) for report in reports}
+    return {student: points for student, points in given.items() if points}, tuple(told)
+
+
+def _points_column(sheet, lab, question):
+    """The column for the points of a question, also where they were others once; made where it is missing."""
+    start = f"{lab} {question.name} (of "
+    found = [column for column in sheet.columns if column.startswith(start)]
+    return found[0] if found else sheet.add(f"{start}{question.possible})")
+
+
+def _answers_column(sheet, lab, name):
+    column = f"{lab} answer to {name}"
+    return column if column in sheet.columns else sheet.add(column)
+
+
+def _key(report):
+    return plain(report.student.strip())
+
+
+def _bring_up_to_date(sheet, row, report, columns, answers):
+    """Put the answers into the sheet; yields a sentence for each that changed after it was graded."""
+    for question in report.written:
+        answer, old = plain(question.answer.strip()), sheet.value(row, answers[question.name])
+        if old.replace("'", "").split() != answer.replace("'", "").split():
+            sheet.set(row, answers[question.name], answer)
+            if sheet.value(row, columns[question.name]):
+                yield f"{report.student}: the answer to {question.name} changed after it was graded; look at it again."
+
+
+def _given(sheet, row, report, columns):
+    """Question -> points, as far as they are entered."""
+    entries = {q: sheet.value(row, columns[q.name]) for q in report.written}
+    return {q.name: _points(text, q, sheet, report.student) for q, text in entries.items() if text}
+
+
+def _points(text, question, sheet, student):
+    if re.fullmatch(r"\d+([.,]\d+)?", text) and float(text.replace(",", ".")) <= question.possible:
+        return float(text.replace(",", "."))
+    told = f"{sheet.told}, {student}, {question.name}: got {text!r}"
+    raise InputError(f"{told}; allowed is a number from 0 to {question.possible}, or nothing")
+
+
+def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=None):
+    """Write the grades as Canvas's gradebook imports them. Returns sentences: who could not be matched, what to look at.
+
+    reports: of one lab. roster: Canvas's own export (Grades, Export); its cells stay byte for byte, and only the lab's column
+    is filled in, for those who handed in; who is excused (EX) stays so. Without it the file has a row for each submission.
+    assignment: the name of the column, or what it begins with (default: "Lab 3" for lab3); capitals, spaces and Canvas's number
+    in brackets do not matter. Where there is none, one is added, which Canvas makes a new assignment of. ids: student ->
+    Canvas's number for him or her. written: see `written_points`. How rows are found: see `advcourse.grading.tell.roster.match`.
+    Raises `InputError` for a file that is no export of Canvas, and where several columns have the name.
+    """
+    assignment = assignment or _spoken(reports)
+    if roster is None:
+        return _canvas_from_nothing(reports, path, assignment, ids or {}, written)
+    sheet = Sheet(roster, ("ID", "Section"), source="Canvas's own export of its gradebook")
+    column, told = _canvas_column(sheet, assignment, roster), []
+    new = column not in sheet.columns
+    if new:
+        sheet.add(column)
+        told.append(f"{roster} has no column {assignment!r}: Canvas will make a new assignment of it.")
+    entries = []
+    for row in range(len(sheet)):
+        first = sheet.value(row, sheet.columns[0])
+        if "Points Possible" in first:
+            told += _canvas_possible(sheet, row, column, _most(reports), new)
+        elif first or sheet.value(row, "ID"):
+            last = sheet.value(row, "LastName")
+            name = sheet.value(row, "Student") or f"{last}, {sheet.value(row, 'FirstName')}"
+            keys = ("ID", "SIS User ID", "SIS Login ID", "Integration ID")
+            keys = tuple(sheet.value(row, key) for key in keys)
+            entries.append(Entry(row, keys[0], keys, name))
+    rows, unmatched = match([report.student for report in reports], entries, ids or {})
+    for report in reports:
+        row = rows.get(report.student)
+        if row is not None and not report.digest:
+            told.append(_ungraded(report))
+        elif row is not None and sheet.value(row, column) in _LEFT_ALONE:
+            told.append(f"{report.student}: {sheet.value(row, column)} in Canvas; left so.")
+        elif row is not None:
+            sheet.set(row, column, total(report, written))
+    sheet.write(path)
+    return *told, *unmatched, *_without(len(entries) - len(rows), roster)
+
+
+def _canvas_column(sheet, assignment, roster):
+    """The name of the assignment's column, or `assignment` itself where there is none."""
+    wanted, squeezed = _squeezed(assignment), {column: _squeezed(column) for column in sheet.columns}
+    number = r"(\(\d+\))"  # Canvas's own number of the assignment
+    for pattern in (f"{re.escape(wanted)}{number}?", rf"{re.escape(wanted)}(?!\d).*{number}"):
+        found = [column for column in squeezed if re.fullmatch(pattern, squeezed[column])]
+        if found:
+            break
+    if len(found) > 1:
+        names = ", ".join(map(repr, found))
+        raise InputError(f"assignment: got {assignment!r}; allowed is one of {roster}'s columns {names}")
+    return found[0] if found else assignment
+
+
+def _canvas_possible(sheet, row, column, most, new):
+    if new:
+        sheet.set(row, column, str(most))
+    elif (there := sheet.value(row, column)) and _value(there) != most:
+        yield f"{column}: {there} points possible in Canvas; the lab has {most}, written questions included."
+
+
+def _canvas_from_nothing(reports, path, assignment, ids, written):
+    rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
+    rows += [["    Points Possible", "", "", "", "", _most(reports)]]
+    told, unknown = [], 0
+    for report in sorted(reports, key=_name):
+        if report.digest:
+            name, number = report.student, ids.get(report.student, "")
+            rows.append([name, number, "", "" if number else name, "", total(report, written)])
+            unknown += not number
+        else:
+            told.append(_ungraded(report))
+    _write(path, rows)
+    if unknown:
+        told.append(
+            f"No Canvas number is known of {unknown} students: Canvas looks for them by login and name."
+        )
+    return tuple(told)
+
+
+def moodle_csv(reports, path, roster=None, ids=None, written=None):
+    """Write the grades as Moodle imports them: as a grading worksheet. Returns sentences as `canvas_csv` does.
+
+    reports: of one lab. roster: Moodle's own grading worksheet, in English; its cells stay byte for byte but for the grade, and
+    the feedback comment where that is empty or from an earlier grading. Without it the file has a row for each submission whose
+    number is known. ids: student -> the number after "Participant", which the folder names of Moodle's download hold. written:
+    see `written_points`. Raises `InputError` for a file that is no grading worksheet.
+    """
+    ids = ids or {}
+    if roster is None:
+        return _moodle_from_nothing(reports, path, ids, written)
+    needed = ("Identifier", "Grade", "Last modified (grade)")
+    sheet = Sheet(roster, needed, source="Moodle's grading worksheet, downloaded with Moodle in English")
+    entries = []
+    for row in range(len(sheet)):
+        number = re.sub(r"^\D*", "", sheet.value(row, "Identifier"))
+        if number:
+            keys = tuple(sheet.value(row, key) for key in ("ID number", "Username", "Email address"))
+            entries.append(Entry(row, number, keys, sheet.value(row, "Full name")))
+    rows, told = match([report.student for report in reports], entries, ids)
+    for report in reports:
+        row = rows.get(report.student)
+        if row is not None and not report.digest:
+            told.append(_ungraded(report))
+        elif row is not None:
+            sheet.set(row, "Grade", total(report, written))
+            comment = sheet.value(row, "Feedback comments")
+            if "Feedback comments" in sheet.columns and (not comment or _OURS in comment):
+                sheet.set(row, "Feedback comments", _comment(report))
+    sheet.write(path)
+    most = _most(reports)
+    for there in sorted({sheet.value(row, "Maximum Grade") for row in rows.values()} - {""}):
+        if _value(there) != most:
+            told.append(f"Maximum Grade: {there} in Moodle; the lab has {most}, written questions included.")
+    return *told, *_without(len(entries) - len(rows), roster)
+
+
+_WORKSHEET = (
+    "Identifier",
+    "Full name",
+    "Grade",
+    "Maximum Grade",
+    "Last modified (grade)",
+    "Feedback comments",
+)
+
+
+def _moodle_from_nothing(reports, path, ids, written):
+    graded = [report for report in sorted(reports, key=_name) if report.digest]
+    known = [report for report in graded if ids.get(report.student)]
+    told = [_ungraded(report) for report in reports if not report.digest]
+    if not known:
+        return *told, f"No Moodle number is known of any student: {path} is not written."
+    rows = [
+        [
+            f"Participant {ids[r.student]}",
+            r.student,
+            total(r, written),
+            _most(reports),
+            "-",
+            _comment(r),
+        ]
+        for r in known
+    ]
+    _write(path, [_WORKSHEET, *rows])
+    others = [report.student for report in graded if report not in known]
+    told += [f"{student}: no Moodle number is known; not in {path}." for student in others]
+    return tuple(told)
+
+
+def _comment(report):
+    """What Moodle shows to the student, as HTML."""
+    if report.error:
+        return html.escape(f"{_OURS} {report.error}")
+    tasks = "; ".join(
+        f"{task.task} {task.points} of {task.possible} ({task.outcome})" for task in report.tasks
+    )
+    return html.escape(f"{_OURS} {report.points} of {report.possible} points. {tasks}.")
+
+
+def _ungraded(report):
+    return f"{report.student}: {report.error}; not filled in."
+
+
+def _without(count, roster):
+    """Those who handed in nothing, or under another name."""
+    return (
+        (f"{roster}: {count} rows without a submission that fits; their cells are as they were.",)
+        if count
+        else ()
+    )
+
+
+def _most(reports):
+    """The most points that the lab can give, by program and by hand. A report of an unreadable file may know of none."""
+    return max((report.possible + _written_possible(report) for report in reports), default=0)
+
+
+def _written_possible(report):
+    return sum(question.possible for question in report.written)
+
+
+def _name(report):
+    return unicodedata.normalize("NFC", report.student).casefold()
+
+
+def _number(points):
+    return f"{points:g}"
+
+
+def _value(text):
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return None
+
+
+def _spoken(reports):
+    lab = reports[0].lab if reports else "lab"
+    return re.sub(r"(?<=\D)(?=\d)", " ", lab, count=1).capitalize()
+
+
+def _squeezed(name):
+    return re.sub(r"[\s_-]", "", name).casefold()
+
+
+def _write(path, rows, encoding="utf-8"):
+    """All text is quoted, and none is a formula."""
+    rows = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    with replacing(path) as partial:
+        with open(partial, "w", encoding=encoding, newline="") as file:
+            csv.writer(file, quoting=csv.QUOTE_NONNUMERIC).writerows(rows)

@@ -1,0 +1,182 @@
+"""A class list as Canvas or Moodle exports it: rows are found by student, and what is not filled in keeps its bytes."""
+
+import re
+import unicodedata
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from advcourse.core.files import replacing
+from advcourse.core.inputs import InputError
+
+_BOM = "\ufeff"
+_BLANK = r"[^\S\r\n]|[\x00-\x08\x0e-\x1f\u200b-\u200f\u2060\ufeff\"]"  # what a program may pass over before a formula
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"  # = + - @, in other widths as well
+_FORMULA = re.compile(rf"(^|[,;\t\r\n])(?=(?:{_BLANK}){{0,200}}[{_SIGNS}])|^(?=[\t\r\n])")
+_NUMBER = re.compile(r"\d+([.,]\d+)?")
+
+
+def plain(text):
+    """`text` as a cell in which no spreadsheet finds a formula: in front of = + - @ goes an apostrophe.
+
+    Also behind a comma, a semicolon, a tab and a line end: there a program that takes another separator begins a new cell,
+    whatever the quotation marks say.
+    """
+    return text if text == "-" else _FORMULA.sub(r"\g<0>'", text)
+
+
+class Sheet:
+    """A CSV file that is filled in. Cells that are not set keep their bytes, and so do line ends and the byte-order mark.
+
+    path: of the file; comma, semicolon or tab between the cells. needed: the columns that it must have. name: of the argument
+    that the path comes from, and source: what file it should be, both for messages. `columns` are the names in the first line;
+    `told` names the file; rows are numbered from 0, after it. Raises `InputError` for a file that cannot be read or lacks a
+    column.
+    """
+
+    def __init__(self, path, needed, name="roster", source="a CSV file"):
+        self.told = f"{name}: {path}"
+        text = self._text(path, source)
+        self._bom = _BOM if text.startswith(_BOM) else ""
+        text = text.removeprefix(_BOM)
+        for self._separator in ",;\t":
+            lines = self._lines(text)
+            with suppress(InputError):  # quotes that make no sense with this separator
+                self._header = next(lines, ([], ""))
+                self.columns = [_unquoted(cell).strip() for cell in self._header[0]]
+                if set(needed) <= set(self.columns):
+                    break
+        else:
+            columns = ", ".join(map(repr, needed))
+            raise InputError(
+                f"{self.told} lacks columns; allowed is {source}, whose first line has {columns}"
+            )
+        self._rows = list(lines)
+
+    def _text(self, path, source):
+        try:
+            return Path(path).read_bytes().decode("utf-8")
+        except OSError as error:
+            raise InputError(f"{self.told} cannot be read ({error.strerror}); allowed is {source}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{self.told} is not in UTF-8; allowed is {source} (in Excel: save as 'CSV UTF-8')"
+            ) from error
+
+    def _lines(self, text):
+        """Yields (cells with their quotes, line end) of each line."""
+        s = self._separator
+        cell = re.compile(rf'("(?:[^"]|"")*+"|[^"{s}\r\n][^{s}\r\n]*|)({s}|\r\n|\n|\r|\Z)')
+        cells, at = [], 0
+        while at < len(text) or cells:
+            found = cell.match(text, at)
+            if not found:
+                number = 1 + text.count("\n", 0, at)
+                raise InputError(
+                    f"{self.told}, line {number}: a quotation mark is not closed, or not doubled"
+                )
+            cells.append(found[1])
+            at = found.end()
+            if found[2] != s:
+                yield cells, found[2]
+                cells = []
+
+    def __len__(self):
+        return len(self._rows)
+
+    def value(self, row, column):
+        """The text in a cell, without its quotes and the spaces around it; "" where there is no such cell."""
+        cells = self._rows[row][0]
+        at = self.columns.index(column) if column in self.columns else len(cells)
+        return _unquoted(cells[at]).strip() if at < len(cells) else ""
+
+    def set(self, row, column, value):
+        """Put text into a cell of a column that is there."""
+        self._put(self._rows[row][0], self.columns.index(column), value)
+
+    def add(self, column):
+        """A new last column, empty. Returns its name."""
+        self._put(self._header[0], len(self.columns), column)
+        self.columns.append(column)
+        return column
+
+    def append(self):
+        """A new last row, empty. Returns its number."""
+        end = self._header[1] or "\n"
+        lines = [self._header, *self._rows]
+        lines[-1] = (lines[-1][0], lines[-1][1] or end)
+        self._header, *self._rows = *lines, ([""] * len(self.columns), end)
+        return len(self) - 1
+
+    def _put(self, cells, at, value):
+        value = plain(value)
+        if value and (self._separator in value or not _NUMBER.fullmatch(value)):
+            value = '"' + value.replace('"', '""') + '"'
+        cells += [""] * (at + 1 - len(cells))
+        cells[at] = value
+
+    def write(self, path):
+        """Write the sheet to `path`, which may be the file that it comes from."""
+        lines = [self._header, *self._rows]
+        text = self._bom + "".join(self._separator.join(cells) + end for cells, end in lines)
+        with replacing(path) as partial:
+            partial.write_bytes(text.encode("utf-8"))
+
+
+def _unquoted(cell):
+    return cell[1:-1].replace('""', '"') if cell.startswith('"') else cell
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A student's row of a class list: its number; the `id` that file names hold; `keys`: other ids, login, e-mail; `name`."""
+
+    row: int
+    id: str
+    keys: tuple[str, ...]
+    name: str
+
+
+def match(students, entries, ids):
+    """Find the rows of students.
+
+    By the id in `ids` (student -> id), and where one is known by nothing else; by login, e-mail or its part before the @; by
+    name, "Mia Müller" or "Müller, Mia". Capitals do not matter. Returns rows (student -> number) and sentences about the
+    others: whoever fits no row, or several, or the row of another, gets none.
+    """
+    by_id, by_key, by_name = {}, {}, {}
+    for entry in entries:
+        by_id.setdefault(entry.id, set()).add(entry.row)
+        for key in entry.keys:
+            for one in {_folded(key), _folded(key).partition("@")[0]} - {""}:
+                by_key.setdefault(one, set()).add(entry.row)
+        for name in _names(entry.name):
+            by_name.setdefault(name, set()).add(entry.row)
+    rows, told = {}, []
+    for student in students:
+        if ids.get(student):
+            hits = by_id.get(ids[student], set())
+        else:
+            named = set().union(*(by_name.get(name, set()) for name in _names(student)))
+            hits = by_key.get(_folded(student)) or named
+        if len(hits) == 1:
+            rows[student] = min(hits)
+        else:
+            told.append(
+                f"{student}: {'no row fits' if not hits else f'{len(hits)} rows fit'}; not filled in."
+            )
+    times = Counter(rows.values())
+    shared = [student for student, row in rows.items() if times[row] > 1]
+    told += [f"{student}: the row fits another submission as well; not filled in." for student in shared]
+    return {student: row for student, row in rows.items() if student not in shared}, told
+
+
+def _folded(text):
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def _names(name):
+    """A name in the order that it has, and from behind its comma on; without what stands between the words."""
+    last, _, first = _folded(name).partition(",")
+    return {re.sub(r"[\s_.'’-]", "", order) for order in (last + first, first + last)} - {""}
