@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from interrupting import begun
 from typer.testing import CliRunner
 
 from advcourse import __version__, cli, models
@@ -80,9 +81,7 @@ def test_interrupt_leaves_nothing_half_written(tmp_path, write_chapter):
     """Checks with a real SIGINT in the middle of a cell: status 130, the chapter before is whole, of this one nothing is left."""
     write_chapter(tmp_path, "00_start_here", "print('whole')")
     write_chapter(tmp_path, "01_long", "open('started', 'w').close()\nimport time\ntime.sleep(600)")
-    process = subprocess.Popen(
-        [*COMMAND, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = begun([*COMMAND, "run"], cwd=tmp_path)
     try:
         deadline = time.monotonic() + 120
         while not (tmp_path / "chapters" / "started").exists():
@@ -93,7 +92,7 @@ def test_interrupt_leaves_nothing_half_written(tmp_path, write_chapter):
         output, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130 and b"Traceback" not in errors, errors.decode()
+    assert process.returncode == 130 and "Traceback" not in errors, errors
     assert {path.name for path in (tmp_path / "build").iterdir()} == {
         "00_start_here.ipynb",
         "chapters.csv",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from amounts import amount
 from grading_tests import answer, content, exercise, needs_bubblewrap, solution
+from interrupting import begun
 from test_grading_classroom import at_hand, run, school, stand_in
 
 from advcourse.core import workers
@@ -43,7 +44,7 @@ def script(code, *arguments):
     """A process that runs lines with the tests' modules at hand."""
     head = f"import sys\nsys.path[:0] = {PATH!r}\n"
     command = [sys.executable, "-c", head + code, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return begun(command)
 
 
 def ended(process):
