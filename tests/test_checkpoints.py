@@ -267,7 +267,7 @@ def test_a_checkpoint_without_room_leaves_the_old_one(tmp_path, at_most):
     ):
         checkpoints.write(path, {"epochs": 1}, {"epoch": 2, "weights": torch.zeros(1000)})
     code = (
-        "import os, sys, torch; from pathlib import Path; from advcourse import checkpoints\n"
+        "import os, sys, torch; from pathlib import Path; from advcourse.training import checkpoints\n"
         "torch.save = lambda state, file: (file.write(b'half'), file.flush(), os.kill(os.getpid(), 9))\n"
         "checkpoints.write(Path(sys.argv[1]), {}, {})"
     )
