@@ -19,6 +19,7 @@ from advcourse.labs.victims import SHIPPED
 PACKAGE = Path(__file__).resolve().parents[2]
 FILES = (
     "__init__.py",
+    "_moved.py",
     "core/__init__.py",
     "core/errors.py",
     "core/files.py",
