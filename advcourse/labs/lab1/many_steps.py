@@ -237,7 +237,8 @@ def returns_the_end(student, draw):
     if agree(images, last):
         return
     gained, kept = (by_hand.log_odds(by_hand.logits(case, x), case.labels) for x in (first, last))
-    if agree(images, torch.where((gained > kept).view(-1, 1, 1, 1), first, last)):
+    clear = (gained - kept).abs() > 1e-3  # elsewhere rounding decides
+    if agree(images[clear], torch.where((gained > kept).view(-1, 1, 1, 1), first, last)[clear]):
         told = "The best image on the way comes back, here for some that after the first of two steps. Return the last image."
         raise Finding("best on the way", told, picture(case, images, 0))
     raise formula(case, images, last)

@@ -247,16 +247,22 @@ def _cases(task, draw):
 
 
 def _told_apart(task, draw, n=32, each=2):
-    """Of many images those whose best iterate another price than that of the rule EN would choose otherwise."""
-    line = task.case(draw, n=n, kind="linear", classes=2, grey=True)
-    case = at_distance(line, 0.8 * torch.linspace(0.7, 1.3, n, dtype=torch.float64))
-    case = case.but(const=draw.number(152, 168), lr=0.04, beta=6e-2, steps=14)
-    right = ead(case)
-    chosen = []
-    for other in (_ROOT, _SQUARE_ALONE):
-        apart = ((ead(case, **other) - right).abs() > 2 * SAME).double().flatten(1).mean(1)
-        chosen += apart.argsort(descending=True)[:each].tolist()
-    return case.images(sorted(set(chosen)))
+    """Of many images those whose best iterate another price than that of the rule EN would choose otherwise.
+
+    Drawn anew until for each other price there is one, a tenth of whose pixels differ.
+    """
+    while True:
+        line = task.case(draw, n=n, kind="linear", classes=2, grey=True)
+        case = at_distance(line, 0.8 * torch.linspace(0.7, 1.3, n, dtype=torch.float64))
+        case = case.but(const=draw.number(152, 168), lr=0.04, beta=6e-2, steps=14)
+        right = ead(case)
+        apart = [
+            ((ead(case, **other) - right).abs() > 2 * SAME).double().flatten(1).mean(1)
+            for other in (_ROOT, _SQUARE_ALONE)
+        ]
+        if min(shares.max() for shares in apart) >= 0.1:
+            chosen = [i for shares in apart for i in shares.argsort(descending=True)[:each].tolist()]
+            return case.images(sorted(set(chosen)))
 
 
 def follows_fista(student, draw):

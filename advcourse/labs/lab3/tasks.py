@@ -154,7 +154,7 @@ SHRINK = Task(
     elastic_net.around,
     (
         *_FIRST,
-        recognises(elastic_net.shrink, elastic_net.SHRINK_SLIPS),
+        recognises(elastic_net.shrink, elastic_net.SHRINK_SLIPS, shape=(3, 20, 24)),
         stays_in_the_box,
         follows(elastic_net.shrink, elastic_net.EXACTLY),
         treats_images_alone,

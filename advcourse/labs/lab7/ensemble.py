@@ -207,8 +207,8 @@ def _slip(case, strange, right):
         known = _with_sources(case, slip)
         if all(_explained(answer, known) for answer in strange):
             return Finding(key, message)
-    nearest = right[_nearest(right, strange[0])]
-    return unexplained([strange[0]], [nearest], [alike(strange[0], nearest)])
+    nearest = [right[_nearest(right, answer)] for answer in strange]
+    return unexplained(strange, nearest, [alike(*pair) for pair in zip(strange, nearest)])
 
 
 def _all_come_up(seen, number):

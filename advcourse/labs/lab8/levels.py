@@ -22,7 +22,7 @@ def pale(task, draw, **how):
     case = task.case(draw, **how)
     x = case["x"]
     low, high = 0.1 + 0.1 * draw.uniform((len(x), 1, 1, 1)), 0.75 + 0.1 * draw.uniform((len(x), 1, 1, 1))
-    return case.but(**of_all_greys(draw, low + (high - low) * x, case["bits"], noise=0.0))
+    return case.but(**of_all_greys(draw, low + (high - low) * x, case["bits"]))
 
 
 def quantise(case):

@@ -100,6 +100,8 @@ def survives_fresh_draws(student, draw):
         f"one {percent(ours)}."
     )
     key, why = _why(case, images)
+    if key == "weak":
+        leaves_what_is_misread(student, draw)
     raise Finding(key, f"{told} {why}", picture(case, images, 0))
 
 
