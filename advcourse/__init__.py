@@ -10,7 +10,7 @@ _ROOMS = tuple("attacks core course data defenses evaluation labs metrics models
 
 
 def __getattr__(name):
-    # Rooms are imported when they are first used, so that `import advcourse` costs next to nothing.
+    # Subpackages are imported on first use, so that `import advcourse` costs next to nothing.
     if name in _ROOMS or f"{__name__}.{name}" in _moved.MOVED:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m advcourse`: the command `advcourse`, where it is not on the PATH."""
+"""`python -m advcourse`: the command `advcourse`, for when it is not on the PATH."""
 
 from advcourse.cli import main
 

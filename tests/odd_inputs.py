@@ -29,8 +29,8 @@ CASES = {"Images": {}, "Labels": {}, "Models": {}}
 _HEAD = """# Odd inputs
 
 What attacks and `predict` make of inputs that are odd, though somebody had a reason for them. FGSM stands for all attacks, for
-they ask a model through one gate, `core.inputs.ask`; so do training objectives, detectors and defenses around a model. Nets
-and images are in float32 where the first column does not say otherwise. The table is made by trying:
+they ask a model through one gate, `advcourse.core.inputs.ask`; so do training objectives, detectors and defenses around a model.
+Nets and images are in float32 where the first column does not say otherwise. The table is made by trying:
 `python tests/odd_inputs.py --write docs/inputs.md`.
 """
 

@@ -34,11 +34,11 @@ BROKEN = {
     "in place": (lambda x: NET(x.mul_(0.5)), r"changes its input in place; .*x = x\.clone\(\)"),
     "no graph": (
         torch.no_grad()(NET.forward),
-        r"no gradient with respect to the images .*Transfer; or put attacks\.BPDA",
+        r"no gradient with respect to the images .*Transfer; or replace .* by attacks\.BPDA",
     ),
     "detached": (
         lambda x: NET(x.detach()),
-        r"no gradient with respect to the images .*Transfer; or put attacks\.BPDA",
+        r"no gradient with respect to the images .*Transfer; or replace .* by attacks\.BPDA",
     ),
 }
 ONLY_FOR_ATTACKS = ("no graph", "detached")
@@ -104,7 +104,7 @@ def test_images_of_another_type_than_the_weights_are_refused_by_name(ask, weight
     """Both types are named; one that the model turns into its own is taken, for it works."""
     net = conv(dtype=weights).eval()
     with pytest.raises(
-        InputError, match=rf"^x: got {pixels} images, .*weights of {weights} .*images\.to\({weights}\)"
+        InputError, match=rf"^x: got {pixels} images, .*weights are {weights}; .*images\.to\({weights}\)"
     ):
         ask(net, X.to(pixels))
     ask(Function(lambda x: net(x.to(weights)).float()), X.to(pixels))

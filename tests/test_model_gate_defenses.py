@@ -96,7 +96,7 @@ def test_every_objective_names_what_the_model_does_wrong(name, kind):
 def test_every_objective_names_images_of_another_type(name):
     """Both types; `fit` calls the images by the name that its caller knows, "data images"."""
     objective = learning(name, "tuple")[2]
-    with pytest.raises(InputError, match=r"^x: got torch\.float64 images, .*weights of torch\.float32"):
+    with pytest.raises(InputError, match=r"^x: got torch\.float64 images, .*weights are torch\.float32"):
         objective(network(), X.double(), Y)
     with pytest.raises(InputError, match=r"^data images: got torch\.float64 images"):
         quiet(network(), (X.double(), Y), learning(name, "tuple")[2], epochs=1, batch_size=8)

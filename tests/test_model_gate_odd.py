@@ -127,8 +127,8 @@ ODD_IMAGES = {
     "nested": (lambda: torch.nested.nested_tensor(list(X)), "^x: got a nested tensor"),
     "of one byte": (lambda: X.to(torch.float8_e4m3fn), r"float8_e4m3fn; allowed are .*x\.float\(\)"),
     "without pixels": (lambda: X[:, :, :0], r"shape \(6, 1, 0, 8\).*with pixels in it"),
-    "of other channels": (lambda: X.repeat(1, 3, 1, 1), r"^x: got images of shape \(3, 8, 8\), of which the"),
-    "of another size": (lambda: X[:, :, :7], r"^x: got images of shape \(1, 7, 8\), of which the model says"),
+    "of other channels": (lambda: X.repeat(1, 3, 1, 1), r"^x: got images of shape \(3, 8, 8\), on which"),
+    "of another size": (lambda: X[:, :, :7], r"^x: got images of shape \(1, 7, 8\), on which the model"),
 }
 
 
@@ -145,7 +145,7 @@ def test_images_of_an_odd_kind_get_a_sentence(ask, kind):
 def test_buffers_without_values_are_named():
     """Checks a model on the processor of which one buffer is on meta."""
     model = nn.Sequential(NET, nn.BatchNorm1d(5, affine=False, device="meta")).eval()
-    with pytest.raises(InputError, match="^model: has weights or buffers on meta"):
+    with pytest.raises(InputError, match="^model: has weights or buffers on the meta device"):
         inputs.predict(model, X)
 
 

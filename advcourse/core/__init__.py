@@ -1,1 +1,1 @@
-"""The ground that every room stands on: checks of input, identity, randomness, files, workers, numbers as they are shown."""
+"""What every other package builds on: input checks, identity, randomness, files, workers, and how numbers are printed."""

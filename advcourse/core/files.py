@@ -1,4 +1,4 @@
-"""Writing files: nobody ever sees half of one, and two who write to one folder do not disturb each other."""
+"""Writing files: a reader never sees half a file, and two processes that write to one folder do not interfere."""
 
 import errno
 import hashlib
@@ -23,7 +23,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class WriteError(OSError):
-    """A file could not be written: the message names it, the reason, and what to do."""
+    """A file could not be written. The message gives the file, the reason, and what to do."""
 
     def __str__(self):
         remedy = "Free some space" if self.errno in _NO_ROOM else "Make sure that it can be written to"
@@ -31,22 +31,23 @@ class WriteError(OSError):
 
 
 class Taken(OSError):
-    """Another process is writing to a folder; `strerror` says which one."""
+    """Another process is writing to a folder; `strerror` says which process."""
 
 
 @contextmanager
 def replacing(path, mode=0o666, keep=False):
-    """A temporary path beside `path`. It becomes `path` when the block ends well, and is removed when it does not.
+    """Yield a temporary path beside `path`. It replaces `path` if the block succeeds, and is removed if it fails.
 
-    The temporary name ends like `path`, so that writers which go by the ending are content. The contents are on the disk before
-    `path` changes, so that not even a power failure leaves half of a file.
+    The temporary name has the same suffix as `path`, for writers that choose the format by it. The contents are flushed to disk
+    before `path` changes, so that not even a power failure leaves half a file.
 
     Args:
         path: the file to write.
-        mode: its permissions, of which the umask takes some away.
-        keep: if another process has made `path` in the meantime, leave that one.
+        mode: its permissions, which the umask restricts further.
+        keep: if another process has created `path` in the meantime, keep that file.
 
-    Raises `WriteError` where the file cannot be written; what was at `path` is then as it was.
+    Raises:
+        WriteError: the file cannot be written; `path` is then unchanged.
     """
     path = Path(path)
     with _explained(path):
@@ -55,7 +56,7 @@ def replacing(path, mode=0o666, keep=False):
         with _explained(path, partial):
             yield partial
             with open(partial, "rb+") as file:
-                os.fsync(file.fileno())  # a network's file system may tell only now that there is no room
+                os.fsync(file.fileno())  # a network file system may report only now that it is full
             _move(partial, path, keep)
     finally:
         with suppress(OSError):
@@ -66,7 +67,7 @@ def replacing(path, mode=0o666, keep=False):
 
 @contextmanager
 def _explained(path, partial=None):
-    """Turn an error of the file system about `partial`, or about no file by name, into a `WriteError` about `path`."""
+    """Turn a file system error about `partial`, or one that names no file, into a `WriteError` about `path`."""
     try:
         yield
     except OSError as error:
@@ -76,18 +77,18 @@ def _explained(path, partial=None):
 
 
 def _begin(path, mode):
-    """Make an empty file with a name of its own beside `path`; returns it, and an open file that holds its lock."""
+    """Create an empty file with a unique name beside `path`. Return its path, and the open descriptor that holds its lock."""
     while True:
         partial = path.with_name(f"{_UNFINISHED}{_machine()}-{os.urandom(8).hex()}{path.suffix}")
         held = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         if fcntl is None:
-            os.close(held)  # Windows renames no file that is open
+            os.close(held)  # Windows cannot rename an open file
             return partial, None
         with suppress(OSError):  # a file system without locks
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if partial.exists():
             return partial, held
-        os.close(held)  # swept away in the moment before it was locked
+        os.close(held)  # another process swept it before it was locked
 
 
 def _move(partial, path, keep):
@@ -104,13 +105,13 @@ def _move(partial, path, keep):
 
 
 def sweep(folder):
-    """Remove what processes that were killed inside `replacing` left in `folder`, which several machines may share.
+    """Remove the unfinished files that killed processes left in `folder`, which several machines may share.
 
-    A living process holds a lock on its unfinished file, so one of this machine whose lock is free belongs to nobody. Locks of
-    other machines may not be seen here; their files are removed a week after the last change, by the clock of the folder.
+    A live process holds a lock on its unfinished file, so a file of this machine whose lock is free is abandoned. Locks of
+    other machines may be invisible here, so their files are removed a week after the last change, by the folder's own clock.
     """
     for partial in Path(folder).glob(f"{_UNFINISHED}*"):
-        with suppress(OSError):  # it is locked, or already gone, or nothing can be removed here
+        with suppress(OSError):  # locked, already gone, or in a folder where nothing can be removed
             if fcntl and partial.name.startswith(f"{_UNFINISHED}{_machine()}-"):
                 with open(partial, "rb+") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,7 +121,7 @@ def sweep(folder):
 
 
 def probe(folder):
-    """Make a file in `folder` and remove it. Returns its time, by the clock of that folder. Raises `WriteError`."""
+    """Create a file in `folder` and remove it; return its modification time by the folder's clock. Raises `WriteError`."""
     path = Path(folder) / f"{_UNFINISHED}{_machine()}-{os.urandom(8).hex()}"
     with _explained(folder):
         path.touch(exist_ok=False)
@@ -132,7 +133,7 @@ def probe(folder):
 
 @cache
 def _machine():
-    """A short text that no two running systems share: of the host's name and, where there is one, of the number of its start."""
+    """Return a short text that identifies this running system: a hash of the host name and, if there is one, its boot id."""
     try:
         start = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
@@ -142,10 +143,13 @@ def _machine():
 
 @contextmanager
 def alone(folder):
-    """Inside the block no other process can enter one for the same folder. The lock ends with its process, however that ends.
+    """Lock `folder`: while the block runs, no other process can enter such a block for the same folder.
 
-    Raises `Taken` where another process is in such a block, `WriteError` where the lock's file cannot be written. Where the file
-    system knows no locks, the block is entered all the same.
+    The lock is released when its process ends, however it ends. On a file system without locks, the block is entered anyway.
+
+    Raises:
+        Taken: another process is in such a block.
+        WriteError: the lock file cannot be written.
     """
     path = Path(folder) / _LOCK
     if fcntl is None:
@@ -153,7 +157,7 @@ def alone(folder):
         return
     held = _hold(path)
     try:
-        with suppress(OSError):  # who holds it is only told; a full disk is no reason to stop
+        with suppress(OSError):  # the holder's name is only for messages; a full disk is no reason to stop
             os.ftruncate(held, 0)
             os.pwrite(held, f"process {os.getpid()} on {platform.node()}".encode(), 0)
         yield
@@ -164,7 +168,7 @@ def alone(folder):
 
 
 def _hold(path):
-    """The lock's file, open and locked. Raises `Taken`."""
+    """Open and lock the lock file; return its descriptor. Raises `Taken`."""
     for tries_left in range(100)[::-1]:
         with _explained(path):
             held = _opened(path)
@@ -178,20 +182,20 @@ def _hold(path):
             pass
         except OSError:  # a file system without locks
             return held
-        os.close(held)  # its last holder removed it in the moment before it was locked
+        os.close(held)  # its last holder removed it before it was locked here
 
 
 def _opened(path):
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:  # another user's: it can be locked all the same
+    except PermissionError:  # another user's file, which can still be locked
         if not path.exists():
             raise
         return os.open(path, os.O_RDONLY)
 
 
 def _holder(lock):
-    """Who holds the lock, which is told a moment after it is locked. Closes the file."""
+    """Return who holds the lock, waiting a moment for the holder to write it there. Closes the file."""
     with open(lock, "rb") as file:
         for _ in range(100):
             if who := os.pread(file.fileno(), 1000, 0):
@@ -201,7 +205,7 @@ def _holder(lock):
 
 
 def check_folder(path, name="folder"):
-    """Raise `InputError`, which calls it `name`, where no folder at `path` is or can be made to write to. Nothing is made."""
+    """Raise `InputError`, naming the argument `name`, unless `path` is a writable folder or one that can be made. Makes none."""
     there = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())
     try:
         if not there.is_dir():
@@ -214,14 +218,14 @@ def check_folder(path, name="folder"):
 
 
 def make_folder(path, name="folder"):
-    """The folder at `path`, as a `Path`, made with those above it. Raises `InputError` as `check_folder` does."""
+    """Make the folder `path` with its parents, and return it as a `Path`. Raises `InputError` as `check_folder` does."""
     check_folder(path, name)
     Path(path).mkdir(parents=True, exist_ok=True)
     return Path(path)
 
 
 def check_target(path, name="path"):
-    """Raise `InputError`, which calls it `name`, where no file can be written at `path`; what is there stays as it is."""
+    """Raise `InputError`, naming the argument `name`, if no file can be written at `path`. An existing file is unchanged."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -234,9 +238,13 @@ def check_target(path, name="path"):
 
 
 def check_between(path, begin, end, name="path"):
-    """The text of the file at `path`, which has the lines `begin` and `end`, in this order, and can be replaced.
+    """Return the text of the file `path`, after checking that `write_between` can write to it.
 
-    Raises `InputError`, which calls it `name`: so it is known before work whose result is to be written there.
+    Called before the work whose result is to be written there, so that a mistake shows early.
+
+    Raises:
+        InputError: the file cannot be read or replaced, or lacks the lines `begin` and `end`, in this order. The message calls
+            it `name`.
     """
     path, allowed = Path(path), f"allowed is a text file with the lines {begin} and {end}, to write between"
     try:
@@ -252,9 +260,10 @@ def check_between(path, begin, end, name="path"):
 
 
 def write_between(path, begin, end, text):
-    """Put `text` between the lines `begin` and `end` of the file at `path`, in the place of what is there.
+    """Replace what stands between the lines `begin` and `end` of the file `path` with `text`.
 
-    Raises `InputError` as `check_between` does.
+    Raises:
+        InputError: as for `check_between`.
     """
     old = check_between(path, begin, end)
     head, tail = old.split(begin)[0], old.split(end)[1]

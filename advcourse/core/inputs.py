@@ -1,8 +1,8 @@
-"""The model contract and the checks of what callers hand in.
+"""The model contract, and checks of the arguments that callers pass.
 
 A *model* is an `nn.Module` that maps float images in [0, 1], shape (N, C, H, W), to logits, shape (N, K), K >= 2.
 Normalisation is a layer inside the model, so that budgets, distances and pictures all live in [0, 1].
-Attacks, defenses and `predict` ask a model through one gate, `ask`. A check of a value returns it as Python's own type.
+Attacks, defenses and `predict` call a model through one function, `ask`. Checks of a value return it as Python's own type.
 """
 
 import math
@@ -37,7 +37,7 @@ __all__ = [
     "ZeroGradientWarning",
 ]
 
-_LARGEST_SEED = 2**63 - 1  # what every generator takes
+_LARGEST_SEED = 2**63 - 1  # the largest that every generator accepts
 
 
 def _given(value):
@@ -49,7 +49,7 @@ def _given(value):
 
 
 def check_choice(value, name: str, allowed: Iterable):
-    """The one of `allowed` that equals `value`, which is text, a number or None; `InputError` where there is none."""
+    """Return the element of `allowed` that equals `value` (text, a number or None); `InputError` if there is none."""
     plain = value is None or isinstance(value, str | numbers.Number)
     for choice in allowed if plain else ():
         if isinstance(choice, bool) == isinstance(value, bool) and choice == value:
@@ -58,7 +58,7 @@ def check_choice(value, name: str, allowed: Iterable):
 
 
 def check_flag(value: bool, name: str) -> bool:
-    """`value` as a bool, of numpy's or Python's own; `InputError` for anything else, such as the text "no", which is true."""
+    """Return `value`, a Python or numpy bool, as a bool; `InputError` for anything else, such as "no", which is truthy."""
     if not isinstance(value, bool | np.bool_):
         raise InputError(f"{name}: got {value!r}; allowed are True and False")
     return bool(value)
@@ -73,9 +73,9 @@ def check_range(
     integer: bool = False,
     exclusive_low: bool = False,
 ):
-    """`value` as Python's int or float; `InputError` unless finite and in [low, high], or (low, high] if `exclusive_low`.
+    """Return `value` as an int or float; `InputError` unless finite and in [low, high], or (low, high] if `exclusive_low`.
 
-    numpy's numbers and fractions are numbers; True and False are none.
+    numpy numbers and fractions are accepted; True and False are not.
     """
     number = _number(value, integer)
     above = low is None or (number is not None and (number > low if exclusive_low else number >= low))
@@ -91,7 +91,7 @@ def check_range(
 
 
 def _number(value, integer):
-    """A finite number as Python's int or float, or None. An integer stays one, exact, where a float would do as well."""
+    """Return a finite number as an int or float, else None. Integers stay exact, even where a float is allowed."""
     if isinstance(value, bool | np.bool_):
         return None
     if integer and not isinstance(value, numbers.Integral) or not isinstance(value, numbers.Real):
@@ -106,12 +106,12 @@ def _number(value, integer):
 
 
 def check_seed(seed: int, name: str = "seed") -> int:
-    """`seed` as an int; `InputError` unless it is a whole number from 0 to 2**63 - 1, which every generator takes."""
+    """Return `seed` as an int; `InputError` unless it is a whole number from 0 to 2**63 - 1, which every generator accepts."""
     return check_range(seed, name, 0, _LARGEST_SEED, integer=True)
 
 
 def check_field(owner, name: str, *limits, **more) -> None:
-    """`check_range` of a frozen dataclass's field `name`, which then holds the number as Python's own type."""
+    """Apply `check_range` to the field `name` of a frozen dataclass, which then holds the returned Python number."""
     object.__setattr__(owner, name, check_range(getattr(owner, name), name, *limits, **more))
 
 
@@ -158,10 +158,10 @@ def check_images(x: Tensor, name: str = "x") -> Tensor:
 
 
 def _out_of_range(low, high, name):
-    """The sentence for pixels outside of [0, 1], with enough digits to see it, and the likely remedy."""
-    found, remedy = f"{low:.6g}, {high:.6g}", ""
+    """Return the message for pixels outside [0, 1], with enough digits to show it, and the likely remedy."""
+    limits, remedy = f"{low:.6g}, {high:.6g}", ""
     if low >= -1e-3 and high <= 1 + 1e-3:
-        found = f"{low!r}, {high!r}"
+        limits = f"{low!r}, {high!r}"
         remedy = "; after a rounding error x.clamp(0, 1) is enough"
     elif low >= 0 and high <= 2**16:
         remedy = "; pixels of 0 to 255 are divided by 255"
@@ -170,11 +170,11 @@ def _out_of_range(low, high, name):
             "; are they normalised? Put that into the model and hand over the images as they were before it: "
             "model = nn.Sequential(transforms.Normalize(mean, std), net), with torchvision's transforms"
         )
-    return f"{name}: got values in [{found}]; allowed is [0, 1]{remedy}"
+    return f"{name}: got values in [{limits}]; allowed is [0, 1]{remedy}"
 
 
 def check_labels(y: Tensor, x: Tensor, name: str = "y") -> Tensor:
-    """`y` as int64; `InputError` unless it is an integer tensor (N,), one label for each image of `x`, on its device."""
+    """Return `y` as int64; `InputError` unless it is an integer tensor (N,), one label per image of `x`, on the same device."""
     if not isinstance(y, torch.Tensor):
         hint = f": torch.as_tensor({name})" if isinstance(y, np.ndarray | list | tuple) else ""
         raise InputError(
@@ -201,14 +201,14 @@ def check_labels(y: Tensor, x: Tensor, name: str = "y") -> Tensor:
 
 
 def are_integers(values: Tensor) -> bool:
-    """Whether the type of a tensor is one of whole numbers, of any size."""
+    """Whether a tensor's dtype is an integer type, of any size."""
     return not (
         values.is_floating_point() or values.is_complex() or values.is_quantized or values.dtype == torch.bool
     )
 
 
 def check_target(target: Tensor, y: Tensor) -> Tensor:
-    """Raise `InputError` where a target equals the true label: nothing would have to be done there."""
+    """Raise `InputError` if a target equals the true label, because the attack would have nothing to do."""
     same = target == y
     if same.any():
         where = int(same.nonzero()[0])
@@ -228,7 +228,7 @@ def check_classes(labels: Tensor, classes: int, name: str = "y") -> None:
 
 
 def check_logits(logits: Tensor) -> Tensor:
-    """Raise `InputError` unless the logits (N, K) that a model gave are finite. Warn of what looks like probabilities."""
+    """Raise `InputError` unless a model's logits (N, K) are finite. Warn if they look like probabilities."""
     values = logits.detach().float()
     if not torch.isfinite(values).all():
         raise InputError("model: returned logits that are NaN or infinite; allowed are finite logits")
@@ -252,21 +252,21 @@ def check_model(model: nn.Module, x: Tensor) -> nn.Module:
         )
     if any(values.is_meta for values in (*model.parameters(), *model.buffers())):
         raise InputError(
-            "model: has weights or buffers on meta, without values; allowed is one that is loaded"
+            "model: has weights or buffers on the meta device, without values; allowed is a model whose weights are loaded"
         )
     return model
 
 
 def ask(model: nn.Module, x: Tensor, name: str = "x") -> Tensor:
-    """The model's answer to images `x` (N, C, H, W): logits (N, K), with a graph behind them where `x` requires gradients.
+    """Return the model's logits (N, K) for images `x` (N, C, H, W), differentiable if `x` requires gradients.
 
-    The one gate to a model. It looks at types, shapes and graph, never at values, so it does not wait for a GPU: that is
-    left to `check_logits`. The model gets a copy of the images, and a copy of its answer is returned: what it writes by
-    `x.data`, or into a buffer that it returns again, is not seen outside.
+    The library calls models only through this function. It checks types, shapes and the graph but never values, so it does not
+    wait for a GPU; `check_logits` checks the values. The model gets a copy of the images and the caller a copy of the answer, so
+    that what the model writes through `x.data`, or into a buffer that it returns again, has no effect outside.
 
     Raises:
-        InputError: the answer is no floating-point tensor (N, K), K >= 2, or lacks the graph; the model changed `x`, or cannot
-            take its type.
+        InputError: the answer is not a floating-point tensor (N, K), K >= 2, or lacks the graph; or the model changed `x`, or
+            does not accept its dtype.
     """
     handed = x.clone()
     before, differentiable = _version(handed), x.requires_grad and torch.is_grad_enabled()
@@ -278,14 +278,15 @@ def ask(model: nn.Module, x: Tensor, name: str = "x") -> Tensor:
 
 
 def _version(x):
-    """How often `x` was changed in place; a tensor of inference mode does not count that."""
+    """Return how often `x` was changed in place; None for inference tensors, which do not count it."""
     return None if x.is_inference() else x._version
 
 
 def check_answer(logits: Tensor, x: Tensor, differentiable: bool) -> Tensor:
-    """Raise `InputError` unless `logits` are a model's answer to the images `x`: what `ask` asks of it, but for the images.
+    """Raise `InputError` unless `logits` are a valid answer to the images `x`; `ask` also checks that `x` is unchanged.
 
-    differentiable: whether it must have a graph; the model itself may have switched gradients off since.
+    Args:
+        differentiable: whether `logits` must have a graph; the model itself may have switched gradients off since.
     """
     shape = f"({len(x)}, K)"
     if not isinstance(logits, torch.Tensor):
@@ -307,7 +308,7 @@ def check_answer(logits: Tensor, x: Tensor, differentiable: bool) -> Tensor:
 
 
 def _kind_of(answer):
-    """What a model returned in place of a tensor: its type, and what is in it."""
+    """Describe what a model returned instead of a tensor: its type, and the types in it."""
     inside = (
         answer.values() if isinstance(answer, Mapping) else answer if isinstance(answer, tuple | list) else ()
     )
@@ -325,9 +326,9 @@ def _part_of(answer):
 
 @contextmanager
 def explained(model: nn.Module, x: Tensor, name: str = "x") -> Iterator[None]:
-    """Inside, torch's errors about what `model` makes of the images `x` become an `InputError` that says what to do.
+    """Inside the block, torch errors from running `model` on the images `x` become an `InputError` that says what to do.
 
-    What was explained inside is explained again, with the name that the images have here.
+    An error that was already explained further inside is explained again, with `name` for the images.
     """
     try:
         yield
@@ -338,14 +339,14 @@ def explained(model: nn.Module, x: Tensor, name: str = "x") -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """Put `model` and all its parts in eval mode; afterwards every part is in the mode that it had."""
+    """Put `model` and all its submodules in eval mode; afterwards each is back in its own mode."""
     modes = [(module, module.training) for module in model.modules()]
-    with suppress(NotImplementedError):  # what torch.export gives has the mode that it was exported in
+    with suppress(NotImplementedError):  # an exported program keeps the mode that it was exported in
         model.eval()
     try:
         yield model
     finally:
-        # A `train` of its own may also take apart the weights that `eval` merged.
+        # An overridden `train` may also have to undo what `eval` did, such as merging weights.
         with suppress(NotImplementedError):
             for module, training in modes:
                 if type(module).train is not nn.Module.train and module.training != training:
@@ -355,35 +356,37 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def predict(model: nn.Module, x: Tensor, batch_size: int = 256, name: str = "x") -> Tensor:
-    """Logits (N, K) of `model` for the images `x` (N, C, H, W), in eval mode and without gradients, `batch_size` at a time.
+    """Return the logits (N, K) of `model` for images `x` (N, C, H, W), in eval mode, without gradients.
 
-    `name`: what errors call the images.
+    Args:
+        batch_size: images per call of the model (default 256).
+        name: what errors call the images (default "x").
     """
     check_model(model, check_images(x, name))
     batch_size = check_range(batch_size, "batch_size", 1, integer=True)
     with evaluating(model), torch.inference_mode(False), torch.no_grad():
-        if not len(x):  # the classes are counted on a black image: not every model takes an empty batch
+        if not len(x):  # a black image gives the number of classes: not every model accepts an empty batch
             return ask(model, x.new_zeros(1, *x.shape[1:]), name)[:0]
         logits = torch.cat([ask(model, part, name) for part in x.detach().split(batch_size)])
     return check_logits(logits)
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> float:
-    """Share of the images `x` (N, C, H, W) that `model` classifies as `y` (N,): a float in [0, 1], NaN for no images."""
+    """Return the share of images `x` (N, C, H, W) that `model` classifies as `y` (N,): in [0, 1], NaN for no images."""
     y = check_labels(y, check_images(x))
     return (predict(model, x, batch_size).argmax(1) == y).double().mean().item()
 
 
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` itself where its parameters are on `device`, as a tensor's `device` says it, or it has none; else a copy there."""
+    """Return `model` itself if it has no parameters or they are on `device` (as tensors report it), else a copy there."""
     parameter = next(model.parameters(), None)
     return model if parameter is None or parameter.device == device else deepcopy(model).to(device)
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """`torch.device` for `"auto"` (CUDA where there is one, else the CPU) or for a device by name, which must be there.
+    """Return the `torch.device` for "auto" (CUDA if available, else the CPU) or for the name of an existing device.
 
-    It is the device as tensors tell it: cuda:0 for "cuda", so that it equals the device of what lies there.
+    The result is the device as tensors report it, cuda:0 for "cuda", so that it equals the device of tensors on it.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

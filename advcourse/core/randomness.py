@@ -1,4 +1,4 @@
-"""The global random state of a device: read, set, and seeded for a while."""
+"""Read, set and temporarily seed the global random state of a device."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """The states of the global generators of the CPU and of `device`, by device type."""
+    """Return the states of the global generators of the CPU and of `device`, by device type."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -18,7 +18,7 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(device: torch.device, states: dict[str, Tensor]) -> None:
-    """Set the states that `random_state` gave; one that is not there stays as it is."""
+    """Restore the states that `random_state` returned. A generator without a saved state is left alone."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
@@ -28,7 +28,7 @@ def set_random_state(device: torch.device, states: dict[str, Tensor]) -> None:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Inside, the global generators of the CPU and of `device` start from `seed`; afterwards they are as before."""
+    """Inside the block, the global generators of the CPU and of `device` start from `seed`; afterwards they are restored."""
     before = random_state(device)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

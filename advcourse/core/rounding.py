@@ -1,8 +1,8 @@
 """How the course prints numbers, so that a stored output is the same on another processor.
 
-Processors differ in the last digits of a float32 sum. A number that is printed with few digits hides that, except
-on the edge between two printed values; so a value is first taken to six significant digits, and an exact half goes
-away from zero. (0.985 measured on 200 images may be 0.98499995 on another processor: both are "99 %".)
+Processors differ in the last digits of a float32 sum. Printing few digits hides the difference, except on the
+boundary between two printed values; so a value is first rounded to six significant digits, and then an exact half is
+rounded away from zero. (0.985 measured on 200 images may be 0.98499995 on another processor: both print as "99 %".)
 """
 
 from decimal import ROUND_HALF_UP, Decimal
@@ -11,10 +11,10 @@ from advcourse.core.inputs import InputError, check_range
 
 
 def percent(rate, nearest=1):
-    """A rate as a percentage: `percent(0.9849) == "98 %"`.
+    """Format a rate as a percentage: `percent(0.9849) == "98 %"`.
 
     Args:
-        rate: a number, or an array or tensor of one; 1 is 100 %.
+        rate: a number, or an array or tensor that holds one; 1 is 100 %.
         nearest: the step of the result in percentage points: 5 rounds to a multiple of 5, 0.1 keeps one decimal
             (default 1).
 
@@ -22,7 +22,7 @@ def percent(rate, nearest=1):
         the text; "n/a" for NaN.
 
     Raises:
-        InputError: not one number, or `nearest` not above 0.
+        InputError: `rate` is not a single number, or `nearest` is not above 0.
     """
     check_range(nearest, "nearest", 0, 100, exclusive_low=True)
     value = 100 * _one_number(rate, "rate")
@@ -34,19 +34,19 @@ def percent(rate, nearest=1):
 
 
 def number(value, digits=2):
-    """A number with `digits` significant digits, trailing zeros kept: `number(0.3) == "0.30"`, `number(1234) == "1200"`.
+    """Format a number with `digits` significant digits, keeping trailing zeros: `number(0.3) == "0.30"`.
 
-    Below 0.0001 and from a million on it is written as 1.2e-05.
+    `number(1234) == "1200"`. Numbers below 0.0001 or from a million up are written like 1.2e-05.
 
     Args:
-        value: a number, or an array or tensor of one.
+        value: a number, or an array or tensor that holds one.
         digits: significant digits, 1 to 5 (default 2).
 
     Returns:
         the text; "n/a" for NaN.
 
     Raises:
-        InputError: not one number, or `digits` out of range.
+        InputError: `value` is not a single number, or `digits` is out of range.
     """
     check_range(digits, "digits", 1, 5, integer=True)
     value = _one_number(value, "value")
@@ -77,7 +77,7 @@ def _significant(value, digits):
     if value == 0:
         return value
     rounded = value.quantize(Decimal(1).scaleb(value.adjusted() - digits + 1), ROUND_HALF_UP)
-    if rounded.adjusted() > value.adjusted():  # 0.0999 -> 0.100: one digit more than asked for
+    if rounded.adjusted() > value.adjusted():  # 0.0999 -> 0.100: one digit too many
         rounded = rounded.quantize(Decimal(1).scaleb(rounded.adjusted() - digits + 1))
     return rounded
 

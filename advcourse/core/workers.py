@@ -1,8 +1,8 @@
-"""Who does the work: this process, several processes, or the workers of a dask scheduler. What comes out is the same.
+"""Run tasks in this process, in several processes, or on the workers of a dask scheduler. The results are the same.
 
-Tasks are pairs (key, (function, arguments)): a function that a module has under its name, and a tuple. They are taken one at a
-time, as there is room, so a generator may make them, and only those under way are in memory. What comes back is
-(key, the function's result or a `Failure`), as it is done.
+A task is a pair (key, (function, arguments)): a function that can be imported by its name, and a tuple. Tasks are taken one at a
+time, when there is room, so a generator can make them and only those in progress are in memory. Results are pairs
+(key, the function's result or a `Failure`), yielded as they become ready.
 """
 
 import os
@@ -18,29 +18,29 @@ from multiprocessing import connection, get_context, parent_process
 
 from advcourse.core.inputs import InputError
 
-# A task may set, for a while, the seed and the threads of its whole process.
+# A task may temporarily set the seed and the number of threads of its whole process.
 _ONE_AT_A_TIME = threading.Lock()
-_PATIENCE = 10  # seconds that a process has to end by itself
+_PATIENCE = 10  # seconds that a process gets to end by itself
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that was not done: the error in one line, and where it was raised."""
+    """A failed task: the error in one line, and its traceback."""
 
     error: str
     trace: str = ""
 
 
 def failure(error):
-    """The `Failure` of an exception."""
-    told = f"{type(error).__name__}: {error}".splitlines()[0]
-    return Failure(told, "".join(traceback.format_exception(error)))
+    """Return the `Failure` for an exception."""
+    message = f"{type(error).__name__}: {error}".splitlines()[0]
+    return Failure(message, "".join(traceback.format_exception(error)))
 
 
 @contextmanager
 def torch_threads(count):
-    """Inside, torch computes on `count` threads of the processor. Where others work too, more than one costs much."""
-    import torch  # whoever asks for threads has imported it; a process that only hands out work need not
+    """Inside the block, torch uses `count` CPU threads. With other busy processes, more than one is very slow."""
+    import torch  # imported here, because a process that only hands out tasks does not need it
 
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -51,7 +51,7 @@ def torch_threads(count):
 
 
 def attempt(function, arguments):
-    """What `function` returns, or the `Failure`."""
+    """Return `function(*arguments)`, or a `Failure` if it raises."""
     try:
         with _ONE_AT_A_TIME:
             return function(*arguments)
@@ -60,23 +60,23 @@ def attempt(function, arguments):
 
 
 def work(tasks, count=1, scheduler=None):
-    """Do `tasks` in this process (`count` 1, the default), in `count` processes, or on the workers of a dask `scheduler`."""
+    """Run `tasks` in this process (`count` 1, the default), in `count` processes, or on the workers of a dask `scheduler`."""
     if scheduler:
         return on_dask(tasks, scheduler)
     return here(tasks) if count == 1 else in_processes(tasks, count)
 
 
 def here(tasks):
-    """Do `tasks` one after the other."""
+    """Run `tasks` one after the other in this process."""
     for key, task in tasks:
         yield key, attempt(*task)
 
 
-# Processes. A pool of the standard library cannot say which task killed its process; here each process has one pipe and one task.
+# Processes. The standard library's pools cannot say which task killed its process; here each process has one pipe and one task.
 
 
 class _Process:
-    """One process that does what it is sent, and what it is at."""
+    """A worker process and its current task."""
 
     def __init__(self):
         context = get_context("spawn")  # a forked copy of torch's threads hangs
@@ -87,30 +87,30 @@ class _Process:
         self.key, self.since = None, 0.0
 
     def send(self, key, packed):
-        """Hand out a task. Raises `OSError` where the process is dead."""
+        """Send the process a task. Raises `OSError` if the process is dead."""
         self.pipe.send_bytes(packed)
         self.key, self.since = key, time.monotonic()
 
     def result(self):
-        """What came of the task; the process is idle again. Raises `EOFError` or `OSError` where it is dead."""
+        """Return the result of the task; the process is idle again. Raises `EOFError` or `OSError` if it is dead."""
         self.key = None
         return pickle.loads(self.pipe.recv_bytes())
 
     def dismiss(self):
-        """Ask it to end: an idle one when it sees that nobody sends any more, one that is at work by a signal."""
+        """Ask the process to end: closing the pipe ends an idle one, a busy one also gets a signal."""
         if self.key is not None:
             self.process.terminate()
         self.pipe.close()
 
     def end(self):
-        """Wait until it has cleaned up and ended; kill it where it does not."""
+        """Wait for the process to clean up and end; kill it if it does not."""
         self.process.join(_PATIENCE)
         self.process.kill()
         self.process.join()
 
 
 def _serve(pipe):
-    # Ctrl-C and a terminal that is closed reach all processes; what follows is the parent's business.
+    # Ctrl-C and closing the terminal signal all processes; the parent decides what happens then.
     for number in {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -124,7 +124,7 @@ def _serve(pipe):
 
 
 def _follow_the_parent():
-    connection.wait([parent_process().sentinel])  # nobody waits for the result any more
+    connection.wait([parent_process().sentinel])  # once the parent is gone, nobody needs the result
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_PATIENCE)
     os._exit(1)
@@ -133,12 +133,14 @@ def _follow_the_parent():
 def _answer(packed):
     try:
         return attempt(*pickle.loads(packed))
-    except Exception as error:  # the task cannot be read here: a class that this process cannot import
+    except (
+        Exception
+    ) as error:  # the task cannot be unpickled here, as with a class that this process cannot import
         return failure(error)
 
 
 def in_processes(tasks, count, seconds=None):
-    """Do `tasks` in `count` processes. A process that dies, or is at one task for more than `seconds`, is replaced."""
+    """Run `tasks` in `count` processes. A process that dies, or spends more than `seconds` on one task, is replaced."""
     tasks, pool = iter(tasks), []
     try:
         more = True
@@ -160,7 +162,7 @@ def in_processes(tasks, count, seconds=None):
 
 
 def _hand_out(pool, key, task):
-    """Send a task to an idle process of `pool`, or to a new one. Returns None, or the `Failure` of one that cannot be sent."""
+    """Send a task to an idle process of `pool`, or to a new one. Return None, or a `Failure` if it cannot be sent."""
     try:
         packed = pickle.dumps(task)
     except Exception as error:
@@ -178,7 +180,7 @@ def _hand_out(pool, key, task):
 
 
 def _bury(pool, worker):
-    """Take a dead process out of `pool`; returns the `Failure` of its task."""
+    """Remove a dead process from `pool`; return the `Failure` for its task."""
     pool.remove(worker)
     worker.pipe.close()
     worker.end()
@@ -187,7 +189,7 @@ def _bury(pool, worker):
 
 
 def _results(pool, seconds):
-    """Wait for one process at least; yields what is done, and the failures of those that died or are late."""
+    """Wait for at least one process; yield what is done, and failures for processes that died or are late."""
     busy = {worker.pipe: worker for worker in pool if worker.key is not None}
     rest = None
     if seconds is not None:
@@ -212,7 +214,7 @@ def _results(pool, seconds):
 
 
 def check_scheduler(address):
-    """Raise `InputError` unless a dask scheduler answers at `address`: so it is known before anything is written."""
+    """Raise `InputError` unless a dask scheduler answers at `address`; called before anything is written."""
     _client(address).close()
 
 
@@ -228,7 +230,7 @@ def _client(address):
 
 
 def on_dask(tasks, address):
-    """Do `tasks` on the workers of the dask scheduler at `address`, at most 16 or two for each of their threads at a time."""
+    """Run `tasks` on the workers of the dask scheduler at `address`, at most max(16, 2 * worker threads) at a time."""
     from distributed import as_completed
 
     with _client(address) as client:
@@ -249,7 +251,7 @@ def on_dask(tasks, address):
             key = keys.pop(future)
             try:
                 result = future.result()
-            except Exception as error:  # a worker died of it, again and again
+            except Exception as error:  # the task killed worker after worker
                 result = failure(error)
             future.release()
             yield key, result

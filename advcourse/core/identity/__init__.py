@@ -1,4 +1,4 @@
-"""What makes two things the same: `identity(value)`, one key for equal things, another for what could answer differently."""
+"""When two things count as the same: `identity(value)` gives equal things one key, and things that could differ another."""
 
 from advcourse.core.identity.code import code_digest
 from advcourse.core.identity.known import stands_for

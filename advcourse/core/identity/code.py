@@ -1,4 +1,4 @@
-"""Whose code something is, and what code takes from elsewhere."""
+"""Which package code belongs to, and what it uses from elsewhere."""
 
 import dis
 import hashlib
@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 _LIBRARY = __name__.partition(".")[0]
-HEAP_TYPE = 1 << 9  # a flag that classes written in Python have, and most types written in C have not
-# The files whose text decides what is computed, below the library's folder.
+HEAP_TYPE = 1 << 9  # a flag that classes written in Python have and most types written in C lack
+# The files whose text decides what is computed, relative to the library's folder.
 _DECISIVE = "attacks core/identity core/inputs.py core/randomness.py data defenses evaluation/cells.py evaluation/record.py"
 _DECISIVE += " metrics models training zoo/deployed.py"
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
-# Names of every module that differ from process to process.
+# Names in every module whose values differ from process to process.
 OF_A_MODULE = frozenset(
     "__name__ __file__ __package__ __path__ __cached__ __doc__ __annotations__ __builtins__ __spec__ __loader__".split()
 )
-# Names that lead to whatever a program holds.
+# Names through which code can reach anything in the program.
 _DARK = frozenset(
     "__globals__ __builtins__ f_globals f_locals f_builtins f_back gi_frame __subclasses__ __spec__ __loader__".split()
 )
 
-# What a class has beside its own members: numbered by the process, made by the interpreter, or for readers alone.
+# Attributes of a class that do not count: process-specific, made by the interpreter, or documentation.
 NOISE = frozenset(
     """__module__ __dict__ __weakref__ __doc__ __slotnames__ __firstlineno__ __static_attributes__ __annotations__
     __annotate__ __annotate_func__ __annotations_cache__ __orig_bases__ __parameters__ __type_params__
@@ -36,10 +36,10 @@ NOISE = frozenset(
 
 @cache
 def origin(module: str, library: bool = True) -> str | None:
-    """The name of a module whose text needs no look, with its version; None for code of the user's own.
+    """Return the name and version of a module whose code need not be inspected; None for the user's own code.
 
-    The version of this library is its text, see `code_digest`, and that of the module itself. With `library=False` its modules
-    are taken as the user's.
+    For a module of this library, the version is the library's text (see `code_digest`) and the module's own. With
+    `library=False` such modules count as the user's code.
     """
     top = top_of(module)
     if top == _LIBRARY:
@@ -54,13 +54,13 @@ def origin(module: str, library: bool = True) -> str | None:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 (hex) of the library's source, as far as it decides what is computed."""
+    """Return the SHA-256 (hex) of the library's source files that decide what is computed."""
     root, files = _decisive()
     return _checksum(*files, root=root)
 
 
 def library_text() -> str:
-    """The library's source, as far as it decides what is computed."""
+    """Return the text of the library's source files that decide what is computed."""
     return "\n".join(file.read_text("utf-8") for file in _decisive()[1])
 
 
@@ -80,20 +80,20 @@ def _checksum(*files, root=None):
 
 
 def top_of(module: str) -> str:
-    """The package that a module is part of."""
+    """Return the top-level package of a module."""
     return module.partition(".")[0]
 
 
 def is_standard(top: str) -> bool:
-    """Whether a package is one of Python's standard library."""
+    """Whether a package belongs to Python's standard library."""
     if top not in sys.stdlib_module_names:
         return False
-    file = getattr(sys.modules.get(top), "__file__", None)  # a file of the user's may have such a name
+    file = getattr(sys.modules.get(top), "__file__", None)  # the user may have a file of that name
     return file is None or _is_below(file, "stdlib", "platstdlib")
 
 
 def is_installed(module: str | None) -> bool:
-    """Whether a module is part of an installed package, of Python or of this library, and not the user's own."""
+    """Whether a module belongs to an installed package, Python or this library, and not to the user."""
     top = top_of(module) if isinstance(module, str) else ""
     return top in (_LIBRARY, "torch") or is_standard(top) or _is_in_packages(top)
 
@@ -115,11 +115,12 @@ def _is_below(file, *places):
 
 
 class Needs(NamedTuple):
-    """What a function takes from elsewhere.
+    """What a function uses from elsewhere.
 
-    globals: the names that it reads. chains: of each name that it reads, what it takes from there: ("nn", "functional", "relu")
-    of torch, () where it hands on the thing itself. imports: (level, module, name in it or None, variable) of what it imports
-    when it runs. dark: names by which it reaches what nobody can follow. words: all names.
+    globals: the global names that it reads. chains: for each name that it reads, the attributes taken from it, such as
+    ("nn", "functional", "relu") from torch, or () if it uses the object itself. imports: (level, module, name in it or None,
+    variable) for each import that it runs. dark: names through which it can reach anything, so that it cannot be followed.
+    words: all names in it.
     """
 
     globals: tuple[str, ...]
@@ -131,7 +132,7 @@ class Needs(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def needs(code: types.CodeType) -> Needs:
-    """What a function and those inside it take from elsewhere."""
+    """Return what a function, and the functions inside it, use from elsewhere."""
     names, chains, imports, words = set(), {}, [], set(code.co_names)
     dark = _DARK & {*code.co_names, *(word for word in code.co_consts if isinstance(word, str))}
     steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "PUSH_NULL")]
@@ -154,14 +155,14 @@ def needs(code: types.CodeType) -> Needs:
                 dark | set(inner.dark),
             )
             words |= inner.words
-            for name, found in inner.chains.items():
-                chains.setdefault(name, set()).update(found)
-    ordered = {name: tuple(sorted(found)) for name, found in chains.items()}
+            for name, attributes in inner.chains.items():
+                chains.setdefault(name, set()).update(attributes)
+    ordered = {name: tuple(sorted(attributes)) for name, attributes in chains.items()}
     return Needs(tuple(sorted(names)), ordered, tuple(imports), tuple(sorted(dark)), frozenset(words))
 
 
 def _chain(steps, place):
-    """The attributes that are taken one from the other, from a place in the code on."""
+    """Return the chain of attribute names loaded one after the other from the instruction at `place`."""
     chain = []
     while steps[place].opname in ("LOAD_ATTR", "LOAD_METHOD"):
         chain.append(steps[place].argval)
@@ -170,7 +171,7 @@ def _chain(steps, place):
 
 
 def _imports(steps, place):
-    """What one import statement imports: `import a.b` binds a, and all other forms what they name."""
+    """Return what one import statement imports: `import a.b` binds a; every other form binds what it names."""
     level, names, module = steps[place - 2].argval, steps[place - 1].argval, steps[place].argval
     following = steps[place + 1 :]
     stored = (step for step in following if step.opname.startswith("STORE"))
@@ -181,13 +182,13 @@ def _imports(steps, place):
 
 
 def _variable(step):
-    """The name that an instruction stores under: newer versions of Python have some that do two things."""
+    """Return the name that an instruction stores to; newer versions of Python have combined instructions with two names."""
     argument = step.argval if step else None
     return argument[0] if isinstance(argument, tuple) else argument
 
 
 def imported(level: int, name: str, part: str | None, package: str | None) -> object:
-    """What an import statement gives: a module, or a part of one. None where it fails, and for packages not loaded yet."""
+    """Return what an import statement gives: a module or a part of one. None if it fails or the package is not loaded yet."""
     try:
         full = resolve_name("." * level + name, package)
         if full not in sys.modules and is_installed(full) and not is_standard(top_of(full)):

@@ -1,4 +1,4 @@
-"""The part of the walk that goes over code: functions, classes, and what they take from modules."""
+"""The part of the walk that covers code: functions, classes, and what they use from modules."""
 
 import types
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from advcourse.core.identity.values import Unknown
 
 
 class CodeWalk:
-    """How `walk.identity` takes in code: of libraries by name, with what stands in its place, and all other by what it says."""
+    """How `walk.identity` hashes code: library code by name, with any replacements of it, and other code by its bytecode."""
 
     def _named(self, value):
-        """Take in code that counts by its name, with what stands in the place of what it uses. Whether it is such code."""
+        """Hash code that counts by its name, with replacements of what it uses. Return whether it is such code."""
         text = named(value)
         if text:
             self._known_to_nobody(value)
@@ -24,7 +24,7 @@ class CodeWalk:
         return text is not None
 
     def _replaced(self, used):
-        """Take in what somebody has put into the modules and classes that something of a library uses."""
+        """Hash whatever has been patched into the modules and classes that a library object uses."""
         for there in places(used):
             if there not in self.seen:
                 self.seen.add(there)
@@ -45,7 +45,7 @@ class CodeWalk:
         if self._named(value) or not self._is_new(value, self.code, "again code"):
             return
         self.mark("function", value.__qualname__)
-        self._replaced(Tensor)  # whose methods any code may call
+        self._replaced(Tensor)  # any code may call its methods
         dispatching = parts.is_dispatching(value)
         with self._elsewhere(value):
             self._attributes(value, parts.DISPATCHING if dispatching else ())
@@ -58,9 +58,11 @@ class CodeWalk:
             self._needed(needs(value.__code__), value.__globals__)
 
     def _needed(self, needed, held):
-        """What code reads of its module, of Python's own functions, and of what it imports when it runs."""
+        """Hash what code reads from its module and from the builtins, and what it imports when it runs."""
         if needed.dark:
-            raise Unknown(f"code that reads {needed.dark[0]}, which holds all that a program has")
+            raise Unknown(
+                f"code that reads {needed.dark[0]}, through which it can reach anything in the program"
+            )
         for name in needed.globals:
             self.mark("global", name)
             if name in held:
@@ -82,7 +84,7 @@ class CodeWalk:
             self.add(value)
 
     def _taken(self, module, chain):
-        """What code takes from a module by a chain of names: of the user's own the value, of others what stands in its place."""
+        """Hash what code takes from a module by a chain of names: the value from a user's module, else any replacement."""
         name, *rest = chain or ("__dict__",)
         if name in ("__dict__", "__getattribute__"):
             return self._python_module(module)
@@ -106,7 +108,7 @@ class CodeWalk:
         return None
 
     def _python_module(self, module):
-        """A module of which all may be used: by name where it is installed, with what is not as it was, else all of it."""
+        """Hash a module of which anything may be used: by name, with its changes, if it is installed, else all of it."""
         self._known_to_nobody(module, whole=True)
         text = origin(module.__name__, library=False)
         if text:
@@ -157,7 +159,7 @@ class CodeWalk:
 
     @contextmanager
     def _elsewhere(self, value=None):
-        """Inside, data are those of modules, unless `value` is code made in a function, which takes its data along."""
+        """Inside the block, data are numbered as module data, unless `value` is code made in a function, with its own data."""
         before = self.data
         self.data = before if value and "<locals>" in value.__qualname__ else self.shared
         try:

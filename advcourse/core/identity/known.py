@@ -1,9 +1,9 @@
-"""What the modules and classes of libraries held when they came, what somebody has put there since, and what nobody can follow.
+"""What library modules and classes held originally, what has been patched since, and which functions cannot be followed.
 
-A function of torch counts by its name as long as it is the one that came with torch. Whoever puts another in its place changes
-what all code that uses it answers, so that the other one counts. It is looked for in what code names itself, in a class of a
-library with its bases, in what their code names in its module, and in what torch's layers and this library name in torch. A
-replacement that is deeper inside a package is not seen. One that answers as the original does, such as one that takes notes, is
+A torch function counts by its name as long as it is the one that came with torch. A replacement changes the answers of all code
+that uses the function, so the replacement counts. Replacements are looked for in what code itself names, in a library class and
+its bases, in what their code names in its module, and in what torch's layers and this library name in torch. Replacements deeper
+inside a package are not seen. A replacement that gives the same answers as the original, such as one that only logs calls, can be
 declared by `stands_for`.
 """
 
@@ -31,11 +31,11 @@ from advcourse.core.identity.code import (
     top_of,
 )
 
-# What decides no answer: it makes, saves and loads. What is made and loaded counts itself. torch.compile puts its own there.
+# Functions that decide no answer: they create, save and load, and what they give counts itself. torch.compile replaces some.
 _HARMLESS = {"torch save", "torch load", "torch manual_seed"}
 _HARMLESS |= {f"torch.nn.modules.module.Module {name}" for name in ("__init__", "__setstate__")}
 _NOTHING = object()
-# Functions whose results nobody knows who has not run them: what they give has a name that is made when they run.
+# Functions whose results cannot be known without running them, because they look up names made at run time.
 _UNFOLLOWED = frozenset(
     """builtins.eval builtins.exec builtins.globals builtins.__import__ importlib.import_module importlib.__import__
     importlib._bootstrap.__import__ importlib.reload sys._getframe sys._current_frames inspect.currentframe inspect.stack
@@ -49,20 +49,25 @@ _EARLY = set(
 _EARLY |= set("numpy numpy.linalg numpy.fft numpy.random numpy._core.fromnumeric numpy._core.numeric".split())
 _OPEN_TO_ALL = {"builtins", "sys", "importlib", "inspect", "gc", "pickle", "_pickle"}
 _STANDING = WeakKeyDictionary()
-# By the id of what they are of, which they keep.
+# Keyed by the id of the object; each value keeps its object alive.
 _PLACES = {}
 _NAMED = {}
 _MENTIONED = {}
 
 
 def stands_for(replacement: types.FunctionType | type, original: object) -> types.FunctionType | type:
-    """Declare that a function, or a class, answers as the original does in whose place somebody puts it; gives it back."""
+    """Declare that a function or class gives the same answers as the `original` that it replaces; return it."""
     _STANDING[replacement] = original
     return replacement
 
 
 def unfollowed(value: object, whole: bool = False) -> str | None:
-    """The name of what gives values that nobody can follow; None for all else. `whole`: all of a module may be used."""
+    """Return the name of a function or module whose results cannot be followed, else None.
+
+    Args:
+        value: any object.
+        whole: whether anything in a module may be used, instead of known names.
+    """
     if isinstance(value, types.ModuleType):
         return value.__name__ if whole and value.__name__ in _OPEN_TO_ALL else None
     if value is sys.modules:
@@ -74,46 +79,46 @@ def unfollowed(value: object, whole: bool = False) -> str | None:
 
 
 def named(value: type | types.FunctionType) -> str | None:
-    """What stands for code that counts by its name; None for code that counts by what it says."""
-    found = _NAMED.get(id(value))
-    if found is None:
+    """Return the text that stands for code that counts by its name; None for code that counts by its content."""
+    entry = _NAMED.get(id(value))
+    if entry is None:
         known = origin(value.__module__) if isinstance(value.__module__, str) else None
         written_in_c = isinstance(value, type) and not value.__flags__ & HEAP_TYPE
         if not known or not (written_in_c or _came_with(value)):
             return None
-        found = _NAMED[id(value)] = (value, f"{known} {value.__qualname__}")
-    return found[1]
+        entry = _NAMED[id(value)] = (value, f"{known} {value.__qualname__}")
+    return entry[1]
 
 
 def is_standard_class(kind: type) -> bool:
-    """Whether a class is one of Python's standard library."""
+    """Whether a class belongs to Python's standard library."""
     return named(kind) is not None and is_standard(top_of(kind.__module__))
 
 
 def _came_with(value):
     """Whether another process that imports the module of a function or class finds it there by its name."""
-    found = sys.modules.get(value.__module__)
+    holder = sys.modules.get(value.__module__)
     for part in value.__qualname__.split("."):
-        found = place(found).own(part) if isinstance(found, types.ModuleType | type) else None
-    return found is value and not is_foreign(value)
+        holder = place(holder).own(part) if isinstance(holder, types.ModuleType | type) else None
+    return holder is value and not is_foreign(value)
 
 
 class Place:
-    """A module or class of a library: what it held when it was first seen, and what stands in its place now."""
+    """A library module or class: what it held when it was first seen, and what has been replaced since."""
 
     def __init__(self, owner: types.ModuleType | type):
         self.owner, self.held, self.is_class = owner, vars(owner), isinstance(owner, type)
         self.name = f"{owner.__module__}.{owner.__qualname__}" if self.is_class else owner.__name__
-        # Somebody may have been there before.
+        # It may have been patched before it was first seen.
         self.before = {name: _original(value) for name, value in self.held.items()}
         self.last, self.found = [], {}
 
     def replaced(self) -> list[str]:
-        """The names under which another function, class or number stands than the one that came with the library."""
+        """Return the names whose function, class or number is no longer the one that came with the library."""
         now = list(self.held.values())
         if not _all_same(now, self.last):
             new = self.held.keys() - self.before.keys() - NOISE if self.is_class else ()
-            # What is new in a class hides what it inherits.
+            # A new name in a class hides an inherited one.
             self.found = sorted(
                 [name for name in new if _decides(self.held[name])]
                 + list(filter(self.is_replaced, self.before))
@@ -122,19 +127,19 @@ class Place:
         return self.found
 
     def is_replaced(self, name: str, of_any_kind: bool = False) -> bool:
-        """Whether another stands under a name now. `of_any_kind`: of tables and counts, too."""
+        """Whether the value under a name has been replaced. `of_any_kind`: count tables and counters, too."""
         was, value = self.before.get(name, _NOTHING), self.held.get(name, _NOTHING)
         if was is value or was is _NOTHING or f"{self.name} {name}" in _HARMLESS or _stands_for(value, was):
             return False
         return of_any_kind or _decides(value) or _decides(was)
 
     def own(self, name: str) -> object:
-        """What came under a name, or None; if somebody was there before, nothing did."""
-        found = self.before.get(name, self.held.get(name))  # some modules get a part of their content later
-        return found.__func__ if isinstance(found, staticmethod | classmethod) else found
+        """Return the original value of a name, or None. A name patched before it was first seen has no original."""
+        value = self.before.get(name, self.held.get(name))  # some modules get a part of their content later
+        return value.__func__ if isinstance(value, staticmethod | classmethod) else value
 
     def is_added(self, name: str) -> bool:
-        """Whether somebody has put a new name into the module. What it gets itself, later, are functions, classes and modules."""
+        """Whether a name was added to the module from outside. What a module adds itself are functions, classes and modules."""
         if name not in self.held or name in self.before or name[:2] == "__":
             return False
         value = self.held[name]
@@ -142,20 +147,20 @@ class Place:
 
 
 class Part:
-    """Some names of a place: a look at few things costs less than a look at all."""
+    """Some of the names of a `Place`, because checking few names is cheaper than checking all."""
 
     def __init__(self, whole: Place, names: Iterable[str]):
         self.whole, self.held, self.name = whole, whole.held, whole.name
-        found = whole.before.keys() & names
-        self.names = sorted(name for name in found if _decides(whole.before[name]) or whole.is_replaced(name))
+        known = whole.before.keys() & names
+        self.names = sorted(name for name in known if _decides(whole.before[name]) or whole.is_replaced(name))
         self.values = itemgetter(*self.names, "__name__")
         self.last, self.found = (), []
 
     def replaced(self) -> list[str]:
-        """As that of the whole, of these names alone."""
+        """As `Place.replaced`, for these names only."""
         try:
             now = self.values(self.held)
-        except KeyError:  # somebody took one away
+        except KeyError:  # one has been removed
             now = ()
         if not now or not _all_same(now, self.last):
             self.found, self.last = list(filter(self.whole.is_replaced, self.names)), now
@@ -164,25 +169,25 @@ class Part:
 
 def _all_same(now, last):
     try:
-        return now == last  # one look at each place in memory, where nothing has changed
-    except Exception:  # whatever an object says that is compared
+        return now == last  # compares addresses first, so it is fast if nothing has changed
+    except Exception:  # an object's own comparison may raise anything
         return False
 
 
 def place(owner: types.ModuleType | type) -> Place:
-    """The place of a module or class, as it was when it was first asked for."""
-    found = _PLACES.get(id(owner))
-    if found is None:
-        found = _PLACES[id(owner)] = Place(owner)
-    return found
+    """Return the `Place` of a module or class, as recorded on the first call for it."""
+    known = _PLACES.get(id(owner))
+    if known is None:
+        known = _PLACES[id(owner)] = Place(owner)
+    return known
 
 
 def places(value: object) -> tuple[Place | Part, ...]:
-    """Where to look for replacements when something of a library is used: a class with its bases, or a function."""
-    found = _MENTIONED.get(id(value))
-    if found is None:
-        found = _MENTIONED[id(value)] = (value, tuple(dict.fromkeys(_places(value))))
-    return found[1]
+    """Return where to look for replacements if a library class (with its bases) or function is used."""
+    entry = _MENTIONED.get(id(value))
+    if entry is None:
+        entry = _MENTIONED[id(value)] = (value, tuple(dict.fromkeys(_places(value))))
+    return entry[1]
 
 
 def _places(value):
@@ -199,7 +204,7 @@ def _places(value):
 
 
 def _words(owner):
-    """The names in a function's code, or in that of a class."""
+    """Return the names in the code of a function, or of a class's functions."""
     words = set()
     for value in vars(owner).values() if isinstance(owner, type) else (owner,):
         function = getattr(value, "fget", getattr(value, "__func__", value))
@@ -224,7 +229,7 @@ def _unwrapped(value):
 
 
 def is_foreign(value: object) -> bool:
-    """Whether something is made of code that is no installed package's, whatever it says of itself."""
+    """Whether something is made of code outside all installed packages, whatever its attributes claim."""
     while True:
         if isinstance(value, staticmethod | classmethod):
             value = value.__func__
@@ -242,19 +247,19 @@ def is_foreign(value: object) -> bool:
 
 
 def _original(value):
-    """What came with the library, where a value is now."""
+    """Return what the library had originally in the place of a value."""
     standing = _declared(value)
     return standing if standing is not None else object() if is_foreign(value) else value
 
 
 def _declared(value):
-    """What a replacement is declared to stand for; None for others, and for what has no hash to be found by."""
+    """Return what a replacement is declared to stand for; None if it is not declared or not hashable."""
     with suppress(TypeError):
         return _STANDING.get(value) if isinstance(value, types.FunctionType | type) else None
 
 
 def _stands_for(value, original):
-    """Whether a replacement is declared to answer as the original, or is what torch.compile makes of it."""
+    """Whether a replacement is declared to answer like the original, or is torch.compile's wrapper of it."""
     if original is None or _declared(value) is original:
         return original is not None
     if not isinstance(value, types.FunctionType) or vars(value).get("__wrapped__") is not original:
@@ -263,14 +268,14 @@ def _stands_for(value, original):
 
 
 def _decides(value):
-    """Whether something may decide an answer: libraries keep counters and tables of their own, too."""
+    """Whether something may decide an answer, unlike the counters and tables that libraries keep."""
     kinds = (property, staticmethod, classmethod, cached_property, types.ModuleType, float)
     return callable(value) or isinstance(value, kinds)
 
 
 @cache
 def _core():
-    """Where all code of torch and of this library comes to: the functions that torch's layers, and this library's text, name."""
+    """Return the places that all code of torch and this library uses: what torch's layers and this library's text name."""
     text, functional = library_text(), place(torch.nn.functional)
     of_torch, of_functional = (
         set(re.findall(rf"\b{name}\.(\w+)", text)) for name in ("torch", "(?:F|functional)")
@@ -279,13 +284,13 @@ def _core():
     for owner in (torch.nn.functional, *modules, *vars(torch.nn).values()):
         for value in list(vars(owner).values()) if isinstance(owner, types.ModuleType | type) else ():
             if isinstance(value, types.FunctionType):
-                found = needs(value.__code__)
-                of_torch |= {chain[0] for chain in found.chains.get("torch", ()) if chain}
-                of_functional |= found.words
+                used = needs(value.__code__)
+                of_torch |= {chain[0] for chain in used.chains.get("torch", ()) if chain}
+                of_functional |= used.words
     return Part(place(torch), of_torch), Part(functional, of_functional), place(torch.Tensor)
 
 
-# What is known is known as it was when this library was imported.
+# Record these as they are when this library is imported.
 for _name, _owner in sorted(sys.modules.items()):
     if _name in _EARLY or _name.startswith(_LAYERS):
         place(_owner)

@@ -1,4 +1,4 @@
-"""What things of certain kinds are made of, beside their attributes, and which of their attributes are notes of their use."""
+"""What certain kinds of objects consist of besides their attributes, and which of their attributes only record use."""
 
 import copyreg
 import functools
@@ -14,13 +14,13 @@ from advcourse.core.identity.code import is_installed, origin
 from advcourse.core.identity.known import is_foreign, is_standard_class, place
 from advcourse.core.identity.values import CONTENT, Unknown
 
-# What wrapping writes on a function, and what a function that goes by types has of its own.
+# Attributes that functools.wraps, caches and functools.singledispatch set on a function.
 WRAPPING = frozenset(
     "__wrapped__ __module__ __name__ __qualname__ __doc__ __annotations__ __type_params__".split()
 )
 CACHING = WRAPPING | {"cache_parameters"}
 DISPATCHING = WRAPPING | {"register", "dispatch", "registry", "_clear_cache"}
-# Attributes that are notes of use alone.
+# Attributes that only record use.
 NOTES = {np.vectorize: frozenset({"_ufunc", "_doc", "__doc__"})}
 _DISPATCH = functools.singledispatch(lambda _: None).__code__
 _SETTING_THE_MODE = ("train", "eval", "children", "named_children")
@@ -28,34 +28,34 @@ _BACKENDS = ("_torchdynamo_orig_backend", "_torchdynamo_orig_callable", "compile
 
 
 def is_dispatching(function: types.FunctionType) -> bool:
-    """Whether a function is one of functools.singledispatch, which takes notes of the types that it was called with."""
+    """Whether a function was made by functools.singledispatch, which remembers the types that it was called with."""
     return function.__code__ is _DISPATCH
 
 
 def is_compiled(kind: type) -> bool:
-    """Whether a class is that of what torch.compile gives: the model, and machinery."""
+    """Whether a class is the one that torch.compile returns: a wrapper around the model."""
     return kind.__module__ == "torch._dynamo.eval_frame"
 
 
 def modes_set(model: object) -> frozenset[int]:
-    """The ids of the modules whose mode `model.eval()` sets, as far as no code of somebody else's has a say in it."""
-    found, waiting = set(), [model] if isinstance(model, nn.Module) else []
+    """Return the ids of the modules whose mode `model.eval()` sets, except where a class overrides how modes are set."""
+    reached, waiting = set(), [model] if isinstance(model, nn.Module) else []
     while waiting:
         part = waiting.pop()
         kind, held = type(part), vars(part)
         of_torch = all(
             name not in held and getattr(kind, name) is getattr(nn.Module, name) for name in _SETTING_THE_MODE
         )
-        if id(part) in found or not of_torch:
+        if id(part) in reached or not of_torch:
             continue
-        found.add(id(part))
+        reached.add(id(part))
         parts = [part._orig_mod] if is_compiled(kind) else held.get("_modules", {}).values()
         waiting += [inner for inner in parts if isinstance(inner, nn.Module)]
-    return frozenset(found)
+    return frozenset(reached)
 
 
 def own_backend(compiled: nn.Module) -> list:
-    """What compiles a model for torch.compile, where it is the user's own; [] for torch's, which leave the answers."""
+    """Return the torch.compile backend of a model if it is the user's own; [] for torch's, which keep the answers."""
     step = compiled.dynamo_ctx.callback
     known = step
     while step is not None:
@@ -65,7 +65,7 @@ def own_backend(compiled: nn.Module) -> list:
 
 
 def ufunc_parts(function: np.ufunc) -> tuple[str, list]:
-    """The name of one of an installed package, or "" and the function that `frompyfunc` made it from."""
+    """Return the name of a ufunc of an installed package, or "" and the function that `frompyfunc` made it from."""
     name = function.__name__
     if place(np).own(name) is function:
         return f"numpy {name}", []
@@ -82,36 +82,41 @@ def ufunc_parts(function: np.ufunc) -> tuple[str, list]:
 
 @lru_cache(maxsize=4096)
 def slots(kind: type) -> tuple[tuple[str, types.MemberDescriptorType], ...]:
-    """(name, member) of what objects of a class hold beside their `__dict__`. Those of classes in C are no values."""
+    """Return (name, member) for each slot of a class outside the `__dict__`. Slots of standard library classes are left out."""
     bases = [base for base in kind.__mro__ if "__slots__" in vars(base) and not is_standard_class(base)]
     members = [pair for base in bases for pair in vars(base).items()]
     return tuple(pair for pair in members if isinstance(pair[1], types.MemberDescriptorType))
 
 
-_PLAIN_OBJECTS = set()  # classes whose objects pickle keeps by attributes alone
+_PLAIN_OBJECTS = set()  # classes whose objects pickle saves by their attributes alone
 
 
 def reduced(value: object, own: bool) -> tuple | str | None:
-    """What `pickle` would ask an object for; None where that tells no more than the attributes. `own`: it has a say in that."""
+    """Return what `pickle` would save of an object; None if that is no more than its attributes.
+
+    Args:
+        value: the object.
+        own: whether its class defines how it is pickled.
+    """
     kind = type(value)
     if kind in _PLAIN_OBJECTS and not own:
         return None
     try:
         reduce = copyreg.dispatch_table.get(kind)
-        found = reduce(value) if reduce else value.__reduce_ex__(4)
-    except Exception as error:  # whatever an object says that cannot be copied
+        state = reduce(value) if reduce else value.__reduce_ex__(4)
+    except Exception as error:  # an object that cannot be copied may raise anything
         raise Unknown(f"a {kind.__module__}.{kind.__qualname__}") from error
     asked = any(hasattr(kind, name) for name in ("__getnewargs__", "__getnewargs_ex__"))
     if own or asked or isinstance(value, CONTENT) or kind.__getstate__ is not object.__getstate__:
-        return found
-    if found[0] is copyreg.__newobj__ and found[1] == (kind,) and not any(found[3:]):
+        return state
+    if state[0] is copyreg.__newobj__ and state[1] == (kind,) and not any(state[3:]):
         _PLAIN_OBJECTS.add(kind)
         return None
-    return found
+    return state
 
 
 def content(holder: object, member: types.MemberDescriptorType | None = None) -> list:
-    """What a cell, or the slot `member` of an object, holds, as a list; [] if it is empty."""
+    """Return the content of a cell, or of the slot `member` of an object, as a list; [] if it is empty."""
     try:
         return [holder.cell_contents if member is None else member.__get__(holder)]
     except (ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""Values that have no parts to walk through: how each is told, and the bytes of tensors."""
+"""Values without parts to walk through: how each is encoded, and the bytes of tensors."""
 
 import hashlib
 import logging
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# How a plain value is told: exactly these types, for a subclass may behave in another way.
+# How a plain value is encoded. Exactly these types, because a subclass may behave differently.
 PLAIN = {
     type(None): lambda _: b"",
     bool: lambda value: b"%d" % value,
@@ -26,7 +26,7 @@ PLAIN = {
     **dict.fromkeys((logging.Logger, type(logging.root)), lambda value: value.name.encode()),
     **dict.fromkeys((torch.dtype, torch.layout, torch.memory_format), lambda value: repr(value).encode()),
 }
-# Numbers of numpy that are Python's own.
+# numpy scalar types with the precision of Python's own numbers.
 PYTHONS_PRECISION = {np.bool_, np.int64, np.int_, np.float64, np.complex128}
 # Classes whose objects hold more than attributes.
 CONTENT = (list, dict, tuple, str, bytes, bytearray, int, float, complex, np.ndarray)
@@ -40,7 +40,7 @@ BUILTIN = (
     types.GetSetDescriptorType,
     types.MemberDescriptorType,
 )
-# What counts of objects that wrap functions, and of the fields of dataclasses.
+# Which attributes count for objects that wrap functions, and for dataclass fields.
 WRAPPERS = {
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
@@ -51,11 +51,11 @@ WRAPPERS = {
 
 
 class Unknown(Exception):
-    """Something whose content cannot be read; the argument says what it is."""
+    """Raised for something whose content cannot be read; the argument says what it is."""
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
-    """SHA-256 (hex) of the tensors' shapes, types and values alone: the same in every version of this library."""
+    """Return the SHA-256 (hex) of the tensors' shapes, dtypes and values: the same in every version of this library."""
     total = hashlib.sha256()
     for tensor in tensors:
         total.update(str((tuple(tensor.shape), tensor.dtype)).encode())
@@ -64,23 +64,23 @@ def digest(tensors: Iterable[Tensor]) -> str:
 
 
 def tensor_bytes(tensor: Tensor) -> np.ndarray:
-    """The values (bytes,) uint8 of a strided tensor as bytes, row after row."""
+    """Return the values of a strided tensor as bytes, row after row: a uint8 array, shape (bytes,)."""
     flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy()
 
 
 def tensor_parts(tensor: Tensor) -> list:
-    """What a tensor consists of beside its type and shape: a strided one that holds its values, and what gives them a meaning."""
+    """Return what a tensor consists of besides dtype and shape: strided tensors, and settings that give the values meaning."""
     if tensor.is_quantized:
         if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
-            told = [tensor.q_scale(), tensor.q_zero_point()]
+            settings = [tensor.q_scale(), tensor.q_zero_point()]
         else:
-            told = [
+            settings = [
                 tensor.q_per_channel_scales(),
                 tensor.q_per_channel_zero_points(),
                 tensor.q_per_channel_axis(),
             ]
-        return [str(tensor.qscheme()), *told, tensor.int_repr()]
+        return [str(tensor.qscheme()), *settings, tensor.int_repr()]
     if tensor.layout == torch.strided:
         return [tensor.as_subclass(Tensor)]
     sparse = tensor.detach().to_sparse_coo().coalesce()

@@ -1,24 +1,24 @@
-"""What makes two things the same: `identity(value)`, one key for equal things, another for all others.
+"""When two things count as the same: `identity(value)` gives equal things one key, and all others a different one.
 
-Everything counts: values, types, names of attributes (private ones, too), which parts are one and the same object, and the code,
-with the globals that it names, of functions and classes. What is known not to count:
+Everything counts: values, types, names of attributes (private ones, too), which parts are the same object, and the code of
+functions and classes, with the globals that it names. Only the following does not count:
 
-- where a tensor is and how it lies in memory, `requires_grad`, gradients; a `torch.device`;
-- the mode (`training`) of a module that is asked for, and of its registered parts: whoever uses it sets the mode. The mode of a
-  module that is hidden in a list, a closure or an argument counts, and that of one with a `train` of its own, and below it;
-- whether a number is Python's own or numpy's of the same precision: `np.float64(0.3)` is 0.3, `np.int64(3)` is 3;
-- how `torch.compile` keeps a model compiled; that it does counts, and so does a backend of the user's own;
-- what `functools.lru_cache`, `functools.singledispatch` and `numpy.vectorize` note of their calls;
-- which tensors or arrays share their memory;
-- loggers; the numbers of hooks, the order of attributes and of sets, annotations, `__doc__`, line numbers, the names of modules;
-- the version of Python and of torch: their functions and classes count by name. Those of other installed packages count by name
-  and version, this library's by name and the library's text, which is its version. What somebody has put in their place counts,
-  see `known`.
+- the device and memory layout of a tensor, `requires_grad`, gradients; a `torch.device`;
+- the mode (`training`) of the module passed in, and of its registered submodules, because whoever uses it sets the mode. The mode
+  does count for a module inside a list, a closure or an argument, and for one that overrides `train`, with its submodules;
+- whether a number is Python's or numpy's of the same precision: `np.float64(0.3)` is 0.3, `np.int64(3)` is 3;
+- the internal state of `torch.compile`. Being compiled counts, and so does the user's own backend;
+- what `functools.lru_cache`, `functools.singledispatch` and `numpy.vectorize` remember of their calls;
+- which tensors or arrays share memory;
+- loggers; hook ids, the order of attributes and of sets, annotations, `__doc__`, line numbers, module names;
+- the versions of Python and torch, whose functions and classes count by name. Those of other installed packages count by name and
+  version. This library's count by name and by the library's source text, which serves as its version. Replacements of any of
+  these count, see `known`.
 
-Code counts as bytecode, so a key of something with code of its own holds for one version of Python.
-What a thing reads when it runs (a file, the clock, the environment) cannot be seen. Code that finds values by names that are made
-when it runs (`eval`, `globals`, `sys.modules`) cannot be told from other code. What a model remembers of its last input
-counts, so that its key is another after each use.
+Code counts as bytecode, so the key of something with code of its own is valid for one version of Python.
+What a thing reads when it runs (a file, the clock, the environment) cannot be seen. Code that looks up values by names made at
+run time (`eval`, `globals`, `sys.modules`) cannot be told from other code. What a model remembers of its last input counts, so
+its key changes with each use.
 """
 
 import copyreg
@@ -54,19 +54,20 @@ _USUAL = {dict, OrderedDict, list, Tensor, nn.Parameter}
 
 
 class IdentityWarning(UserWarning):
-    """Something that cannot be told from others: its key matches nothing."""
+    """Something cannot be told apart from other things, so its key matches nothing."""
 
 
 def identity(value: object, *, apart_from: Iterable[Tensor] = (), quiet: bool = False) -> str:
-    """The key of `value`, any Python object: 64 hexadecimal digits.
+    """Return the key of `value`: 64 hexadecimal digits.
 
-    It is the same in every process, after save and load, and on every device. Two things that can answer differently have
-    different keys. What cannot be told from others, such as an open file, a lock or a TorchScript module, gets a fresh key each
-    time, which matches nothing (see `is_fresh`), and an `IdentityWarning`.
+    The key is the same in every process, after saving and loading, and on every device. Two things that can answer differently
+    have different keys. What cannot be told apart from other things, such as an open file, a lock or a TorchScript module, gets
+    a fresh key each time, which matches nothing (see `is_fresh`), and an `IdentityWarning`.
 
     Args:
-        apart_from: tensors that count by shape and type, not by value: a model's weights where they are compared elsewhere.
-        quiet: no warning, for a key that may never be compared.
+        value: any Python object.
+        apart_from: tensors that count by shape and dtype only, such as a model's weights if they are compared elsewhere.
+        quiet: give no warning, for a key that may never be compared (default False).
     """
     walk = _Walk(parts.modes_set(value), frozenset(map(id, apart_from)))
     try:
@@ -78,8 +79,8 @@ def identity(value: object, *, apart_from: Iterable[Tensor] = (), quiet: bool = 
         reason = "parts nested too deeply"
     if not quiet:
         warnings.warn(
-            f"{type(value).__qualname__}: holds {reason}, which cannot be told from another; no result that is kept "
-            "for it is found again, and no two results of it count as those of one thing",
+            f"{type(value).__qualname__}: holds {reason}, which cannot be told from another; no stored result for it "
+            "will be found again, and no two of its results count as results of the same thing",
             IdentityWarning,
             stacklevel=2,
         )
@@ -87,16 +88,17 @@ def identity(value: object, *, apart_from: Iterable[Tensor] = (), quiet: bool = 
 
 
 def is_fresh(key: str) -> bool:
-    """Whether an identity is one that matches nothing, not even the same thing's next."""
+    """Whether a key matches nothing, not even the next key of the same thing."""
     return key.startswith(FRESH)
 
 
 class _Walk(CodeWalk):
-    """A walk over all that a value is made of; `hash` takes in every step.
+    """A walk over everything that a value consists of; every step is added to `hash`.
 
-    What can be changed is numbered when it is first met, and a second mention is that number: two parts that share a list are
-    not two parts with equal lists. The data of modules, and of their functions and classes, are numbered apart: in a process that
-    imports the module and gets a copy of the rest, the two share nothing. Functions and classes have numbers of their own.
+    Mutable objects are numbered when they are first met and later referred to by number, so that two parts that share a list
+    differ from two parts with equal lists. The data of modules, and of their functions and classes, are numbered separately,
+    because a process that imports the module and unpickles the rest shares nothing between the two. Functions and classes have
+    a numbering of their own.
     """
 
     def __init__(self, evaluated, apart):
@@ -106,7 +108,7 @@ class _Walk(CodeWalk):
         self.seen = set()
 
     def mark(self, kind, content=b""):
-        """Take in one step. The length stands before the content, so that no two walks read alike."""
+        """Add one step to the hash. The length precedes the content, so that different walks never hash the same bytes."""
         content = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         if len(content) < 1000:
             self.hash.update(b"%b %d:%b" % (kind.encode(), len(content), content))
@@ -115,7 +117,7 @@ class _Walk(CodeWalk):
             self.hash.update(content)
 
     def add(self, value):
-        """Take in a value with all its parts."""
+        """Add a value with all its parts to the hash."""
         kind = type(value)
         if kind in PLAIN:
             self.mark(kind.__name__, PLAIN[kind](value))
@@ -123,7 +125,7 @@ class _Walk(CodeWalk):
             self.add(value.item())
         elif kind is tuple:
             self._items("tuple", value)
-        elif kind in _USUAL:  # what most of a model is, before the questions that take time
+        elif kind in _USUAL:  # most parts of a model, so they come before the slower checks
             if self._is_new(value, self.data):
                 self._changeable(value, kind)
         elif isinstance(value, set | frozenset):
@@ -147,7 +149,7 @@ class _Walk(CodeWalk):
             self.mark("scalar", value.tobytes())
         elif (
             kind is object or kind is _lru_cache_wrapper
-        ):  # which of two it is may be all that code asks of it
+        ):  # code may care only about which of two such objects it is
             if self._is_new(value, self.code, "again code"):
                 self._object(value) if kind is object else self._cache(value)
         elif self._is_new(value, self.data):
@@ -184,12 +186,12 @@ class _Walk(CodeWalk):
             self._object(value, parts.NOTES.get(kind, ()))
 
     def _is_new(self, value, numbers, again="again"):
-        """Whether a value is met for the first time; if not, its number is all there is to say."""
+        """Whether a value is met for the first time; if not, only its number is added to the hash."""
         if id(value) in numbers:
             self.mark(again, b"%d" % numbers[id(value)])
             return False
         numbers[id(value)] = len(numbers)
-        self.kept.append(value)  # alive, so that no other gets its id
+        self.kept.append(value)  # keep it alive, so that no other object gets its id
         return True
 
     def _items(self, kind, values):
@@ -208,7 +210,7 @@ class _Walk(CodeWalk):
             self._attributes(value)
 
     def _rank(self, part):
-        """The place of a part of a set, whose own order differs from process to process."""
+        """Return a sort key for a part of a set, because the set's own order differs from process to process."""
         if type(part) in PLAIN:
             return type(part).__name__, PLAIN[type(part)](part), -1
         walk = _Walk(self.evaluated, self.apart)
@@ -254,7 +256,7 @@ class _Walk(CodeWalk):
                 self._items("field", dtype.fields[name])
 
     def _entries(self, array):
-        """The entries of an array, without what lies between the fields of structured ones."""
+        """Add the entries of an array, without the padding between the fields of structured ones."""
         if array.dtype.names:
             for name in array.dtype.names:
                 self._entries(array[name])
@@ -281,7 +283,7 @@ class _Walk(CodeWalk):
     # Objects
 
     def _object(self, value, skipped=()):
-        """Any other object: its class, its attributes, and what pickling it would keep beyond them."""
+        """Add any other object: its class, its attributes, and what pickling would save beyond them."""
         kind = type(value)
         self.mark("object")
         self.add(kind)
@@ -290,7 +292,7 @@ class _Walk(CodeWalk):
             or kind.__reduce_ex__ is not object.__reduce_ex__
             or kind.__reduce__ is not object.__reduce__
         )
-        # Attributes of the standard library's own classes may be notes, such as a hash, which differs from process to process.
+        # Attributes of standard library classes may be internal, such as a cached hash, which differs from process to process.
         if not (own and is_standard_class(kind)):
             self._attributes(value, skipped)
             for name, member in parts.slots(kind):
@@ -298,13 +300,13 @@ class _Walk(CodeWalk):
                 self._items("slot", parts.content(value, member))
         if isinstance(value, nn.Module) and not isinstance(value, CONTENT):
             return  # its attributes are all there is, and some modules refuse to be pickled
-        # Object's own state tells no more than the attributes do.
+        # The default state of an object says no more than its attributes do.
         self._reduced(
             parts.reduced(value, own), with_state=own or kind.__getstate__ is not object.__getstate__
         )
 
     def _reduced(self, reduced, with_state):
-        """What pickling would keep: a name, or a function, its arguments, a state, and the items of a list or dictionary."""
+        """Add what pickling would save: a name, or a function, its arguments, a state, and list or dictionary items."""
         self.kept.append(reduced)
         if reduced is None or isinstance(reduced, str):
             return self.mark("global", reduced or "")
