@@ -174,15 +174,15 @@ OTHERS = {
     ),
     "hidden": (
         lambda k: {"objective": Silent(k)},
-        r"objective \(Silent\(\) in words here and there, but of other code or with",
+        r"objective \(Silent\(\) here and there, but with different code or contents",
     ),
     "closure": (
         lambda k: {"objective": lambda model, x, y: k * cross_entropy(model, x, y)},
-        "objective .*in words",
+        "objective .*here and there",
     ),
-    "factor": (lambda k: {"model": nn.Sequential(*network(), Times(k))}, "architecture .*in words"),
-    "score": (lambda k: {"score": lambda model: k}, "score .*in words"),
-    "augment": (lambda k: {"augment": lambda x, generator: x / k}, "augment .*in words"),
+    "factor": (lambda k: {"model": nn.Sequential(*network(), Times(k))}, "architecture .*here and there"),
+    "score": (lambda k: {"score": lambda model: k}, "score .*here and there"),
+    "augment": (lambda k: {"augment": lambda x, generator: x / k}, "augment .*here and there"),
 }
 
 

@@ -1,7 +1,7 @@
-"""Random changes of training images: functions `(x, generator) -> x` for the argument `augment` of `training.fit`.
+"""Random changes to training images: functions `(x, generator) -> x` for the argument `augment` of `training.fit`.
 
-Images (N, C, H, W) in, the same shape out. Each image is changed in its own way, drawn from `generator`, which is on
-the CPU so that every device sees the same draws. What moves in at an edge repeats that edge.
+Images (N, C, H, W) in, the same shape out. Each image gets its own random change, drawn from `generator`, which is on
+the CPU so that every device sees the same draws. Pixels that move into view repeat the edge.
 """
 
 import math
@@ -18,14 +18,14 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def shifts(pixels: int) -> Augmentation:
-    """Move each image by a whole number of pixels, up to `pixels` along each axis; no value changes."""
+    """Shift each image by a whole number of pixels, up to `pixels` along each axis; pixel values do not change."""
     return partial(_shift, pixels=check_range(pixels, "pixels", 0, integer=True))
 
 
 def warps(degrees: float = 10.0, scale: float = 0.1, pixels: float = 2.0) -> Augmentation:
-    """Turn each image by up to `degrees`, resize it by up to the share `scale`, and move it by up to `pixels`.
+    """Rotate each image by up to `degrees`, resize it by up to the share `scale`, and shift it by up to `pixels`.
 
-    All three both ways, uniformly and about the centre, with bilinear interpolation.
+    All three go in both directions, drawn uniformly, about the centre, with bilinear interpolation.
     """
     return partial(
         _warp,
@@ -50,7 +50,7 @@ def _warp(x: Tensor, generator: torch.Generator, degrees: float, scale: float, p
     across, down = draws[2] * pixels, draws[3] * pixels
     height, width = x.shape[2:]
     cos, sin = angle.cos() / size, angle.sin() / size
-    # For each pixel of the result, where it comes from: moved back, then turned and resized back about the centre.
+    # Where each pixel of the result comes from: the shift undone, then rotation and resizing about the centre.
     # Coordinates span -1 to 1 over the image, along each axis.
     columns = torch.stack([cos, sin * height / width, -(cos * across + sin * down) * 2 / width], 1)
     rows = torch.stack([-sin * width / height, cos, (sin * across - cos * down) * 2 / height], 1)

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: tensors, numbers and text in one file, which appears whole or not at all."""
+"""Checkpoints of a training run: tensors, numbers and text in one file, which is written whole or not at all."""
 
 import re
 import reprlib
@@ -17,7 +17,7 @@ FORMAT = "advcourse training 2"
 
 
 def write(path: Path, settings: dict, state: dict) -> None:
-    """Write the checkpoint, with its folder. The old file stays until the new one is whole."""
+    """Write the checkpoint, and make its folder. The old file stays until the new one is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)  # checkpoints are large: a run that is killed again and again must not fill the disk
     with replacing(path) as unfinished, unfinished.open("wb") as file:
@@ -25,10 +25,10 @@ def write(path: Path, settings: dict, state: dict) -> None:
 
 
 def read(path: Path, settings: dict) -> dict | None:
-    """The state written last, its tensors on the CPU; None if there is no such file.
+    """Return the state written last, with its tensors on the CPU; None if there is no such file.
 
     Raises:
-        InputError: the file is damaged, is no checkpoint, or its settings are not `settings`.
+        InputError: the file is damaged or not a checkpoint, or its settings differ from `settings`.
     """
     if not path.exists():
         return None
@@ -37,7 +37,7 @@ def read(path: Path, settings: dict) -> dict | None:
         form, written = state["format"], state["settings"]
     except Exception as error:  # a damaged file can raise almost anything
         raise InputError(
-            f"checkpoint: {path} is damaged, or no checkpoint of a training run ({error})"
+            f"checkpoint: {path} is damaged, or not a checkpoint of a training run ({error})"
         ) from error
     if form != FORMAT:
         raise InputError(f"checkpoint: {path} has format {form!r}; allowed is {FORMAT!r}")
@@ -46,18 +46,18 @@ def read(path: Path, settings: dict) -> dict | None:
         raise InputError(
             f"checkpoint: {path} is of another run, with other "
             + ", ".join(_difference(name, written.get(name), settings[name]) for name in differences)
-            + "; allowed is a checkpoint of the same settings, or a new file"
+            + "; allowed is a checkpoint with the same settings, or a new file"
         )
     return state
 
 
 def told(value: object, apart_from: Iterable[Tensor] = ()) -> dict:
-    """A setting that is more than a number or a text: "text" for readers, and its `identity`, which tells it apart, as "key"."""
+    """Describe a setting that is not a plain number or text: "text" is for readers, "key" is its `identity`, for comparison."""
     return {"text": describe(value), "key": identity(value, apart_from=apart_from)}
 
 
 def _same(was: object, given: object) -> bool:
-    """Whether a setting is that of the file, which may say in "also" what else counts as the same."""
+    """Whether a setting equals the one in the file, whose "also" may hold another key that counts as equal."""
     if isinstance(was, dict) and isinstance(given, dict):
         return given["key"] in (was["key"], was.get("also"))
     return was == given
@@ -69,9 +69,7 @@ def _difference(name: str, was: object, given: object) -> str:
     if parts and is_fresh(given["key"]):
         return f"{name} ({_short(here)}, which cannot be told from another)"
     if there == here:
-        return (
-            f"{name} ({_short(here)} in words here and there, but of other code or with something else in it)"
-        )
+        return f"{name} ({_short(here)} here and there, but with different code or contents)"
     return name if len(there) + len(here) > 120 else f"{name} ({there} there, {here} here)"
 
 
@@ -81,7 +79,7 @@ def _short(text: str) -> str:
 
 
 def describe(value: object) -> str:
-    """A text for readers that is the same in each run of the same program. It tells less than `identity`."""
+    """Return a text for readers that is the same in each run of the same program. It distinguishes less than `identity`."""
     if isinstance(value, partial):
         keywords = [f"{name}={describe(argument)}" for name, argument in value.keywords.items()]
         return f"{describe(value.func)}({', '.join([*map(describe, value.args), *keywords])})"
@@ -100,5 +98,5 @@ def _nameless(text: str) -> str:
 
 
 def named(net: nn.Module) -> str:
-    """The class of a network and the start of its weights' checksum: a text for readers and cards, in every version the same."""
+    """Return a network's class and the start of its weights' checksum, for readers and cards: the same in every version."""
     return f"{type(net).__name__} {digest(tuple(net.state_dict().values()))[:12]}"

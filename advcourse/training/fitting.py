@@ -45,10 +45,10 @@ Pair = tuple[Tensor, Tensor]
 
 @runtime_checkable
 class Replaying(Protocol):
-    """An objective that wants several steps of the optimizer on each batch, and carries something from one to the next.
+    """An objective that needs several optimizer steps on each batch, and carries state from one step to the next.
 
-    replays: the steps on each batch. state_dict(): tensors, numbers and text, for the checkpoint.
-    load_state_dict(state): goes on from there; from {} it starts afresh.
+    replays: the number of steps on each batch. state_dict(): tensors, numbers and text, for the checkpoint.
+    load_state_dict(state): continue from that state; {} starts afresh.
     """
 
     replays: int
@@ -59,16 +59,16 @@ class Replaying(Protocol):
 
 
 class DivergenceError(RuntimeError):
-    """The loss became NaN or infinite. The model holds the best weights from before."""
+    """The loss became NaN or infinite. The model holds the best weights from before that."""
 
 
 @dataclass
 class History:
     """What happened in each epoch.
 
-    loss: mean objective over the images. score: the validation score, NaN where there was none. lr: the
-    learning rate of the last step. seconds: wall-clock time, validation included. best_epoch: the epoch (from 0)
-    whose weights the model has now; -1 for the weights that it came with.
+    loss: mean objective over the images. score: the validation score, NaN if there was none. lr: the
+    learning rate of the last step. seconds: wall-clock time, including validation. best_epoch: the epoch (from 0)
+    whose weights the model has now; -1 for the weights that it started with.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -82,12 +82,12 @@ class History:
 
 
 def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy of the logits of `model` for `x`, the objective of ordinary training: a scalar in nats."""
+    """Return the mean cross-entropy of the model's logits for `x`, the objective of ordinary training: a scalar in nats."""
     return F.cross_entropy(ask(model, x), y)
 
 
 def one_cycle(done: float) -> float:
-    """Learning rate as a share of its peak, at the share `done` of training: straight up for 30 %, then down to 0.
+    """Return the learning rate as a share of its peak, at the share `done` of training: linear up for 30 %, then down to 0.
 
     After Smith and Topin, "Super-convergence", arXiv:1708.07120.
     """
@@ -95,7 +95,7 @@ def one_cycle(done: float) -> float:
 
 
 def constant(done: float) -> float:
-    """The same learning rate throughout."""
+    """Return 1: the same learning rate throughout."""
     return 1.0
 
 
@@ -120,32 +120,32 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> History:
-    """Train `model` in place; it ends with its best weights, on the device and in the mode that it came in.
+    """Train `model` in place; it ends with its best weights, on its original device and in its original mode.
 
     Args:
         model: maps images (N, C, H, W) in [0, 1] to what `objective` expects, logits (N, K) by default.
-        data: an `ImageSet`, or a pair (images (N, C, H, W), labels (N,)). Labels of floating point, (N, ...), pass
-            as they are, for objectives that want them.
+        data: an `ImageSet`, or a pair (images (N, C, H, W), labels (N,)). Floating-point labels, (N, ...), are passed
+            on unchanged, for objectives that use them.
         objective: `(model, x, y) -> loss`, a scalar to be minimised. One that is `Replaying` gets `replays` steps in a row on
-            each batch, augmented once; it is started afresh before training and after it.
-        validation: data like `data`; the best weights are those of highest accuracy on it, the later of equals.
+            each batch, which is augmented once; its state is reset before and after training.
+        validation: data like `data`; the best weights are those with the highest accuracy on it, the later of equals.
         score: `(model) -> float` instead of `validation`, higher is better; called after each epoch, in eval
             mode, on `device`. With neither, the best weights are the last.
-        epochs, batch_size, lr: passes over the data, images a step (one more, if one is left over), peak learning rate.
-        optimizer: `(parameters, lr=lr) -> optimizer`; others by `functools.partial`.
+        epochs, batch_size, lr: passes over the data, images per step (one more if one is left over), peak learning rate.
+        optimizer: `(parameters, lr=lr) -> optimizer`; set other options with `functools.partial`.
         schedule: "one-cycle", "constant", or a function from the share of training done, in (0, 1), to the share
             of `lr`.
         augment: `(x, generator) -> x` on each batch, drawing from `generator` (on the CPU); see `training.augmentation`.
-        device: where to train; "auto" takes a GPU if there is one.
-        seed: decides the order, the augmentation and all else that is random. The global random state is kept.
-        checkpoint: a file written after each epoch. If it is there, training goes on from it, and on the CPU ends
-            with the very weights of an uninterrupted run. A file of another run is refused: of other data, another model
-            or other weights to begin with, another objective or other settings, see `advcourse.core.identity`. The model may
-            also come with the weights that the run left it with.
+        device: where to train; "auto" uses a GPU if there is one.
+        seed: determines the order, the augmentation and everything else that is random. The global random state is kept.
+        checkpoint: a file written after each epoch. If it exists, training resumes from it, and on the CPU ends with
+            exactly the weights of an uninterrupted run. A file of another run is refused: other data, another model, other
+            initial weights, another objective or other settings, see `advcourse.core.identity`. The model may also have
+            the weights that the run left it with.
         progress: show a progress bar.
 
     Raises:
-        InputError: an argument out of its range, or a checkpoint that is damaged or of another run.
+        InputError: an argument is out of range, or the checkpoint is damaged or of another run.
         DivergenceError: the loss became NaN or infinite.
     """
     if validation is not None:
@@ -257,7 +257,7 @@ class _Run:
                 if not math.isfinite(loss):
                     raise DivergenceError(
                         f"the loss is {loss} at epoch {number + 1} of {self.epochs}, batch {batch + 1} of "
-                        f"{self.batches}; a lower lr than {self.lr} may help. The model holds its best weights from before"
+                        f"{self.batches}; a lower lr than {self.lr} may help. The model has its best weights from before that"
                     )
                 total += loss * len(indices) / self.replays
             bar.update()
@@ -265,13 +265,13 @@ class _Run:
         bar.set_postfix(loss=f"{self.history.loss[-1]:.4f}", score=f"{self.history.score[-1]:.4f}")
 
     def _split(self, order: Tensor) -> list[Tensor]:
-        """The batches of an epoch. A single image that is left over joins the last: batch normalisation can't take it alone."""
+        """Split an epoch into batches. A single left-over image joins the last: batch normalisation can't train on one alone."""
         alone = self.batch_size > 1 and len(order) > 1 and len(order) % self.batch_size == 1
         *batches, last = order[: len(order) - alone].split(self.batch_size)
         return [*batches, torch.cat([last, order[len(order) - alone :]])]
 
     def _step(self, x: Tensor, y: Tensor) -> float:
-        """One step of the optimizer; returns the loss."""
+        """Take one step of the optimizer; return the loss."""
         with explained(self.model, x, "data images"):
             loss = self.objective(self.model, x, y)
         if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.requires_grad:
@@ -282,7 +282,7 @@ class _Run:
         return loss.item()
 
     def _carry(self, state: dict) -> None:
-        """Hand the objective what it carried, where it carries anything."""
+        """Restore the state of the objective, if it keeps any."""
         if isinstance(self.objective, Replaying):
             self.objective.load_state_dict(state)
 
@@ -291,7 +291,7 @@ class _Run:
             group["lr"] = peak * self.schedule(done)
 
     def _record(self, loss: float, started: float) -> None:
-        """Score the epoch, note it, and keep the weights if they are the best so far."""
+        """Score and record the epoch, and keep the weights if they are the best so far."""
         score = math.nan
         if self.score is not None:
             with evaluating(self.model):
@@ -300,7 +300,7 @@ class _Run:
                 raise InputError(
                     f"score: returned {score} at epoch {len(self.history) + 1}; allowed is a finite number"
                 )
-        if not score < self.best_score:  # without a score, NaN, each epoch is the best so far
+        if not score < self.best_score:  # without a score (NaN), each epoch is the best so far
             self.best, self.best_score = deepcopy(self.model.state_dict()), score
             self.history.best_epoch = len(self.history)
         self.history.loss.append(loss)
@@ -309,8 +309,8 @@ class _Run:
         self.history.seconds.append(time.perf_counter() - started)
 
     def _settings(self) -> dict:
-        """All that decides the weights, as numbers, texts and keys."""
-        weights = self.model.state_dict(keep_vars=True).values()  # which count once, wherever they are met
+        """Return everything that decides the resulting weights, as numbers, texts and keys."""
+        weights = self.model.state_dict(keep_vars=True).values()  # counted once, as initial weights
         checksum = digest(weights)
         parts = ("objective", "score", "optimizer", "schedule", "augment")
         return {
@@ -337,7 +337,7 @@ class _Run:
         checkpoints.write(self.checkpoint, settings | {"initial weights": left}, state)
 
     def _resume(self, settings: dict) -> None:
-        """Take up the state of the checkpoint if there is one."""
+        """Restore the state from the checkpoint, if there is one."""
         state = checkpoints.read(self.checkpoint, settings)
         if state is None:
             return
@@ -352,7 +352,7 @@ class _Run:
 
 @contextmanager
 def _left_as_found(model: nn.Module) -> Iterator[None]:
-    """Afterwards the model is on its device, each part in its mode, and without gradients."""
+    """Afterwards the model is back on its device, each module in its mode, and without gradients."""
     device = next(model.parameters()).device
     modes = [(module, module.training) for module in model.modules()]
     try:
@@ -372,16 +372,16 @@ def _check_trainable(model: nn.Module) -> None:
 
 
 def _check_labels(model: nn.Module, x: Tensor, y: Tensor, name: str) -> None:
-    """An error that can be read, before anything is trained: of images that the model can't take, and of labels out of range."""
+    """Raise a clear `InputError` before any training if the model does not accept the images or labels are out of range."""
     device = next(model.parameters()).device
-    with seeded(device, 0):  # a model that draws random numbers leaves the global state as it is
+    with seeded(device, 0):  # keeps the global random state if the model draws from it
         logits = predict(model, x[:1].to(device), name=f"{name} images")
     if not y.is_floating_point():
         check_classes(y, logits.shape[1], f"{name} labels")
 
 
 def _tensors(data: Dataset | Pair, name: str) -> Pair:
-    """The images (N, C, H, W) and labels (N, ...) of an `ImageSet` or a pair."""
+    """Return the images (N, C, H, W) and labels (N, ...) of an `ImageSet` or a pair, after checking them."""
     pair = (data.images, data.labels) if hasattr(data, "images") and hasattr(data, "labels") else data
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(t, Tensor) for t in pair):
         raise InputError(
