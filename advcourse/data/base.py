@@ -1,4 +1,4 @@
-"""A data set of labelled images held in memory, and its checksum."""
+"""A data set of labelled images in memory, and its checksum."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from advcourse.core.inputs import InputError, check_images, check_labels, check_
 
 
 def pixel_checksum(pixels: np.ndarray, labels: np.ndarray) -> str:
-    """SHA-256 (hex) of the pixels as uint8, row by row, then the labels as little-endian int64."""
+    """Return the SHA-256 (hex) of the pixels as uint8, row by row, then of the labels as little-endian int64."""
     digest = hashlib.sha256(np.ascontiguousarray(pixels, dtype=np.uint8))
     digest.update(np.ascontiguousarray(labels, dtype="<i8"))
     return digest.hexdigest()
 
 
 class ImageSet(Dataset):
-    """Labelled images, all in memory: a torch `Dataset` that also hands out its tensors whole.
+    """Labelled images in memory: a torch `Dataset` whose whole tensors are available as `images` and `labels`.
 
     Args:
         images: float32 in [0, 1], shape (N, C, H, W).
@@ -28,7 +28,7 @@ class ImageSet(Dataset):
         name, split, licence: where the images come from, and on what terms.
 
     Raises:
-        InputError: shapes, values or labels that do not fit together.
+        InputError: the images are invalid, or the labels do not fit the images or the classes.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ImageSet(Dataset):
         split: str,
         licence: str,
     ) -> "ImageSet":
-        """The set of uint8 pixels (N, C, H, W) and integer labels (N,). Both are copied."""
+        """Make a set from uint8 pixels (N, C, H, W) and integer labels (N,). Both are copied."""
         images = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32).div_(255)
         labels = torch.tensor(np.asarray(labels), dtype=torch.int64)
         return cls(images, labels, classes, name=name, split=split, licence=licence)
@@ -72,12 +72,12 @@ class ImageSet(Dataset):
 
     @property
     def checksum(self) -> str:
-        """SHA-256 (hex) of the pixels as uint8, then of the labels as int64: equal for equal sets."""
+        """The SHA-256 (hex) of the pixels as uint8, then of the labels as int64: equal for equal sets."""
         pixels = self.images.mul(255).round_().to(torch.uint8)
         return pixel_checksum(pixels.cpu().numpy(), self.labels.cpu().numpy())
 
     def subset(self, indices: Sequence[int] | Tensor) -> "ImageSet":
-        """The set of the images at `indices` (copied), in that order."""
+        """Return a new set with copies of the images at `indices`, in that order."""
         indices = torch.as_tensor(indices)
         if indices.dtype != torch.bool:
             indices = indices.long()
@@ -91,21 +91,21 @@ class ImageSet(Dataset):
         )
 
     def first(self, n: int) -> tuple[Tensor, Tensor]:
-        """Copies of the first n images (n, C, H, W) and labels (n,)."""
+        """Return copies of the first n images (n, C, H, W) and labels (n,)."""
         check_range(n, "n", 0, len(self), integer=True)
         return self.images[:n].clone(), self.labels[:n].clone()
 
     def pick(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """n images (n, C, H, W) and labels (n,), drawn without replacement, classes as balanced as can be.
+        """Draw n images (n, C, H, W) and labels (n,) without replacement, with classes as balanced as possible.
 
-        The same seed draws the same images. Classes take turns, so that any first part is balanced too.
+        The same seed draws the same images. Classes take turns, so that the first images, however many, are balanced too.
         """
         check_range(n, "n", 0, len(self), integer=True)
         generator = torch.Generator().manual_seed(seed)
         shuffled = torch.randperm(len(self), generator=generator)
         class_order = torch.randperm(len(self.classes), generator=generator)
         labels = self.labels.cpu()[shuffled]
-        turn = torch.empty(len(self), dtype=torch.int64)  # how many of its class come before it
+        turn = torch.empty(len(self), dtype=torch.int64)  # how many images of the same class come earlier
         for label in labels.unique():
             members = labels == label
             turn[members] = torch.arange(int(members.sum()))

@@ -10,12 +10,14 @@ DOWNLOADED = ("mnist", "cifar10", "gtsrb")
 
 
 def names() -> tuple[str, ...]:
-    """The names that `load` knows; the shipped sets, which need no network, come first."""
+    """Return the names that `load` accepts; the shipped sets, which need no network, come first."""
     return SHIPPED + DOWNLOADED
 
 
 def load(name: str, split: str = "test", root: str | Path | None = None, download: bool = False) -> ImageSet:
-    """The data set `name` (see `names`) as an `ImageSet` of float32 images (N, C, H, W) in [0, 1].
+    """Load the data set `name` (see `names`) as an `ImageSet` of float32 images (N, C, H, W) in [0, 1].
+
+    The tensors are the caller's own: changing them does not affect later loads.
 
     Args:
         name: "mnist-5k" or "signs", which ship with the package; or "mnist", "cifar10" or "gtsrb", which
@@ -24,10 +26,8 @@ def load(name: str, split: str = "test", root: str | Path | None = None, downloa
         root: folder of the sets that do not ship; default $ADVCOURSE_DATA, else ~/.cache/advcourse.
         download: fetch a set that is not in `root` (default False).
 
-    The tensors are the caller's own: changing them changes no later load.
-
     Raises:
-        InputError: an unknown name or split; files that are missing or damaged.
+        InputError: the name or split is unknown, or files are missing or damaged.
     """
     check_choice(name, "name", names())
     check_choice(split, "split", ("train", "test"))

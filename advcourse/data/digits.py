@@ -27,10 +27,10 @@ def _pixels(split: str):
 
 
 def load(split: str = "test") -> ImageSet:
-    """4 000 training or 1 000 test digits, 400 or 100 a class, in a fixed random order; images (N, 1, 28, 28).
+    """Load 4 000 training or 1 000 test digits, 400 or 100 per class, in a fixed random order; images (N, 1, 28, 28).
 
     Raises:
-        InputError: an unknown split, or a missing or damaged file.
+        InputError: the split is unknown, or the file is missing or damaged.
     """
     check_choice(split, "split", tuple(CHECKSUMS))
     pixels, labels = _pixels(split)

@@ -78,7 +78,7 @@ def _cifar10(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.nda
 
 
 def _gtsrb(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Every image resized to 32 x 32 (bilinear, antialiased): the whole frame, sign and border."""
+    """Read GTSRB with each whole image, sign and border, resized to 32 x 32 (bilinear, antialiased)."""
     from torchvision.datasets import GTSRB
 
     source = GTSRB(root, split=split, download=download)
@@ -103,22 +103,24 @@ SOURCES = {
 
 
 def default_root() -> Path:
-    """$ADVCOURSE_DATA, or ~/.cache/advcourse where that is not set."""
+    """Return $ADVCOURSE_DATA, or ~/.cache/advcourse if it is not set."""
     return Path(os.environ.get("ADVCOURSE_DATA") or "~/.cache/advcourse").expanduser()
 
 
 def load(name: str, split: str = "test", root: str | Path | None = None, download: bool = False) -> ImageSet:
-    """The full data set "mnist", "cifar10" or "gtsrb", in the order in which torchvision reads it.
+    """Load the full data set "mnist", "cifar10" or "gtsrb", in the order in which torchvision reads it.
 
-    Sizes: mnist 60 000 / 10 000 of 1 x 28 x 28; cifar10 50 000 / 10 000 of 3 x 32 x 32; gtsrb 26 640 /
-    12 630, resized to 3 x 32 x 32, the training images sorted by class.
+    Sizes (train / test): mnist 60 000 / 10 000 of 1 x 28 x 28; cifar10 50 000 / 10 000 of 3 x 32 x 32; gtsrb 26 640 /
+    12 630, resized to 3 x 32 x 32, with the training images sorted by class.
 
     Args:
-        root: the folder that torchvision reads, as torchvision downloads it; default `default_root()`.
-        download: fetch the files if they are not there (default False).
+        name: "mnist", "cifar10" or "gtsrb".
+        split: "train" or "test" (default).
+        root: the folder that torchvision downloads to and reads from; default `default_root()`.
+        download: fetch the files if they are missing (default False).
 
     Raises:
-        InputError: an unknown name or split; files that are missing, damaged, or could not be fetched.
+        InputError: the name or split is unknown, or files are missing, damaged, or could not be fetched.
     """
     check_choice(name, "name", tuple(SOURCES))
     check_choice(split, "split", ("train", "test"))
@@ -133,6 +135,6 @@ def load(name: str, split: str = "test", root: str | Path | None = None, downloa
             f"it could not be fetched into {root} ({error})"
             if download
             else f"it is not in {root}, or damaged ({error}); data.load({name!r}, {split!r}, download=True) "
-            "fetches it there; or set root, or the environment variable ADVCOURSE_DATA, to the folder of the sets"
+            "downloads it there; or set root, or the environment variable ADVCOURSE_DATA, to the folder that has it"
         )
         raise InputError(f"name: {name!r} cannot be read: {advice}") from error

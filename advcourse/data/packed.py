@@ -1,4 +1,4 @@
-"""Image sets packed in one compressed array file: written once by a script, verified when read."""
+"""Image sets packed into one compressed array file: written once by a script, verified on reading."""
 
 import zipfile
 import zlib
@@ -12,9 +12,9 @@ from advcourse.data.base import pixel_checksum
 
 
 def write_packed(path: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, str]:
-    """Write `{split: (uint8 pixels (N, C, H, W), labels (N,))}`; returns the checksum of each split.
+    """Write `{split: (uint8 pixels (N, C, H, W), labels (N,))}`; return the checksum of each split.
 
-    The file appears whole or not at all.
+    The file is written whole or not at all.
     """
     arrays = {}
     for split, (pixels, labels) in splits.items():
@@ -26,10 +26,10 @@ def write_packed(path: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -
 
 
 def read_packed(path: Path, split: str, checksum: str) -> tuple[np.ndarray, np.ndarray]:
-    """The uint8 pixels (N, C, H, W) and the labels (N,) of one split.
+    """Read the uint8 pixels (N, C, H, W) and the labels (N,) of one split.
 
     Raises:
-        InputError: the file is missing, cannot be read, or its contents do not have the given checksum.
+        InputError: the file is missing or unreadable, or its contents do not have the given checksum.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -38,10 +38,10 @@ def read_packed(path: Path, split: str, checksum: str) -> tuple[np.ndarray, np.n
         raise InputError(f"data file {path} is missing; install the package again") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"data file {path} is damaged ({error}); install the package again") from error
-    found = pixel_checksum(pixels, labels)
-    if found != checksum:
+    actual = pixel_checksum(pixels, labels)
+    if actual != checksum:
         raise InputError(
-            f"data file {path} is damaged: split {split!r} has checksum {found[:12]}..., "
+            f"data file {path} is damaged: split {split!r} has checksum {actual[:12]}..., "
             f"{checksum[:12]}... expected; install the package again"
         )
     return pixels, labels

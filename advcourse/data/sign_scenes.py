@@ -1,8 +1,8 @@
-"""Random photographs of road signs: surroundings, view, light, blur, noise; whole batches at a time.
+"""Synthetic photographs of road signs, with random surroundings, view, light, blur and noise; a batch at a time.
 
-Coordinates of the picture: x to the right, y down, both in [-1, 1]. Everything is drawn at `OVERSAMPLING`
-times the size and averaged down. All random numbers of an image come from its own row of the draws, so an image
-does not depend on how many are drawn with it.
+Image coordinates: x to the right, y down, both in [-1, 1]. Everything is drawn at `OVERSAMPLING` times the size and
+averaged down. All random numbers of an image come from its own row of the draws, so an image does not depend on how
+many others are drawn with it.
 """
 
 import math
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 OVERSAMPLING = 2
-CHUNK = 100  # images rendered together: bounds the memory
-COLUMNS = 256  # random numbers of an image: at least as many as `_photograph` draws
+CHUNK = 100  # images rendered together, which limits the memory
+COLUMNS = 256  # random numbers per image: at least as many as `_photograph` draws
 
 SKY = torch.tensor(
     [[0.42, 0.62, 0.90], [0.62, 0.76, 0.93], [0.80, 0.84, 0.88], [0.66, 0.68, 0.72], [0.90, 0.78, 0.66]]
@@ -31,7 +31,7 @@ HOUSES = torch.tensor(
 
 
 class Draws:
-    """Uniform random numbers, one row for each image, handed out from left to right."""
+    """Uniform random numbers, one row per image, used up from left to right."""
 
     def __init__(self, rows: np.ndarray):
         self._rows, self._used = torch.from_numpy(rows).float(), 0
@@ -41,27 +41,27 @@ class Draws:
         return self._rows[:, self._used - columns : self._used]
 
     def between(self, low: float, high: float) -> Tensor:
-        """Numbers uniform in [low, high), shape (N, 1, 1, 1)."""
+        """Draw numbers uniform in [low, high), shape (N, 1, 1, 1)."""
         return (low + (high - low) * self._next(1))[:, :, None, None]
 
     def colour(self, palette: Tensor) -> Tensor:
-        """Colours of the palette, each a little off, shape (N, 3, 1, 1)."""
+        """Draw colours from the palette, each slightly varied, shape (N, 3, 1, 1)."""
         index = (self._next(1)[:, 0] * len(palette)).long()
         return (palette[index] + 0.08 * (self._next(3) - 0.5))[:, :, None, None]
 
     def field(self, height: int, width: int) -> Tensor:
-        """Fields of independent numbers uniform in [-1, 1), shape (N, 1, height, width)."""
+        """Draw fields of independent numbers uniform in [-1, 1), shape (N, 1, height, width)."""
         return (2 * self._next(height * width) - 1).reshape(-1, 1, height, width)
 
 
 def photograph(faces: Tensor, labels: Tensor, seed: int, size: int) -> Tensor:
-    """An image of each label's face.
+    """Render one image for each label.
 
     Args:
-        faces: RGB and alpha of every class, shape (K, 4, S, S).
+        faces: RGB and alpha of every class's sign, shape (K, 4, S, S).
         labels: the classes to draw, shape (n,).
-        seed: of the random scenes.
-        size: pixels a side.
+        seed: seed of the random scenes.
+        size: pixels per side.
 
     Returns:
         images, shape (n, 3, size, size).
@@ -76,13 +76,13 @@ def photograph(faces: Tensor, labels: Tensor, seed: int, size: int) -> Tensor:
 
 
 def balanced_labels(n: int, classes: list[int], seed: int) -> Tensor:
-    """n labels (n,) in blocks, each block a random order of all the classes."""
+    """Return n labels (n,) in blocks, each block a random order of all the classes."""
     blocks = frozen_random(seed, 0).random_sample((math.ceil(n / len(classes)), len(classes))).argsort(axis=1)
     return torch.tensor(classes)[torch.from_numpy(blocks).flatten()[:n]]
 
 
 def frozen_random(seed: int, stream: int) -> np.random.RandomState:
-    """Numbers that are the same in every version of numpy, which `Generator` does not promise."""
+    """Return a generator whose numbers are the same in every version of numpy, which `Generator` does not promise."""
     return np.random.RandomState([seed, stream])
 
 
@@ -98,7 +98,7 @@ def _photograph(faces: Tensor, draws: Draws, noise: Tensor, size: int) -> Tensor
 
 
 def _sensed(scene: Tensor) -> Tensor:
-    """What a sensor of 7 bits records: even grey levels, 0 to 254. The eighth bit would cost a fifth of the file."""
+    """Return what a 7-bit sensor records: even grey levels, 0 to 254. An eighth bit would add a fifth to the file size."""
     return (scene.clamp(0, 1) * 127).round() * 2 / 255
 
 
@@ -107,7 +107,7 @@ def _smooth(field: Tensor, height: int, width: int) -> Tensor:
 
 
 def _surroundings(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
-    """Sky, a skyline of trees or of houses, and the ground."""
+    """Draw the sky, a skyline of trees or houses, and the ground."""
     side = x.shape[-1]
     horizon = draws.between(-0.2, 1.0) + draws.between(-0.1, 0.1) * x
     sky = draws.colour(SKY) + 0.12 * (y + 0.5) * draws.between(0.0, 1.0)
@@ -131,7 +131,7 @@ def _surroundings(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _worn(faces: Tensor, draws: Draws) -> Tensor:
-    """Faded paint and dirt on the plate; RGB times alpha, and alpha, shape (N, 4, S, S)."""
+    """Fade the paint and add dirt; return RGB times alpha, and alpha, shape (N, 4, S, S)."""
     rgb, alpha = faces[:, :3], faces[:, 3:]
     grey = rgb.mean(dim=1, keepdim=True)
     rgb = rgb + draws.between(0.0, 0.35) * (0.15 + 0.7 * grey - rgb)
@@ -141,7 +141,7 @@ def _worn(faces: Tensor, draws: Draws) -> Tensor:
 
 
 def _with_sign(scene: Tensor, faces: Tensor, draws: Draws, x: Tensor, y: Tensor) -> Tensor:
-    """The sign and its pole, seen in perspective by a pinhole camera, over the scene."""
+    """Draw the sign and its pole over the scene, in the perspective of a pinhole camera."""
     n, side = len(faces), x.shape[-1]
     yaw, pitch, roll = (draws.between(-a, a).flatten() * math.pi / 180 for a in (40, 22, 11))
     radius = draws.between(0.60, 0.97).flatten()
@@ -164,7 +164,7 @@ def _with_sign(scene: Tensor, faces: Tensor, draws: Draws, x: Tensor, y: Tensor)
 
 
 def _camera(yaw, pitch, roll, radius, shift) -> Tensor:
-    """Homographies (N, 3, 3) from picture to plate, for plates of this radius, turned by these angles (radians)."""
+    """Return homographies (N, 3, 3) from image to plate, for plates of this radius, rotated by these angles (radians)."""
     (cy, cp, cr), (sy, sp, sr) = ([f(a) for a in (yaw, pitch, roll)] for f in (torch.cos, torch.sin))
     zero, distance = torch.zeros_like(yaw), 4.0
     right = torch.stack([cy * cr, cp * sr + sp * sy * cr, sp * sr - cp * sy * cr], dim=1)
@@ -177,7 +177,7 @@ def _camera(yaw, pitch, roll, radius, shift) -> Tensor:
 
 
 def _lit(scene: Tensor, draws: Draws, x: Tensor, y: Tensor) -> Tensor:
-    """Exposure, contrast, colour of the light, haze, and the edge of a shadow."""
+    """Apply exposure, contrast, colour of the light, haze, and the edge of a shadow."""
     angle = draws.between(0, 2 * math.pi)
     across = x * torch.cos(angle) + y * torch.sin(angle) - draws.between(-0.8, 0.8)
     shadow = 1 - draws.between(0.0, 0.55) * torch.sigmoid(across * draws.between(1.5, 12))
@@ -191,12 +191,12 @@ def _lit(scene: Tensor, draws: Draws, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _blurred(images: Tensor, draws: Draws, size: int) -> Tensor:
-    """Gaussian blur, out of focus and wider along the motion. Its widths are in pixels of a 32-pixel image."""
+    """Apply Gaussian blur for defocus, wider along the motion. Its widths are in pixels of a 32-pixel image."""
     reach = max(1, round(size * 4 / 32))
     offsets = torch.arange(-reach, reach + 1).float() * 32 / size
     angle = draws.between(0, math.pi)
     focus = draws.between(0.30, 0.75)
-    motion = (draws.between(-1.5, 1.0) * 1.3).clamp(min=0)  # most cameras stand still
+    motion = (draws.between(-1.5, 1.0) * 1.3).clamp(min=0)  # in most images the camera stands still
     dx, dy = offsets[None, None, None, :], offsets[None, None, :, None]
     along = dx * torch.cos(angle) + dy * torch.sin(angle)
     across = dy * torch.cos(angle) - dx * torch.sin(angle)

@@ -1,8 +1,8 @@
 """The faces of the road signs, as vector shapes.
 
-A sign is a list of (colour, path), painted in this order. Coordinates: x to the right, y up, the plate inside
+A sign is a list of (colour, path), painted in this order. Coordinates: x to the right, y up, with the plate inside
 [-1, 1]^2. The signs follow the shapes and colours of the Vienna Convention on Road Signs and Signals (1968); the
-drawings are our own. Text takes the outlines of DejaVu Sans, which matplotlib ships, so that a sign looks the same
+drawings are our own. Text uses the outlines of DejaVu Sans, which ships with matplotlib, so that a sign looks the same
 everywhere.
 """
 
@@ -28,7 +28,7 @@ def disc(radius, centre=(0.0, 0.0)):
 
 
 def polygon(points, rounding=0.0):
-    """A closed polygon; each corner is cut at the distance `rounding` and replaced by a quadratic curve."""
+    """Return a closed polygon; each corner is cut off at distance `rounding` and replaced by a quadratic curve."""
     points = np.asarray(points, dtype=float)
     if not rounding:
         return Path(np.vstack([points, points[:1]]), closed=True)
@@ -45,7 +45,7 @@ def polygon(points, rounding=0.0):
 
 
 def regular(sides, radius, turn_degrees=0.0, centre=(0.0, 0.0), rounding=0.0):
-    """A regular polygon with one corner at `turn_degrees` (0 is to the right, 90 is up)."""
+    """Return a regular polygon with one corner at `turn_degrees` (0 is right, 90 is up)."""
     angles = np.radians(turn_degrees + 360.0 * np.arange(sides) / sides)
     return polygon(np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius + np.asarray(centre), rounding)
 
@@ -55,7 +55,7 @@ def rectangle(left, bottom, right, top, rounding=0.0):
 
 
 def stroke(start, end, width):
-    """A thick line with round ends."""
+    """Return a thick line with round ends."""
     start, end = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
     angle = np.degrees(np.arctan2(*(end - start)[::-1]))
     half = np.linspace(-90, 90, 13)
@@ -68,7 +68,7 @@ def stroke(start, end, width):
 
 
 def text(string, width, height, centre=(0.0, 0.0)):
-    """`string` in DejaVu Sans Bold, stretched to fill the box `width` x `height`."""
+    """Return the outline of `string` in DejaVu Sans Bold, stretched to fill a box of `width` x `height`."""
     font = FilePath(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
     path = TextPath((0, 0), string, size=1, prop=FontProperties(fname=str(font)))
     box = path.get_extents()
@@ -131,7 +131,7 @@ def _car(colour, x):
 
 
 def _bent_arrow():
-    """From below, up, and to the right."""
+    """An arrow from the bottom up and then to the right."""
     return [
         rectangle(-0.40, -0.62, -0.14, 0.30),
         rectangle(-0.40, 0.10, 0.24, 0.36),
@@ -140,7 +140,7 @@ def _bent_arrow():
 
 
 def _roundabout_arrow(start_degrees):
-    """One of three arrows along a circle, anticlockwise, as right-hand traffic drives round."""
+    """One of three arrows along a circle, anticlockwise, as in right-hand traffic."""
     angles = np.radians(np.linspace(start_degrees, start_degrees + 62, 16))
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     shaft = polygon(np.vstack([0.60 * circle, 0.40 * circle[::-1]]))
@@ -154,7 +154,7 @@ def _roundabout_arrow(start_degrees):
 
 
 def _pedestrian():
-    """A walking figure: head, body, legs, arms; and the stripes of the crossing."""
+    """A walking figure (head, body, legs, arms) and the stripes of the crossing."""
     limbs = [
         ((0.02, 0.26), (0.00, -0.08), 0.19),
         ((0.00, -0.08), (-0.16, -0.42), 0.11),
@@ -212,7 +212,7 @@ SHAPES = {
 
 @cache
 def draw(name, size):
-    """The sign `name` as uint8 RGBA, (size, size, 4), row 0 at the top; alpha is not premultiplied."""
+    """Draw the sign `name` as uint8 RGBA, (size, size, 4), with row 0 at the top; alpha is not premultiplied."""
     figure = Figure(figsize=(size / 100, size / 100), dpi=100)
     figure.patch.set_alpha(0)
     axes = figure.add_axes([0, 0, 1, 1])

@@ -1,8 +1,8 @@
-"""signs: road signs of 16 classes in varied view, light, blur and surroundings, 3 x 32 x 32, drawn by this package.
+"""signs: road signs of 16 classes with varied view, light, blur and surroundings, 3 x 32 x 32, drawn by this package.
 
-`render` draws new ones, `load` reads the shipped set, `template` gives one sign face on (for posters and stickers
-on a sign). The file is made by `python -m advcourse.data.signs`. Nothing here is a photograph: the set measures
-what attacks do to a model, not how well a model reads real roads (for that: `data.load("gtsrb")`).
+`render` draws new signs, `load` reads the shipped set, `template` returns one sign seen face on (for posters and
+stickers). The file is made by `python -m advcourse.data.signs`. None of the images is a photograph: the set measures
+what attacks do to a model, not how well a model reads real roads (for that, use `data.load("gtsrb")`).
 """
 
 import sys
@@ -51,10 +51,10 @@ def _pixels(split: str):
 
 
 def load(split: str = "test") -> ImageSet:
-    """3 000 training or 1 000 test signs, classes balanced within one image; images (N, 3, 32, 32).
+    """Load 3 000 training or 1 000 test signs; class counts differ by at most one; images (N, 3, 32, 32).
 
     Raises:
-        InputError: an unknown split, or a missing or damaged file.
+        InputError: the split is unknown, or the file is missing or damaged.
     """
     check_choice(split, "split", tuple(CHECKSUMS))
     pixels, labels = _pixels(split)
@@ -62,18 +62,18 @@ def load(split: str = "test") -> ImageSet:
 
 
 def template(class_index: int, size: int = 128) -> tuple[Tensor, Tensor]:
-    """The sign of one class face on, without background.
+    """Return the sign of one class seen face on, without background.
 
     Args:
         class_index: index into `CLASSES`.
-        size: pixels a side (default 128).
+        size: pixels per side, 8 to 1024 (default 128).
 
     Returns:
-        RGB, float32 in [0, 1], shape (3, size, size), and alpha, shape (size, size): 1 on the plate, 0 beside it,
-        between on its edge. Where alpha is 0, RGB is 0. Paste with `alpha * rgb + (1 - alpha) * background`.
+        RGB, float32 in [0, 1], shape (3, size, size), and alpha, shape (size, size): 1 on the plate, 0 outside it, in
+        between on its edge. RGB is 0 wherever alpha is 0. Paste with `alpha * rgb + (1 - alpha) * background`.
 
     Raises:
-        InputError: an unknown class, or a size out of 8 to 1024.
+        InputError: the class is unknown, or the size is out of range.
     """
     check_range(class_index, "class_index", 0, len(CLASSES) - 1, integer=True)
     check_range(size, "size", 8, 1024, integer=True)
@@ -84,19 +84,19 @@ def template(class_index: int, size: int = 128) -> tuple[Tensor, Tensor]:
 
 
 def render(n: int, seed: int = 0, classes=None, size: int = 32) -> tuple[Tensor, Tensor]:
-    """n newly drawn signs, in random order, classes balanced within one image.
+    """Draw n new signs in random order; class counts differ by at most one.
 
     Args:
         n: how many.
-        seed: the same seed draws the same images; a smaller n gives the first ones of a larger n (default 0).
-        classes: the classes to draw, by name or index (default all); labels stay indices into `CLASSES`.
-        size: pixels a side (default 32).
+        seed: the same seed draws the same images; a smaller n gives the first images of a larger n (default 0).
+        classes: the classes to draw, by name or index (default all); labels remain indices into `CLASSES`.
+        size: pixels per side (default 32).
 
     Returns:
         images, float32 in [0, 1], shape (n, 3, size, size), and labels, int64, shape (n,).
 
     Raises:
-        InputError: n or size out of range, or an unknown class.
+        InputError: n, seed or size is out of range, or a class is unknown.
     """
     check_range(n, "n", 0, None, integer=True)
     check_range(seed, "seed", 0, 2**32 - 1, integer=True)
@@ -127,12 +127,12 @@ def _indices(classes) -> list[int]:
 
 
 def to_pixels(images: Tensor) -> np.ndarray:
-    """uint8 pixels of float images in [0, 1]."""
+    """Return the uint8 pixels of float images in [0, 1]."""
     return (images * 255).round().to(torch.uint8).numpy()
 
 
 def make(path: Path = FILE) -> dict[str, str]:
-    """Write the file of the shipped set; returns the checksum of each split."""
+    """Write the file of the shipped set; return the checksum of each split."""
     splits = {}
     for split, (n, seed) in SPLITS.items():
         images, labels = render(n, seed)
@@ -146,7 +146,7 @@ def main() -> int:
     for split, checksum in checksums.items():
         print(f"{split}: {checksum}")
     if checksums != CHECKSUMS:
-        print("these differ from signs.CHECKSUMS: another processor rounds a few pixels otherwise")
+        print("these differ from signs.CHECKSUMS: another processor rounds a few pixels differently")
         return 1
     return 0
 

@@ -1,7 +1,7 @@
-"""What happens to an image on its way to a model: noise, blur, compression, rounding to 8 bit.
+"""What can happen to an image on its way to a model: noise, blur, compression, rounding to 8 bit.
 
-A transformation is a frozen dataclass that is called on images (N, C, H, W) in [0, 1] and gives images of that shape, type
-and device, in [0, 1], without gradients. The survey's section 3 asks which adversarial examples outlive them
+A transformation is a frozen dataclass that is called on images (N, C, H, W) in [0, 1] and returns images of the same shape,
+type and device, in [0, 1], without gradients. The survey's section 3 asks which adversarial examples survive them
 (`advcourse.metrics.survival`).
 """
 
@@ -19,10 +19,13 @@ from advcourse.core.inputs import InputError, check_field, check_images, check_r
 
 @dataclass(frozen=True)
 class Transformation:
-    """What all transformations share: `transformation(x)`, and `transformation.name`, which says what it is.
+    """Base class of all transformations: `transformation(x)` applies it, and `transformation.name` describes it.
 
-    A caller who cuts a batch into chunks says with `first` at which place of the batch the chunk begins (default 0), so that
-    random draws are the same as for the whole. Bad images raise `advcourse.core.inputs.InputError`.
+    A caller that splits a batch into chunks passes as `first` the position in the batch where the chunk begins (default 0), so
+    that random draws are the same as for the whole batch.
+
+    Raises:
+        InputError: the images are invalid.
     """
 
     _words: ClassVar[str]
@@ -34,11 +37,11 @@ class Transformation:
 
     @property
     def name(self):
-        """In words, with the setting: "Gaussian blur 0.5"."""
+        """A description with the setting, such as "Gaussian blur 0.5"."""
         return self._words.format(self)
 
     def _change(self, x, first):
-        """What a subclass writes: the images `x` (N, C, H, W), float64, changed. The first has the place `first`."""
+        """Return the images `x` (N, C, H, W), float64, transformed; subclasses override it. The first is at position `first`."""
         raise NotImplementedError
 
 
@@ -48,7 +51,7 @@ class GaussianNoise(Transformation):
 
     Args:
         std: standard deviation, in units of the pixel range [0, 1] (default 0.1).
-        seed: of the noise (default 0). An image's noise follows from the seed and its place in the batch alone, on every
+        seed: seed of the noise (default 0). An image's noise depends only on the seed and its position in the batch, on every
             device.
     """
 
@@ -70,10 +73,10 @@ class GaussianNoise(Transformation):
 
 @dataclass(frozen=True)
 class GaussianBlur(Transformation):
-    """Gaussian blur between two roundings to 8 bit, as for RGB, robustness to Gaussian blur, of DEEPSEC (Ling et al. 2019).
+    """Gaussian blur between two roundings to 8 bit, as in DEEPSEC's RGB, robustness to Gaussian blur (Ling et al. 2019).
 
     DEEPSEC blurs with Pillow, which approximates the Gaussian by box filters and repeats the edge; here the kernel is the
-    Gaussian itself, cut at four standard deviations, and the image is mirrored at its edge.
+    Gaussian itself, truncated at four standard deviations, and the image is mirrored at its edges.
 
     Args:
         radius: standard deviation in pixels, as Pillow calls it (default 0.5).
@@ -92,19 +95,19 @@ class GaussianBlur(Transformation):
                 f"radius: got {self.radius:g}, which reaches {reach} pixels far; "
                 f"allowed is less than the images' {x.shape[2]} x {x.shape[3]}"
             )
-        from torchvision.transforms.v2.functional import gaussian_blur  # takes more than a second to import
+        from torchvision.transforms.v2.functional import gaussian_blur  # slow to import: more than a second
 
         return _eight_bit(gaussian_blur(_eight_bit(x), [2 * reach + 1] * 2, [self.radius] * 2))
 
 
 @dataclass(frozen=True)
 class JPEG(Transformation):
-    """JPEG compression and back, by Pillow. Images have 1 or 3 channels and are rounded to 8 bit first.
+    """JPEG compression and decompression by Pillow. Images have 1 or 3 channels and are rounded to 8 bit first.
 
-    Stands for RIC, robustness to image compression, of DEEPSEC (Ling et al. 2019), which compresses with Guetzli at quality 90.
+    Replaces DEEPSEC's RIC, robustness to image compression (Ling et al. 2019), which compresses with Guetzli at quality 90.
 
     Args:
-        quality: 1 (small) to 100 (good) (default 90).
+        quality: 1 (smallest file) to 100 (best image) (default 90).
     """
 
     quality: int = 90
@@ -117,10 +120,10 @@ class JPEG(Transformation):
         if x.shape[1] not in (1, 3):
             raise InputError(f"x: got images of {x.shape[1]} channels; JPEG allows 1 or 3")
         pixels = (255 * x).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
-        return torch.from_numpy(np.stack([self._there_and_back(one) for one in pixels])).to(x) / 255
+        return torch.from_numpy(np.stack([self._there_and_back(image) for image in pixels])).to(x) / 255
 
     def _there_and_back(self, pixels):
-        """Pixels (H, W, C), uint8, as (C, H, W) after compression."""
+        """Compress and decompress pixels (H, W, C), uint8; return them as (C, H, W)."""
         file, grey = BytesIO(), pixels.shape[2] == 1
         Image.fromarray(pixels[..., 0] if grey else pixels).save(file, "JPEG", quality=self.quality)
         return np.atleast_3d(np.asarray(Image.open(file))).transpose(2, 0, 1)
