@@ -142,5 +142,5 @@ def test_a_bad_setting_is_named(settings, complaint):
 
 def test_coloured_images_are_refused():
     """Against the documented limit: one channel."""
-    with pytest.raises(InputError, match="x: got images of 3 channels; allowed are grey ones"):
+    with pytest.raises(InputError, match="x: got images of 3 channels; allowed are grey images"):
         network()(images(1, (3, 4, 4)).double())

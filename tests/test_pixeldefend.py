@@ -199,5 +199,5 @@ def test_a_bad_argument_is_named(make, settings, complaint):
 
 def test_coloured_images_are_refused():
     """Against the documented limit: one channel."""
-    with pytest.raises(InputError, match="x: got images of 3 channels; allowed are grey ones"):
+    with pytest.raises(InputError, match="x: got images of 3 channels; allowed are grey images"):
         defense().purify(images(2, (3, 5, 6)).double())

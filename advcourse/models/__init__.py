@@ -1,4 +1,4 @@
-"""Small networks, and the trained ones that ship: `load(name)` gives a model in eval mode."""
+"""Small networks, and the trained models that ship with the package: `load(name)` returns a model in eval mode."""
 
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN

@@ -1,4 +1,4 @@
-"""The autoencoders of MagNet's paper: they restore an image, and know what clean ones look like."""
+"""The autoencoders of the MagNet paper, which learn what clean images look like and restore images accordingly."""
 
 from torch import nn
 
@@ -6,15 +6,15 @@ from advcourse.core.inputs import check_flag, check_range
 
 
 class AutoEncoder(nn.Sequential):
-    """MagNet's autoencoder for small images (N, C, H, W) in [0, 1], of 3 x 3 convolutions and sigmoids throughout.
+    """MagNet's autoencoder for small images (N, C, H, W) in [0, 1], built of 3 x 3 convolutions and sigmoids.
 
     Paper: Meng and Chen 2017, "MagNet: A Two-Pronged Defense against Adversarial Examples" (arXiv 1705.09064).
 
     Args:
-        channels: of the images (default 1).
+        channels: channels of the images (default 1).
         width: channels of the hidden layers (default 3, the paper's for MNIST).
-        pooling: halve the image by average pooling and double it again, as the paper's autoencoder I does for MNIST (default
-            True; height and width must be even). False is its autoencoder II.
+        pooling: halve the image by average pooling and double it again, as in the paper's autoencoder I for MNIST (default
+            True; height and width must be even). False gives its autoencoder II.
     """
 
     def __init__(self, channels: int = 1, width: int = 3, pooling: bool = True):

@@ -1,4 +1,4 @@
-"""Model averaging: several models that answer as one."""
+"""Model averaging: several models combined into one."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from advcourse.core.inputs import InputError
 class Average(nn.Module):
     """The average of the probabilities of `models`, as logits: Z = log(mean_i softmax(Z_i)).
 
-    It keeps the model contract, so an attack on it sees all of its members: images (N, C, H, W) in [0, 1] to logits (N, K).
-    Shifting one member's logits by a constant changes nothing; averaging logits instead would let the member with
-    the largest ones decide.
+    It is itself a model, images (N, C, H, W) in [0, 1] to logits (N, K), so an attack on it sees all of its members. Shifting
+    one member's logits by a constant changes nothing. (If the logits themselves were averaged, the member with the largest
+    ones would decide.)
 
     Raises:
-        InputError: no models.
+        InputError: `models` is empty.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
@@ -27,6 +27,6 @@ class Average(nn.Module):
         self.members = nn.ModuleList(models)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In the log domain: a probability that underflows would have no logarithm, and no gradient.
+        # In the log domain, because a probability that underflows has no logarithm and no gradient.
         log_probabilities = torch.stack([member(x).log_softmax(1) for member in self.members])
         return log_probabilities.logsumexp(0) - math.log(len(self.members))

@@ -1,4 +1,4 @@
-"""The networks of the course: small, without dropout or batch normalisation, so that what fools them is easy to see.
+"""The networks of the course: small, without dropout or batch normalisation, so that it is easy to see what fools them.
 
 Each maps images (N, C, H, W) in [0, 1] to logits (N, K).
 """
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)  # of the 60 000 training images
-SIGNS_MEAN, SIGNS_STD = (0.45, 0.43, 0.43), (0.2, 0.2, 0.2)  # about those of the training images
+MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)  # those of the 60 000 training images
+SIGNS_MEAN, SIGNS_STD = (0.45, 0.43, 0.43), (0.2, 0.2, 0.2)  # approximately those of the training images
 
 
 class Normalise(nn.Module):
-    """(x - mean) / std for each channel, as a layer, so that attacks and budgets see images in [0, 1]."""
+    """The layer (x - mean) / std, per channel. As a part of the model it lets attacks and budgets see images in [0, 1]."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
@@ -25,7 +25,7 @@ class Normalise(nn.Module):
 
 
 class MnistCNN(nn.Sequential):
-    """Two convolutions, each with max-pooling, and one hidden layer: the default model of the course. 1 x 28 x 28."""
+    """Two convolutions, each with max-pooling, and one hidden layer, for 1 x 28 x 28: the default model of the course."""
 
     def __init__(self, classes: int = 10):
         super().__init__(
@@ -44,7 +44,7 @@ class MnistCNN(nn.Sequential):
 
 
 class MnistWide(nn.Sequential):
-    """Twice as many channels, strides instead of pooling, no hidden layer. 1 x 28 x 28.
+    """Two convolutions with twice the channels of `MnistCNN`, strides instead of pooling, no hidden layer, for 1 x 28 x 28.
 
     After Springenberg et al., "Striving for simplicity: the all convolutional net", arXiv:1412.6806.
     """
@@ -62,7 +62,7 @@ class MnistWide(nn.Sequential):
 
 
 class MnistMLP(nn.Sequential):
-    """Two hidden layers and no convolution. 1 x 28 x 28."""
+    """Two hidden layers and no convolution, for 1 x 28 x 28."""
 
     def __init__(self, classes: int = 10):
         super().__init__(
@@ -77,10 +77,10 @@ class MnistMLP(nn.Sequential):
 
 
 class MnistSmall(nn.Sequential):
-    """Two strided convolutions of 4 x 4 and one hidden layer: small enough for adversarial training on a CPU. 1 x 28 x 28.
+    """Two strided 4 x 4 convolutions and one hidden layer, for 1 x 28 x 28: small enough for adversarial training on a CPU.
 
-    After Wong, Rice and Kolter 2020, "Fast is better than free", arXiv:2001.03994, their network for MNIST. With `channels` other
-    than 1 it reads what a defense makes of an image, and does not normalise.
+    The MNIST network of Wong, Rice and Kolter 2020, "Fast is better than free", arXiv:2001.03994. With `channels` other than 1,
+    its input is a defense's encoding of an image, which it does not normalise.
     """
 
     def __init__(self, classes: int = 10, channels: int = 1):
@@ -98,7 +98,7 @@ class MnistSmall(nn.Sequential):
 
 
 class SignsCNN(nn.Sequential):
-    """Three convolutions, each with max-pooling, and one hidden layer. 3 x 32 x 32."""
+    """Three convolutions, each with max-pooling, and one hidden layer, for 3 x 32 x 32."""
 
     def __init__(self, classes: int):
         super().__init__(

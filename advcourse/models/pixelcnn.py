@@ -1,4 +1,4 @@
-"""A PixelCNN: the probability of an image, pixel by pixel."""
+"""A PixelCNN, which models the probability of an image pixel by pixel."""
 
 import math
 from collections.abc import Callable
@@ -11,21 +11,21 @@ from advcourse.core.inputs import InputError, check_range, evaluating
 
 
 class PixelCNN(nn.Module):
-    """The gated PixelCNN, of grey images: log p(x) = sum_i log p(x_i | x_1, ..., x_{i-1}), in raster order.
+    """The gated PixelCNN for grey images: log p(x) = sum_i log p(x_i | x_1, ..., x_{i-1}), in raster order.
 
     Paper: van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", sections 2.1 and 2.2 (arXiv
-    1606.05328), without the condition. A vertical stack sees the rows above a pixel, a horizontal one what is left of it in its
-    row, and is told what the vertical one sees; so no pixel within reach is hidden, as some are behind a single masked
-    convolution. Each layer is tanh(a) * sigmoid(b), and the horizontal ones are added to what came before. The first layer
-    reaches 3 pixels up, left and right, each further one a pixel more.
+    1606.05328), without the conditioning. A vertical stack sees the rows above a pixel. A horizontal stack sees the pixels to
+    its left in the same row, and the output of the vertical stack. So no earlier pixel within reach is hidden, as some are with
+    a single masked convolution. Each layer is tanh(a) * sigmoid(b), and the horizontal layers are residual. The first layer
+    reaches 3 pixels up, left and right, and each further layer adds one pixel.
 
-    A pixel takes one of `levels` grey values k / (levels - 1), and its distribution is a softmax over them. What lies between
-    two levels counts as the nearer one.
+    A pixel has one of `levels` grey values k / (levels - 1), and its distribution is a softmax over them. Values between two
+    levels count as the nearer one.
 
     Args:
-        levels: grey values, 2 to 256 (default 16).
-        channels: of each stack (default 16).
-        layers: gated ones, at least 2 (default 5).
+        levels: number of grey values, 2 to 256 (default 16).
+        channels: channels of each stack (default 16).
+        layers: number of gated layers, at least 2 (default 5).
     """
 
     def __init__(self, levels: int = 16, channels: int = 16, layers: int = 5):
@@ -37,21 +37,21 @@ class PixelCNN(nn.Module):
         self.inner, self.outer = nn.Conv2d(channels, 2 * channels, 1), nn.Conv2d(2 * channels, levels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The log-probabilities (N, levels, H, W), in nats, of each pixel's levels, given the pixels of `x` before it."""
+        """Return the log-probabilities (N, levels, H, W), in nats, of each pixel's levels, given the earlier pixels of `x`."""
         vertical = horizontal = check_grey(x)
         for layer in self.layers:
             vertical, horizontal = layer(vertical, horizontal)
         return self.outer(self.inner(horizontal.relu()).relu()).log_softmax(1)
 
     def rounded(self, x: Tensor) -> Tensor:
-        """The images `x` (N, 1, H, W) with each pixel at the nearest level."""
+        """Return the images `x` (N, 1, H, W) with each pixel rounded to the nearest level."""
         return (x * (self.levels - 1)).round() / (self.levels - 1)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """The log-probability (N,) of the rounded images `x` (N, 1, H, W): float64, in nats, of the whole image.
+        """Return the log-probability (N,) of the rounded images `x` (N, 1, H, W): float64, in nats, of the whole image.
 
-        Rounding and picking a level have no gradient. In their place this one has the identity's, and the slope between the
-        levels beside the one picked: what an attack on a detector differentiates.
+        Rounding and selecting a level have no gradient. Instead, the backward pass uses the identity for rounding, and the
+        slope between the two neighbouring levels for selecting. Attacks on a detector differentiate this.
         """
         near = x + (self.rounded(x) - x).detach()
         log_p = self(near)
@@ -59,32 +59,34 @@ class PixelCNN(nn.Module):
         above, below = (place + 1).clamp_max(self.levels - 1), (place - 1).clamp_min(0)
         rise = log_p.detach().gather(1, above) - log_p.detach().gather(1, below)
         slope = rise / (above - below) * (self.levels - 1)
-        told = log_p.gather(1, place) + slope * (near - near.detach())
-        return told.double().sum((1, 2, 3))
+        chosen = log_p.gather(1, place) + slope * (near - near.detach())
+        return chosen.double().sum((1, 2, 3))
 
     def bits(self, x: Tensor) -> Tensor:
-        """The bits per pixel (N,), -log2 p(x) / (H * W), of the images `x`: `log_prob` in other units."""
+        """Return the bits per pixel (N,) of the images `x`, -log2 p(x) / (H * W): `log_prob` in other units."""
         return self.log_prob(x) / (-math.log(2) * x.shape[2] * x.shape[3])
 
     def in_order(
         self, n: int, height: int, width: int, choose: Callable[[Tensor, int, int], Tensor]
     ) -> Tensor:
-        """Make `n` images (n, 1, height, width) pixel by pixel: each is a level that `choose` picks, given those before it.
+        """Generate `n` images (n, 1, height, width) pixel by pixel: `choose` picks each level, given the earlier pixels.
 
-        Nothing is computed twice: the vertical stack once for each row, when the rows above are done, and the horizontal stack
-        at one pixel after the other. That is as fast as one pass through the network, but for the overhead of small steps.
+        Nothing is computed twice: the vertical stack runs once per row, when the rows above are complete, and the horizontal
+        stack pixel by pixel. Apart from the overhead of small steps, this is as fast as one pass through the network.
 
         Args:
-            choose: (scores (n, levels), row, column) -> the numbers of the levels (n,). Scores are log-probabilities, less
-                one number for all levels of a pixel.
+            n: number of images.
+            height, width: their size in pixels.
+            choose: (scores (n, levels), row, column) -> indices of the chosen levels (n,). Scores are log-probabilities up to
+                a constant that is the same for all levels of a pixel.
         """
         with evaluating(self), torch.no_grad():
             return _InOrder(self, n, height, width).run(choose)
 
     def sample(self, n: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
-        """`n` images (n, 1, height, width) drawn from the network's distribution, on its device.
+        """Draw `n` images (n, 1, height, width) from the network's distribution, on its device.
 
-        Draws are made on the CPU, by `generator` (default: the global one), so that every device draws the same.
+        Random numbers are drawn on the CPU, by `generator` (default: the global one), so that every device gets the same.
         """
 
         def draw(scores, row, column):
@@ -96,14 +98,14 @@ class PixelCNN(nn.Module):
 def check_grey(x: Tensor) -> Tensor:
     """Raise `InputError` unless the images `x` (N, C, H, W) have one channel."""
     if x.shape[1] != 1:
-        raise InputError(f"x: got images of {x.shape[1]} channels; allowed are grey ones, of 1")
+        raise InputError(f"x: got images of {x.shape[1]} channels; allowed are grey images, with 1 channel")
     return x
 
 
 def bits_per_pixel(model: PixelCNN, x: Tensor, y: Tensor) -> Tensor:
     """The objective of a `PixelCNN`, for `training.fit`: the mean bits per pixel of the rounded images x (N, 1, H, W).
 
-    Their labels `y` are of no weight.
+    The labels `y` are ignored.
     """
     if not isinstance(model, PixelCNN):
         raise InputError(f"model: got {type(model).__name__}; allowed is a PixelCNN")
@@ -113,7 +115,7 @@ def bits_per_pixel(model: PixelCNN, x: Tensor, y: Tensor) -> Tensor:
 
 
 class _Gated(nn.Module):
-    """One layer of both stacks. The first one reads the image, and of its own row only what is left of a pixel."""
+    """One layer of both stacks. The first layer reads the image, and in a pixel's own row only what is left of the pixel."""
 
     def __init__(self, channels, first):
         super().__init__()
@@ -125,7 +127,7 @@ class _Gated(nn.Module):
         self.out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, vertical, horizontal):
-        """What both stacks hold (N, C, H, W), a layer on. The first layer's last row and column go unseen."""
+        """Return both stacks (N, C, H, W) after this layer. The first layer computes a row and column too many and drops them."""
         height, width = vertical.shape[2:]
         above = F.pad(vertical, (self.sides, self.sides, self.rows - (not self.first), 0))
         beside = F.pad(horizontal, (self.left - (not self.first), 0))
@@ -134,19 +136,19 @@ class _Gated(nn.Module):
         return gate(up), self.out(both) + (0 if self.first else horizontal)
 
     def row(self, above):
-        """The vertical stack on one row, from the `rows` above, (N, C, rows, W): what it gives the next layer, and the link."""
+        """Run the vertical stack on one row, from the `rows` above, (N, C, rows, W); return its output and the link."""
         up = self.up(F.pad(above, (self.sides, self.sides)))
         return gate(up), self.link(up) + self.side.bias.view(-1, 1, 1)
 
 
 def gate(x: Tensor) -> Tensor:
-    """tanh of the first half of the channels, times the sigmoid of the second."""
+    """Return tanh of the first half of the channels, times the sigmoid of the second half."""
     a, b = x.chunk(2, 1)
     return a.tanh() * b.sigmoid()
 
 
 class _InOrder:
-    """Images under way: what the layers have said of the rows and pixels that are done."""
+    """Images being generated, with the layers' outputs for the rows and pixels that are complete."""
 
     def __init__(self, network, n, height, width):
         self.network, self.n, self.width = network, n, width
@@ -171,11 +173,11 @@ class _InOrder:
         return self.x
 
     def _reach(self):
-        """How many numbers each layer remembers of the pixels to the left."""
+        """Return how many numbers each layer keeps about the pixels to the left."""
         return [layer.side.in_channels * (layer.left - (not layer.first)) for layer in self.network.layers]
 
     def _links(self):
-        """What the vertical stack tells each pixel of the next row, of each layer: (W, N, 2 C)."""
+        """Return, for each layer, the vertical stack's contribution to each pixel of the next row: (W, N, 2 C)."""
         links, rows = [], None
         for place, layer in enumerate(self.network.layers):
             if rows is not None:
@@ -185,7 +187,7 @@ class _InOrder:
         return links
 
     def _scores(self, links, left):
-        """The scores (N, levels) at one pixel, from what the layers hold `left` of it, which moves on by a pixel."""
+        """Return the scores (N, levels) at one pixel from the layers' values `left` of it, and advance those by a pixel."""
         hidden = None
         for place, (layer, link) in enumerate(zip(self.network.layers, links)):
             side, out = self.weights[place]

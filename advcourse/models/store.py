@@ -1,4 +1,4 @@
-"""Trained models on disk: weights as safetensors, and beside them a card, NAME.json, that says how they came about."""
+"""Trained models on disk: weights as safetensors, and a card, NAME.json, that says how they were made."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mnist-small": MnistSmall,
     "signs-cnn": partial(SignsCNN, classes=16),
 }
-# Networks that are no model of images by themselves, but part of a defense.
+# Networks that are not image classifiers by themselves but parts of a defense.
 PARTS: dict[str, Callable[[], nn.Module]] = {
     "mnist-thermometer": partial(MnistSmall, channels=16),
     "mnist-autoencoder-1": AutoEncoder,
@@ -37,14 +37,14 @@ _ALL = {**ARCHITECTURES, **PARTS}
 
 
 def build(name: str, seed: int | None = None) -> nn.Module:
-    """The untrained network of that architecture, in training mode.
+    """Build the untrained network of an architecture, in training mode.
 
     Args:
         name: a key of `ARCHITECTURES`: "mnist-cnn", "mnist-wide", "mnist-mlp", "mnist-small" or "signs-cnn"; or of `PARTS`.
-        seed: decides the weights and leaves the global random state as it was; None (default) draws from that state.
+        seed: determines the weights, without changing the global random state; None (default) draws from that state.
 
     Raises:
-        InputError: an unknown name.
+        InputError: the name is unknown.
     """
     network = _ALL[check_choice(name, "name", tuple(_ALL))]
     if seed is None:
@@ -55,19 +55,19 @@ def build(name: str, seed: int | None = None) -> nn.Module:
 
 
 def names(folder: str | os.PathLike | None = None, parts: bool = False) -> tuple[str, ...]:
-    """The trained models in `folder` (default: those that ship), plain architectures first.
+    """Return the names of the trained models in `folder` (default: the shipped ones), plain architectures first.
 
-    Networks that are only a part of a defense, whose input is no image or whose output no logits, are left out, unless
-    `parts` is True.
+    Networks that are only a part of a defense, whose input is not an image or whose output is not logits, are included only
+    if `parts` is True.
     """
-    found = {path.stem for path in _folder(folder).glob("*.json")}
+    known = {path.stem for path in _folder(folder).glob("*.json")}
     if not parts:
-        found = {name for name in found if _architecture(_folder(folder) / f"{name}.json") not in PARTS}
-    return tuple(name for name in ARCHITECTURES if name in found) + tuple(sorted(found - set(ARCHITECTURES)))
+        known = {name for name in known if _architecture(_folder(folder) / f"{name}.json") not in PARTS}
+    return tuple(name for name in ARCHITECTURES if name in known) + tuple(sorted(known - set(ARCHITECTURES)))
 
 
 def _architecture(path):
-    """The architecture on a card; None where it cannot be read."""
+    """Return the architecture on a card; None if it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))["architecture"]
     except (ValueError, KeyError, TypeError):
@@ -75,10 +75,10 @@ def _architecture(path):
 
 
 def card(name: str, folder: str | os.PathLike | None = None) -> dict:
-    """How the model `name` came about: architecture, data, settings, seed, clean_accuracy, sha256 of the weights, torch.
+    """Return the card of the model `name`: architecture, data, settings, seed, clean_accuracy, sha256 of the weights, torch.
 
     Raises:
-        InputError: an unknown name, or a card that is damaged.
+        InputError: the name is unknown, or the card is damaged.
     """
     check_choice(name, "name", names(folder, parts=True))
     path = _folder(folder) / f"{name}.json"
@@ -91,7 +91,7 @@ def card(name: str, folder: str | os.PathLike | None = None) -> dict:
 
 
 def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLike | None = None) -> nn.Module:
-    """The trained model `name` in eval mode on `device` (default the CPU).
+    """Load the trained model `name`, in eval mode.
 
     Args:
         name: one of `names(folder, parts=True)`.
@@ -99,20 +99,20 @@ def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLik
         folder: where NAME.safetensors and NAME.json are; default: the models that ship with the package.
 
     Raises:
-        InputError: an unknown name; weights that are missing, damaged, or of another architecture than the card says.
+        InputError: the name is unknown, or the weights are missing, damaged, or not of the architecture on the card.
     """
     about, path = card(name, folder), _folder(folder) / f"{name}.safetensors"
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"weights {path} are missing; {_REPAIR}") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != about["sha256"]:
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != about["sha256"]:
         raise InputError(
-            f"weights {path} are damaged: checksum {found[:12]}..., {about['sha256'][:12]}... on the card; {_REPAIR}"
+            f"weights {path} are damaged: checksum {checksum[:12]}..., {about['sha256'][:12]}... on the card; {_REPAIR}"
         )
     architecture = check_choice(about["architecture"], f"architecture of {path}", tuple(_ALL))
-    model = build(architecture, seed=0)  # with a seed, so that the global random state stays as it is
+    model = build(architecture, seed=0)  # with a seed, which keeps the global random state
     weights = safetensors.torch.load(content)
     _check_architecture(model, weights, f"weights {path} do not fit the architecture {architecture!r}")
     model.load_state_dict(weights)
@@ -120,15 +120,16 @@ def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLik
 
 
 def save(model: nn.Module, name: str, card: dict, folder: str | os.PathLike | None = None) -> dict:
-    """Write NAME.safetensors and NAME.json into `folder` (default: where the shipped models are); returns the card.
+    """Write NAME.safetensors and NAME.json into `folder` (default: where the shipped models are); return the card.
 
     Args:
         model: a network of the architecture `card["architecture"]`, on any device.
         name: the name to `load` it by: letters, digits, ".", "_" and "-".
-        card: what is known of the model; plain values. "sha256" and "torch" are added.
+        card: what is known about the model, as plain values. "sha256" and "torch" are added.
+        folder: where to write.
 
     Raises:
-        InputError: a bad name, or a model that is not of the architecture on the card.
+        InputError: the name is invalid, or the model is not of the architecture on the card.
     """
     if not name or name.startswith(".") or not all(c.isalnum() or c in "._-" for c in name):
         raise InputError(f"name: got {name!r}; allowed are letters, digits, '.', '_' and '-'")
@@ -148,7 +149,7 @@ def save(model: nn.Module, name: str, card: dict, folder: str | os.PathLike | No
     return card
 
 
-_REPAIR = "install the package again, or train the model anew"
+_REPAIR = "install the package again, or train the model again"
 
 
 def _folder(folder: str | os.PathLike | None) -> Path:
