@@ -1,1 +1,1 @@
-"""What belongs to the notebooks and not to the science: running them, coverage of the survey, explorers, JupyterLab."""
+"""Everything for the notebooks rather than the science: running them, coverage of the survey, explorers, JupyterLab."""

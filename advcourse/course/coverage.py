@@ -1,6 +1,6 @@
-"""How far the course covers the survey: each id of `docs/survey.md` with its code, chapter cell, test and lab.
+"""How much of the survey the course covers: each id of `docs/survey.md` with its code, chapter cell, test and lab.
 
-To cover an id, add a line to `_SHOWN`. Tests demand that every entry points at something that is there.
+To cover an id, add a line to `_SHOWN`. Tests check that everything an entry points to exists.
 """
 
 import json
@@ -13,9 +13,9 @@ BEGIN, END = "<!-- coverage: made by `advcourse coverage --write README.md` -->"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one id of the survey is shown. Everything but `section` and `title` is None where it is not shown yet.
+    """Where the course shows one id of the survey. All fields but `section` and `title` are None if it does not yet.
 
-    `code` is "module:name", `chapter` a notebook's name without its ending, `cell` the tag of the cell in it, `test`
+    `code` is "module:name", `chapter` a notebook's name without its suffix, `cell` the tag of the cell in it, `test`
     "file::function", `lab` a folder of `exercises/`.
     """
 
@@ -29,7 +29,7 @@ class Entry:
 
     @property
     def covered(self):
-        """True when the library, a chapter and a test show it."""
+        """True if the library, a chapter and a test all show it."""
         return None not in (self.code, self.chapter, self.cell, self.test)
 
 
@@ -106,7 +106,7 @@ _TITLES = {
 
 
 def _shown(code, chapter, test, lab=None):
-    """The parts of an `Entry`, from names without what all of them share."""
+    """Return the fields of an `Entry`, from names without their common prefixes."""
     file, function = test.split("::")
     return {
         "code": f"advcourse.{code}",
@@ -116,7 +116,7 @@ def _shown(code, chapter, test, lab=None):
     }
 
 
-# The cell in the chapter bears the id as its tag.
+# The cell in the chapter has the id as its tag.
 _SHOWN = {
     "intro.discovery": _shown(
         "attacks:PGD", "00_start_here", "gradient_attacks::two_linear_classes_targeted"
@@ -297,23 +297,23 @@ REGISTRY = {
 
 
 def not_yet():
-    """The ids that are not covered, in the survey's order."""
+    """Return the ids that are not covered, in the survey's order."""
     return [identifier for identifier, entry in REGISTRY.items() if not entry.covered]
 
 
 def summary():
-    """One sentence: how many ids of the survey are covered."""
+    """Return a sentence that says how many ids of the survey are covered."""
     return f"{len(REGISTRY) - len(not_yet())} of the survey's {len(REGISTRY)} ids are covered."
 
 
 def as_json():
-    """The registry as JSON: id -> the entry's fields and `covered`."""
+    """Return the registry as JSON: id -> the entry's fields and `covered`."""
     rows = {identifier: {**asdict(entry), "covered": entry.covered} for identifier, entry in REGISTRY.items()}
     return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
 def as_text():
-    """The registry as lines for a terminal, one an id."""
+    """Return the registry as text for a terminal, one line per id."""
     width = max(map(len, REGISTRY))
     lines = []
     for identifier, entry in REGISTRY.items():
@@ -323,7 +323,7 @@ def as_text():
 
 
 def as_markdown(root=""):
-    """The registry as a Markdown table; links start at `root` (`"../"` inside a chapter)."""
+    """Return the registry as a Markdown table; links start with `root` (`"../"` inside a chapter)."""
     lines = ["| survey | | library | chapter | lab |", "|---|---|---|---|---|"]
     for identifier, entry in REGISTRY.items():
         cells = [f"`{identifier}`", entry.title, "not yet", "", ""]
@@ -337,5 +337,5 @@ def as_markdown(root=""):
 
 
 def write(path):
-    """Put the table between the markers of the Markdown file at `path`. Raises `InputError` where they are missing."""
+    """Write the table between the markers in the Markdown file `path`. Raises `InputError` if they are missing."""
     write_between(path, BEGIN, END, as_markdown())

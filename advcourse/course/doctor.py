@@ -1,4 +1,4 @@
-"""What the course needs, what of it is here, and how to get the rest."""
+"""What the course needs, which of it is installed, and how to get the rest."""
 
 import importlib.metadata
 import importlib.util
@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GIB = 2**30
-# Names under which Chromium goes, for the browser tests.
+# Names of Chromium's executable, for the browser tests.
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing examined: is it there, what was found, and how to get it. Without an optional one the course still runs."""
+    """The result of one check: whether the thing is there, what was found, and how to get it.
+
+    The course runs without an `optional` one.
+    """
 
     name: str
     there: bool
@@ -26,7 +29,7 @@ class Finding:
 
     @property
     def stops_the_course(self):
-        """True where something is missing that the course cannot run without."""
+        """True if this is missing and the course cannot run without it."""
         return not (self.there or self.optional)
 
 
@@ -45,13 +48,13 @@ def _requirements():
 def _packages():
     for requirement in _requirements():
         try:
-            found = importlib.metadata.version(requirement.name)
+            version = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            found = None
-        there = found is not None and requirement.specifier.contains(found, prereleases=True)
+            version = None
+        there = version is not None and requirement.specifier.contains(version, prereleases=True)
         remedy = f'python -m pip install "{requirement}"'
         yield Finding(
-            requirement.name, there, f"{found or 'not installed'} (needs {requirement.specifier})", remedy
+            requirement.name, there, f"{version or 'not installed'} (needs {requirement.specifier})", remedy
         )
 
 
@@ -64,7 +67,7 @@ def _gpu():
     else:
         found = "Apple MPS" if torch.backends.mps.is_available() else ""
     remedy = (
-        "the fast profile needs none; for the full one, install the card's driver and a PyTorch built for it"
+        "the fast profile needs no GPU; for the full one, install the GPU's driver and a PyTorch built for it"
     )
     return Finding("GPU", bool(found), found or "none that PyTorch can use", remedy, optional=True)
 
@@ -94,7 +97,7 @@ def _kernel():
     except NoSuchKernel:
         return Finding("kernel", False, f"no kernel named {KERNEL}", remedy)
     interpreter = shutil.which(argv[0]) or argv[0]
-    # jupyter_client starts a kernel called plain "python" with the interpreter that it runs in itself.
+    # jupyter_client starts a kernel whose command is plain "python" with its own interpreter.
     generic = argv[0] in (
         "python",
         f"python{sys.version_info[0]}",
@@ -111,7 +114,7 @@ def _shipped(name, remedy, load, *arguments):
         load(*arguments)
     except InputError as error:
         return Finding(name, False, str(error), remedy)
-    return Finding(name, True, "whole, checksum right")
+    return Finding(name, True, "complete, checksum correct")
 
 
 def _data():
@@ -139,7 +142,7 @@ def _chapters():
 
 
 def chromium():
-    """The path of a Chromium that the browser tests can drive, or None."""
+    """Return the path of a Chromium that the browser tests can use, or None."""
     return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
@@ -161,7 +164,7 @@ def _browser():
 def _sandbox():
     if sys.platform != "linux":
         return
-    remedy = "only for grading other people's notebooks, which is weakly isolated without: "
+    remedy = "only for grading other people's notebooks, which is weakly isolated without it: "
     program = shutil.which("bwrap")
     if program:
         fault = _fault([program, "--unshare-all", "--ro-bind", "/", "/", "true"])
@@ -172,7 +175,7 @@ def _sandbox():
 
 
 def _fault(command):
-    """What is wrong where a command fails, its last words; "" where it does not."""
+    """Run a command and return the last line of its errors if it fails, else ""."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -209,21 +212,19 @@ _EXAMINATIONS = {
 
 
 def examine():
-    """All findings, as a list. An examination that fails is itself a finding: nothing is raised."""
+    """Return all findings as a list. A check that fails becomes a finding too; nothing is raised."""
     findings = []
     for name, (examination, remedy) in _EXAMINATIONS.items():
         try:
-            found = examination()
-            findings += [found] if isinstance(found, Finding) else found
-        except (
-            Exception
-        ) as error:  # whatever is wrong with the installation is what the doctor is asked about
+            results = examination()
+            findings += [results] if isinstance(results, Finding) else results
+        except Exception as error:  # a broken installation may raise anything, and must be reported
             findings.append(Finding(name, False, f"{type(error).__name__}: {error}", remedy))
     return findings
 
 
 def report(findings):
-    """The findings as text: one line each, what to do under those that are missing, and the verdict."""
+    """Return the findings as text: one line each, a remedy below each missing one, and the verdict."""
     width = max(len(finding.name) for finding in findings)
     lines = []
     for finding in findings:

@@ -21,16 +21,17 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
     "language_info": {"name": "python"},
 }
-# Kernels log to the terminal that the progress bar is on; what goes wrong in a cell is in the notebook.
+# Kernel logs would disturb the progress bar in the terminal; errors in cells are recorded in the notebook anyway.
 QUIET = ["--IPKernelApp.log_level=50"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one run of a chapter took.
+    """Time and memory of one run of a chapter.
 
-    `memory` is the peak, in MiB, of the kernel and of what it started; `error` is None or one line.
+    `seconds` is wall-clock time; `memory` is the peak, in MiB, of the kernel and its child processes; `error` is None or one
+    line.
     """
 
     chapter: str
@@ -40,29 +41,31 @@ class Report:
 
 
 def checkout(start="."):
-    """The folder at or above `start` that holds `chapters/`, else the one that the package is installed from.
+    """Return the folder at or above `start` that contains `chapters/`, else the one that the package is installed from.
 
-    Raises `InputError` where there is neither: the chapters are not part of the installed package.
+    Raises:
+        InputError: there is neither, because the chapters are not part of the installed package.
     """
     start = Path(start).resolve()
     for folder in [start, *start.parents, Path(__file__).resolve().parents[2]]:
         if (folder / "chapters" / f"{FIRST}.ipynb").is_file():
             return folder
     raise InputError(
-        f"the chapters were not found: neither {start} nor a folder above it holds chapters/{FIRST}.ipynb; "
+        f"the chapters were not found: neither {start} nor a folder above it contains chapters/{FIRST}.ipynb; "
         f"go to a clone of the project and try again"
     )
 
 
 def chapters(folder):
-    """The chapters of the checkout `folder`, in order."""
+    """Return the chapters of the checkout `folder`, in order."""
     return sorted((Path(folder) / "chapters").glob("[0-9][0-9]_*.ipynb"))
 
 
 def select(names, folder):
-    """The chapters named in `names`, by number ("2", "02") or by name ("02_one_step", "one_step"); all for no names.
+    """Return the chapters in `names`, given by number ("2", "02") or name ("02_one_step", "one_step"); all if it is empty.
 
-    Raises `InputError` for a name that no chapter has.
+    Raises:
+        InputError: no chapter has such a name.
     """
     paths = chapters(folder)
     by_name = {path.stem: path for path in paths} | {path.stem[3:]: path for path in paths}
@@ -78,7 +81,7 @@ def select(names, folder):
 
 
 class _PeakMemory:
-    """Inside the block a thread watches the memory of all processes started from this one; `mib` is the most seen."""
+    """Inside the block, a thread measures the memory of processes started there; `mib` is the maximum seen, in MiB."""
 
     def __init__(self, interval=0.1):
         self.mib, self._interval, self._done = 0.0, interval, threading.Event()
@@ -105,10 +108,10 @@ class _PeakMemory:
 
 
 def run(chapter, out, profile="fast", device="auto", seed=0, timeout=None, progress=True):
-    """Run the notebook `chapter` with papermill and put the executed notebook into the folder `out`. Returns a `Report`.
+    """Run the notebook `chapter` with papermill, write the executed notebook into the folder `out`, and return a `Report`.
 
-    `timeout` is the limit for one cell in seconds (none by default). A chapter that fails is written too, with its error
-    in place. An interrupted one leaves nothing behind.
+    `timeout` is the limit for one cell in seconds (default: none). A chapter that fails is written too, with its error. An
+    interrupted one leaves nothing behind.
     """
     import papermill  # slow to import, and needed only here
 
@@ -143,9 +146,10 @@ def run(chapter, out, profile="fast", device="auto", seed=0, timeout=None, progr
 
 
 def run_all(paths, out, profile="fast", device="auto", seed=0, progress=True):
-    """Run the chapters one after the other, a failed one not stopping the next, and write the table of what they took.
+    """Run the chapters one after the other, even if some fail, and write the table of their time and memory.
 
-    Raises `InputError` for a profile, device or seed that is not allowed before anything is run.
+    Raises:
+        InputError: the profile, device or seed is not allowed; raised before anything is run.
     """
     from advcourse.core.inputs import check_choice, check_range, resolve_device
 
@@ -160,7 +164,7 @@ def run_all(paths, out, profile="fast", device="auto", seed=0, progress=True):
 
 
 def table(reports):
-    """The reports as a pandas table: chapter, seconds, memory in MiB, result."""
+    """Return the reports as a pandas table: chapter, seconds, memory in MiB, result."""
     import pandas
 
     rows = [(r.chapter, round(r.seconds, 1), round(r.memory), r.error or "ran") for r in reports]
@@ -168,7 +172,7 @@ def table(reports):
 
 
 def write_table(reports, out):
-    """Write the table of `reports` into the folder `out`, as chapters.csv and as chapters.md."""
+    """Write the table of `reports` into the folder `out`, as chapters.csv and chapters.md."""
     frame = table(reports)
     with replacing(Path(out) / "chapters.csv") as partial:
         frame.to_csv(partial, index=False)
@@ -179,9 +183,9 @@ def write_table(reports, out):
 
 
 def clean(notebook):
-    """Strip from `notebook`, in place, what differs from run to run or from machine to machine, and return it.
+    """Remove from `notebook`, in place, whatever differs between runs or machines, and return it.
 
-    That is: timings, versions, editors' marks, and widgets, which are nothing without a kernel.
+    That is timings, versions, editors' metadata, and widgets, which are useless without a kernel.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
@@ -195,9 +199,10 @@ def clean(notebook):
 
 
 def refresh(chapter, timeout=None):
-    """Run the notebook `chapter` and store it in place with its new outputs, cleaned. Cell ids stay as they are.
+    """Run the notebook `chapter` and save it in place with its new outputs, cleaned. Cell ids do not change.
 
-    Raises nbclient's `CellExecutionError` where a cell fails; the file is then left as it was.
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell fails; the file is then unchanged.
     """
     from nbclient import NotebookClient
 

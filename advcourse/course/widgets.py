@@ -1,4 +1,4 @@
-"""Explorers for notebooks: move a slider, see the attack. Each is an ipywidget and needs a running kernel."""
+"""Explorers for notebooks: move a slider and see the attack. Each is an ipywidget and needs a running kernel."""
 
 import html
 import inspect
@@ -20,7 +20,7 @@ _WIDE = {"style": {"description_width": "60px"}, "layout": {"width": "330px"}}
 
 
 def _madry(eps, steps):
-    """The step size with which `steps` steps reach 2.5 times eps (Madry et al. 2018, appendix)."""
+    """Return the step size with which `steps` steps cover 2.5 times eps (Madry et al. 2018, appendix)."""
     return round(2.5 * eps / steps, 6)
 
 
@@ -36,7 +36,7 @@ ATTACKS = {
 
 
 class _Pictures(ipywidgets.VBox):
-    """Rows of controls, and below them images side by side, in `picture`, and a sentence, in `message`."""
+    """Rows of controls above images side by side, in `picture`, and a sentence, in `message`."""
 
     def __init__(self, model, data, columns, rows):
         self._model, self._data = model, data
@@ -44,7 +44,7 @@ class _Pictures(ipywidgets.VBox):
         self._figure, self._axes = plots.image_axes([["\n\n"] * columns])  # three lines each
         self._figure.set_dpi(100)
         blank = torch.ones(*data.images.shape[2:], 3).numpy()
-        for axis in self._axes.flat:  # nothing of theirs shows, and drawing nothing takes time
+        for axis in self._axes.flat:  # the empty axes show nothing but take time to draw
             axis.yaxis.set_visible(False)
         self._artists = [axis.imshow(blank, interpolation="nearest") for axis in self._axes[0]]
         self.error = None
@@ -58,15 +58,15 @@ class _Pictures(ipywidgets.VBox):
             control.observe(self._refresh, names="value")
 
     def _refresh(self, change=None):
-        """What a subclass writes: draw and say what the controls ask for."""
+        """Draw and describe what the controls select; subclasses override it."""
         raise NotImplementedError
 
     def _chosen(self, i):
-        """The image of the number `i` and its label, as batches of one."""
+        """Return image number `i` and its label, as batches of one."""
         return (part[i : i + 1].to(self._device) for part in (self._data.images, self._data.labels))
 
     def _draw(self, column, image, title, logits=None):
-        """Put the first of `image` (1, C, H, W) into a column, or the picture itself where it is (H, W, 3)."""
+        """Show an image in a column: a tensor (1, C, H, W), or a picture (H, W, 3)."""
         picture = (
             image[0].expand(3, -1, -1).permute(1, 2, 0).cpu().numpy() if torch.is_tensor(image) else image
         )
@@ -82,9 +82,9 @@ class _Pictures(ipywidgets.VBox):
         self.picture.value = plots.png(self._figure, optimize=False)
 
     def _say(self, text):
-        """Put the text below the picture: the picture's alternative, for an Image has none of its own.
+        """Show the text below the picture. It is the picture's alternative text, because an Image has none of its own.
 
-        (Its `tooltip` is no way out: with one, ipywidgets 8.1 draws no image at all.)
+        (Its `tooltip` does not help: with a tooltip, ipywidgets 8.1 draws no image at all.)
         """
         self.message.value = f'<p role="status" aria-live="polite">{html.escape(text)}</p>'
 
@@ -92,7 +92,7 @@ class _Pictures(ipywidgets.VBox):
 class Explorer(_Pictures):
     """See `explorer`. Its controls are `index`, `attack`, `eps`, `steps` and `target`; it shows `picture` and `message`.
 
-    `result` is the last attack's record, None where it failed; `error` is then what it raised.
+    `result` is the last attack's record, or None if the attack failed; `error` is then the exception.
     """
 
     def __init__(self, model, data, factories, index, eps, eps_max, steps):
@@ -118,7 +118,7 @@ class Explorer(_Pictures):
                 attack = self._chosen_attack()
                 target = None if self.target.disabled or label == UNTARGETED else torch.full_like(y, label)
                 self.result = attack.run(self._model, x, y, target)
-        except Exception as error:  # whatever an attack under study raises belongs on the page, not in a log
+        except Exception as error:  # any error of an attack under study belongs on the page, not in a log
             self.error = error
             self._draw(1, torch.ones_like(x), "")
             self._draw(2, torch.ones_like(x), "no result")
@@ -129,7 +129,7 @@ class Explorer(_Pictures):
         self._show()
 
     def _chosen_attack(self):
-        """The attack of the present settings. Controls that its factory does not take are disabled."""
+        """Return the attack with the current settings, and disable the controls that its factory does not accept."""
         factory = self._factories[self.attack.value]
         targeted = self.target.value != UNTARGETED
         chosen = {"eps": round(self.eps.value, 6), "steps": self.steps.value, "targeted": targeted}
@@ -164,23 +164,23 @@ class Explorer(_Pictures):
 
 
 def explorer(model, data, factories=None, *, index=0, eps=None, eps_max=0.5, steps=10):
-    """Sliders over image, attack, budget, steps and target; beside them the clean image, the change, the adversarial image.
+    """Explore attacks: controls for image, attack, budget, steps and target; the clean image, the change, the adversarial image.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits.
-        data: an `ImageSet`, or what has its `images`, `labels` and `classes`.
-        factories: name -> function that makes an attack. Its parameters, of "eps", "steps" and "targeted", tell
-            which controls it heeds; the others are disabled. An attack's class will do (default `ATTACKS`).
-        index: the image to begin with (default 0).
-        eps: the budget to begin with, in units of the pixel range [0, 1] (default eps_max / 2).
+        data: an `ImageSet`, or an object with its `images`, `labels` and `classes`.
+        factories: name -> function that makes an attack. Which of "eps", "steps" and "targeted" are among its parameters
+            determines which controls it uses; the others are disabled. An attack's class will do (default `ATTACKS`).
+        index: the initial image (default 0).
+        eps: the initial budget, in units of the pixel range [0, 1] (default eps_max / 2).
         eps_max: the largest budget of the slider (default 0.5, for digits; colour images need about 0.1).
-        steps: the steps to begin with (default 10).
+        steps: the initial number of steps (default 10).
 
     Returns:
-        an `Explorer`, an ipywidget. What an attack raises is shown as its text.
+        an `Explorer`, an ipywidget. An exception in an attack is shown as its text.
 
     Raises:
-        InputError: no images, or of other than 1 or 3 channels; no factories; a value out of range.
+        InputError: there are no images, or they do not have 1 or 3 channels; there are no factories; or a value is out of range.
     """
     _check_data(data)
     factories = ATTACKS if factories is None else dict(factories)
@@ -196,8 +196,8 @@ def explorer(model, data, factories=None, *, index=0, eps=None, eps_max=0.5, ste
 class TransformationExplorer(_Pictures):
     """See `transformation_explorer`. Its controls are `index`, `kind`, `strength`, `eps` and `known`.
 
-    `images` are the four that it shows, (4, C, H, W), and `logits` the model's answers to them; None where something failed,
-    and `error` is then what was raised.
+    `images` are the four images that it shows, (4, C, H, W), and `logits` the model's answers to them. They are None if something
+    failed; `error` is then the exception.
     """
 
     def __init__(self, model, data, kinds, index, eps, eps_max):
@@ -217,7 +217,7 @@ class TransformationExplorer(_Pictures):
         return tuple(self._kinds[self.kind.value][1])
 
     def _refill(self, change):
-        """Another transformation has other strengths: begin with the first."""
+        """Offer the strengths of another transformation, starting with the first."""
         self.strength.unobserve(self._refresh, names="value")
         self.strength.options = self._strengths()
         self.strength.observe(self._refresh, names="value")
@@ -232,7 +232,7 @@ class TransformationExplorer(_Pictures):
                 attacked = attacks.PGD(round(self.eps.value, 6), steps=20)(source, x, y)
                 self.images = torch.cat([x, change(x), attacked, change(attacked)])
                 self.logits = predict(self._model, self.images)
-        except Exception as error:  # whatever a transformation under study raises belongs on the page
+        except Exception as error:  # any error of a transformation under study belongs on the page
             self.error = error
             for column in range(4):
                 self._draw(column, torch.ones_like(x), "no result")
@@ -255,24 +255,25 @@ class TransformationExplorer(_Pictures):
 
 
 def transformation_explorer(model, data, kinds, *, index=0, eps=0.3, eps_max=0.5):
-    """Choose a transformation and its strength; see the image without and with it, before and after PGD of 20 steps.
+    """Choose a transformation and its strength; see the image without and with it, before and after 20 steps of PGD.
 
-    The attacker sees the model alone, or, with the box ticked, the model behind the transformation with the identity's gradient
-    (`attacks.BPDA`). A frame marks what the model misreads.
+    The attacker sees the model alone or, with the box ticked, the model behind the transformation with the identity's gradient
+    (`attacks.BPDA`). A frame marks images that the model misclassifies.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits.
-        data: an `ImageSet`, or what has its `images`, `labels` and `classes`.
-        kinds: name -> (make, strengths): `make(strength)` gives a function of images, for each strength of the sequence.
-        index: the image to begin with (default 0).
-        eps: the budget to begin with, in L-infinity, in units of the pixel range [0, 1] (default 0.3).
+        data: an `ImageSet`, or an object with its `images`, `labels` and `classes`.
+        kinds: name -> (make, strengths): `make(strength)` returns a function of images, for each strength in the sequence.
+        index: the initial image (default 0).
+        eps: the initial budget in L-infinity, in units of the pixel range [0, 1] (default 0.3).
         eps_max: the largest budget of the slider (default 0.5).
 
     Returns:
-        a `TransformationExplorer`, an ipywidget. What a transformation raises is shown as its text.
+        a `TransformationExplorer`, an ipywidget. An exception in a transformation is shown as its text.
 
     Raises:
-        InputError: no images, or of other than 1 or 3 channels; no kinds, or one without strengths; a value out of range.
+        InputError: there are no images, or they do not have 1 or 3 channels; there are no kinds, or one without strengths; or a
+            value is out of range.
     """
     _check_data(data)
     if not kinds or not all(len(strengths) for _, strengths in kinds.values()):
@@ -284,9 +285,9 @@ def transformation_explorer(model, data, kinds, *, index=0, eps=0.3, eps_max=0.5
 
 
 class VoteExplorer(_Pictures):
-    """See `vote_explorer`. Its controls are `index`, `version`, `radius` and `samples`; `votes` (K,) are the last."""
+    """See `vote_explorer`. Its controls are `index`, `version`, `radius` and `samples`; `votes` (K,) are the last votes."""
 
-    _VOTERS = 4  # that are shown
+    _VOTERS = 4  # voters shown
 
     def __init__(self, model, versions, labels, index, radius, samples):
         self._versions, self.votes = versions, None
@@ -325,23 +326,23 @@ class VoteExplorer(_Pictures):
 
 
 def vote_explorer(model, versions, labels, *, index=0, radius=0.3, samples=100):
-    """Choose an image, what was done to it, the radius and the voters; see the votes, and four voters.
+    """Choose an image, its version, the radius and the number of voters; see the votes, and four of the voters.
 
-    The draws are fresh at each change: `defenses.RegionClassifier` without a seed. A frame marks what the model misreads.
+    Each change draws new voters: `defenses.RegionClassifier` without a seed. A frame marks images that the model misclassifies.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits.
         versions: name -> images (N, C, H, W) in [0, 1], such as clean and attacked ones.
-        labels: (N,), of all versions.
-        index: the image to begin with (default 0).
-        radius: half the side of the cube to begin with, in units of the pixel range [0, 1] (default 0.3).
-        samples: voters to begin with (default 100).
+        labels: (N,), the same for all versions.
+        index: the initial image (default 0).
+        radius: the initial radius, half the side of the cube, in units of the pixel range [0, 1] (default 0.3).
+        samples: the initial number of voters (default 100).
 
     Returns:
         a `VoteExplorer`, an ipywidget.
 
     Raises:
-        InputError: no versions, or one with images that do not fit the labels; a value out of range.
+        InputError: there are no versions, or images do not fit the labels; or a value is out of range.
     """
     if not versions:
         raise InputError("versions: got none; allowed is at least one, name -> images")

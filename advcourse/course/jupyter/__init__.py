@@ -1,4 +1,4 @@
-"""The course in JupyterLab, with settings that hold for this process alone: the folders `everyone` and `learner`."""
+"""The course in JupyterLab, with settings for this process only, in the folders `everyone` and `learner`."""
 
 from advcourse.course.jupyter.server import start
 

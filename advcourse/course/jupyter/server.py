@@ -1,4 +1,4 @@
-"""JupyterLab for the course: it says in a few lines where it is, and a learner meets no menus for instructors."""
+"""JupyterLab for the course: it prints its address in a few lines, and learners see no menus for instructors."""
 
 import os
 import sys
@@ -9,23 +9,23 @@ from jupyter_server.serverapp import ServerApp
 from jupyterlab.labapp import LabApp
 
 _SETTINGS = Path(__file__).parent
-# Browsers that would take over the terminal.
+# Text browsers, which would take over the terminal.
 _IN_THE_TERMINAL = {"www-browser", "links", "elinks", "lynx", "w3m"}
 
 
 class CourseServer(ServerApp):
-    """The server, which names its address itself, in place of Jupyter's log."""
+    """A server that prints its address itself, instead of Jupyter's log."""
 
     def start_app(self) -> None:
         shown, address = self.open_browser and _has_browser(self.browser), self.local_url
         self.open_browser = shown
-        self.identity_provider.token_generated = False  # or it would name the address a second time
+        self.identity_provider.token_generated = False  # otherwise the server would print the address again
         super().start_app()
         print(_where(self.root_dir, address, self.port, shown), flush=True)
 
 
 class Course(LabApp):
-    """JupyterLab with that server."""
+    """JupyterLab with `CourseServer`."""
 
     serverapp_class = CourseServer
 
@@ -35,14 +35,14 @@ class Course(LabApp):
 
 
 def start(root: Path, page: str, port: int = 8888, browser: bool = True, instructor: bool = False) -> None:
-    """Run JupyterLab in the folder `root`, opened on `page` of it, until it is stopped.
+    """Run JupyterLab in the folder `root`, with `page` open, until it is stopped.
 
     Args:
         root: the clone of the course.
         page: a file in it, such as "chapters/00_start_here.ipynb".
-        port: where to listen; the next that is free where it is taken.
-        browser: open one, where there is one.
-        instructor: show the menus of nbgrader, where it is installed.
+        port: port to listen on; if it is taken, the next free one (default 8888).
+        browser: open a browser, if there is one (default True).
+        instructor: show nbgrader's menus, if nbgrader is installed (default False).
     """
     settings = [] if instructor else [_SETTINGS / "learner"]
     _put_first("JUPYTER_CONFIG_PATH", *settings, _SETTINGS / "everyone")
@@ -55,25 +55,25 @@ def start(root: Path, page: str, port: int = 8888, browser: bool = True, instruc
 
 
 def _put_first(name, *folders):
-    """Put `folders` before those that the environment variable `name` has."""
+    """Prepend `folders` to those in the environment variable `name`."""
     before = os.environ.get(name)
     os.environ[name] = os.pathsep.join([*map(str, folders), *([before] if before else [])])
 
 
 def _has_browser(name):
     try:
-        found = webbrowser.get(name or None)
+        browser = webbrowser.get(name or None)
     except webbrowser.Error:
         return False
-    return getattr(found, "basename", "") not in _IN_THE_TERMINAL
+    return getattr(browser, "basename", "") not in _IN_THE_TERMINAL
 
 
 def _where(root, address, port, shown):
-    """What the reader is told: where the course is, how to come there, and how to stop."""
+    """Return the message for the user: where the course is, how to open it, and how to stop."""
     there = "If your browser does not open it, copy the address into it."
     if not shown:
         there = (
-            "Copy the address into your browser. If that runs on another computer, first type there\n"
+            "Copy the address into your browser. If your browser runs on another computer, first type there\n"
             f"    ssh -L {port}:127.0.0.1:{port} NAME-OF-THIS-COMPUTER"
         )
     return (
