@@ -1,4 +1,4 @@
-"""The command `advcourse`. Each command says how it is called; the work is done elsewhere, and imported when it is needed."""
+"""The command `advcourse`. Each subcommand only defines its arguments; the work is done elsewhere, and imported when needed."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ import typer
 from advcourse.core.errors import InputError
 from advcourse.core.files import WriteError, check_between, check_folder, check_target, replacing
 
-_COMPLETE = "_ADVCOURSE_COMPLETE"  # by this variable a shell asks for words
+_COMPLETE = "_ADVCOURSE_COMPLETE"  # the environment variable by which a shell asks for completions
 
 app = typer.Typer(
     help="A course and a library on adversarial attacks on deep learning systems and the defenses against them.",
@@ -66,7 +66,7 @@ def run(
         "build"
     ),
 ):
-    """Run chapters; write the executed notebooks and a table of the seconds and the memory each one took."""
+    """Run chapters; write the executed notebooks and a table of each one's seconds and memory."""
     from advcourse.course import notebooks
 
     paths = notebooks.select(chapter or [], notebooks.checkout())
@@ -74,7 +74,7 @@ def run(
     try:
         reports = notebooks.run_all(paths, out, profile, device, seed)
     except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would tell of the cell that was cut off
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would log the interrupted cell
         typer.echo(f"Interrupted. The chapters that were finished are in {out}.", err=True)
         raise typer.Exit(130) from None
     typer.echo(notebooks.table(reports).to_string(index=False))
@@ -98,20 +98,22 @@ def refresh(
 
 @contextmanager
 def _telling_of_cells(what):
-    """A cell that fails ends the command with status 1, and one line that says where and why."""
+    """Inside the block, a failing cell ends the command with status 1, and one line that says where and why."""
     from nbclient.exceptions import CellExecutionError
 
     try:
         yield
     except CellExecutionError as error:
-        typer.echo(f"Failed: {what}, left as it was: {error.ename}: {error.evalue}", err=True)
+        typer.echo(f"Failed: {what}, left unchanged: {error.ename}: {error.evalue}", err=True)
         raise typer.Exit(1) from None
 
 
 @contextmanager
 def _resumable(folder, what="cells that were finished"):
-    """Ctrl-C says where that is which is done, and ends with status 130. A system that shuts down, or a terminal that is
-    closed, is obeyed in the same way, with the status that a shell gives to its signal (143, 129)."""
+    """Inside the block, Ctrl-C prints where finished work is kept, and ends with status 130.
+
+    A system shutdown or a closed terminal is handled in the same way, with the status of its signal (143, 129).
+    """
     received = [signal.SIGINT]
 
     def stop(number, _):
@@ -154,10 +156,12 @@ def evaluate(
     ] = None,
     init: Annotated[
         bool,
-        typer.Option("--init", help="Write a file to begin with (evaluation.yml if none is named), and end."),
+        typer.Option(
+            "--init", help="Write a settings file to start from (default evaluation.yml), and exit."
+        ),
     ] = False,
 ):
-    """Measure attacks on models, and write a report. Started again, it goes on from what is finished."""
+    """Measure attacks on models, and write a report. Run again, it continues from what is finished."""
     if init:
         return _begin_settings(file or Path("evaluation.yml"))
     with _resumable(out / "cells"):
@@ -180,11 +184,11 @@ def _begin_settings(path):
     from advcourse.evaluation.settings import TEMPLATE
 
     if path.exists():
-        raise InputError(f"file: got {str(path)!r}, which is there already; allowed is a new file")
+        raise InputError(f"file: got {str(path)!r}, which already exists; allowed is a new file")
     check_target(path, "file")
     with replacing(path, keep=True) as partial:
         shutil.copyfile(TEMPLATE, partial)
-    typer.echo(f"Written: {path}. Change it as you like, then: advcourse evaluate {path}")
+    typer.echo(f"Written: {path}. Edit it as you like, then run: advcourse evaluate {path}")
 
 
 @app.command()
@@ -196,10 +200,10 @@ def matrix(
     images: Annotated[int, typer.Option(help="Held-out digits.")] = 100,
     defense: Annotated[list[str] | None, typer.Option(help="One of the zoo; all if none.")] = None,
     write: Annotated[
-        Path | None, typer.Option(help="Put the tables between the markers of this file.")
+        Path | None, typer.Option(help="Write the tables between the markers in this file.")
     ] = None,
 ):
-    """Measure every defense under every attack, those made for it included. Started again, it goes on from what is finished."""
+    """Measure every defense under every attack, including its adaptive ones. Run again, it continues from what is finished."""
     from advcourse.evaluation import defended, report, run
 
     if write:
@@ -213,8 +217,8 @@ def matrix(
             f"Failed: all {len(outcome.failures)} cells, the first with {outcome.failures[0].error}", err=True
         )
         raise typer.Exit(1)
-    told, page = defended.as_markdown(outcome.records), report.write(outcome, out, "Attacks on defenses")
-    typer.echo(f"{told}\n\nReport: {page}. Measured now: {outcome.computed} cells.")
+    tables, page = defended.as_markdown(outcome.records), report.write(outcome, out, "Attacks on defenses")
+    typer.echo(f"{tables}\n\nReport: {page}. Measured now: {outcome.computed} cells.")
     for failure in outcome.failures:
         names = failure.names
         typer.echo(f"Failed: {names.full_attack} on {names.model}: {failure.error}", err=True)
@@ -228,7 +232,7 @@ def grade(
     submissions: Annotated[Path, typer.Argument(help="Folder or ZIP of the notebooks.", show_default=False)],
     lab: Annotated[str, typer.Option(help="Which lab: 3 or lab3.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for grades, pages and results; else build/grades/LAB.")
+        Path | None, typer.Option(help="Folder for grades, pages and results; default build/grades/LAB.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that grade side by side.")] = 1,
     scheduler: Annotated[
@@ -236,21 +240,21 @@ def grade(
     ] = None,
     secret: Annotated[
         Path | None,
-        typer.Option(help="File of 16 bytes or more that all instances follow from; else OUT/secret."),
+        typer.Option(help="File of 16 bytes or more that determines all instances; default OUT/secret."),
     ] = None,
     roster: Annotated[
-        Path | None, typer.Option(help="Canvas's gradebook or Moodle's grading worksheet, to be filled in.")
+        Path | None, typer.Option(help="Canvas gradebook or Moodle grading worksheet to fill in.")
     ] = None,
     nbgrader: Annotated[
-        Path | None, typer.Option(help="nbgrader gradebook that gets the grades, too.")
+        Path | None, typer.Option(help="nbgrader gradebook that also gets the grades.")
     ] = None,
     deadline: Annotated[
-        str | None, typer.Option(help='Such as "2026-11-20 23:59"; who came later is named, at no cost.')
+        str | None, typer.Option(help='Such as "2026-11-20 23:59"; lists who was late, without a penalty.')
     ] = None,
-    attempts: Annotated[str, typer.Option(help="Which of a student's counts: newest or best.")] = "newest",
+    attempts: Annotated[str, typer.Option(help="Which attempt counts: newest or best.")] = "newest",
     isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
 ):
-    """Grade a class's notebooks of one lab. Started again, it goes on from what is graded."""
+    """Grade a class's notebooks for one lab. Run again, it continues from what is graded."""
     from advcourse.grading import classroom
     from advcourse.grading.read import folders
     from advcourse.grading.tell import writing
@@ -266,8 +270,8 @@ def grade(
         outcome = classroom.run(
             submissions, lab, out, workers, scheduler, secret, isolation=isolation, attempts=attempts
         )
-        page, told = writing.write(outcome, out, roster, nbgrader, until)
-    for line in (*outcome.told, *told):
+        page, messages = writing.write(outcome, out, roster, nbgrader, until)
+    for line in (*outcome.told, *messages):
         typer.echo(line, err=True)
     for student, failure in outcome.failed.items():
         typer.echo(f"Failed: {student}: {failure.error}", err=True)
@@ -280,7 +284,7 @@ def grade(
 def check(
     notebook: Annotated[Path, typer.Argument(help="Your notebook.", show_default=False)],
     lab: Annotated[
-        str | None, typer.Option(help="Which lab; else the notebook tells.", show_default=False)
+        str | None, typer.Option(help="Which lab; default: read from the notebook.", show_default=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Repeats an earlier check.", show_default=False)] = None,
     page: Annotated[
@@ -289,7 +293,7 @@ def check(
     ] = None,
     isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
 ):
-    """Grade your own notebook, as it will be graded, and say what is right and what is wrong."""
+    """Check your own notebook as it will be graded, and say what is right and what is wrong."""
     from advcourse.grading import dryrun
 
     if page:
@@ -306,7 +310,7 @@ def train(
     model: Annotated[list[str] | None, typer.Argument(help="Names of shipped models; all if none.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the weights and cards.")] = Path("build/models"),
 ):
-    """Train shipped models again, and compare a figure of theirs, such as the accuracy, with the shipped ones'."""
+    """Retrain shipped models, and compare a figure, such as the accuracy, with that of the shipped ones."""
     from advcourse import models
     from advcourse.core.inputs import check_choice
     from advcourse.zoo import recipes
@@ -325,7 +329,7 @@ def train(
 
 @app.command()
 def doctor():
-    """Say what is installed, what is missing and how to get it. The exit status is 0 when the course can run."""
+    """Report what is installed, what is missing and how to get it. The exit status is 0 if the course can run."""
     from advcourse.course.doctor import examine, report
 
     findings = examine()
@@ -338,10 +342,10 @@ def coverage(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
     write: Annotated[
-        Path | None, typer.Option(help="Put the table between the markers of this file.")
+        Path | None, typer.Option(help="Write the table between the markers in this file.")
     ] = None,
 ):
-    """Say how far the course covers the survey: code, chapter, test and lab of each of its ids."""
+    """Report how much of the survey the course covers: code, chapter, test and lab for each of its ids."""
     from advcourse.course import coverage
 
     if write:
@@ -374,7 +378,7 @@ def release(
 def completion(
     shell: Annotated[str, typer.Argument(help="bash or zsh.", show_default=False)],
 ):
-    """Print what makes TAB complete this command: eval "$(advcourse completion bash)" in ~/.bashrc."""
+    """Print the script for TAB completion: put eval "$(advcourse completion bash)" into ~/.bashrc."""
     from typer.completion import get_completion_script
 
     if shell not in ("bash", "zsh"):
@@ -383,8 +387,7 @@ def completion(
 
 
 def main():
-    """Run the command. Bad input, and a file that cannot be written, is told in one line, without a traceback, and the exit
-    status is then 2."""
+    """Run the command. Bad input and files that cannot be written give a one-line message, no traceback, and exit status 2."""
     if _COMPLETE in os.environ:
         from typer.completion import completion_init
 

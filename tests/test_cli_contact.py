@@ -110,7 +110,7 @@ def test_init_writes_a_file_and_never_over_one(evaluate):
     assert path.read_bytes() == settings.TEMPLATE.read_bytes()
     path.write_text("mine")
     status, output, errors = evaluate("--init")
-    assert (status, output) == (2, "") and "evaluation.yml', which is there already" in errors
+    assert (status, output) == (2, "") and "evaluation.yml', which already exists" in errors
     assert path.read_text() == "mine" and [*Path().iterdir()] == [path]
     assert evaluate("other.yml", "--init")[0] == 0 and Path("other.yml").exists()
 

@@ -63,7 +63,7 @@ MISTAKES = {
     "evaluate good.yml --scheduler nonsense://": "scheduler: got 'nonsense://'; allowed is the address of a dask scheduler",
     "evaluate good.yml --images 0": "images: got 0; allowed is an integer >= 1",
     "evaluate good.yml --device abacus": "device: got 'abacus'; allowed is 'auto' or a device of this machine",
-    "evaluate good.yml --init": "file: got 'good.yml', which is there already; allowed is a new file",
+    "evaluate good.yml --init": "file: got 'good.yml', which already exists; allowed is a new file",
     "evaluate file/x.yml --init": "file: got 'file/x.yml'; allowed is a file to write to (Not a directory)",
     "completion fish": "shell: got 'fish'; allowed are 'bash', 'zsh'",
     "run 0 --out file": "out: got 'file'; allowed is a folder to write to",
@@ -192,7 +192,7 @@ def test_a_cell_that_fails_is_one_line_and_status_1(command, module, advcourse, 
 
     monkeypatch.setattr(module, "refresh", fail)
     status, output, errors = advcourse(command)
-    assert (status, output) == (1, "") and "left as it was: KeyError: 'lost'\n" in errors
+    assert (status, output) == (1, "") and "left unchanged: KeyError: 'lost'\n" in errors
     assert "Traceback" not in errors
 
 
