@@ -302,7 +302,7 @@ def test_dcn_contracts_and_falls_to_pgd():
         (lambda: teacher_objective(0), "temperature: got 0; allowed is a number > 0"),
         (lambda: teacher_objective(math.inf), "temperature: got inf"),
         (lambda: distil(linear(), linear(), blobs(), -1.0), "temperature: got -1.0"),
-        (lambda: distil(linear(), linear(), blobs(), objective=print), "objective: got one"),
+        (lambda: distil(linear(), linear(), blobs(), objective=print), "objective: not accepted here"),
     ],
 )
 def test_bad_settings_are_named(make, message):

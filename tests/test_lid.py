@@ -199,10 +199,10 @@ def test_a_state_that_does_not_fit_is_refused():
     unfitted = detector.state_dict()
     fitted = detector.fit(x, x_adv, noisy).state_dict()
     with pytest.raises(
-        InputError, match="state_dict: got a detector fitted on 6 layers; allowed is one of the 2"
+        InputError, match="state_dict: got a detector fitted on 6 layers; allowed is one fitted on the 2"
     ):
         LIDDetector(conv(), k=4, batch=12, layers=["0", "2"]).load_state_dict(fitted)
-    with pytest.raises(InputError, match="state_dict: got a detector of k = 4; allowed is one of k = 5"):
+    with pytest.raises(InputError, match="state_dict: got a detector with k = 4; allowed is one with k = 5"):
         LIDDetector(conv(), k=5, batch=12).load_state_dict(fitted)
     with pytest.raises(RuntimeError, match="size mismatch|Missing key"):
         LIDDetector(models.load("mnist-cnn"), k=4, batch=12, layers=["0"] * 6).load_state_dict(fitted)

@@ -189,7 +189,7 @@ def test_bad_input_is_named():
     """Against one mistake at a time; the error names the argument and what is allowed."""
     x, untrained, trained = images(4), MagNet(conv()), magnet()
     for question in (untrained.score, untrained.flag, untrained, untrained.reform, untrained.calibrate):
-        with pytest.raises(InputError, match="autoencoders: got none that were trained; allowed are"):
+        with pytest.raises(InputError, match="autoencoders: got untrained ones; allowed are"):
             question(x)
     for question in (trained.score, trained.flag, trained.suspicion):
         with pytest.raises(InputError, match="threshold: got None.*calibrate"):

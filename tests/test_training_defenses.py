@@ -306,5 +306,5 @@ def test_bad_settings_are_named(make, message):
 def test_eat_the_model_that_learns_is_no_static_net():
     """Against the very model among the static ones: it would change, and be drawn twice as often."""
     model = linear()
-    with pytest.raises(InputError, match="static: got the model that learns"):
+    with pytest.raises(InputError, match="static: got the model being trained"):
         quiet(model, blobs(), EAT((model,)), epochs=1)

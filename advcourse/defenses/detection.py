@@ -1,4 +1,4 @@
-"""Detectors: a model with a second opinion on its input. What all of them share, and how an attack sees both at once."""
+"""Detectors: models that also judge their input. Their base class, and how an attack sees model and detector as one."""
 
 import torch
 from torch import Tensor, nn
@@ -8,17 +8,18 @@ from advcourse.metrics import threshold_at
 
 
 class Detector(nn.Module):
-    """A detector is a model, images (N, C, H, W) in [0, 1] to logits (N, K), that also scores its images.
+    """Base class of detectors: a model, images (N, C, H, W) in [0, 1] to logits (N, K), that also scores its images.
 
-    `score(x)` (N,) is the higher the more suspicious; `calibrate(x_clean, fpr)` fixes `threshold` once, on clean validation
-    images; `flag(x)` (N,) is True where score > threshold. Attacks take a detector as any other model and see its logits alone.
-    `Guarded(detector)` shows them the score too.
+    `score(x)` (N,) is higher for more suspicious images; `calibrate(x_clean, fpr)` fixes `threshold` once, on clean validation
+    images; `flag(x)` (N,) is True where score > threshold. Attacks treat a detector like any other model and see only its
+    logits. `Guarded(detector)` shows them the score too.
 
-    `threshold` is None until `calibrate`. What was fitted and calibrated is in the `state_dict`, so that a detector can be saved,
-    and loaded into a new one of the same settings.
+    `threshold` is None until `calibrate`. Whatever was fitted and calibrated is in the `state_dict`, so that a detector can be
+    saved, and loaded into a new one with the same settings.
 
     Raises:
-        InputError: a score before the detector was fitted, a flag before it was calibrated, bad images, a model that is none.
+        InputError: a score is requested before fitting or a flag before calibration, images are invalid, or `model` is not an
+            `nn.Module`.
     """
 
     def __init__(self, model: nn.Module):
@@ -29,13 +30,13 @@ class Detector(nn.Module):
         self._remember("_threshold", torch.tensor(torch.nan, dtype=torch.float64))
 
     def _remember(self, name: str, values: Tensor) -> None:
-        """Register a buffer where the model is: a detector that is made around a model on a GPU is there as a whole."""
+        """Register a buffer on the model's device, so that a detector around a model on a GPU is entirely on the GPU."""
         place = next((parameter.device for parameter in self.model.parameters()), values.device)
         self.register_buffer(name, values.to(place))
 
     @property
     def threshold(self) -> float | None:
-        """An image is flagged iff its score exceeds it; None before `calibrate`."""
+        """An image is flagged iff its score exceeds this; None before `calibrate`."""
         return None if self._threshold.isnan() else self._threshold.item()
 
     @threshold.setter
@@ -43,26 +44,26 @@ class Detector(nn.Module):
         self._threshold.fill_(torch.nan if value is None else value)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits (N, K) of what the model is given in place of the images `x`: here the images as they are."""
+        """Return the model's logits (N, K) for its version of the images `x`: here the images themselves."""
         return ask(self.model, x)
 
     def suspicion(self, x: Tensor) -> Tensor:
-        """The score (N,) with a graph behind it, in the mode that the model is in: what an adaptive attack differentiates."""
+        """Return the score (N,), differentiable, in the model's current mode. Adaptive attacks differentiate this."""
         raise NotImplementedError
 
     def score(self, x: Tensor, batch_size: int = 256) -> Tensor:
-        """The scores (N,), float64, of the images `x`: in eval mode, without gradients, `batch_size` at a time."""
+        """Return the scores (N,), float64, of the images `x`: in eval mode, without gradients, `batch_size` at a time."""
         check_model(self.model, check_images(x))
         self._check_ready()
         return self._without_gradients(self.suspicion, x, batch_size)
 
     def calibrate(self, x_clean: Tensor, fpr: float = 0.05) -> "Detector":
-        """Fix the threshold so that at most the share `fpr` of these clean images (N, C, H, W) is flagged; returns self.
+        """Fix the threshold so that at most the share `fpr` of these clean images (N, C, H, W) is flagged; return self.
 
-        The images are validation images: neither those that the detector was fitted on nor those that it is judged on.
+        Use validation images, different from those that the detector was fitted on and from those that it is evaluated on.
 
         Args:
-            x_clean: N >= 1 images. With N * fpr < 1 none of them is flagged, ties are flagged together or not at all: see
+            x_clean: N >= 1 images. If N * fpr < 1, none of them is flagged. Ties are flagged together or not at all, see
                 `metrics.threshold_at`.
             fpr: in (0, 1) (default 0.05). At 0 or 1 there would be nothing to detect.
         """
@@ -75,7 +76,7 @@ class Detector(nn.Module):
         return self
 
     def flag(self, x: Tensor) -> Tensor:
-        """Which of the images `x` are taken for adversarial, (N,) bool: those whose score exceeds the threshold."""
+        """Return which of the images `x` are taken for adversarial, (N,) bool: those whose score exceeds the threshold."""
         self._check_calibrated()
         return self.score(x) > self.threshold
 
@@ -83,24 +84,24 @@ class Detector(nn.Module):
         self.threshold = threshold_at(self.score(x_clean), fpr)
 
     def _check_ready(self):
-        """Where a detector has to be fitted first: raise `InputError` if it was not."""
+        """Raise `InputError` if the detector must be fitted first and has not been; here there is nothing to fit."""
 
     def _check_calibrated(self):
         self._check_ready()
         if self.threshold is None:
             raise InputError(
-                "threshold: got None, for the detector was not calibrated; "
+                "threshold: got None, because the detector was not calibrated; "
                 "allowed is a threshold fixed by calibrate(x_clean, fpr)"
             )
 
     def _take_shapes(self, names, state_dict, prefix):
-        """Before a state is loaded: buffers that are None until they are fitted become as the state has them, or None again."""
+        """Before a state is loaded, give buffers that are None until fitting the values of the state, or None if it has none."""
         for name in names:
-            found = state_dict.get(prefix + name)
-            setattr(self, name, None if found is None else found.detach().clone().to(self._threshold.device))
+            value = state_dict.get(prefix + name)
+            setattr(self, name, None if value is None else value.detach().clone().to(self._threshold.device))
 
     def _without_gradients(self, function, x, batch_size=256):
-        """`function` of the images in parts, (N, ...) float64; NaN or infinity is an error."""
+        """Return `function` of the images, computed in batches, (N, ...) float64; NaN or infinity raises `InputError`."""
         check_range(batch_size, "batch_size", 1, integer=True)
         with evaluating(self), torch.no_grad():
             values = torch.cat([function(part) for part in x.split(batch_size)]).double()
@@ -110,22 +111,23 @@ class Detector(nn.Module):
 
 
 class Guarded(nn.Module):
-    """A model and its detector as one network of K + 1 classes, the last of which says "flagged": for adaptive attacks.
+    """A model and its detector as one network with K + 1 classes, the last of which means "flagged": for adaptive attacks.
 
     Paper: Carlini and Wagner 2017, "Adversarial Examples Are Not Easily Detected: Bypassing Ten Detection Methods" (arXiv
     1705.07263), where the last logit is the product (D + 1) * max_k Z_k. Here it is the sum
     max_k Z_k + weight * (score - threshold), which is the largest logit iff the image is flagged, whatever the sign of Z.
 
-    A TARGETED attack that reaches its target has fooled the model and is not flagged. An untargeted one would head for the flag,
-    and is of no use here; `attacks.EachTarget` makes one of a targeted one. `abstains` tells records that the last class is a
-    flag: no success of an attack, and on a clean image an error of the model.
+    A TARGETED attack that reaches its target has fooled the model without being flagged. An untargeted one would make for the
+    flag, so it is of no use here; `attacks.EachTarget` turns a targeted attack into an untargeted one that works. `abstains`
+    tells records that the last class is a flag, which is not a success of an attack, and on a clean image is an error of the
+    model.
 
     Args:
-        detector: calibrated. Its threshold is read anew in each pass.
-        weight: logits for one unit of the score (default 1): how an attack weighs the two.
+        detector: a calibrated detector. Its threshold is read anew in each pass.
+        weight: logits per unit of the score (default 1): how an attack weighs the two.
 
     Raises:
-        InputError: a detector that is none, or is not calibrated.
+        InputError: `detector` is not a `Detector`, or not calibrated.
     """
 
     abstains = True
@@ -139,7 +141,7 @@ class Guarded(nn.Module):
         self.weight = check_range(weight, "weight", 0, exclusive_low=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits (N, K + 1) of the images `x` (N, C, H, W)."""
+        """Return the logits (N, K + 1) of the images `x` (N, C, H, W)."""
         logits = self.detector(x)
         excess = (self.detector.suspicion(x) - self.detector.threshold).to(logits.dtype)
         return torch.cat([logits, logits.amax(1, keepdim=True) + self.weight * excess[:, None]], 1)

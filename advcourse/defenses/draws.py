@@ -1,4 +1,4 @@
-"""The random numbers of defenses that draw."""
+"""The random numbers of randomised defenses."""
 
 import torch
 
@@ -11,11 +11,11 @@ def check_seed(seed: int | None, name: str = "seed") -> int | None:
 
 
 def generator(seed: int | None) -> torch.Generator:
-    """A generator on the CPU for one forward pass, so that draws are the same on every device.
+    """Return a generator for one forward pass, on the CPU so that draws are the same on every device.
 
-    None: a fresh one, seeded by one draw from the global random state, so each pass differs from the last, and all of them
-    follow from `randomness.seeded`, as in every attack. A number: the same draws in every pass. That is no defense any more but
-    a check: an attack must get through it as through an undefended model.
+    With None it is seeded by one draw from the global random state, so that passes differ, and all of them are determined by
+    `randomness.seeded`, as in every attack. With a number, every pass draws the same. That is no longer a defense but a check:
+    an attack must succeed as it does on an undefended model.
     """
     fresh = int(torch.randint(2**62, ())) if seed is None else seed
     return torch.Generator().manual_seed(fresh)

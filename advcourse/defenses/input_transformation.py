@@ -1,4 +1,4 @@
-"""Input transformations: the model sees a coarser, smoothed or cropped image, and the perturbation is hoped to be lost."""
+"""Input transformations: the model sees a coarser, smoothed or cropped image, in the hope that the perturbation is lost."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ from advcourse.core.inputs import InputError, ask, check_field
 from advcourse.data import transformations
 from advcourse.defenses.draws import check_seed, generator
 
-_BALANCE = 3  # of 1 to 30, this one came nearest in 100 iterations
+_BALANCE = 3  # of the values tried from 1 to 30, the one that came nearest in 100 iterations
 
 
 class InputTransformation:
-    """A function of images (N, C, H, W) that gives images of that shape, in [0, 1]; what lies outside [0, 1] is clipped first.
+    """Base class of functions from images (N, C, H, W), clipped to [0, 1] first, to images of the same shape in [0, 1].
 
-    Most have no gradient: it is 0, as that of rounding, and `attacks.BPDA(transformation)` gives it the identity's.
-    `draws`: how many times an ensemble asks for it, to average the answers.
+    Most have gradient 0, as rounding does; `attacks.BPDA(transformation)` replaces it by the identity's.
+    `draws`: how many times an ensemble applies it, to average the model's answers.
     """
 
     draws: int = 1
@@ -30,21 +30,21 @@ class InputTransformation:
         return changed + 0 * x if x.requires_grad else changed
 
     def _change(self, x):
-        """What a subclass writes: the images `x` (N, C, H, W), N >= 1, changed."""
+        """Return the images `x` (N, C, H, W), N >= 1, transformed; subclasses override it."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class CropRescale(InputTransformation):
-    """A random square of `size` pixels, enlarged to the image's size again (bilinear). Differentiable: it needs EOT, not BPDA.
+    """Crop a random square of `size` pixels and enlarge it to the image's size (bilinear). Differentiable: use EOT, not BPDA.
 
-    Guo et al. 2018 average the answers over 30 crops of 90 of 224 pixels, which an ensemble does; one call makes one crop, at a
-    place of its own for each image.
+    Guo et al. 2018 average the answers over 30 crops of 90 of 224 pixels, which an ensemble does; one call makes one crop, at
+    its own position for each image.
 
     Args:
-        size: side of the crop in pixels, at most the image's (default 26, DEEPSEC's for 28; it takes 30 of 32).
-        draws: crops whose answers an ensemble averages (default 30).
-        seed: None (default) for fresh places in each call; a number for the same ones in every call.
+        size: side of the crop in pixels, at most the image's (default 26, DEEPSEC's for 28; it uses 30 of 32).
+        draws: crops over which an ensemble averages the answers (default 30).
+        seed: None (default) for new positions in each call; a number for the same ones in every call.
     """
 
     size: int = 26
@@ -69,7 +69,7 @@ class CropRescale(InputTransformation):
 
 
 def _places(n, side, size, g):
-    """The rows or columns (n, size) of a window at a random place in each of `n` images."""
+    """Return the rows or columns (n, size) of a window at a random position in each of `n` images."""
     return torch.randint(side - size + 1, (n, 1), generator=g) + torch.arange(size)
 
 
@@ -77,12 +77,12 @@ def _places(n, side, size, g):
 class BitDepthReduction(InputTransformation):
     """Round to the 2^bits levels 0, 1 / (2^bits - 1), ..., 1.
 
-    Three quantisers go by this name. Guo et al.'s code rounds to 2^bits steps, which makes 2^bits + 1 levels; Athalye et al.'s
-    break cuts the lower bits of 8 off, which darkens, so that white becomes 1 - 2^-bits. This one is that of feature squeezing
-    and of DEEPSEC: 2^bits levels, black and white among them.
+    Three quantisers go by this name. Guo et al.'s code rounds to 2^bits steps, which makes 2^bits + 1 levels. Athalye et al.'s
+    break drops the lower of the 8 bits, which darkens the image: white becomes 1 - 2^-bits. This is the one of feature squeezing
+    and DEEPSEC: 2^bits levels, including black and white.
 
     Args:
-        bits: 1 to 8 (default 3, the paper's; DEEPSEC takes 4).
+        bits: 1 to 8 (default 3, the paper's; DEEPSEC uses 4).
     """
 
     bits: int = 3
@@ -100,7 +100,7 @@ class JPEGCompression(InputTransformation):
     """`transformations.JPEG`, for images of 1 or 3 channels.
 
     Args:
-        quality: 1 to 100 (default 75, the paper's; DEEPSEC takes 85).
+        quality: 1 to 100 (default 75, the paper's; DEEPSEC uses 85).
     """
 
     quality: int = 75
@@ -114,18 +114,18 @@ class JPEGCompression(InputTransformation):
 
 @dataclass(frozen=True)
 class TotalVariation(InputTransformation):
-    """Drop pixels at random, and put an image of little total variation in their place: min_z |X (z - x)|^2 / 2 + weight * TV(z).
+    """Drop random pixels and reconstruct the image with low total variation: min_z |X (z - x)|^2 / 2 + weight * TV(z).
 
-    X keeps each pixel, all channels together, with the chance `keep`. TV is the isotropic one, channel by channel. The paper
+    X keeps each pixel, all channels together, with probability `keep`. TV is isotropic, channel by channel. The paper
     writes the norm without the square; its code and the break's solve the squared problem by split Bregman, the break's with
     weight 0.03 / 4 in these units and an anisotropic TV. Here it is solved by the primal-dual method of Chambolle and Pock 2011,
-    the whole batch at once; scikit-image's solvers know no mask.
+    for the whole batch at once, because scikit-image's solvers do not support a mask.
 
     Args:
         keep: share of the pixels that are kept, in (0, 1] (default 0.5).
         weight: lambda_TV (default 0.03).
-        iterations: of the solver, which starts from the kept pixels alone (default 100).
-        seed: None (default) for a fresh mask in each call; a number for the same one in every call.
+        iterations: iterations of the solver, which starts from the kept pixels only (default 100).
+        seed: None (default) for a new mask in each call; a number for the same one in every call.
     """
 
     keep: float = 0.5
@@ -146,10 +146,11 @@ class TotalVariation(InputTransformation):
 
 
 def smoothest(x: Tensor, mask: Tensor, weight: float, iterations: int) -> Tensor:
-    """The z (N, C, H, W) of least |mask (z - x)|^2 / 2 + weight * TV(z), channel by channel; `mask` (N, 1, H, W) of 0 and 1.
+    """Return the z (N, C, H, W) that minimises |mask (z - x)|^2 / 2 + weight * TV(z), per channel; `mask` (N, 1, H, W) is 0 or 1.
 
-    The primal-dual method (Chambolle and Pock 2011, algorithm 1), from the masked image. The product of its two steps is 1 / 8,
-    as 8 bounds the squared norm of the gradient; images change by up to 1 and the dual by `weight`, so the image's is larger.
+    Uses the primal-dual method (Chambolle and Pock 2011, algorithm 1), from the masked image. The product of its two step sizes
+    is 1 / 8, because 8 bounds the squared norm of the gradient operator. Images change by up to 1 and the dual by up to `weight`,
+    so the image's step is larger.
     """
     tau, sigma = _BALANCE / math.sqrt(8), 1 / (_BALANCE * math.sqrt(8))
     z = ahead = mask * x
@@ -171,26 +172,26 @@ class EnsembleInputTransformation(nn.Module):
     """The mean of a model's answers to several transformations of the image: Z(x) = log mean_j softmax(f(g_j(x))).
 
     Paper: Guo et al. 2018, "Countering Adversarial Images using Input Transformations" (arXiv 1711.00117): crops,
-    bit depth, JPEG, total variation, quilting. The answer is a log-probability, that is a logit up to a number that is the same
-    for all classes. The paper trains the model on transformed images, which is for the caller to do; an undamaged model loses
-    accuracy to the rougher ones.
+    bit depth, JPEG, total variation, quilting. The answer is a log-probability, that is, a logit up to a constant that is the
+    same for all classes. The paper trains the model on transformed images, which is left to the caller; a model trained only on
+    untransformed images loses accuracy on the coarser ones.
 
     What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5 (arXiv
-    1802.00420): BPDA with the identity for all but the crops, EOT for what is random.
+    1802.00420): BPDA with the identity for all but the crops, EOT for the random ones.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K).
-        transformations: functions from images to images of that shape (default: crops, bit depth, JPEG and total variation;
-            `Quilting` needs patches, so it is added by hand). One that has a number `draws` is called so many times, and
-            its mean answer counts as one.
+        transformations: functions from images to images of the same shape (default: crops, bit depth, JPEG and total variation;
+            `Quilting` needs patches, so add it yourself). One with an attribute `draws` is called that many times, and its mean
+            answer counts once.
 
     Example:
         >>> defense = EnsembleInputTransformation(model, [BitDepthReduction(), JPEGCompression()])
         >>> broken = EnsembleInputTransformation(model, [BPDA(g) for g in defense.transformations])
-        >>> x_adv = PGD()(EOT(broken, 10), x, y)   # EOT where something is random
+        >>> x_adv = PGD()(EOT(broken, 10), x, y)   # EOT if any of them is random
 
     Raises:
-        InputError: a model that is no module; no transformation, or one that is no function.
+        InputError: the model is not an `nn.Module`, or `transformations` is empty or contains something that is not a function.
     """
 
     DEFAULT: ClassVar = (CropRescale(), BitDepthReduction(), JPEGCompression(), TotalVariation())
@@ -206,7 +207,7 @@ class EnsembleInputTransformation(nn.Module):
         self.model, self.transformations = model, tuple(transformations)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In the log domain: a probability that underflows would have no logarithm, and no gradient.
+        # In the log domain, because a probability that underflows has no logarithm and no gradient.
         return _log_mean([self._answer(g, x) for g in self.transformations])
 
     def _answer(self, g, x):

@@ -1,4 +1,4 @@
-"""LID: adversarial images lie in regions whose local dimension, seen from inside the network, is higher."""
+"""LID: adversarial images lie in regions whose local dimension, in the network's layers, is higher."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -9,23 +9,26 @@ from torch import Tensor, nn
 from advcourse.core.inputs import InputError, ask, check_images, check_model, check_range, check_seed
 from advcourse.defenses.detection import Detector
 
-_NEAREST = 1e-12  # a distance of 0, a copy, counts as this share of the k-th
+_NEAREST = 1e-12  # a distance of 0 (a copy) counts as this share of the k-th distance
 _FITTED = ("reference", "low", "spread", "weight", "bias")
-_HIGHEST = 1e6  # no estimate is larger: neighbours that are all equally far have no dimension
+_HIGHEST = 1e6  # the largest estimate: neighbours that are all equally far have no dimension
 
 
 def local_intrinsic_dimensionality(distances: Tensor, k: int = 20) -> Tensor:
-    """LID = -(1/k * sum_{i=1..k} log(r_i / r_k))^-1, the maximum-likelihood estimate, of each row: (N,).
+    """Return LID = -(1/k * sum_{i=1..k} log(r_i / r_k))^-1, the maximum-likelihood estimate, for each row: (N,).
 
     Paper: Amsaleg et al. 2015, "Estimating Local Intrinsic Dimensionality", as in Ma et al. 2018, equation 4 (arXiv 1801.02613).
-    For points uniform in a ball of d dimensions around the reference point, the sum is that of k - 1 exponential variables of
-    mean 1 / d. So the estimate has the mean d * k / (k - 2), and the standard deviation that mean / sqrt(k - 3).
+    For points uniform in a ball of d dimensions around the reference point, minus the sum is a sum of k - 1 exponential variables
+    with mean 1 / d. So the estimate has mean d * k / (k - 2), and its standard deviation is that mean / sqrt(k - 3).
+
+    A distance of 0 counts as 1e-12 times the k-th, and no estimate exceeds 1e6, so that the result is finite.
 
     Args:
-        distances: (N, M), M >= k, from each point to M others, in any order, with no point among its own neighbours.
-        k: neighbours (default 20).
+        distances: (N, M), M >= k, from each point to M others, in any order; no point is among its own neighbours.
+        k: number of neighbours (default 20).
 
-    A distance of 0 counts as 1e-12 of the k-th, and no estimate exceeds 1e6, so that the result is finite.
+    Raises:
+        InputError: `distances` is not such a tensor, or `k` is out of range.
     """
     if not isinstance(distances, Tensor) or distances.dim() != 2 or not distances.is_floating_point():
         raise InputError("distances: got no floating-point tensor of two dimensions; allowed is shape (N, M)")
@@ -39,36 +42,37 @@ class LIDDetector(Detector):
     """Score: the log-odds of a logistic regression on the local intrinsic dimensionality (LID) of an image in each layer.
 
     Paper: Ma et al. 2018, "Characterizing Adversarial Subspaces Using Local Intrinsic Dimensionality", algorithm 1 (arXiv
-    1801.02613). Distances are Euclidean, to a mini-batch of clean images, from each layer's flattened output. Positives are
-    adversarial images; negatives are clean and noisy ones. Features are scaled to [0, 1] by their extremes.
+    1801.02613). Distances are Euclidean, between flattened layer outputs, to a mini-batch of clean images. Positives are
+    adversarial images; negatives are clean and noisy ones. Features are scaled to [0, 1] by their minimum and maximum.
 
-    In the authors' code each image loses its nearest neighbour, which for a clean image is itself, and for a noisy or an
-    adversarial one mostly the image that it was made from. Left in for some sets alone it would give them away. Here the image
-    itself, or that from which it was made, is left out by its place, of all three sets. Images to be scored have no such
-    partner: their neighbours are in a clean reference batch, one image smaller than the mini-batches, which was drawn at
-    fitting. So it needs no access to an image's original, which the authors' evaluation has.
+    In the authors' code each image loses its nearest neighbour, which for a clean image is itself, and for a noisy or
+    adversarial one mostly the image that it was made from. Leaving it in for only some of the sets would give them away. Here the
+    image itself, or the one it was made from, is excluded by its position, in all three sets. Images to be scored have no such
+    partner: their neighbours come from a clean reference batch, one image smaller than the mini-batches, drawn at fitting. So
+    scoring needs no access to an image's original, which the authors' evaluation has.
 
-    The size of the mini-batch matters more than anything else. Among 100 digits only ten are of an image's own class, so that
-    most of its 20 neighbours are of others. On `mnist-small` a reference of 99 gives areas under the ROC curve of 0.92, 0.88
-    and 0.84 for FGSM and PGD at 0.3 and DeepFool, one of 1000 gives 0.98, 0.97 and 0.87.
+    The size of the mini-batch matters more than anything else. Among 100 digits only ten are of an image's own class, so
+    most of its 20 neighbours are of other classes. On `mnist-small` a reference of 99 gives areas under the ROC curve of 0.92,
+    0.88 and 0.84 for FGSM and PGD at 0.3 and DeepFool; a reference of 1000 gives 0.98, 0.97 and 0.87.
 
     What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5 (arXiv
-    1802.00420): adversarial images of high confidence, far beyond the boundary, look as clean as any. `Guarded(detector)` lets an
-    attack follow the gradient of the score, too.
+    1802.00420): high-confidence adversarial images, far beyond the boundary, look as clean as any. `Guarded(detector)` also lets
+    an attack follow the gradient of the score.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K).
-        k: neighbours (default 20, the authors').
+        k: number of neighbours (default 20, the authors').
         batch: images in a mini-batch, at least k + 1 (default 100, the authors').
-        layers: names as in `model.named_modules()` (default None: every module that has no parts, the paper's "every layer").
+        layers: names as in `model.named_modules()` (default None: every module without submodules, the paper's "every layer").
         C: the inverse weight of the regression's L2 penalty (default 1). The authors choose it by cross-validation.
-        seed: of the mini-batches and the reference (default 0).
+        seed: seed of the mini-batches and the reference (default 0).
 
     Example:
         >>> detector = LIDDetector(model).fit(x, attack(model, x, y), noisy).calibrate(x_validation)
 
     Raises:
-        InputError: an unknown layer; one class only, sets that do not belong together, too few images; a score before `fit`.
+        InputError: a layer is unknown; there is only one class, the sets do not match, or there are too few images; or a score is
+            requested before `fit`.
     """
 
     def __init__(
@@ -97,11 +101,11 @@ class LIDDetector(Detector):
         self._remember("_neighbours", torch.tensor(self.k))
 
     def fit(self, clean: Tensor, adversarial: Tensor, noisy: Tensor | None = None) -> "LIDDetector":
-        """Fit the regression; returns self. The threshold, if there was one, is gone.
+        """Fit the regression and return self. This removes any earlier threshold.
 
         Args:
-            clean: (N, C, H, W) in [0, 1], N >= `batch`; what is left over when N is divided by `batch` is not used.
-            adversarial: (N, C, H, W), made of the clean images, in their order. Hand in those that fool the model.
+            clean: (N, C, H, W) in [0, 1], N >= `batch`; the remainder of N divided by `batch` is not used.
+            adversarial: (N, C, H, W), made from the clean images, in the same order. Pass images that fool the model.
             noisy: (N, C, H, W), the clean images with noise of the adversarial images' mean L2 (default None: normal noise of
                 that size is drawn).
         """
@@ -124,9 +128,9 @@ class LIDDetector(Detector):
         return self
 
     def features(self, x: Tensor) -> Tensor:
-        """The LID of the images `x` (N, C, H, W) in each layer, among the clean reference: (N, layers), float64, with a graph."""
+        """Return the LID of the images `x` (N, C, H, W) per layer, in the clean reference: (N, layers), float64, with a graph."""
         self._check_ready()
-        with torch.no_grad():  # an attack moves the image, and not its neighbours
+        with torch.no_grad():  # an attack moves the image but not its neighbours
             others = self._outputs(self.reference.to(x))
         distances = map(_distances, self._outputs(x), others)
         return torch.stack([local_intrinsic_dimensionality(d, self.k) for d in distances], 1)
@@ -135,7 +139,7 @@ class LIDDetector(Detector):
         return ((self.features(x) - self.low) / self.spread) @ self.weight + self.bias
 
     def _features_among(self, x, clean):
-        """The features (n, layers) of images `x` (n, C, H, W) among the others of the mini-batch that they were made from."""
+        """Return the features (n, layers) of images `x` (n, C, H, W) among the other images of their original mini-batch."""
 
         def lids(both):
             others = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
@@ -147,13 +151,13 @@ class LIDDetector(Detector):
         return self._without_gradients(lids, both, batch_size=len(both))
 
     def _outputs(self, x):
-        """The output of each layer (N, features), float64. The hooks that note it are gone afterwards."""
+        """Return the output of each layer (N, features), float64, recorded by temporary hooks."""
         with _noting(self.model, self.layers) as noted:
             ask(self.model, x)
         for name, output in noted.items():
             if not isinstance(output, Tensor) or len(output) != len(x):
                 raise InputError(
-                    f"layers: {name!r} gives no tensor of shape (N, ...); allowed are layers that do"
+                    f"layers: {name!r} does not return a tensor of shape (N, ...); allowed are layers that do"
                 )
         missing = [name for name in self.layers if name not in noted]
         if missing:
@@ -161,7 +165,7 @@ class LIDDetector(Detector):
         return [noted[name].flatten(1).double() for name in self.layers]
 
     def _regress(self, features, negatives):
-        """Logistic regression on the features (3 n, layers), of which all but the last n are negatives."""
+        """Fit a logistic regression to the features (3 n, layers), of which all but the last n are negatives."""
         from sklearn.linear_model import LogisticRegression  # takes a while to import
 
         self.low = features.amin(0)
@@ -192,15 +196,17 @@ class LIDDetector(Detector):
             )
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        """As torch does it; the buffers take on the shapes of what was fitted, or are None again where nothing was."""
+        """Load as torch does; buffers take the shapes of the fitted values, or become None if nothing was fitted."""
         weight, k = (state_dict.get(prefix + name) for name in ("weight", "_neighbours"))
         if weight is not None and weight.shape != (len(self.layers),):
             raise InputError(
                 f"state_dict: got a detector fitted on {len(weight)} layers; "
-                f"allowed is one of the {len(self.layers)} layers {', '.join(self.layers)}"
+                f"allowed is one fitted on the {len(self.layers)} layers {', '.join(self.layers)}"
             )
         if k is not None and k != self.k:
-            raise InputError(f"state_dict: got a detector of k = {int(k)}; allowed is one of k = {self.k}")
+            raise InputError(
+                f"state_dict: got a detector with k = {int(k)}; allowed is one with k = {self.k}"
+            )
         self._take_shapes(_FITTED, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -212,14 +218,14 @@ class LIDDetector(Detector):
 
 
 def _distances(rows, others):
-    """Euclidean distances (N, M) of points (N, D) and (M, D). (`torch.cdist` gives the same, with a slow backward pass.)"""
+    """Return Euclidean distances (N, M) of points (N, D) and (M, D). `torch.cdist` gives the same, with a slow backward pass."""
     squares = rows.square().sum(1, keepdim=True) + others.square().sum(1) - 2 * rows @ others.T
     return squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
 
 
 @contextmanager
 def _noting(model, names):
-    """Inside, the dictionary of what each layer gave last, by its name; forward hooks note it, and are removed afterwards."""
+    """Inside the block, forward hooks record each layer's last output; yields them by name. The hooks are removed afterwards."""
     parts, noted, hooks = dict(model.named_modules()), {}, []
     try:
         for name in names:

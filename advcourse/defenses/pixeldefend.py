@@ -1,4 +1,4 @@
-"""PixelDefend: a generative model of clean images restores an attacked one, or tells how unlikely it is."""
+"""PixelDefend: a generative model of clean images restores attacked images, or measures how unlikely they are."""
 
 import torch
 from torch import Tensor, nn
@@ -7,34 +7,34 @@ from advcourse.core.inputs import InputError, check_images, check_range
 from advcourse.defenses.detection import Detector
 from advcourse.models.pixelcnn import PixelCNN, check_grey
 
-_SLACK = 1e-6  # of a level's distance to a pixel: float32 has 0.3 and 4.5 / 15 an ulp apart
+_SLACK = 1e-6  # added to the allowed distance to a level: in float32, 0.3 and 4.5 / 15 are an ulp apart
 
 
 class PixelDefend(nn.Module):
-    """A model that sees, in place of each image, a likelier one nearby. Images (N, 1, H, W) in [0, 1] to logits (N, K).
+    """A model that sees, instead of each image, a likelier one nearby. Images (N, 1, H, W) in [0, 1] to logits (N, K).
 
     Paper: Song et al. 2018, "PixelDefend: Leveraging Generative Models to Understand and Defend against Adversarial Examples",
-    algorithm 1 (arXiv 1710.10766). One pixel after the other, in raster order, becomes the likeliest value within `eps` of it,
-    given those before it as they are by then: x_i <- argmax_z p(z | x_1, ..., x_{i-1}), |z - x_i| <= eps. Greedy: no pixel is
-    gone back to. Not to be trained: only the generative model is, on clean images.
+    algorithm 1 (arXiv 1710.10766). In raster order, each pixel is replaced by the likeliest value within `eps` of it, given the
+    already replaced pixels before it: x_i <- argmax_z p(z | x_1, ..., x_{i-1}), |z - x_i| <= eps. The algorithm is greedy: it
+    never returns to a pixel. The defense is not trained; only the generative model is, on clean images.
 
-    Values are the levels of the generative model, here 16 of them, 1/15 apart, where the paper has 256. Where none is within
-    `eps` it is the nearest one: so at eps = 0 images are rounded.
+    Values are the levels of the generative model, here 16 levels 1/15 apart, instead of the paper's 256. If no level is within
+    `eps`, the nearest one is taken, so that eps = 0 rounds the images.
 
-    What breaks it: BPDA with the identity, for a purified image is near the image (Athalye, Carlini and Wagner 2018, "Obfuscated
-    Gradients Give a False Sense of Security", arXiv 1802.00420: 9 % are left on CIFAR-10 at 0.031). Purifying has no gradient of
-    its own: that of the defense is 0. On digits it depends on who reaches further. Black and white, which most pixels are, can
-    be put back where `eps` is no less than the attack's. Of 30 digits before "mnist-small", BPDA leaves none at 0.32 in 10
-    steps, none at 0.3 where `eps` is 0.15, and about half where both are 0.3. Those withstood every attack that was tried:
-    momentum, the margin and the cross-entropy, a soft choice of levels in the backward pass, and the bare model's gradient
-    mixed in: 13 of 30 all of them, of 28 that the defense reads clean.
+    What breaks it: BPDA with the identity, because a purified image is near the original (Athalye, Carlini and Wagner 2018,
+    "Obfuscated Gradients Give a False Sense of Security", arXiv 1802.00420: 9 % are left on CIFAR-10 at 0.031). Purifying itself
+    has no gradient, so the defense's gradient is 0. On digits it depends on who reaches further. Most pixels are black or white,
+    and can be restored if `eps` is at least the attack's. Of 30 digits on "mnist-small", BPDA leaves none at 0.32 in 10 steps,
+    none at 0.3 with an `eps` of 0.15, and about half if both are 0.3. These withstood every attack that was tried: momentum,
+    the margin and the cross-entropy, a soft choice of levels in the backward pass, and mixing in the bare model's gradient. 13
+    of 30 withstood all of them, of 28 that the defense classifies correctly when clean.
 
     Args:
         model: images (N, 1, H, W) to logits (N, K).
-        pixelcnn: of clean images.
+        pixelcnn: a `PixelCNN` of clean images.
         eps: how far a pixel may be moved, in [0, 1] (default 0.3, the paper's for its grey images).
-        threshold: a log-probability in nats; images that are likelier than that already are left as they are, the paper's
-            adaptive PixelDefend. None (default) purifies all.
+        threshold: a log-probability in nats; images that are already likelier are left unchanged, the paper's adaptive
+            PixelDefend. None (default) purifies all.
 
     Example:
         >>> defense = PixelDefend(model, models.load("mnist-pixelcnn"))
@@ -42,7 +42,8 @@ class PixelDefend(nn.Module):
         >>> accuracy(defense, PGD()(broken, x, y), y)
 
     Raises:
-        InputError: a model or a PixelCNN that is none; a number out of its range; images of other than one channel.
+        InputError: `model` is not an `nn.Module` or `pixelcnn` not a `PixelCNN`, a number is out of range, or images do not have
+            exactly one channel.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class PixelDefend(nn.Module):
         self.threshold = threshold if threshold is None else check_range(threshold, "threshold")
 
     def purify(self, x: Tensor) -> Tensor:
-        """The images (N, 1, H, W) that the model sees in place of `x`, without a graph; all N are made at once."""
+        """Return the images (N, 1, H, W) that the model sees instead of `x`, without a graph; all N are made at once."""
         x = x.detach()
         if not len(x):
             return x
@@ -80,48 +81,48 @@ class PixelDefend(nn.Module):
 
 
 class PixelDetector(Detector):
-    """Score: the bits per pixel that an image takes under a generative model of clean ones; attacked images take more.
+    """Score: the bits per pixel of an image under a generative model of clean images; attacked images take more.
 
     Paper: Song et al. 2018 (see `PixelDefend`). They compare the image's probability with those of N clean images, in
-    a permutation test: `p_value`. Its order is that of the score, which attacks can differentiate, see `PixelCNN.log_prob`. The
-    paper takes the images that the generative model was trained on. Here it is those that the detector is calibrated on: an
-    image that is as clean has then a p-value below t with a chance of t at most, whatever the network has learnt by heart.
+    a permutation test: `p_value`. It orders images as the score does, which attacks can differentiate, see `PixelCNN.log_prob`.
+    The paper compares with the images that the generative model was trained on. Here it is those that the detector is calibrated
+    on, so that a clean image has a p-value below t with probability at most t, whatever the network has memorised.
 
-    What breaks it: a likely image that is misread is all it takes, but to find one is hard, as rounding hides small steps and
-    every pixel weighs on the next. Of 20 digits before "mnist-small", `EachTarget(PGD(targeted=True))` on `Guarded(detector)`
-    gets 1 past the detector at 0.3 in L-infinity, in 80 steps. 4 get past it that were attacked through `PixelDefend` at 0.15,
-    and then purified by 0.15: they are likely because they are purified. It may well fall to attacks that were not tried.
+    What breaks it: any likely image that is misclassified, but such an image is hard to find, because rounding hides small steps
+    and every pixel affects the next. Of 20 digits on "mnist-small", `EachTarget(PGD(targeted=True))` on `Guarded(detector)` gets
+    1 past the detector at 0.3 in L-infinity, in 80 steps. 4 get past it that were attacked through `PixelDefend` at 0.15 and then
+    purified by 0.15: they are likely because they are purified. It may well fall to attacks that were not tried.
 
     Args:
         model: images (N, 1, H, W) to logits (N, K).
-        pixelcnn: of clean images.
+        pixelcnn: a `PixelCNN` of clean images.
 
     Example:
         >>> detector = PixelDetector(model, models.load("mnist-pixelcnn")).calibrate(x_validation)
         >>> flagged, p = detector.flag(x), detector.p_value(x)
 
     Raises:
-        InputError: a model or a PixelCNN that is none; a p-value or a flag before calibration; a p-value of a detector whose
-            saved state has none of the clean images' scores.
+        InputError: `model` is not an `nn.Module` or `pixelcnn` not a `PixelCNN`; a p-value or a flag is requested before
+            calibration; or a p-value of a detector whose saved state lacks the clean images' scores.
     """
 
     def __init__(self, model: nn.Module, pixelcnn: PixelCNN):
         super().__init__(model)
         self.model, self.pixelcnn = _checked(model, pixelcnn)
-        self.register_buffer("_clean", None)  # the scores of the images that it was calibrated on
+        self.register_buffer("_clean", None)  # the scores of the calibration images
 
     def suspicion(self, x: Tensor) -> Tensor:
         return self.pixelcnn.bits(x)
 
     def p_value(self, x: Tensor) -> Tensor:
-        """The share (N,), float64, of clean images that are no likelier than `x`, which counts as one of them.
+        """Return the share (N,), float64, of clean images that are no likelier than `x`, counting `x` itself.
 
         p = (1 + sum_i 1[p(x_i) <= p(x)]) / (M + 1), over the M images that the detector was calibrated on.
         """
         self._check_calibrated()
         if self._clean is None:
             raise InputError(
-                "detector: got one that was saved without the clean images' scores; allowed is one after calibrate(x_clean)"
+                "detector: got one saved without the clean images' scores; allowed is one after calibrate(x_clean)"
             )
         score = self.score(check_images(x))
         beaten = (self._clean.to(score.device) >= score[:, None]).sum(1)

@@ -1,4 +1,4 @@
-"""Image quilting: an image made anew from patches of clean ones."""
+"""Image quilting: an image is rebuilt from patches of clean images."""
 
 from itertools import product
 
@@ -12,36 +12,38 @@ from advcourse.defenses.input_transformation import InputTransformation
 
 
 class Quilting(InputTransformation):
-    """Replace each patch of an image by one of the most similar clean ones, and join them along the cheapest seams.
+    """Replace each patch of an image by one of the most similar clean patches, and join them along the cheapest seams.
 
     Papers: Guo et al. 2018, "Countering Adversarial Images using Input Transformations" (arXiv 1711.00117), after
-    Efros and Freeman 2001, "Image Quilting for Texture Synthesis and Transfer". Patch after patch, from left to right and from
-    top to bottom, one of the `nearest` clean patches to that part of the image (Euclidean, of all channels) is drawn, and meets
-    what is there along the path through the overlap on which the two differ least.
+    Efros and Freeman 2001, "Image Quilting for Texture Synthesis and Transfer". Patch by patch, from left to right and top to
+    bottom, one of the `nearest` clean patches to that part of the image (Euclidean distance over all channels) is drawn. It is
+    joined to the patches already placed along the path through the overlap on which the two differ least.
 
-    What breaks it: BPDA with the identity, and EOT where `nearest` is more than 1 (Athalye, Carlini and Wagner 2018, section
+    What breaks it: BPDA with the identity, with EOT if `nearest` is more than 1 (Athalye, Carlini and Wagner 2018, section
     5, arXiv 1802.00420). Clean patches undo more than rounding does, and the identity does not tell an attack which of them
-    are near. `blend` does, and gets further at 0.3 in L-infinity: of 20 digits, PGD through the identity leaves 12 right, and
-    through `blend` 6 in 60 large steps. About 4 withstood all of some ten runs: other temperatures, `blend` in the forward pass
-    as well, momentum. Most pixels of digits are black or white, and at 0.3 can still be told; at 0.4 3 of 30 or fewer are left
+    are near. `blend` does, and gets further at 0.3 in L-infinity: of 20 digits, PGD through the identity leaves 12 correct, and
+    through `blend` 6, in 60 large steps. About 4 withstood all of some ten runs: other temperatures, `blend` in the forward pass
+    too, momentum. Most pixels of digits are black or white, and at 0.3 still distinguishable; at 0.4, 3 of 30 or fewer are left
     through the identity.
+
+    Args:
+        images: (M, C, H, W) clean images in [0, 1], from which the patches are cut.
+        patches: number of patches, drawn from all positions in all images (default 5000; the paper uses a million).
+        size: side of a patch in pixels (default 5).
+        overlap: overlap of neighbouring patches in pixels, less than `size` (default 2); larger at the far edges if patches do
+            not fit evenly.
+        nearest: K, the number of nearest patches of which one is drawn (default 10, as in the break; the authors' tool takes
+            the nearest one).
+        seed: None (default) for new draws in each call; a number for the same ones in every call.
+        database_seed: seed of the choice of patches (default 0).
 
     Example:
         >>> defense = EnsembleInputTransformation(model, [quilting])
         >>> broken = EnsembleInputTransformation(model, [BPDA(quilting, quilting.blend)])
-        >>> x_adv = PGD(0.3, 0.2, 60)(broken, x, y)   # of EOT(broken, 10) where `nearest` is more than 1
-
-    Args:
-        images: (M, C, H, W) clean images in [0, 1], from which the patches are cut.
-        patches: how many, drawn from all places of all images (default 5000; the paper takes a million).
-        size: side of a patch in pixels (default 5).
-        overlap: of neighbouring patches, in pixels, less than `size` (default 2); more at the far edges where patches don't fit.
-        nearest: K, among which one is drawn (default 10, as in the break; the authors' tool takes the nearest alone).
-        seed: None (default) for fresh draws in each call; a number for the same ones in every call.
-        database_seed: of the choice of the patches (default 0).
+        >>> x_adv = PGD(0.3, 0.2, 60)(broken, x, y)   # on EOT(broken, 10) if `nearest` is more than 1
 
     Raises:
-        InputError: an argument out of its range; images smaller than a patch, or of other channels than the patches.
+        InputError: an argument is out of range, or images are smaller than a patch or have other channels than the patches.
     """
 
     def __init__(
@@ -67,15 +69,16 @@ class Quilting(InputTransformation):
         self.patches = _cut(images.detach(), size, torch.randperm(places, generator=g)[:patches])
 
     def blend(self, x: Tensor, temperature: float = 2.0, candidates: int = 50) -> Tensor:
-        """A smooth stand-in for quilting the images `x` (N, C, H, W), for the backward pass of an attack.
+        """Return a smooth stand-in for the quilted images `x` (N, C, H, W), for the backward pass of an attack.
 
-        Each part becomes the mean of the `candidates` clean patches that are most similar, weighted by
-        softmax(-distance^2 / temperature), and patches that overlap are averaged. Towards a temperature of 0 that is the nearest
-        patch, which has no gradient.
+        Each part becomes the mean of the `candidates` most similar clean patches, weighted by
+        softmax(-distance^2 / temperature), and overlapping patches are averaged. As the temperature goes to 0, this approaches
+        the nearest patch, which has no gradient.
 
         Args:
+            x: the images.
             temperature: > 0, a squared distance over all pixels of a patch (default 2).
-            candidates: patches that are weighed (default 50), or all if there are fewer.
+            candidates: number of patches averaged (default 50), or all if there are fewer.
         """
         check_range(temperature, "temperature", 0, exclusive_low=True)
         check_range(candidates, "candidates", 1, integer=True)
@@ -90,7 +93,7 @@ class Quilting(InputTransformation):
         return total / times
 
     def _means(self, wanted, temperature, candidates):
-        """The weighted means of clean patches (N, places, C, size, size) for what is wanted, (N, places, C * size * size)."""
+        """Return weighted means of clean patches (N, places, C, size, size) for image parts (N, places, C * size * size)."""
         clean = self.patches.to(wanted).flatten(1)
         with torch.no_grad():
             distances = torch.cdist(wanted.flatten(0, 1), clean)
@@ -114,12 +117,12 @@ class Quilting(InputTransformation):
         return canvas
 
     def _starts(self, side):
-        """The first pixels of the patches along a side: `size - overlap` apart, and one flush with the far edge."""
+        """Return the first pixels of the patches along a side: `size - overlap` apart, the last flush with the far edge."""
         starts = list(range(0, side - self.size + 1, self.size - self.overlap))
         return starts if starts[-1] == side - self.size else [*starts, side - self.size]
 
     def _choose(self, x, rows, columns):
-        """A clean patch for each place: (N, rows, columns, C, size, size)."""
+        """Choose a clean patch for each place: (N, rows, columns, C, size, size)."""
         wanted, clean = self._parts(x, rows, columns), self.patches.to(x)
         distances = torch.cdist(wanted.flatten(0, 1), clean.flatten(1))
         candidates = distances.topk(self.nearest, largest=False).indices
@@ -128,7 +131,7 @@ class Quilting(InputTransformation):
         return clean[chosen].view(len(x), len(rows), len(columns), *clean.shape[1:])
 
     def _parts(self, x, rows, columns):
-        """What the images have at each place: (N, rows * columns, C * size * size)."""
+        """Return the images' own patches at each place: (N, rows * columns, C * size * size)."""
         places = product(rows, columns)
         return torch.stack(
             [x[:, :, top : top + self.size, left : left + self.size].flatten(1) for top, left in places], 1
@@ -152,7 +155,7 @@ class Quilting(InputTransformation):
 
 
 def _cut(images, size, places):
-    """The patches (P, C, size, size) at `places`, numbers that count the places of image after image, row after row."""
+    """Return the patches (P, C, size, size) at `places`, which are numbered image by image, row by row."""
     rows, columns = images.shape[2] - size + 1, images.shape[3] - size + 1
     image, row, column = places // (rows * columns), places // columns % rows, places % columns
     windows = images.unfold(2, size, 1).unfold(3, size, 1)
@@ -160,9 +163,9 @@ def _cut(images, size, places):
 
 
 def join(old: Tensor, new: Tensor, top: int, left: int) -> Tensor:
-    """The patches `new` (N, C, S, S) over what is there, `old`, up to the seams in the first `top` rows and `left` columns.
+    """Place the patches `new` (N, C, S, S) over `old`, up to the seams in the first `top` rows and `left` columns.
 
-    A pixel is the new patch's where it lies beyond the seam in both directions. The pixels on a seam are the new patch's.
+    A pixel is taken from the new patch if it lies on or beyond the seam in both directions.
     """
     differences = (old - new).square().sum(1)
     mine = torch.ones_like(differences, dtype=torch.bool)
@@ -177,9 +180,9 @@ def join(old: Tensor, new: Tensor, top: int, left: int) -> Tensor:
 
 
 def cheapest_path(costs: Tensor) -> Tensor:
-    """The columns (N, S) of the path from the first of S rows to the last, over costs (N, S, W), whose costs sum to the least.
+    """Return the columns (N, S) of the cheapest path from the first to the last of S rows, over costs (N, S, W).
 
-    From row to row a path stays in its column or goes to a neighbouring one. Dynamic programming, for the whole batch at once.
+    From row to row a path stays in its column or moves to a neighbouring one. Dynamic programming, for the whole batch at once.
     """
     total = [costs[:, -1]]
     for row in range(costs.shape[1] - 2, -1, -1):

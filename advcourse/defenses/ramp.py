@@ -1,4 +1,4 @@
-"""What objectives that attack the model as it learns share: checked settings, and a budget that grows at first."""
+"""What adversarial training objectives share: checked settings, and a budget that grows at the start of training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,21 +13,23 @@ from advcourse.training import SCHEDULES
 class Ramped:
     """An objective with a field `ramp`, the share of training over which its budget grows from 0; 0 for no ramp.
 
-    An objective is not told how far training is, but a schedule is, before each step. So a ramp goes into both:
+    An objective does not know how far training is, but a schedule does, before each step. So a ramp involves both:
 
         >>> fit(model, data, objective, schedule=objective.following("one-cycle"))
 
-    What the schedule is told serves the next loss and is then forgotten: a resumed run is told the same as one that was never
-    interrupted, and nothing stays behind.
+    The schedule passes the progress to the next loss call, which consumes it. No state is kept, so resuming is exact.
     """
 
     _told: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def following(self, schedule: str | Callable[[float], float] = "one-cycle") -> Callable[[float], float]:
-        """The schedule for `fit`, "one-cycle", "constant" or a function, which also tells this objective how far training is.
+        """Return a schedule for `fit` that follows `schedule` and also tells this objective how far training is.
+
+        Args:
+            schedule: "one-cycle" (default), "constant", or a function as for `fit`.
 
         Raises:
-            InputError: an unknown name.
+            InputError: the name is unknown.
         """
         if not callable(schedule):
             schedule = SCHEDULES[check_choice(schedule, "schedule", tuple(SCHEDULES))]
@@ -38,18 +40,18 @@ class Ramped:
         return schedule(done)
 
     def _growth(self):
-        """The share of the full budget at this step."""
+        """Return the share of the full budget at this step."""
         if not self.ramp:
             return 1.0
         if not self._told:
             raise InputError(
-                f"ramp: got {self.ramp:.4g}, but nothing tells the objective how far training is; allowed is ramp=0, "
+                f"ramp: got {self.ramp:.4g}, but no schedule tells the objective how far training is; allowed is ramp=0, "
                 f'or fit(..., schedule=objective.following("one-cycle"))'
             )
         return min(1.0, self._told.pop() / self.ramp)
 
 
 def take_checked(objective: object, attack: Attack, *names: str) -> None:
-    """Set fields of the frozen `objective` to those that its `attack` has checked, as Python's own numbers."""
+    """Set fields of the frozen `objective` to the values that its `attack` has checked, as Python's own numbers."""
     for name in names:
         object.__setattr__(objective, name, getattr(attack, name))

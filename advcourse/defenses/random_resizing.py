@@ -1,4 +1,4 @@
-"""Random resizing and padding: each forward pass sees the image in another size, at another place."""
+"""Random resizing and padding: each forward pass sees the image at another size and position."""
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,14 @@ from advcourse.defenses.draws import check_seed, generator
 
 
 class RandomTransformation(nn.Module):
-    """Enlarge to a random size r x r, nearest neighbour, and pad with grey at a random place to a size that is always the same.
+    """Enlarge to a random size r x r by nearest neighbour, and pad with grey, at a random position, to a fixed size.
 
     Paper: Xie et al. 2018, "Mitigating Adversarial Effects Through Randomization" (arXiv 1711.01991): 299 to r in
-    [310, 331), padded to 331. For digits 28 to [28, 31), padded to 31 (DEEPSEC). Nothing is trained. Size and place are each
-    image's own; the authors draw one for a whole batch.
+    [310, 331), padded to 331. For digits 28 to [28, 31), padded to 31 (DEEPSEC). Nothing is trained. Size and position are drawn
+    per image; the authors draw one of each for a whole batch.
 
-    The authors' net takes the larger image as it is. Most nets here have a fully connected layer that fits one size, so the
-    padded image is brought back to the size that came (bilinear) by default; with `restore=False` the model gets it as it is.
+    The authors' network takes the larger image directly. Most networks here have a fully connected layer that fits one size, so
+    by default the padded image is resized back to the input size (bilinear); with `restore=False` the model gets it directly.
 
     What breaks it: Athalye, Carlini and Wagner 2018, "Obfuscated Gradients Give a False Sense of Security", section 5 (arXiv
     1802.00420): PGD on the mean over 30 draws, here `PGD()(EOT(defense, 30), x, y)`.
@@ -26,12 +26,12 @@ class RandomTransformation(nn.Module):
         low, high: r is drawn from low, ..., high - 1 (default 28 and 31); images are square and no larger than `low`.
         padded: the size after padding, at least high - 1 (default 31).
         fill: grey of the padding (default 0.5: 0 in the authors' range [-1, 1]).
-        restore: bring the image back to its size (default True).
-        seed: None (default) for fresh draws in each forward pass, from the global random state; a number for the same ones in
-            every pass, under which an attack must get through.
+        restore: resize the image back to its own size (default True).
+        seed: None (default) for new draws in each forward pass, from the global random state; a number for the same ones in
+            every pass, in which case an attack must succeed.
 
     Raises:
-        InputError: an argument out of its range; images that are not square or larger than `low`.
+        InputError: an argument is out of range, or images are not square or larger than `low`.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RandomTransformation(nn.Module):
         return self.model(self.transform(x))
 
     def transform(self, x: Tensor) -> Tensor:
-        """What the model sees: (N, C, H, W), or (N, C, padded, padded) with `restore=False`. Differentiable."""
+        """Return what the model sees: (N, C, H, W), or (N, C, padded, padded) with `restore=False`. Differentiable."""
         side = x.shape[2]
         if x.shape[3] != side or side > self.low:
             given, allowed = f"{x.shape[2]} x {x.shape[3]}", f"squares of at most {self.low}"
@@ -72,7 +72,7 @@ class RandomTransformation(nn.Module):
         return F.interpolate(padded, size=(side, side), mode="bilinear") if self.restore else padded
 
     def _sources(self, side, size, g):
-        """Which row or column of the image each one of the padded image shows, (N, padded); -1 for padding."""
+        """Return which row or column of the image each one of the padded image shows, (N, padded); -1 for padding."""
         room = self.padded - size + 1
         before = (torch.rand(len(size), 1, generator=g, dtype=torch.float64) * room).long()
         place = torch.arange(self.padded) - before

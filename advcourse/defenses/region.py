@@ -18,14 +18,14 @@ from advcourse.defenses.draws import check_seed, generator
 
 
 class UniformNoise(nn.Module):
-    """A model behind uniform noise: f(clip(x + u)), u fresh from the cube of half-side `radius` for each image and each pass.
+    """A model with uniform input noise: f(clip(x + u)), u drawn from the cube of half-side `radius` for each image and pass.
 
-    A voter of `RegionClassifier`, with a gradient: `attacks.EOT(UniformNoise(model, r), n)` is the mean of the voters' logits.
+    It is a voter of `RegionClassifier` with a gradient: `attacks.EOT(UniformNoise(model, r), n)` is the mean of n voters' logits.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K).
         radius: r, in units of the pixel range [0, 1].
-        seed: None (default) for fresh noise in each pass, from the global random state; a number for the same in every pass.
+        seed: None (default) for new noise in each pass, from the global random state; a number for the same in every pass.
     """
 
     def __init__(self, model: nn.Module, radius: float, seed: int | None = None):
@@ -45,28 +45,28 @@ def _noisy(x, radius, g):
 
 
 class RegionClassifier(nn.Module):
-    """The class that a model sees most often in a cube around the image: argmax_k sum_j 1[f(clip(x + u_j)) = k], u_j uniform.
+    """The model's most frequent class in a cube around the image: argmax_k sum_j 1[f(clip(x + u_j)) = k], u_j uniform.
 
     Paper: Cao and Gong 2017, "Mitigating Evasion Attacks to Deep Neural Networks via Region-based Classification"
-    (arXiv 1709.05583). The answer is log((v_k + 1/2) / (m + K/2)) of the votes v_k: the log of the share, with half a vote
-    added to each class, so that it is finite for a class without votes and keeps the order of the votes. Votes are steps, so
-    the gradient is 0. Unlike randomised smoothing, which votes under Gaussian noise, it has no test and no proof.
+    (arXiv 1709.05583). The logits are log((v_k + 1/2) / (m + K/2)) for votes v_k: the log of the share, with half a vote
+    added to each class, which is finite for a class without votes and keeps the order of the votes. Votes are step functions, so
+    the gradient is 0. Unlike randomised smoothing, which votes under Gaussian noise, it has no statistical test and no proof.
 
-    What breaks it: a point whose whole neighbourhood is wrong. `OptMargin` (He, Li and Song 2018, "Decision Boundary Analysis
-    of Adversarial Examples"); PGD on the mean logits of noisy copies, `PGD()(EOT(defense.voter(), 30), x, y)`; and
-    `CWL2(confidence=...)` on the model itself, which takes no heed of the defense.
+    What breaks it: a point whose whole neighbourhood is misclassified. `OptMargin` (He, Li and Song 2018, "Decision Boundary
+    Analysis of Adversarial Examples"); PGD on the mean logits of noisy copies, `PGD()(EOT(defense.voter(), 30), x, y)`; and
+    `CWL2(confidence=...)` on the model itself, which ignores the defense.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K).
         radius: r, half the side of the cube, in units of the pixel range [0, 1] (default 0.3, the paper's for MNIST; 0.02 for
             CIFAR-10). `choose_radius` finds it.
-        samples: m, the voters (default 1000; the paper takes 10 000 on MNIST, 1000 on CIFAR-10).
+        samples: m, the number of voters (default 1000; the paper uses 10 000 on MNIST, 1000 on CIFAR-10).
         batch_size: noisy images that go through the model together (default 1000).
-        seed: None (default) for fresh noise in each forward pass, from the global random state; a number for the same in
+        seed: None (default) for new noise in each forward pass, from the global random state; a number for the same in
             every pass.
 
     Raises:
-        InputError: a model that is no module; an argument out of its range.
+        InputError: the model is not an `nn.Module`, or an argument is out of range.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class RegionClassifier(nn.Module):
         self.batch_size = check_range(batch_size, "batch_size", 1, integer=True)
 
     def votes(self, x: Tensor) -> Tensor:
-        """How many of the `samples` voters see each class, (N, K) int64."""
+        """Return how many of the `samples` voters vote for each class, (N, K) int64."""
         g, votes = generator(self.seed), None
         with torch.no_grad():
             for voters in torch.arange(len(x) * self.samples, device=x.device).split(self.batch_size):
@@ -102,11 +102,11 @@ class RegionClassifier(nn.Module):
         shares = (votes + 0.5) / (self.samples + votes.shape[1] / 2)
         if not x.requires_grad:
             return shares.log()
-        # x's gradient is there, and 0, as that of any step function.
+        # Gives x a gradient of 0, that of a step function.
         return shares.log() + (0 * x).flatten(1).sum(1, keepdim=True)
 
     def voter(self) -> UniformNoise:
-        """One voter, with a gradient: images to the model's logits under fresh noise."""
+        """Return one voter, with a gradient: images to the model's logits under new noise."""
         return UniformNoise(self.model, self.radius)
 
 
@@ -119,21 +119,21 @@ def choose_radius(
     tolerance: float = 0.01,
     seed: int = 0,
 ) -> float:
-    """The largest radius whose vote is right on at most `tolerance` fewer of the clean images than the model is.
+    """Return the largest radius at which the vote is at most `tolerance` less accurate on clean images than the model.
 
-    Cao and Gong 2017: r grows by `step` until the accuracy falls lower; the last r before that is returned, 0 where
-    the first is too large. The noise comes from `seed` alone.
+    Cao and Gong 2017: r grows by `step` until the accuracy falls lower; the last r before that is returned, or 0 if even
+    the first is too large. The noise depends only on `seed`.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K).
-        x, y: validation images (N, C, H, W) in [0, 1] and their labels (N,), N >= 1; not those that the defense is judged on.
-        samples: voters (default 1000).
-        step: of the radius, in units of the pixel range (default 0.01).
-        tolerance: share of the images (default 0.01, one point).
-        seed: of the noise (default 0).
+        x, y: validation images (N, C, H, W) in [0, 1] and their labels (N,), N >= 1; not those that the defense is evaluated on.
+        samples: number of voters (default 1000).
+        step: increment of the radius, in units of the pixel range (default 0.01).
+        tolerance: share of the images (default 0.01, one percentage point).
+        seed: seed of the noise (default 0).
 
     Raises:
-        InputError: no images; images, labels or numbers out of their range.
+        InputError: there are no images, or images, labels or numbers are out of range.
     """
     check_model(model, check_images(x))
     y = check_labels(y, x)
@@ -143,11 +143,11 @@ def choose_radius(
     check_seed(seed)
     if not len(x):
         raise InputError("x: got no images; allowed is at least one")
-    lowest, found = accuracy(model, x, y) - tolerance, 0
+    lowest, steps = accuracy(model, x, y) - tolerance, 0
     with evaluating(model):
-        while (found + 1) * step <= 1:
-            vote = RegionClassifier(model, (found + 1) * step, samples, seed=seed)
-            if accuracy(vote, x, y) < lowest - 1e-9:  # a point of accuracy has no exact number
+        while (steps + 1) * step <= 1:
+            vote = RegionClassifier(model, (steps + 1) * step, samples, seed=seed)
+            if accuracy(vote, x, y) < lowest - 1e-9:  # 0.01 has no exact floating-point number
                 break
-            found += 1
-    return found * step
+            steps += 1
+    return steps * step

@@ -1,4 +1,4 @@
-"""TRADES: accuracy on clean images, and an answer that stays the same nearby, as two terms with a price between them."""
+"""TRADES: a loss with one term for accuracy on clean images and one for answers that stay the same nearby."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from advcourse.attacks import PGD
 from advcourse.core.inputs import ask, check_classes, check_field, check_images, check_labels, evaluating
 from advcourse.defenses.ramp import Ramped, take_checked
 
-_SPREAD = 0.001  # of the start: at x itself the divergence is smallest, and its gradient 0
+_SPREAD = 0.001  # of the random start: at x itself the divergence has its minimum, with gradient 0
 
 
 @dataclass(frozen=True)
@@ -18,26 +18,25 @@ class TRADES(Ramped):
     """TRADES: L = J(x, y) + beta * max_{||delta||_inf <= eps} KL(p(x) || p(x + delta)), the means over the batch.
 
     Paper: Zhang et al. 2019, "Theoretically Principled Trade-off between Robustness and Accuracy", equation 5
-    (arXiv 1901.08573). The maximum is sought by `steps` sign steps of `alpha`, projected, from x + 0.001 N(0, I), in eval mode
-    as the authors do. The labels have no part in it. Both terms of the loss are taken in the mode that the model is in, and
-    the gradient goes through p(x) as well. A call makes `steps` + 3 forward passes.
+    (arXiv 1901.08573). The maximum is approximated by `steps` projected sign steps of `alpha`, from x + 0.001 N(0, I), in eval
+    mode as in the authors' code, without the labels. Both terms of the loss are computed in the model's current mode, and the
+    gradient goes through p(x) as well. A call makes `steps` + 3 forward passes. The starts are drawn from the global random
+    state, which `fit` sets from its seed.
 
-    What breaks it: what breaks `PAT`, for it holds in one ball alone. Within the ball it holds less than it seemed: Croce and
-    Hein 2020, "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks"
-    (arXiv 2003.01690), bring the accuracy on CIFAR-10 from the 56.4 % that were reported to 53.1 %.
+    What breaks it: whatever breaks `PAT`, because it is robust only in one ball. Within the ball it is less robust than reported:
+    Croce and Hein 2020, "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks"
+    (arXiv 2003.01690), lower the accuracy on CIFAR-10 from the reported 56.4 % to 53.1 %.
 
     Args:
         eps: budget in L-infinity, in units of the pixel range [0, 1] (default 0.3, the paper's for MNIST).
-        alpha: size of a step at the full budget (default 0.01).
+        alpha: step size at the full budget (default 0.01).
         steps: steps of the attack (default 40).
-        beta: the price, 1 / lambda in the paper (default 1.0, the authors' for MNIST; 6.0 for CIFAR-10).
+        beta: the weight of the second term, 1 / lambda in the paper (default 1.0, the authors' for MNIST; 6.0 for CIFAR-10).
         ramp: share of training over which budget and step grow from 0 (default 0: the full budget throughout, as in the
             paper); see `Ramped`.
 
-    The starts are drawn from the global random state, which `fit` sets from its seed.
-
     Raises:
-        InputError: an argument out of its range; a loss asked for with a ramp that was not told how far training is.
+        InputError: an argument is out of range, or the loss is computed with a ramp but without the schedule's progress.
     """
 
     eps: float = 0.3
@@ -53,7 +52,7 @@ class TRADES(Ramped):
         check_field(self, "ramp", 0, 1)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """The loss of the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
+        """Return the loss for the images x (N, C, H, W) in [0, 1] with labels y (N,): a scalar in nats."""
         y = check_labels(y, check_images(x))
         attacked = self._furthest(model, x, self._growth())
         logits = ask(model, x)
@@ -61,7 +60,7 @@ class TRADES(Ramped):
         return F.cross_entropy(logits, y) + self.beta * divergence(logits, ask(model, attacked)).mean()
 
     def _furthest(self, model, x, growth):
-        """The images of the ball, at this share of the budget, whose answers are furthest from those of x."""
+        """Return the images in the ball, at this share of the budget, whose answers are furthest from those for x."""
         x = x.detach()
         low, high = (x - growth * self.eps).clamp_min(0), (x + growth * self.eps).clamp_max(1)
         with evaluating(model):
@@ -76,5 +75,5 @@ class TRADES(Ramped):
 
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:
-    """KL(p || q), (N,) in nats, of the softmax p of `logits` (N, K) and q of `others` (N, K)."""
+    """Return KL(p || q), (N,) in nats, where p is the softmax of `logits` (N, K) and q that of `others` (N, K)."""
     return F.kl_div(others.log_softmax(1), logits.log_softmax(1), reduction="none", log_target=True).sum(1)
