@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from advcourse.core.intervals import wilson
+from advcourse.core.intervals import counted
 
 RIGHT = "right"
 HEAD = """# The power of the labs' checks
@@ -37,9 +37,8 @@ def _bound(n):
     """What 0 of `n` says."""
     if not n:
         return ""
-    _, high = wilson(0.0, n)
     return (
-        f"0 of {n} seeds says, with 95 % confidence, that the rate is below {100 * float(high):.1f} % "
+        f"0 of {n} seeds says, with 95 % confidence, that the rate is below {100 * counted(0, n).high:.1f} % "
         f"(Wilson's interval; by the rule of three below {300 / n:.1f} %)."
     )
 

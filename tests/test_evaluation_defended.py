@@ -46,7 +46,7 @@ def test_the_minimum_is_image_by_image(records):
             right[record.values["index"][fooled]] = False
         assert (
             table["minimum"][name] == right.mean()
-            and table["low"][name] <= right.mean() <= table["high"][name]
+            and table["minimum low"][name] <= right.mean() <= table["minimum high"][name]
         )
         shares = table.loc[name, ["FGSM", "R+FGSM", "U-MI-FGSM", "PGD", "transfer", "adaptive"]].astype(float)
         assert table["minimum"][name] <= shares.min()

@@ -8,6 +8,7 @@ from reports import LEAST, LEAST_LINF, LINF, SMALL, TARGETED, matrix, measured
 
 from advcourse import plots
 from advcourse.attacks import ThreatModel
+from advcourse.core.intervals import counted
 from advcourse.evaluation import Names, figures
 
 
@@ -110,8 +111,7 @@ def test_robustness_has_the_clean_accuracy_beside_it(drawn):
     """By hand: of PGD's three successes the first and third are left; the clean accuracy is the record's 0.75."""
     figures.robustness(matrix().records)
     (blocks, _), settings = drawn["bar_panels"][1]
-    share, low, high = blocks["L∞ ≤ 0.3, untargeted"]["PGD"]["noise"]
-    assert share == pytest.approx(2 / 3) and (low, high) == pytest.approx(plots.wilson(2 / 3, 3))
+    assert blocks["L∞ ≤ 0.3, untargeted"]["PGD"]["noise"] == counted(2, 3)
     assert settings["references"] == {"noise": 0.75}
 
 

@@ -24,6 +24,15 @@ CALLS = {
     "psd": (metrics.psd, X, X_ADV),
     "mean_over_successes": (metrics.mean_over_successes, SCORES, FOOLED),
     "median_with_failures": (metrics.median_with_failures, SCORES, FOOLED),
+    "median_with_interval": (
+        lambda *given: torch.tensor(list(vars(metrics.median_with_interval(*given)).values())),
+        SCORES,
+        SCORES > 0.2,
+    ),
+    "share_with_interval": (
+        lambda flags: torch.tensor(list(vars(metrics.share_with_interval(flags)).values())),
+        FOOLED,
+    ),
     "margin": (metrics.margin, RAW, Y),
     "succeeded": (metrics.succeeded, RAW, Y),
     "misclassification_rate": (metrics.misclassification_rate, RAW, Y),

@@ -162,13 +162,6 @@ def test_magnification_without_need(change):
     assert plots.magnification(np.full((2, 2), change)) == 1
 
 
-@pytest.mark.parametrize("k, n", [(0, 20), (7, 50), (200, 200)])
-def test_wilson_against_scipy(k, n):
-    """Checks the band against scipy's interval for a binomial proportion."""
-    truth = binomtest(k, n).proportion_ci(0.95, method="wilson")
-    assert np.allclose(plots.wilson(k / n, n), (truth.low, truth.high), atol=1e-6)
-
-
 def test_accuracy_against_eps():
     """Checks that curves differ without colour, that axes bear units, and that the band is drawn where it is asked for."""
     curves = {"FGSM": ([0, 0.1, 0.2], [1, 0.5, 0.2]), "PGD": ([0, 0.1, 0.2], [1, 0.2, float("nan")])}
@@ -178,9 +171,9 @@ def test_accuracy_against_eps():
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["FGSM", "PGD"]
     assert "L∞" in axis.get_xlabel() and "0 to 1" in axis.get_xlabel() and axis.get_ylabel() == "accuracy"
     assert len(axis.collections) == 2
-    low, high = plots.wilson(0.5, 100)
+    band = binomtest(50, 100).proportion_ci(0.95, method="wilson")
     vertices = axis.collections[0].get_paths()[0].vertices
-    assert {round(low, 6), round(high, 6)} <= {round(y, 6) for _, y in vertices}
+    assert {round(band.low, 6), round(band.high, 6)} <= {round(y, 6) for _, y in vertices}
     assert not plots.accuracy_against_eps(curves).axes[0].collections
 
 

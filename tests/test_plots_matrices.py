@@ -8,6 +8,7 @@ from matplotlib import colormaps
 
 from advcourse import plots
 from advcourse.core.inputs import InputError
+from advcourse.core.intervals import Interval, wilson
 
 BLOCKS = {
     "": {"no attack": {"net": 0.98, "wide net": 0.96}},
@@ -110,7 +111,10 @@ def test_long_names_stay_inside():
 def test_bar_panels_show_share_interval_and_reference():
     """Checks lengths, whiskers, numbers and dotted lines, panel by panel, against the shares handed in."""
     blocks = {
-        "L∞ ≤ 0.3": {"FGSM": {"noise": (0.5, 0.3, 0.7), "JPEG": 0.25}, "PGD": {"noise": (math.nan,) * 3}},
+        "L∞ ≤ 0.3": {
+            "FGSM": {"noise": Interval(0.5, 0.3, 0.7, 20), "JPEG": 0.25},
+            "PGD": {"noise": Interval(*[math.nan] * 3, 0)},
+        },
         "least L2": {"DeepFool": {"noise": 1.0, "JPEG": 0.0}},
     }
     figure = plots.bar_panels(blocks, "what survives", references={"noise": 0.9})
@@ -136,9 +140,9 @@ def test_distribution_is_the_share_up_to_a_size():
     assert line.get_xdata().tolist()[:4] == [0, 1, 2, 4] and line.get_xdata()[-1] > 4
     assert line.get_ydata().tolist() == [0, 0.25, 0.5, 0.75, 0.75]
     assert line.get_label() == "DeepFool: median 3.0"
-    low, high = plots.wilson(0.25, 4)
+    band = wilson(0.25, 4)
     heights = axis.collections[0].get_paths()[0].vertices[:, 1].round(9)
-    assert {round(float(low), 9), round(float(high), 9)} <= set(heights)
+    assert {round(band.low, 9), round(band.high, 9)} <= set(heights)
 
 
 def test_the_curve_crosses_one_half_at_the_median():
@@ -171,8 +175,8 @@ def test_budgets_stand_beside_the_curve():
     axis = figure.axes[0]
     fgsm, pgd, none = axis.containers
     assert fgsm[0].get_xdata().tolist() == [0.1, 0.3] and fgsm[0].get_ydata().tolist() == [0.25, 0.5]
-    low, high = plots.wilson(0.25, 20)
-    assert np.allclose(fgsm[2][0].get_segments()[0], [[0.1, low], [0.1, high]])
+    band = wilson(0.25, 20)
+    assert np.allclose(fgsm[2][0].get_segments()[0], [[0.1, band.low], [0.1, band.high]])
     figure.canvas.draw()
     drawn = [one[0].get_transform().transform((0.3, 0.5))[0] for one in (fgsm, pgd, none)]
     middle = axis.transData.transform((0.3, 0.5))[0]
@@ -224,7 +228,7 @@ def test_image_table_of_other_sizes():
         (lambda: plots.heat_map({"a": 1}, "x"), ["blocks", "no numbers"]),
         (
             lambda: plots.bar_panels({"a": {"b": {"c": (1, 2)}}}, "x"),
-            ["blocks", "(1, 2)", "(share, low, high)"],
+            ["blocks", "(1, 2)", "Interval"],
         ),
         (lambda: plots.distributions({}, "x"), ["sizes", "at least one"]),
         (lambda: plots.distributions({"a": [math.nan]}, "x"), ["sizes['a']", "nan", "+inf"]),

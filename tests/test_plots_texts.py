@@ -56,7 +56,7 @@ def test_no_text_is_read_as_a_formula(kind, monkeypatch):
 
 def test_every_function_that_draws_is_tried():
     """The public functions of `plots` that return a figure, by their names."""
-    given = {"image_axes", "magnification", "change_picture", "answers", "wilson", "show", "png", "frame"}
+    given = {"image_axes", "magnification", "change_picture", "answers", "show", "png", "frame"}
     functions = {name for name in plots.__all__ if callable(getattr(plots, name)) and name[0].islower()}
     assert len(functions - given) == len(FIGURES)
 

@@ -1,44 +1,77 @@
-"""Intervals around what was measured on a sample of images: a share, and any other statistic."""
+"""Estimates: what was measured on a sample of images, with its interval. How they are made, and how they are printed."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from advcourse.core.inputs import InputError, check_range, check_seed
+from advcourse.core.rounding import percent, size
 
 _AT_ONCE = 2**20  # numbers
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
+_WHOLE = 0.01  # how far from a whole number float32 takes a count, at most
 
 
-def wilson(share, samples, z=_Z95):
-    """Wilson's interval (low, high) for a share of `samples` images. Source: Wilson, JASA 22, 1927.
+@dataclass(frozen=True)
+class Interval:
+    """An estimate from `n` images: its `value`, between the ends `low` and `high` of its interval. NaN where there is none.
+
+    `counted`, `wilson` and `bootstrap` make it, `printed` prints it. The first three are floats, or arrays of one shape where
+    `wilson` was given several shares.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def counted(successes: int, n: int) -> Interval:
+    """The share of `successes` in `n` images with Wilson's 95 % interval; NaN for n = 0.
+
+    Raises:
+        InputError: not whole numbers, or not 0 <= successes <= n.
+    """
+    n = check_range(n, "n", 0, integer=True)
+    successes = check_range(successes, "successes", 0, n, integer=True)
+    return wilson(successes / n if n else math.nan, n)
+
+
+def wilson(share: float, n: int, z: float = _Z95) -> Interval:
+    """A share of `n` images with Wilson's interval. Source: Wilson, JASA 22, 1927.
 
     Args:
-        share: k / samples in [0, 1], a number, an array or a tensor of any shape; NaN gives NaN.
-        samples: how many images were measured; 0 gives NaN.
+        share: k / n in [0, 1], a number, an array or a tensor of any shape; NaN gives NaN.
+        n: how many images were measured; 0 gives NaN.
         z: the normal distribution's point (default 1.96, which gives 95 %).
 
     Returns:
-        (low, high), each of the shape of `share`, in [0, 1].
+        the estimate, whose value and ends have the shape of `share`; 0 <= low <= value <= high <= 1.
 
     Raises:
-        InputError: a share outside [0, 1], or `samples` not a whole number from 0 on.
+        InputError: a share outside [0, 1], or `n` not a whole number from 0 on.
     """
-    check_range(samples, "samples", 0, integer=True)
+    n = check_range(n, "n", 0, integer=True)
     share = _numbers(share, "share")
     if (share < 0).any() or (share > 1).any():
         raise InputError(
             f"share: got {share[(share < 0) | (share > 1)][0]:g}; allowed are shares in [0, 1] (and NaN)"
         )
-    n = samples or math.nan
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    count = n or math.nan
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    # At 0 and at 1 the formula's end is the share itself, which rounding must not pass.
+    low, high = np.clip(centre - half, 0, share), np.clip(centre + half, share, 1)
+    return Interval(*(part if part.ndim else part.item() for part in (share, low, high)), n)
 
 
-def bootstrap(values, statistic, seed=0, draws=2000, level=0.95):
-    """Percentile bootstrap interval (low, high) of a statistic of per-image values. Source: Efron, Annals of Statistics 7, 1979.
+def bootstrap(
+    values: np.ndarray, statistic: Callable, seed: int = 0, draws: int = 2000, level: float = 0.95
+) -> Interval:
+    """A statistic of per-image values with its percentile bootstrap interval. Source: Efron, Annals of Statistics 7, 1979.
 
     The images are drawn again with replacement, and the statistic is taken of each such sample. The interval runs between
     two of these numbers, never to a point between two of them: a median with failures at infinity may have an infinite end.
@@ -51,7 +84,7 @@ def bootstrap(values, statistic, seed=0, draws=2000, level=0.95):
         level: the share of such intervals that are to hold the true value, above 0 and below 1 (default 0.95).
 
     Returns:
-        (low, high), floats; NaN for N = 0, and where the statistic of any drawn sample is NaN.
+        the estimate; NaN for N = 0, and without an interval where the statistic of any drawn sample is NaN.
 
     Raises:
         InputError: `values` not of shape (N,), or a setting out of range.
@@ -64,16 +97,50 @@ def bootstrap(values, statistic, seed=0, draws=2000, level=0.95):
         raise InputError(f"values: got shape {values.shape}; allowed is (N,), a number for each image")
     n = len(values)
     if n == 0:
-        return math.nan, math.nan
+        return Interval(math.nan, math.nan, math.nan, 0)
+    value = float(statistic(values[None], axis=1)[0])
     generator = np.random.default_rng(seed)
     parts = np.diff([*range(0, draws, max(1, _AT_ONCE // n)), draws])  # samples drawn together
     samples = (values[generator.integers(0, n, (part, n))] for part in parts)
     drawn = np.sort(np.concatenate([statistic(sample, axis=1) for sample in samples]))
     if np.isnan(drawn).any():
-        return math.nan, math.nan
+        return Interval(value, math.nan, math.nan, n)
     last = draws - 1
     place = round((1 - level) / 2 * last)
-    return float(drawn[place]), float(drawn[last - place])
+    return Interval(value, float(drawn[place]), float(drawn[last - place]), n)
+
+
+def printed(estimate: Interval, unit: str = "%") -> str:
+    """The estimate in words: "34 % (21 of 62; 23 to 46 %)" for a share, else "23 pixels (n = 62; 16 to 30 pixels)".
+
+    Args:
+        estimate: one number with its interval, of `counted`, `wilson` or `bootstrap`.
+        unit: of the numbers; "%" (default) prints shares as percentages, "" prints numbers without a unit.
+
+    Returns:
+        the text; "n/a (none measured)" for n = 0. Ends are rounded as the value is, so that they stay on its two sides.
+
+    Raises:
+        InputError: several numbers instead of one.
+    """
+    return " ".join(halves(estimate, unit))
+
+
+def halves(estimate: Interval, unit: str = "%") -> tuple[str, str]:
+    """The two halves of `printed`, for places that put the second below the first: the estimate, and what it rests on."""
+    if not estimate.n:
+        return "n/a", "(none measured)"
+    after = f" {unit}" if unit else ""
+    value, low, high = (_digits(x, unit) for x in (estimate.value, estimate.low, estimate.high))
+    value, basis = f"{value}{after * (value != 'n/a')}", f"n = {estimate.n}"
+    successes = estimate.value * estimate.n
+    if unit == "%" and abs(successes - np.round(successes)) < _WHOLE:
+        basis = f"{successes:.0f} of {estimate.n}"
+    return value, f"({basis})" if "n/a" in (low, high) else f"({basis}; {low} to {high}{after})"
+
+
+def _digits(number, unit):
+    return percent(number).removesuffix(" %") if unit == "%" else size(number)
 
 
 def _numbers(values, name):

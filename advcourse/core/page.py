@@ -1,12 +1,11 @@
 """HTML pages that escape what they are given, each in one file that needs no network, no script and no font."""
 
 import base64
-import math
 import re
 from dataclasses import dataclass, field
 from html import escape
 
-from advcourse.core.rounding import number, percent
+from advcourse.core.intervals import Interval, halves
 
 _VOID = ("img", "meta")
 _HALF = 600  # pixels of half a page: wider figures stand alone
@@ -176,26 +175,7 @@ def _side(name):
     return {"class_": "text"} if isinstance(name, Text) else {}
 
 
-# Numbers
-
-
-def share(value, low=None, high=None):
-    """A share as a percentage, with its interval below."""
-    interval = (
-        () if low is None or math.isnan(low) else (f"{percent(low).removesuffix(' %')} to {percent(high)}",)
-    )
-    return _with_interval(percent(value), interval)
-
-
-def size(value, low=None, high=None):
-    """A number of two digits, with its interval below; infinity is the sign for it."""
-    interval = () if low is None or math.isnan(low) else (f"{_finite(low)} to {_finite(high)}",)
-    return _with_interval(_finite(value), interval)
-
-
-def _finite(value):
-    return number(value).replace("inf", "∞")
-
-
-def _with_interval(text, interval):
-    return Html(escape(text) + "".join(element("small", one) for one in interval))
+def estimate(interval: Interval, unit: str = "%") -> Html:
+    """An estimate, as `intervals.printed` prints it, in a cell of two lines."""
+    value, basis = halves(interval, unit)
+    return Html(escape(value) + element("small", basis))

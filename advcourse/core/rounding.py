@@ -62,6 +62,11 @@ def number(value, digits=2):
     return _plain(rounded)
 
 
+def size(value, digits=2):
+    """`number` for what may be infinite, such as a median over failed attacks: infinity is "∞"."""
+    return number(value, digits).replace("inf", "∞")
+
+
 def _one_number(value, name):
     try:
         return Decimal(float(value))

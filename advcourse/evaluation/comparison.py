@@ -1,18 +1,15 @@
 """Comparing attacks, where they can be compared."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 import torch
 
 from advcourse import metrics
 from advcourse.attacks import AttackResult
 from advcourse.core.inputs import InputError, check_choice, check_flag, check_range
-from advcourse.core.intervals import bootstrap, wilson
 from advcourse.evaluation.record import Record, as_array
-from advcourse.evaluation.tables import NORMS
+from advcourse.evaluation.tables import NORMS, frame
 
 
 def compare(runs, by=None, at=None, *, across_models=False):
@@ -61,7 +58,7 @@ def compare(runs, by=None, at=None, *, across_models=False):
         if at is not None:
             run.success = run.success & (run.size <= at * (1 + 1e-5))
     shared = np.logical_and.reduce([run.success for run in runs.values()])
-    table = pd.DataFrame.from_dict({name: _row(run, shared) for name, run in runs.items()}, orient="index")
+    table = frame([_row(run, shared) for run in runs.values()], list(runs))
     if by == "success":
         return table.sort_values("success", ascending=False, kind="stable")
     return table.sort_values("median size", kind="stable") if by else table
@@ -159,18 +156,11 @@ def _check_budget(runs, at):
 
 
 def _row(run, shared):
-    count = len(run.success)
-    rate = float(run.success.mean()) if count else math.nan
-    low, high = wilson(rate, count)
-    reached = np.where(run.success, run.size, math.inf)
-    size_low, size_high = bootstrap(reached, np.median)
     row = {
         "threat model": run.threat.name,
-        "images": count,
-        "success": rate,
-        "success low": float(low),
-        "success high": float(high),
+        "images": len(run.success),
+        "success": metrics.share_with_interval(run.success),
+        "median size": metrics.median_with_interval(run.size, run.success),
+        "common": int(shared.sum()),
     }
-    row |= {"median size": metrics.median_with_failures(run.size, run.success)}
-    row |= {"median size low": size_low, "median size high": size_high, "common": int(shared.sum())}
     return row | {f"mean {norm}": metrics.mean_over_successes(run.distances[norm], shared) for norm in NORMS}

@@ -11,11 +11,11 @@ from advcourse import models
 from advcourse.attacks import CWL2, EAD, FGSM, JSMA, PGD, RFGSM, UMIFGSM, StAdv, Transfer
 from advcourse.core.files import write_between
 from advcourse.core.inputs import InputError, check_choice, check_range
-from advcourse.core.intervals import wilson
+from advcourse.core.intervals import printed
 from advcourse.core.rounding import number, percent
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource
-from advcourse.evaluation.tables import survivors
-from advcourse.metrics import median_with_failures
+from advcourse.evaluation.tables import frame, survivors
+from advcourse.metrics import median_with_failures, share_with_interval
 from advcourse.zoo import deployed
 
 ADAPTIVE = "adaptive: "  # before the names of the attacks that were made for one defense
@@ -85,8 +85,14 @@ def accuracies(records) -> pd.DataFrame:
     """A row for each defense: the share of the digits that it reads correctly, clean and under each attack within `deployed.EPS`.
 
     "adaptive" is the strongest of its own attacks; "minimum" the share that withstands every attack in the table, image by image,
-    with Wilson's 95 % interval in "low" and "high".
+    with Wilson's 95 % interval in "minimum low" and "minimum high".
     """
+    rows = _accuracies(records)
+    return frame(rows.values(), list(rows))
+
+
+def _accuracies(records):
+    """The rows of `accuracies` by the names of the defenses."""
     rows, shared = {}, tuple(common())
     for name, group in _by_defense(records).items():
         left = {r.names.attack: survivors(r, "Linf", deployed.EPS) for r in group}
@@ -96,10 +102,8 @@ def accuracies(records) -> pd.DataFrame:
         if own:
             strongest = min(own, key=own.get)
             row |= {"adaptive": own[strongest], "by": strongest.removeprefix(ADAPTIVE)}
-        every = np.logical_and.reduce(list(left.values()))
-        low, high = wilson(float(every.mean()), len(every))
-        rows[name] = row | {"minimum": float(every.mean()), "low": float(low), "high": float(high)}
-    return pd.DataFrame.from_dict(rows, orient="index")
+        rows[name] = row | {"minimum": share_with_interval(np.logical_and.reduce(list(left.values())))}
+    return rows
 
 
 def sizes(records) -> pd.DataFrame:
@@ -122,17 +126,16 @@ def as_markdown(records) -> str:
     """
     if not records:
         raise InputError("records: got none; allowed is at least one, as `run(defended.cells())` gives")
-    table, others = accuracies(records), sizes(records)
-    shares = table.drop(columns=["by", "low", "high"], errors="ignore")
-    told = shares.map(lambda share: "" if pd.isna(share) else percent(share))
-    told["95 % interval"] = [
-        f"{percent(low)} to {percent(high)}" for low, high in zip(table["low"], table["high"])
-    ]
-    told["the strongest of its own"] = table.get("by", pd.Series("", table.index)).fillna("")
+    rows, others = _accuracies(records), sizes(records)
+    shares = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["by", "minimum"], errors="ignore")
+    table = shares.map(lambda share: "" if pd.isna(share) else percent(share))
+    table["minimum"] = [printed(row["minimum"]) for row in rows.values()]
+    table["the strongest of its own"] = [row.get("by", "") for row in rows.values()]
     images = records[0].picked
     parts = [
-        f"{images} held-out digits, L∞ ≤ {deployed.EPS:g}: the share that is read correctly.",
-        _table(told),
+        f"{images} held-out digits, L∞ ≤ {deployed.EPS:g}: the share that is read correctly; for the minimum how many, and the "
+        "95 % interval.",
+        _table(table),
         "The median size of the smallest change that fools, in each attack's own measure; `inf` where half of the attacks fail.",
     ]
     return "\n\n".join(

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from advcourse import metrics, plots
-from advcourse.core.intervals import wilson
 from advcourse.core.page import Drawing
-from advcourse.core.rounding import number, percent
+from advcourse.core.rounding import percent, size
 
 _ORDER = ("Linf", "L2", "L1", "L0", "EN", "flow")
 _PIXELS = "(pixels range from 0 to 1)"
@@ -70,7 +69,7 @@ def overview(records):
             row, column = record.names.full_attack, titles[record.names.model, record.names.data]
             block.setdefault(row, {})[column] = accuracy(record)
             if threat.eps is None:
-                median = number(metrics.median_with_failures(record.size, record.success)).replace("inf", "∞")
+                median = size(metrics.median_with_failures(record.size, record.success))
                 told.setdefault(row, {})[column] = f"({median})"
     label = "share of all images that are read correctly; in brackets, without a budget, the median size"
     alt = "Heat map of accuracy under attack, dark where it is low. " + "; ".join(
@@ -231,12 +230,10 @@ def _curves(sizes, budgets, terms, caption):
 
 
 def _survival(record):
-    line = {}
-    for name in record.transformations:
-        still = record.values[f"success {name}"][record.success]
-        share = float(still.mean()) if len(still) else np.nan
-        line[name] = (share, *(float(end) for end in wilson(share, len(still))))
-    return line
+    return {
+        name: metrics.share_with_interval(record.values[f"success {name}"][record.success])
+        for name in record.transformations
+    }
 
 
 def _drawing(figure, alt, caption):

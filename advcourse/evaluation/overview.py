@@ -1,6 +1,7 @@
 """What came out of a matrix, short enough for a terminal."""
 
 from advcourse import metrics
+from advcourse.core.intervals import printed
 from advcourse.evaluation import tables
 
 _HEAD = "Success with its 95 % interval, and the median size of the change; an attack that fails counts as infinite."
@@ -14,13 +15,13 @@ def overview(records, width=None):
     if not records:
         return "Nothing was measured."
     frame = tables.success(records)
-    sizes = [metrics.median_with_failures(record.size, record.success) for record in records]
-    frame["told"] = [
-        f"{rate:.2f} [{low:.2f}, {high:.2f}] {size:>6.3g}"
-        for rate, low, high, size in zip(frame["success"], frame["success low"], frame["success high"], sizes)
+    frame["both"] = [
+        f"{printed(metrics.share_with_interval(record.success))} "
+        f"{metrics.median_with_failures(record.size, record.success):>6.3g}"
+        for record in records
     ]
     frame["size in"] = [record.threat_model.norm for record in records]
     columns = ["model", "data"] if frame["data"].nunique() > 1 else ["model"]
-    wide = frame.set_index(["attack", "size in", *columns])["told"].unstack(columns, sort=False)
+    wide = frame.set_index(["attack", "size in", *columns])["both"].unstack(columns, sort=False)
     wide.columns = [", ".join(name) if isinstance(name, tuple) else name for name in wide.columns]
     return f"{_HEAD}\n\n{wide.fillna('failed').reset_index().to_string(index=False, line_width=width)}"

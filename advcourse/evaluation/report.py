@@ -46,11 +46,11 @@ def write(outcome, folder, title="Attacks, measured"):
 
 
 def _files(outcome, title):
-    frame = tables.everything(outcome.records) if outcome.records else pd.DataFrame(columns=_HEAD)
-    rows = frame.to_dict("records")
+    rows = tables.rows_of_everything(outcome.records)
+    frame = tables.frame(rows) if rows else pd.DataFrame(columns=_HEAD)
     return {
         "results.csv": frame.to_csv(index=False),
-        "results.json": _json(outcome, rows, title),
+        "results.json": _json(outcome, frame.to_dict("records"), title),
         "report.html": page(outcome, rows, title),
     }
 

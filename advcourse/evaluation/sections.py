@@ -1,11 +1,12 @@
 """What a report says, section by section: the records as text, figures and tables, and how to read each."""
 
-from functools import partial
+import math
 
-from advcourse import plots
-from advcourse.core.page import Text, document, element, share, size, table
+from advcourse.core.intervals import counted
+from advcourse.core.page import Text, document, element, estimate, table
 from advcourse.core.page import figures as shown
 from advcourse.core.page import sections as headed
+from advcourse.core.rounding import percent, size
 from advcourse.evaluation import figures, tables
 
 _FEW = 60  # rows of a table that are shown at once
@@ -77,7 +78,7 @@ _PICTURES = (
 
 
 def page(outcome, rows, title):
-    """The page of an `Outcome`; `rows` are those of `tables.everything`, as dictionaries."""
+    """The page of an `Outcome`; `rows` are those of `tables.rows_of_everything`."""
     records = outcome.records
     sections = {"What was run": _run(outcome)}
     if outcome.failures:
@@ -127,7 +128,7 @@ def _run(outcome):
         "model": lambda one: one["title"],
         "images": lambda one: one["record"].picked,
         "read correctly, and attacked": lambda one: len(one["record"]),
-        "clean accuracy": lambda one: _clean(one["record"]),
+        "clean accuracy": lambda one: estimate(counted(len(one["record"]), one["record"].picked)),
         Text("data"): lambda one: one["record"].names.data,
         Text("identity of the model"): lambda one: one["record"].identity["model"][:12],
         Text("checksum of the images"): lambda one: one["record"].identity["data"][:12],
@@ -152,11 +153,6 @@ def _run(outcome):
             table("Settings of the attacks", settings, {"": attacks.values()}),
         ),
     ]
-
-
-def _clean(record):
-    low, high = plots.wilson(record.clean_accuracy, record.picked)
-    return share(record.clean_accuracy, float(low), float(high))
 
 
 def _conditions(records):
@@ -198,27 +194,25 @@ def _failures(failures):
 
 def _strongest(records):
     parts = [_how(_STRONGEST)]
-    budgets = tables.strongest(records)
-    if len(budgets):
+    budgets = tables.rows_of_strongest(records)
+    if budgets:
         columns = {
             "budget": lambda row: f"{row['norm'].replace('Linf', 'L∞')} ≤ {row['eps']:g}",
-            "clean accuracy": lambda row: share(row["clean accuracy"]),
-            "per-image minimum": lambda row: _interval(row, "accuracy"),
-            "strongest attack alone": lambda row: share(row["accuracy under it"]),
+            "clean accuracy": _cell("clean accuracy", percent),
+            "per-image minimum": _estimate("accuracy"),
+            "strongest attack alone": _cell("accuracy under it", percent),
             Text("which"): lambda row: row["strongest attack"],
             "attacks tried": lambda row: row["attacks"],
         }
         groups = _by_place(budgets, records)
         parts += [element("p", _BUDGETS), table("Accuracy that is left inside a budget", columns, groups)]
     ordered = [figures.by_threat_model(group).values() for _, group in figures.places(records).values()]
-    least = tables.least([record for groups in ordered for alike in groups for record in alike])
-    if len(least):
+    least = tables.rows_of_least([record for groups in ordered for alike in groups for record in alike])
+    if least:
         columns = {
             "threat model": lambda row: row["threat model"],
-            "median of the per-image minimum": lambda row: size(
-                *(row[f"minimum{end}"] for end in ("", " low", " high"))
-            ),
-            "smallest median of one attack": lambda row: size(row["median size"]),
+            "median of the per-image minimum": _estimate("minimum", unit=""),
+            "smallest median of one attack": _cell("median size", size),
             Text("which"): lambda row: row["attack"],
             "attacks tried": lambda row: row["attacks"],
         }
@@ -227,10 +221,10 @@ def _strongest(records):
     return parts
 
 
-def _by_place(frame, records):
-    """The rows of a frame by what the page calls their model and data."""
+def _by_place(rows, records):
+    """The rows by what the page calls their model and data."""
     titles, groups = figures.places(records), {}
-    for row in frame.to_dict("records"):
+    for row in rows:
         groups.setdefault(titles[row["model"], row["data"]][0], []).append(row)
     return groups
 
@@ -239,7 +233,7 @@ def _by_place(frame, records):
 
 
 class _Lines:
-    """The rows of `tables.everything`: model -> threat model -> rows."""
+    """The rows of `tables.rows_of_everything`: model -> threat model -> rows."""
 
     def __init__(self, records, rows):
         of = {id(record): row for record, row in zip(records, rows, strict=True)}
@@ -254,7 +248,7 @@ class _Lines:
         first = {
             "attack": lambda row: row["attack"],
             "images": lambda row: row["images"],
-            "success": lambda row: _interval(row, "success"),
+            "success": _estimate("success"),
         }
         return _model_by_model(caption, first | columns, self.groups)
 
@@ -272,22 +266,22 @@ def _model_by_model(caption, columns, groups):
     return element("div", *parts)
 
 
-def _interval(row, name, show=share):
-    return show(row[name], row[f"{name} low"], row[f"{name} high"])
-
-
 def _cell(name, show):
-    return lambda row: show(row[name])
+    return lambda row: show(row.get(name, math.nan))
+
+
+def _estimate(name, unit="%"):
+    return lambda row: estimate(row[name], unit) if name in row else "n/a"
 
 
 _CONFIDENCES = {
-    "any wrong label": _cell("any wrong label", share),
-    "confidence in the wrong label": _cell("wrong confidence", share),
-    "confidence left to the true label": _cell("true confidence", share),
-    "noise tolerance": _cell("noise tolerance", share),
+    "any wrong label": _cell("any wrong label", percent),
+    "confidence in the wrong label": _cell("wrong confidence", percent),
+    "confidence left to the true label": _cell("true confidence", percent),
+    "noise tolerance": _cell("noise tolerance", percent),
 }
 _SIZE_COLUMNS = {
-    "median in its norm": partial(_interval, name="median size", show=size),
+    "median in its norm": _estimate("median size", unit=""),
     **{f"median {name.replace('inf', '∞')}": _cell(f"median {name}", size) for name in tables.NORMS},
     "mean L2 of successes": _cell("mean L2", size),
     "mean L∞ of successes": _cell("mean Linf", size),
@@ -306,9 +300,9 @@ def _survival(records):
     columns = {"successes": lambda row: row["successes"]}
     for name in dict.fromkeys(name for record in records for name in record.transformations):
         columns |= {
-            f"{name}: survival": partial(_interval, name=f"{name}: survival"),
-            f"{name}: destruction": _cell(f"{name}: destruction rate", share),
-            f"{name}: clean": _cell(f"{name}: clean accuracy", share),
+            f"{name}: survival": _estimate(f"{name}: survival"),
+            f"{name}: destruction": _cell(f"{name}: destruction rate", percent),
+            f"{name}: clean": _cell(f"{name}: clean accuracy", percent),
         }
     return columns
 
@@ -320,7 +314,7 @@ def _common(records, order):
     columns = {
         "attack": lambda row: row["attack"],
         "common images": lambda row: row["common images"],
-        "success": _cell("success", share),
+        "success": _cell("success", percent),
         **{f"mean {name.replace('inf', '∞')}": _cell(f"mean {name}", size) for name in tables.NORMS},
         "mean SSIM": _cell("mean SSIM", size),
     }

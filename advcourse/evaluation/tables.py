@@ -2,6 +2,9 @@
 
 An average over successes flatters an attack that succeeds only where it is easy. So each table has the success rate beside the
 size, the medians count a failure as infinite, and `common` averages over the images where all attacks of a kind succeed.
+
+A table is made as rows, dictionaries in which an estimate is an `Interval`. `frame` writes one as three numbers, so that they are
+columns of CSV and JSON: "success", "success low", "success high".
 """
 
 import math
@@ -10,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from advcourse import metrics
-from advcourse.core.intervals import bootstrap, wilson
+from advcourse.core.intervals import Interval
 
 NORMS = ("L0", "L1", "L2", "Linf")
 
@@ -45,7 +48,17 @@ def efficiency(records):
 
 def everything(records):
     """All of these in one row a record."""
-    return _table(records, _success, _confidence, _size, _survival, _price)
+    return frame(rows_of_everything(records))
+
+
+def rows_of_everything(records):
+    """The rows of `everything`."""
+    return _rows(records, _success, _confidence, _size, _survival, _price)
+
+
+def frame(rows, index=None):
+    """Rows as a pandas frame of plain numbers; `index` names them (default: they are numbered)."""
+    return pd.DataFrame([_flat(row) for row in rows], index)
 
 
 def common(records):
@@ -75,6 +88,11 @@ def strongest(records):
     was made for. `accuracy` is the share of the picked images that survive, with Wilson's interval; beside it stands the single
     strongest attack. L0 budgets, which are shares, are left out.
     """
+    return frame(rows_of_strongest(records))
+
+
+def rows_of_strongest(records):
+    """The rows of `strongest`."""
     rows = []
     for (model, data, *_), group in _by(records, _place).items():
         budgets = {(r.threat_model.norm, r.threat_model.eps) for r in group if r.threat_model.eps is not None}
@@ -85,9 +103,9 @@ def strongest(records):
                 {"model": model, "data": data, "norm": norm, "eps": eps, "attacks": len(group)}
                 | {"clean accuracy": group[0].clean_accuracy, "strongest attack": alone}
                 | {"accuracy under it": float(survive[alone].mean())}
-                | _share(np.logical_and.reduce(list(survive.values())), "accuracy")
+                | {"accuracy": metrics.share_with_interval(np.logical_and.reduce(list(survive.values())))}
             )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def least(records):
@@ -96,6 +114,11 @@ def least(records):
     `minimum` is the median of the smallest change that any of them found for each image, failures at infinity, with its 95 %
     bootstrap interval; beside it stands the attack of the smallest median.
     """
+    return frame(rows_of_least(records))
+
+
+def rows_of_least(records):
+    """The rows of `least`."""
     free = [record for record in records if record.threat_model.eps is None and len(record)]
     rows = []
     for group in _by(free, lambda record: (*_place(record), record.threat_model)).values():
@@ -104,13 +127,12 @@ def least(records):
         best = np.minimum.reduce(
             reached
         )  # all attacked the same images: those that the model reads correctly
-        low, high = bootstrap(best, np.median)
         rows.append(
             _head(group[int(np.argmin(medians))])
             | {"attacks": len(group), "median size": min(medians)}
-            | {"minimum": float(np.median(best)), "minimum low": low, "minimum high": high}
+            | {"minimum": metrics.median_with_interval(best, np.isfinite(best))}
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def survivors(record, norm, eps):
@@ -149,12 +171,26 @@ def _shared(group):
 
 
 def _table(records, *parts):
+    return frame(_rows(records, *parts))
+
+
+def _rows(records, *parts):
     rows = []
     for record in records:
         rows.append(_head(record) | {"images": len(record)})
         for part in parts:
             rows[-1] |= part(record)
-    return pd.DataFrame(rows)
+    return rows
+
+
+def _flat(row):
+    flat = {}
+    for name, value in row.items():
+        if isinstance(value, Interval):
+            flat |= {name: value.value, f"{name} low": value.low, f"{name} high": value.high}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _head(record):
@@ -163,16 +199,11 @@ def _head(record):
     return where | {"threat model": record.threat_model.name}
 
 
-def _share(flags, name):
-    rate = float(np.mean(flags)) if len(flags) else math.nan
-    low, high = wilson(rate, len(flags))
-    return {name: rate, f"{name} low": float(low), f"{name} high": float(high)}
-
-
 def _success(record):
     wrong = record.values["wrong"]
-    return _share(record.success, "success") | {
-        "any wrong label": float(wrong.mean()) if len(wrong) else math.nan
+    return {
+        "success": metrics.share_with_interval(record.success),
+        "any wrong label": float(wrong.mean()) if len(wrong) else math.nan,
     }
 
 
@@ -185,9 +216,7 @@ def _size(record):
     def median(values):
         return metrics.median_with_failures(values, record.success)
 
-    reached = np.where(record.success, record.size, math.inf)
-    low, high = bootstrap(reached, np.median)
-    sizes = {"median size": median(record.size), "median size low": low, "median size high": high}
+    sizes = {"median size": metrics.median_with_interval(record.size, record.success)}
     sizes |= {f"median {norm}": median(record.values[norm]) for norm in NORMS}
     means = (*NORMS, "SSIM", "PSD")
     return sizes | {
@@ -198,7 +227,7 @@ def _size(record):
 def _survival(record):
     values, row = record.values, {"successes": int(record.success.sum())}
     for name in record.transformations:
-        row |= _share(values[f"success {name}"][record.success], f"{name}: survival")
+        row[f"{name}: survival"] = metrics.share_with_interval(values[f"success {name}"][record.success])
         right = np.ones(len(record), dtype=bool)  # only such images are attacked
         row[f"{name}: destruction rate"] = metrics.destruction_rate(
             right, ~values["wrong"], ~values[f"wrong {name}"]

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from advcourse.core.inputs import InputError, check_choice, check_flag, check_range
+from advcourse.core.intervals import Interval, bootstrap
 from advcourse.metrics.arguments import check_flags, check_pair, check_values
 
 _WINDOW = 7  # pixels, the side of SSIM's window
@@ -146,8 +147,18 @@ def median_with_failures(values, success):
     It is infinite unless more than half of the attacks succeeded, so it cannot flatter an attack that succeeds only
     where it is easy. This is how minimum-norm attacks are to be compared (Carlini et al. 2019).
     """
+    values = _with_failures(values, success)
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def median_with_interval(values, success) -> Interval:
+    """`median_with_failures` with its 95 % bootstrap interval, either end of which may be infinite."""
+    return bootstrap(_with_failures(values, success), np.median)
+
+
+def _with_failures(values, success):
     values, success = _values_and_success(values, success)
-    return float(np.median(values.masked_fill(~success, torch.inf).cpu())) if len(values) else float("nan")
+    return values.masked_fill(~success, torch.inf).cpu().numpy()
 
 
 def _values_and_success(values, success):

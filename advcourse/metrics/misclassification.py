@@ -6,7 +6,8 @@ Shapes: `logits` (N, K) of the attacked images, `y` (N,) true labels, `target` (
 import torch
 
 from advcourse.core.inputs import InputError, are_integers, check_classes, check_flag, check_labels
-from advcourse.metrics.arguments import check_outputs, share
+from advcourse.core.intervals import Interval, counted
+from advcourse.metrics.arguments import check_flags, check_outputs, share
 
 
 def _checked(logits, labels, name):
@@ -56,6 +57,12 @@ def misclassification_rate(logits, y, target=None, abstains=False):
     `target` for the share that is merely wrong. `abstains`: as for `succeeded`.
     """
     return share(succeeded(logits, y, target, abstains))
+
+
+def share_with_interval(flags) -> Interval:
+    """The share of `flags` (N,) bool that are True, such as an attack's successes, with Wilson's 95 % interval."""
+    flags = check_flags(flags, "flags")
+    return counted(int(flags.sum()), len(flags))
 
 
 def confidences(logits, labels):

@@ -6,7 +6,6 @@ the map of a change runs from dark (less light) to bright (more light). Colours 
 map cividis (Nunez, Anderton and Renslow, PLOS ONE 13(7), 2018), which colour-blind readers can tell apart.
 """
 
-from advcourse.core.intervals import wilson
 from advcourse.plots.charts import accuracy_against_eps, bars, histogram, lines
 from advcourse.plots.fields import bent, signed_maps
 from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
@@ -48,7 +47,6 @@ __all__ = [
     "answers",
     "lines",
     "accuracy_against_eps",
-    "wilson",
     "bars",
     "histogram",
     "slice2d",

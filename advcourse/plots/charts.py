@@ -43,7 +43,8 @@ def lines(curves, xlabel, ylabel, *, samples=None, percentages=False, chance=Non
         colour, marker, dash = (cycle[i % len(cycle)] for cycle in (COLOURS, MARKERS, DASHES))
         axis.plot(x, y, color=colour, marker=marker, linestyle=dash, markersize=5, label=legend_name(name))
         if samples is not None:
-            axis.fill_between(x, *wilson(y, samples), color=colour, alpha=0.15, linewidth=0)
+            band = wilson(y, samples)
+            axis.fill_between(x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
     if chance is not None:
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1)
         axis.text(

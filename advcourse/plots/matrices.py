@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from advcourse.core.inputs import InputError, check_flag
-from advcourse.core.intervals import wilson
+from advcourse.core.intervals import Interval, wilson
 from advcourse.core.rounding import number, percent
 from advcourse.plots.style import (
     COLOURS,
@@ -79,7 +79,7 @@ def bar_panels(blocks, label, *, references=None):
     """Shares as horizontal bars, each with its number; a panel for each column, and rows in blocks as in `heat_map`.
 
     Args:
-        blocks: heading -> {row -> {panel -> share, or (share, low, high)}}; an interval is drawn as a whisker, NaN as "n/a".
+        blocks: heading -> {row -> {panel -> share, or `Interval`}}; an interval is drawn as a whisker, NaN as "n/a".
         label: what the shares are.
         references: panel -> share, a dotted line to compare with, whose number stands over the panel (default none).
     """
@@ -105,12 +105,12 @@ def bar_panels(blocks, label, *, references=None):
 
 
 def _bar(axis, y, value, colour):
-    share, *interval = as_numbers(value, "blocks").ravel()
-    if len(interval) not in (0, 2):
-        raise InputError(f"blocks: got {value!r}; allowed is a share, or (share, low, high)")
+    share = value.value if isinstance(value, Interval) else as_numbers(value, "blocks")
+    if np.size(share) != 1:
+        raise InputError(f"blocks: got {value!r}; allowed is a share, or an Interval")
     axis.barh(y, np.nan_to_num(share), 0.7, color=colour, linewidth=0)
-    if interval and np.isfinite(share):
-        axis.plot(interval, [y, y], color="0.25", linewidth=1, marker="|", markersize=5)
+    if isinstance(value, Interval) and np.isfinite(share):
+        axis.plot([value.low, value.high], [y, y], color="0.25", linewidth=1, marker="|", markersize=5)
     axis.text(1.05, y, percent(share), va="center", fontsize=8, clip_on=False)
 
 
@@ -187,14 +187,13 @@ def _steps(axis, i, name, values, right):
     median = "∞" if np.isinf(np.median(values)) else number(np.median(values))
     style = {"linestyle": DASHES[i % len(DASHES)], "markevery": (0.03, 0.2), **_look(i)}
     axis.plot(x, y, drawstyle="steps-post", label=legend_name(f"{name}: median {median}"), **style)
-    axis.fill_between(
-        x, *wilson(y, len(values)), step="post", color=COLOURS[i % len(COLOURS)], alpha=0.12, linewidth=0
-    )
+    band, colour = wilson(y, len(values)), COLOURS[i % len(COLOURS)]
+    axis.fill_between(x, band.low, band.high, step="post", color=colour, alpha=0.12, linewidth=0)
 
 
 def _whiskers(axis, i, place, name, points, aside):
     eps, share, images = points
-    low, high = wilson(share, images)
+    band = wilson(share, images)
     style = {
         "linestyle": DASHES[i % len(DASHES)],
         "linewidth": 1.3,
@@ -205,7 +204,7 @@ def _whiskers(axis, i, place, name, points, aside):
         **_look(i),
         "markersize": max(5, 9 - 0.8 * place),  # so that of several in one place none hides another
     }
-    spread = np.clip([share - low, high - share], 0, 1)
+    spread = [share - band.low, band.high - share]
     axis.errorbar(eps, share, spread, label=legend_name(name), transform=axis.transData + aside, **style)
 
 
