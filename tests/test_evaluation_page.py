@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 from records import record
+from reports import LEAST, LINF, measured
 from settings_files import KEYS, write
 
+from advcourse.core import intervals
 from advcourse.core.intervals import counted, printed
-from advcourse.evaluation import overview
+from advcourse.evaluation import Outcome, defended, overview, sections, tables
 from advcourse.evaluation.settings import read
 
 DOCS = (Path(__file__).resolve().parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
@@ -82,3 +84,21 @@ def test_the_overview_has_a_line_for_each_attack():
         ["FGSM", "L2", f"failed {printed(counted(8, 10))}", "0.25"],
     ]
     assert overview.overview([]) == "Nothing was measured."
+
+
+def test_every_estimate_is_printed_in_one_place(monkeypatch):
+    """With another notation there, the terminal's table, the report and the page of defenses have it, and none has the old."""
+    three = measured([1, 0, 0], "none", attack="PGD", threat=LINF, size=[0.3] * 3)
+    free = measured([1, 0, 0], "none", attack="CWL2", threat=LEAST)
+    rows = tables.rows_of_everything([three, free])
+
+    def pages():
+        yield overview.overview([three])
+        yield sections.page(Outcome([three, free], [], 0), rows, "A title")
+        yield defended.as_markdown([three])
+
+    usual = list(pages())
+    assert all(printed(counted(1, 3)) in text.replace("<small>", " ") for text in usual[:2])
+    assert printed(counted(2, 3)) in usual[2]
+    monkeypatch.setattr(intervals, "_digits", lambda number, unit: "§")
+    assert all("§ to §" in text and not re.search(r"\d to \d+ %", text) for text in pages())

@@ -12,6 +12,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from advcourse import data, metrics
 from advcourse.core.inputs import InputError
+from advcourse.core.intervals import counted
 
 
 def pair(channels=3, n=4, size=(13, 9), seed=0):
@@ -153,6 +154,23 @@ def test_median_with_failures_does_not_flatter_a_weak_attack():
     assert metrics.mean_over_successes(weak, few) < metrics.mean_over_successes(strong, all_of_them)
     assert metrics.median_with_failures(weak, few) == math.inf
     assert metrics.median_with_failures(strong, all_of_them) == pytest.approx(0.3)
+
+
+def test_estimates_by_hand():
+    """Two of three flags are 2 of 3. Failures are infinite, so of three sizes and two failures the third is the median."""
+    flags = [True, False, True]
+    for given in (torch.tensor(flags), np.array(flags)):
+        assert metrics.share_with_interval(given) == counted(2, 3)
+    success = torch.tensor([True, True, True, False, False])
+    median = metrics.median_with_interval(torch.tensor([3.0, 1.0, 2.0, 0.0, 0.0]), success)
+    assert (median.value, median.low, median.high, median.n) == (3, 1, math.inf, 5)
+    for nothing in (
+        metrics.share_with_interval(success[:0]),
+        metrics.median_with_interval(torch.zeros(0), success[:0]),
+    ):
+        assert math.isnan(nothing.value) and nothing.n == 0
+    with pytest.raises(InputError, match="flags: got torch.int64; allowed is bool"):
+        metrics.share_with_interval(torch.tensor([1, 0]))
 
 
 def test_median_with_failures_by_hand():
