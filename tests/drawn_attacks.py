@@ -4,61 +4,45 @@ import dataclasses
 
 import pytest
 import torch
+from hypothesis import reject
 from hypothesis import strategies as st
 from nets import images
 
 from advcourse import attacks
+from advcourse.attacks.hyperparameters import allowed
+from advcourse.core.inputs import InputError
 
 ATTACKS = pytest.mark.parametrize("cls", attacks.REGISTRY.values(), ids=attacks.REGISTRY)
 CLASSES = 5
-FIELDS = {
-    "eps": st.sampled_from([0.0, 1 / 255, 8 / 255, 0.1, 0.3, 0.5, 1.0]),
-    "alpha": st.floats(0, 1),  # as a share of eps
-    "steps": st.integers(1, 4),
-    "restarts": st.integers(1, 3),
-    "decay": st.sampled_from([0.0, 0.5, 1.0]),
-    "norm": st.sampled_from(["Linf", "L2"]),
-    "keep": st.sampled_from(["best", "last", "first"]),
-    "random_start": st.booleans(),
-    "targeted": st.booleans(),
-    "seed": st.integers(0, 2**40),
-    "overshoot": st.sampled_from([0.0, 0.02, 0.5]),
-    "classes": st.sampled_from([2, 5, 10]),
-    "passes": st.integers(1, 2),
-    "goal": st.sampled_from([0.0, 0.8, 1.0]),
-    "theta": st.sampled_from([-1.0, -0.3, 0.5, 1.0]),
-    "gamma": st.sampled_from([0.0, 0.1, 1.0]),
-    "confidence": st.sampled_from([0.0, 0.5]),
-    "lr": st.sampled_from([0.01, 0.1]),
-    "binary_search_steps": st.integers(1, 3),
-    "initial_const": st.sampled_from([0.001, 1.0, 100.0]),
-    "beta": st.sampled_from([0.0, 0.001, 0.1]),
-    "rule": st.sampled_from(["EN", "L1"]),
-    "others": st.sampled_from(["sum", "logsumexp"]),
-    "tau": st.sampled_from([0.0, 0.05]),
-    "adapt": st.booleans(),
-    "copies": st.integers(1, 3),
-    "radius": st.sampled_from([0.0, 0.1]),
-    "rounds": st.integers(1, 3),
-    "decrease": st.sampled_from([0.3, 0.9]),
-    "slides": st.integers(0, 4),
-    "doublings": st.integers(0, 2),
-    "method": st.sampled_from(["deepfool", "minibatch"]),
-    "batch": st.sampled_from([None, 1, 5]),
-}
+
+
+def values_of(may_be, default):
+    """A strategy for a field that is `may_be` (`Allowed`): its default, the ends of its range, and what lies between.
+
+    Where there is no highest number, those up to 1 above the lowest, and whole ones up to 3 above it: an attack of few steps.
+    """
+    if may_be.choices or may_be.kind is bool:
+        return st.sampled_from(may_be.choices or (False, True))
+    low = min(0, may_be.high or 0) if may_be.low is None else may_be.low
+    if may_be.kind is int:
+        values = st.integers(low + may_be.exclusive_low, low + 3 if may_be.high is None else may_be.high)
+    elif may_be.kind is float:
+        high = low + 1 if may_be.high is None else may_be.high
+        values = st.floats(low, high, exclude_min=may_be.exclusive_low) | st.sampled_from([high, default])
+    else:
+        return st.just(default)
+    return values | st.none() if may_be.optional else values
 
 
 @st.composite
 def attacks_of(draw, cls):
     """An attack of class `cls` with any allowed settings, and few steps."""
-    drawn = {
-        field.name: draw(FIELDS[field.name]) for field in dataclasses.fields(cls) if field.name in FIELDS
-    }
-    if "alpha" in drawn:
-        drawn["alpha"] *= drawn["eps"]
-    if not drawn.get("random_start", True):
-        drawn["restarts"] = 1
-    return cls(**drawn)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    drawn = {name: draw(values_of(may_be, fields[name].default)) for name, may_be in allowed(cls).items()}
+    try:
+        return cls(**drawn)
+    except InputError:  # each is allowed, but not all of them together
+        reject()
 
 
 def quick(cls, **fields):

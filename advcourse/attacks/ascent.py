@@ -1,10 +1,13 @@
 """The one loop behind the gradient-sign family, and the settings that tell its members apart."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from advcourse.metrics import margin
+
+Keep = Literal["best", "last", "first"]  # which iterate is returned: see `Schedule`
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Schedule:
     start_size: float = 0.0
     restarts: int = 1
     target: str = "none"
-    keep: str = "last"
+    keep: Keep = "last"
 
 
 def log_odds(logits, labels):

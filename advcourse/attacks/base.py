@@ -1,14 +1,15 @@
 """What every attack is: its contract, its record, and the model as the attack sees it."""
 
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from advcourse import metrics
+from advcourse.attacks.hyperparameters import allowed
 from advcourse.attacks.noise import Noise
 from advcourse.attacks.targets import least_likely
 from advcourse.attacks.threat import ThreatModel
@@ -18,7 +19,6 @@ from advcourse.core.identity import identity
 from advcourse.core.inputs import (
     InputError,
     ask,
-    check_choice,
     check_classes,
     check_flag,
     check_images,
@@ -32,44 +32,6 @@ from advcourse.core.inputs import (
 )
 from advcourse.core.randomness import seeded
 from advcourse.metrics import margin
-
-# What a hyper-parameter of this name may be, in every attack: lowest and highest. It is whole where its type is int; fields
-# of type bool are flags.
-_NUMBERS = {
-    "eps": (0, None),
-    "alpha": (0, None),
-    "steps": (1, None),
-    "restarts": (1, None),
-    "decay": (0, None),
-    "seed": (0, 2**63 - 1),
-    "overshoot": (0, None),
-    "classes": (2, None),
-    "passes": (1, None),
-    "goal": (0, 1),
-    "theta": (-1, 1),
-    "gamma": (0, 1),
-    "confidence": (0, None),
-    "lr": (1e-6, None),
-    "binary_search_steps": (1, None),
-    "initial_const": (1e-12, None),
-    "beta": (0, None),
-    "tau": (0, None),
-    "copies": (1, None),
-    "radius": (0, 1),
-    "rounds": (1, None),
-    "decrease": (0.01, 0.99),
-    "slides": (0, None),
-    "doublings": (0, None),
-    "batch": (1, None),
-    "targets": (1, None),
-}
-_CHOICES = {
-    "norm": ("Linf", "L2"),
-    "keep": ("best", "last", "first"),
-    "rule": ("EN", "L1"),
-    "method": ("deepfool", "minibatch"),
-    "others": ("sum", "logsumexp"),
-}
 
 
 class Victim:
@@ -204,6 +166,8 @@ class AttackResult:
 class Attack:
     """An attack is a frozen dataclass: its fields are the paper's hyper-parameters, and its `repr` repeats it.
 
+    Each field declares what it may be, see `hyperparameters`; it is checked, and kept as Python's own type.
+
     `attack(model, x, y, target=None)` returns the adversarial images; `attack.run(...)` the whole `AttackResult`.
     `x` (N, C, H, W) in [0, 1], `y` (N,) the true labels, `target` (N,) the labels wanted by an attack with `targeted=True`.
     The images come back in [0, 1], inside the budget, detached, and the model and the global random state as they were.
@@ -228,16 +192,8 @@ class Attack:
     seed: ClassVar[int] = 0
 
     def __post_init__(self):
-        for given in fields(self):
-            name, value = given.name, getattr(self, given.name)
-            if given.type is bool:
-                value = check_flag(value, name)
-            elif name in _CHOICES:
-                value = check_choice(value, name, _CHOICES[name])
-            elif name in _NUMBERS and not (value is None and given.default is None):
-                whole = int in (given.type, *get_args(given.type))
-                value = check_range(value, name, *_NUMBERS[name], integer=whole)
-            object.__setattr__(self, name, value)
+        for name, may_be in allowed(type(self)).items():
+            object.__setattr__(self, name, may_be.check(getattr(self, name), name))
         if self.norm == "Linf":
             self._check_unit()
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.attacks.base import Attack, AttackResult
+from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.threat import ThreatModel
 from advcourse.core.errors import called
 from advcourse.core.identity import identity
@@ -158,7 +159,7 @@ class EachTarget(_Composed):
         InputError: an attack that is untargeted or chooses its own target.
     """
 
-    targets: int = 3
+    targets: int = number(3, low=1)
 
     def __post_init__(self):
         super().__post_init__()

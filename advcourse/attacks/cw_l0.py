@@ -8,6 +8,7 @@ import torch
 from advcourse.attacks.base import Attack
 from advcourse.attacks.best import Nearest, PerImage
 from advcourse.attacks.cw_l2 import CWL2
+from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import hinge_of
 from advcourse.attacks.slide import step_to_boundary
 
@@ -44,10 +45,10 @@ class CWL0(Attack):
         >>> x_adv = CWL0()(model, x, y)
     """
 
-    confidence: float = 0.0
-    steps: int = 10
-    decrease: float = 0.7
-    rounds: int = 4
+    confidence: float = number(0.0, low=0)
+    steps: int = number(10, low=1)
+    decrease: float = number(0.7, low=0.01, high=0.99)
+    rounds: int = number(4, low=1)
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
     norm: ClassVar[str] = "L0"

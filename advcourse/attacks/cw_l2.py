@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import nearest_rival
+from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import Search, TanhAdam, hinge_of, search, squared_l2
 from advcourse.attacks.slide import slide
 
@@ -42,13 +43,13 @@ class CWL2(Attack):
         >>> x_adv = CWL2()(model, x, y)
     """
 
-    confidence: float = 0.0
-    lr: float = 0.5
-    steps: int = 4
-    binary_search_steps: int = 4
-    initial_const: float | None = None
-    slides: int = 25
-    doublings: int = 6
+    confidence: float = number(0.0, low=0)
+    lr: float = number(0.5, low=1e-6)
+    steps: int = number(4, low=1)
+    binary_search_steps: int = number(4, low=1)
+    initial_const: float | None = number(None, low=1e-12)
+    slides: int = number(25, low=0)
+    doublings: int = number(6, low=0)
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
     norm: ClassVar[str] = "L2"

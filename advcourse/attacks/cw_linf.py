@@ -8,6 +8,7 @@ import torch
 from advcourse.attacks.base import Attack
 from advcourse.attacks.best import Nearest, PerImage
 from advcourse.attacks.deepfool import nearest_rival
+from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import hinge_of
 
 
@@ -44,11 +45,11 @@ class CWLinf(Attack):
         >>> x_adv = CWLinf()(model, x, y)
     """
 
-    confidence: float = 0.0
-    lr: float = 0.2
-    steps: int = 10
-    decrease: float = 0.9
-    rounds: int = 4
+    confidence: float = number(0.0, low=0)
+    lr: float = number(0.2, low=1e-6)
+    steps: int = number(10, low=1)
+    decrease: float = number(0.9, low=0.01, high=0.99)
+    rounds: int = number(4, low=1)
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
     norm: ClassVar[str] = "Linf"

@@ -1,11 +1,12 @@
 """DeepFool: step by step over the nearest decision boundary, each step exact where the model is linear."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
 from advcourse.attacks.base import Attack
+from advcourse.attacks.hyperparameters import number
 
 _STILL_NEAR = 3  # classes that are looked at after the first step: on the shipped models the same steps as with all of them
 _BEYOND = 1e-4  # added to each step's length, as in the authors' code, so that a boundary is crossed and not only met
@@ -46,10 +47,10 @@ class DeepFool(Attack):
         >>> result.distances["L2"], result.details["unclipped"].flatten(1).norm(dim=1)
     """
 
-    steps: int = 50
-    overshoot: float = 0.02
-    norm: str = "L2"
-    classes: int = 10
+    steps: int = number(50, low=1)
+    overshoot: float = number(0.02, low=0)
+    norm: Literal["Linf", "L2"] = "L2"
+    classes: int = number(10, low=2)
     kind: ClassVar[str] = "minimum-norm"
 
     def _perturb(self, victim, x, y, target, noise):

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import nearest_rival
+from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import Fista, Search, hinge_of, search, squared_l2
 from advcourse.attacks.slide import slide
 
@@ -53,15 +54,15 @@ class EAD(Attack):
         >>> x_adv = EAD(rule="L1")(model, x, y)
     """
 
-    beta: float = 1e-3
-    rule: str = "EN"
-    confidence: float = 0.0
-    lr: float = 0.01
-    steps: int = 5
-    binary_search_steps: int = 5
-    initial_const: float | None = None
-    slides: int = 25
-    doublings: int = 6
+    beta: float = number(1e-3, low=0)
+    rule: Literal["EN", "L1"] = "EN"
+    confidence: float = number(0.0, low=0)
+    lr: float = number(0.01, low=1e-6)
+    steps: int = number(5, low=1)
+    binary_search_steps: int = number(5, low=1)
+    initial_const: float | None = number(None, low=1e-12)
+    slides: int = number(25, low=0)
+    doublings: int = number(6, low=0)
     targeted: bool = False
     kind: ClassVar[str] = "minimum-norm"
 

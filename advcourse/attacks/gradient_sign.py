@@ -1,12 +1,13 @@
 """The gradient-sign family: nine attacks of the survey's Table 1, one loop with different settings (`gradient_family()`)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from advcourse.attacks.ascent import Schedule, ascend
+from advcourse.attacks.ascent import Keep, Schedule, ascend
 from advcourse.attacks.base import Attack
+from advcourse.attacks.hyperparameters import number
 from advcourse.core.errors import BudgetWarning, warn
-from advcourse.core.inputs import InputError, check_range
+from advcourse.core.inputs import LARGEST_SEED, InputError, check_range
 
 
 class GradientSign(Attack):
@@ -50,7 +51,7 @@ class FGSM(GradientSign):
         >>> x_adv = FGSM(eps=0.3)(model, x, y)
     """
 
-    eps: float = 0.3
+    eps: float = number(0.3, low=0)
     targeted: bool = False
 
     @property
@@ -75,10 +76,10 @@ class RFGSM(GradientSign):
         >>> x_adv = RFGSM(eps=0.3, alpha=0.05, seed=1)(model, x, y)
     """
 
-    eps: float = 0.3
-    alpha: float = 0.05
+    eps: float = number(0.3, low=0)
+    alpha: float = number(0.05, low=0)
     targeted: bool = False
-    seed: int = 0
+    seed: int = number(0, low=0, high=LARGEST_SEED)
 
     def __post_init__(self):
         super().__post_init__()
@@ -104,7 +105,7 @@ class LLC(GradientSign):
         >>> x_adv = LLC(eps=0.3)(model, x, y)
     """
 
-    eps: float = 0.3
+    eps: float = number(0.3, low=0)
     targeted: ClassVar[bool] = True
     chooses_target: ClassVar[bool] = True
 
@@ -128,9 +129,9 @@ class RLLC(GradientSign):
         >>> x_adv = RLLC(eps=0.3, alpha=0.05)(model, x, y)
     """
 
-    eps: float = 0.3
-    alpha: float = 0.05
-    seed: int = 0
+    eps: float = number(0.3, low=0)
+    alpha: float = number(0.05, low=0)
+    seed: int = number(0, low=0, high=LARGEST_SEED)
     targeted: ClassVar[bool] = True
     chooses_target: ClassVar[bool] = True
 
@@ -164,11 +165,11 @@ class BIM(GradientSign):
         >>> x_adv = BIM(eps=0.3, alpha=0.02, steps=40)(model, x, y)
     """
 
-    eps: float = 0.3
-    alpha: float | None = None
-    steps: int = 40
+    eps: float = number(0.3, low=0)
+    alpha: float | None = number(None, low=0)
+    steps: int = number(40, low=1)
     targeted: bool = False
-    keep: str = "best"
+    keep: Keep = "best"
 
     @property
     def schedule(self):
@@ -190,10 +191,10 @@ class ILLC(GradientSign):
         >>> x_adv = ILLC(eps=0.3, steps=40)(model, x, y)
     """
 
-    eps: float = 0.3
-    alpha: float | None = None
-    steps: int = 40
-    keep: str = "best"
+    eps: float = number(0.3, low=0)
+    alpha: float | None = number(None, low=0)
+    steps: int = number(40, low=1)
+    keep: Keep = "best"
     targeted: ClassVar[bool] = True
     chooses_target: ClassVar[bool] = True
 
@@ -223,15 +224,15 @@ class PGD(GradientSign):
         >>> x_adv = PGD(eps=2.0, alpha=0.1, steps=100, norm="L2", restarts=5)(model, x, y)
     """
 
-    eps: float = 0.3
-    alpha: float | None = None
-    steps: int = 40
+    eps: float = number(0.3, low=0)
+    alpha: float | None = number(None, low=0)
+    steps: int = number(40, low=1)
     random_start: bool = True
-    norm: str = "Linf"
-    restarts: int = 1
+    norm: Literal["Linf", "L2"] = "Linf"
+    restarts: int = number(1, low=1)
     targeted: bool = False
-    keep: str = "best"
-    seed: int = 0
+    keep: Keep = "best"
+    seed: int = number(0, low=0, high=LARGEST_SEED)
 
     def __post_init__(self):
         super().__post_init__()
@@ -272,11 +273,11 @@ class UMIFGSM(GradientSign):
         >>> x_adv = UMIFGSM(eps=0.3, steps=10, decay=1.0)(model, x, y)
     """
 
-    eps: float = 0.3
-    alpha: float | None = None
-    steps: int = 10
-    decay: float = 1.0
-    keep: str = "best"
+    eps: float = number(0.3, low=0)
+    alpha: float | None = number(None, low=0)
+    steps: int = number(10, low=1)
+    decay: float = number(1.0, low=0)
+    keep: Keep = "best"
 
     @property
     def schedule(self):

@@ -1,11 +1,12 @@
 """Attacks that choose by a saliency map which pixels to change: JSMA."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
 from advcourse.attacks.base import Attack
+from advcourse.attacks.hyperparameters import number
 from advcourse.core.inputs import InputError
 
 REACHED, SPENT, STUCK = range(3)
@@ -50,9 +51,9 @@ class JSMA(Attack):
         >>> x_adv = JSMA(gamma=0.1)(model, x, y, target=choose_target(model, x, y))
     """
 
-    theta: float = 1.0
-    gamma: float = 0.145
-    others: str = "logsumexp"
+    theta: float = number(1.0, low=-1, high=1)
+    gamma: float = number(0.145, low=0, high=1)
+    others: Literal["sum", "logsumexp"] = "logsumexp"
     kind: ClassVar[str] = "budgeted"
     norm: ClassVar[str] = "L0"
     targeted: ClassVar[bool] = True

@@ -7,8 +7,9 @@ from typing import ClassVar
 import torch
 
 from advcourse.attacks.base import Attack
+from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import Search, TanhAdam, search, squared_l2
-from advcourse.core.inputs import InputError
+from advcourse.core.inputs import LARGEST_SEED, InputError
 
 _AT_ONCE = 400  # images of 32 x 32 that go through the model together
 
@@ -42,15 +43,15 @@ class OptMargin(Attack):
         >>> x_adv = OptMargin(radius=0.3)(model, x, y)
     """
 
-    copies: int = 20
-    radius: float = 0.3
-    confidence: float = 0.0
-    lr: float = 0.4
-    steps: int = 5
-    binary_search_steps: int = 4
-    initial_const: float | None = None
-    doublings: int = 3
-    seed: int = 0
+    copies: int = number(20, low=1)
+    radius: float = number(0.3, low=0, high=1)
+    confidence: float = number(0.0, low=0)
+    lr: float = number(0.4, low=1e-6)
+    steps: int = number(5, low=1)
+    binary_search_steps: int = number(4, low=1)
+    initial_const: float | None = number(None, low=1e-12)
+    doublings: int = number(3, low=0)
+    seed: int = number(0, low=0, high=LARGEST_SEED)
     kind: ClassVar[str] = "minimum-norm"
     norm: ClassVar[str] = "L2"
 

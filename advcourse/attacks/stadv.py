@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.best import Nearest
+from advcourse.attacks.hyperparameters import number
+from advcourse.core.inputs import LARGEST_SEED
 
 _CLEAN_LOSS = (
     16.0  # what L_adv is scaled to on the clean image: about what a digit's logits have, in the paper as here
@@ -57,13 +59,13 @@ class StAdv(Attack):
         >>> x_adv = StAdv(targeted=True)(model, x, y, target=choose_target(model, x, y))
     """
 
-    tau: float = 0.05
-    steps: int = 100
-    lr: float = 0.2
-    confidence: float = 0.0
+    tau: float = number(0.05, low=0)
+    steps: int = number(100, low=1)
+    lr: float = number(0.2, low=1e-6)
+    confidence: float = number(0.0, low=0)
     adapt: bool = True
     targeted: bool = False
-    seed: int = 0
+    seed: int = number(0, low=0, high=LARGEST_SEED)
     kind: ClassVar[str] = "minimum-norm"
     norm: ClassVar[str] = "flow"
 

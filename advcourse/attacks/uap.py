@@ -1,13 +1,14 @@
 """Universal adversarial perturbations: one change that fools a model on most images, also on those that it has not seen."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import walk
-from advcourse.core.inputs import InputError, check_images, predict
+from advcourse.attacks.hyperparameters import number
+from advcourse.core.inputs import LARGEST_SEED, InputError, check_images, predict
 from advcourse.metrics import margin
 
 # Images in a step, as many as there are but at most this; with "deepfool" at most a tenth of them, for its steps add up.
@@ -53,15 +54,15 @@ class UAP(Attack):
         >>> others_adv = (others + v).clamp(0, 1)
     """
 
-    eps: float = 0.2
-    norm: str = "Linf"
-    method: str = "deepfool"
-    passes: int = 10
-    goal: float = 0.8
-    overshoot: float = 0.02
-    steps: int = 10
-    batch: int | None = None
-    seed: int = 0
+    eps: float = number(0.2, low=0)
+    norm: Literal["Linf", "L2"] = "Linf"
+    method: Literal["deepfool", "minibatch"] = "deepfool"
+    passes: int = number(10, low=1)
+    goal: float = number(0.8, low=0, high=1)
+    overshoot: float = number(0.02, low=0)
+    steps: int = number(10, low=1)
+    batch: int | None = number(None, low=1)
+    seed: int = number(0, low=0, high=LARGEST_SEED)
     kind: ClassVar[str] = "budgeted"
     universal: ClassVar[bool] = True
 

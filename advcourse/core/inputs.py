@@ -37,7 +37,7 @@ __all__ = [
     "ZeroGradientWarning",
 ]
 
-_LARGEST_SEED = 2**63 - 1  # the largest that every generator accepts
+LARGEST_SEED = 2**63 - 1  # the largest that every generator accepts
 
 
 def _given(value):
@@ -107,7 +107,7 @@ def _number(value, integer):
 
 def check_seed(seed: int, name: str = "seed") -> int:
     """Return `seed` as an int; `InputError` unless it is a whole number from 0 to 2**63 - 1, which every generator accepts."""
-    return check_range(seed, name, 0, _LARGEST_SEED, integer=True)
+    return check_range(seed, name, 0, LARGEST_SEED, integer=True)
 
 
 def check_field(owner, name: str, *limits, **more) -> None:
