@@ -91,7 +91,7 @@ def test_batches_change_nothing(attack):
 
 
 def test_a_model_that_reads_nothing_has_an_empty_record():
-    """No image is attacked: no value, and no rate. With every attack of Table 1."""
+    """No image is attacked: no value, and no rate. With every attack."""
     x, y, _, model = known()
     wrong = DataSource("wrong", given=(x, (y + 1) % 10))
     for attack in attacks.REGISTRY.values():

@@ -68,10 +68,10 @@ MODEL = {
     "": "line 3, models: got nothing; allowed is text",
 }
 ATTACK = {
-    "[fgsm]": f"line 4, attacks[0]: got 'fgsm'; allowed are all, {ATTACKS}; did you mean FGSM?",
+    "[fgsm]": f"line 4, attacks[0]: got 'fgsm'; allowed are all, table 1, {ATTACKS}; did you mean FGSM?",
     "{attack: C&W}": f"line 4, attacks.attack: got 'C&W'; allowed are {ATTACKS}",
     "[{eps: 0.1}]": f"line 4, attacks[0].attack: missing; allowed are {ATTACKS}",
-    "[]": "line 4, attacks: got an empty list; allowed is all, an attack, or a list of them",
+    "[]": "line 4, attacks: got an empty list; allowed is all, table 1, an attack, or a list of them",
     "\n  - FGSM\n  - attack: PGD\n    eps: -1": "line 7, attacks[1].eps: got -1; allowed is a number >= 0",
     "\n  attack: PGD\n  eps:\n    - 0.1\n    - .inf": "line 8, attacks.eps[1]: got inf; allowed is a number >= 0",
     "{attack: PGD, eps: []}": "line 4, attacks.eps: got an empty list; allowed is a number, or a list of numbers",
@@ -95,6 +95,7 @@ ATTACK = {
     "allowed is 1, for all runs would be the same",
     "{attack: JSMA, gamma: [0.1, 2]}": "line 4, attacks.gamma[1]: got 2; allowed is a number >= 0 and <= 1",
     "[all, FGSM]": "line 4, attacks[1]: got 'FGSM' again, first on line 4; allowed is one of a name",
+    "Table 1": f"line 4, attacks: got 'Table 1'; allowed are all, table 1, {ATTACKS}; did you mean table 1?",
     "[{attack: PGD, eps: [1]}, {attack: BIM, name: 'PGD, eps 1'}]": "line 4, attacks[1]: got 'PGD, eps 1' again, "
     "first on line 4; allowed is one of a name",
 }
@@ -181,7 +182,7 @@ def test_missing_keys():
     assert told("title: T\n") == [
         "m.yml, line 1, data: missing; allowed is a data set, or a list of them",
         "m.yml, line 1, models: missing; allowed is a model, or a list of them",
-        "m.yml, line 1, attacks: missing; allowed is all, an attack, or a list of them",
+        "m.yml, line 1, attacks: missing; allowed is all, table 1, an attack, or a list of them",
     ]
 
 

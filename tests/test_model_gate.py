@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 import torch
+from drawn_attacks import ATTACKS
 from nets import Function, conv, images, linear
 from torch import nn
 
@@ -17,7 +18,6 @@ from advcourse.core import inputs
 from advcourse.core.errors import DoubtfulResultWarning, ProbabilitiesWarning, ZeroGradientWarning
 from advcourse.core.inputs import InputError
 
-ATTACKS = pytest.mark.parametrize("cls", attacks.REGISTRY.values(), ids=attacks.REGISTRY)
 NET = conv().eval()
 X, Y = images(6), torch.tensor([0, 1, 2, 3, 4, 0])
 BROKEN = {

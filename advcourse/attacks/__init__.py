@@ -1,4 +1,6 @@
-"""The attacks of the survey's Table 1. An attack is a frozen dataclass of the paper's hyper-parameters:
+"""The attacks. `TABLE_1` has those of the survey's Table 1, `REGISTRY` those and all others: name -> class.
+
+An attack is a frozen dataclass of the paper's hyper-parameters:
 
 images = PGD(eps=0.3, steps=40)(model, x, y)
 result = PGD(eps=0.3, steps=40).run(model, x, y)   # images, success, distances, passes, seconds
@@ -34,17 +36,20 @@ from advcourse.attacks.threat import ThreatModel
 from advcourse.attacks.uap import UAP
 
 # In the order of the survey's Table 1.
-_TABLE_1 = (
+_OF_TABLE_1 = (
     *(FGSM, RFGSM, BIM, PGD, UMIFGSM, DeepFool, UAP, OptMargin),
     *(LLC, RLLC, ILLC, TMIFGSM, JSMA, CWL0, CWL2, CWLinf, EAD, StAdv),
 )
-REGISTRY = {attack.__name__: attack for attack in _TABLE_1}
+_BEYOND_TABLE_1 = ()
+TABLE_1 = {attack.__name__: attack for attack in _OF_TABLE_1}
+REGISTRY = TABLE_1 | {attack.__name__: attack for attack in _BEYOND_TABLE_1}
 
 __all__ = [
     *REGISTRY,
     "BPDA",
     "EOT",
     "REGISTRY",
+    "TABLE_1",
     "Attack",
     "AttackResult",
     "EachTarget",

@@ -1,6 +1,6 @@
 """Evaluation: attacks x models x data, measured once, kept, compared and told.
 
-cells = [Cell(name, attack(), ModelSource("mnist-cnn")) for name, attack in attacks.REGISTRY.items()]
+cells = [Cell(name, attack(), ModelSource("mnist-cnn")) for name, attack in attacks.TABLE_1.items()]
 outcome = run(cells, "build/evaluation")        # records, and the cells that failed
 """
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 from advcourse import data, models
-from advcourse.attacks import REGISTRY, Attack
+from advcourse.attacks import REGISTRY, TABLE_1, Attack
 from advcourse.core.identity import identity, is_fresh
 from advcourse.core.inputs import InputError, check_classes, check_range, predict, resolve_device
 from advcourse.data.transformations import JPEG, EightBit, GaussianBlur, GaussianNoise
@@ -18,13 +18,13 @@ TEMPLATE = Path(__file__).with_name("template.yml")  # to begin a file of one's 
 _REQUIRED = {
     "data": "a data set, or a list of them",
     "models": "a model, or a list of them",
-    "attacks": "all, an attack, or a list of them",
+    "attacks": "all, table 1, an attack, or a list of them",
 }
 _CONDITIONS = tuple(field.name for field in fields(Conditions))
 _TRANSFORMATIONS = {"noise": GaussianNoise, "blur": GaussianBlur, "jpeg": JPEG}
 _STRENGTHS = {"noise": "std", "blur": "radius", "jpeg": "quality"}  # what file and class call them
 _ROUNDING = "8-bit"
-_ALL = "all"  # the attacks of Table 1
+_GROUPS = {"all": REGISTRY, "table 1": TABLE_1}  # what one word stands for
 _BUDGETS = ("eps", "gamma")  # of which an attack may have a list
 
 
@@ -237,16 +237,13 @@ def _attacks(entry, path, problems):
     """(name, variant, attack) of each."""
     rows, lines = [], {}
     for one in _listed(entry, "attacks", problems):
-        if one.value == _ALL:
-            found = [(one, name, "", kind()) for name, kind in REGISTRY.items()]
-        elif isinstance(one.value, dict):
+        if isinstance(one.value, dict):
             found = _with_settings(one, path, problems)
+        elif problems.choice(one, (*_GROUPS, *REGISTRY)):
+            group = _GROUPS.get(one.value) or {one.value: REGISTRY[one.value]}
+            found = [(one, name, "", kind()) for name, kind in group.items()]
         else:
-            found = (
-                [(one, one.value, "", REGISTRY[one.value]())]
-                if problems.choice(one, (_ALL, *REGISTRY))
-                else []
-            )
+            found = []
         for at, name, variant, attack in found:
             if problems.new(at, f"{name}, {variant}" if variant else name, lines):
                 rows.append((name, variant, attack))
