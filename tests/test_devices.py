@@ -36,7 +36,7 @@ from advcourse.zoo import deployed
 pytestmark = pytest.mark.gpu
 
 LEAST = {"steps": 2, "restarts": 2, "binary_search_steps": 1, "targets": 2}
-WRAPPED = [name for name in deployed.names() if not deployed.is_network(name)]
+WRAPPED = [name for name, defense in deployed.DEFENSES.items() if not defense.is_network]
 X, Y = images(12, (1, 8, 8)), torch.arange(12) % 5
 
 

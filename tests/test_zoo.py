@@ -1,5 +1,7 @@
 """The defended digit models: against the survey's Table 2, the contract of a model, and what is known of an undefended one."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -64,9 +66,13 @@ def test_who_knows_of_no_defense_sees_the_classifier():
 
 
 def test_networks_are_told_from_what_stands_around_one():
-    """Against the names: training made these, the others are modules around a network."""
+    """Against the names: training made these, the others are modules around a network, however the function is written that
+    builds them.
+    """
     wrapped = {"EIT", "RT", "PixelDefend", "Thermometer", "Thermometer + AT", "RC", *DETECTORS}
-    assert {name for name in deployed.names() if not deployed.is_network(name)} == wrapped
+    assert {name for name, one in deployed.DEFENSES.items() if not one.is_network} == wrapped
+    built_with_settings = partial(deployed.load, "RT", device="cpu")
+    assert not deployed.Defended("random transformation", "own", None, built_with_settings).is_network
 
 
 def test_the_adaptive_attack_does_what_it_is_for():

@@ -70,7 +70,7 @@ def cells(images: int = 100, seed: int = 0, defenses: Sequence[str] | None = Non
         one = deployed.DEFENSES[check_choice(name, "defenses", deployed.names())]
         attacks = {known: _as_seen(attack, one) for known, attack in common().items()}
         attacks |= {ADAPTIVE + own: attack for own, attack in one.adaptive.items()}
-        attacks |= other_norms() if deployed.is_network(name) else {}
+        attacks |= other_norms() if one.is_network else {}
         source = ModelSource(name, build=Deployed(name))
         found += [Cell(title, attack, source, digits, how) for title, attack in attacks.items()]
     return found

@@ -47,7 +47,8 @@ class Defended:
 
     title: in words. family: of the survey's Table 2. identifier: the survey's id, None where the survey has it not. build: makes
     the deployed module. seen: what an attacker who knows of no defense differentiates (default: the deployed module). adaptive:
-    attacks made for it, by name, L-infinity ones within `EPS`.
+    attacks made for it, by name, L-infinity ones within `EPS`. is_network: whether it is a network and nothing around it, what
+    training made (default False).
     """
 
     title: str
@@ -56,6 +57,7 @@ class Defended:
     build: Callable[[], nn.Module]
     seen: Callable[[nn.Module], nn.Module] = itself
     adaptive: dict[str, Attack] = field(default_factory=dict)
+    is_network: bool = False
 
 
 def names() -> tuple[str, ...]:
@@ -71,11 +73,6 @@ def load(name: str, device: str | torch.device = "cpu") -> nn.Module:
     """
     model = DEFENSES[check_choice(name, "name", names())].build()
     return model.eval().to(resolve_device(device))
-
-
-def is_network(name: str) -> bool:
-    """Whether the defense is a network and nothing around it: what training made."""
-    return isinstance(DEFENSES[name].build, partial)
 
 
 # ---- how each is deployed ----
@@ -203,7 +200,8 @@ def _robust(model):
 
 
 def _network(name, title, family, identifier=None):
-    return Defended(title, family, identifier, partial(models.load, name), adaptive=_STRONG)
+    build = partial(models.load, name)
+    return Defended(title, family, identifier, build, adaptive=_STRONG, is_network=True)
 
 
 _TRAINING, _MASKING = "adversarial training", "gradient masking"
