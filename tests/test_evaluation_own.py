@@ -17,6 +17,11 @@ from advcourse.attacks import FGSM, PGD
 class Mine(FGSM):
     pass
 
+@dataclass(frozen=True)
+class Described(FGSM):
+    weight: "float" = 2.0
+    loud: "bool" = False
+
 ready = PGD(0.25, steps=3)
 number = 3
 
@@ -56,6 +61,14 @@ def test_a_class_takes_settings_and_a_list_of_budgets(module):
         cell.attack.targeted for cell in found
     )
     assert {type(cell.attack).__name__ for cell in found} == {"Mine"}
+
+
+def test_types_may_be_written_as_texts():
+    """As with `from __future__ import annotations`. By hand: 1 is the weight 1.0 there, and a flag is no number."""
+    [cell] = cells('{build: "own_attacks:Described", weight: 1}')
+    assert repr(cell.attack) == "Described(eps=0.3, targeted=False, weight=1.0, loud=False)"
+    [line] = told(BASE + 'attacks: {build: "own_attacks:Described", loud: 1}\n')
+    assert line.endswith("attacks.loud: got 1; allowed are true and false")
 
 
 def test_an_attack_and_a_function_that_returns_one():

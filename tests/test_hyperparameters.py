@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 from drawn_attacks import values_of
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advcourse.attacks import FGSM, PGD, Attack
@@ -26,6 +26,7 @@ class Declared(Attack):
     whole: int = number(3, low=-2)
     perhaps: int | None = number(None, high=7)
     free: float = 1.5
+    unset: float = None  # which type checkers refuse, and many write
     flag: bool = True
     word: Literal["near", "far"] = "far"
     anything: tuple = ()
@@ -40,6 +41,7 @@ REFUSED = [
     ("whole", 2.5, "whole: got 2.5; allowed is an integer >= -2"),
     ("whole", -3, "whole: got -3; allowed is an integer >= -2"),
     ("perhaps", 8, "perhaps: got 8; allowed is an integer <= 7"),
+    ("unset", "1", "unset: got '1'; allowed is a number"),
     ("free", "1", "free: got '1'; allowed is a number"),
     ("flag", "no", "flag: got 'no'; allowed are True and False"),
     ("word", "here", "word: got 'here'; allowed are 'near', 'far'"),
@@ -65,7 +67,9 @@ def test_a_declared_field_is_an_ordinary_one():
     """Against a dataclass with plain defaults: signature, class attribute, `repr`, `replace`, `pickle` and identity."""
     assert str(inspect.signature(PGD).parameters["eps"]) == "eps: float = 0.3" and PGD.eps == 0.3
     made = Declared()
-    text = "Declared(share=0.5, whole=3, perhaps=None, free=1.5, flag=True, word='far', anything=())"
+    text = (
+        "Declared(share=0.5, whole=3, perhaps=None, free=1.5, unset=None, flag=True, word='far', anything=())"
+    )
     assert repr(made) == text and eval(text) == made
     assert replace(made, whole=4) == Declared(whole=4) and pickle.loads(pickle.dumps(made)) == made
     assert identity(made) == identity(Declared(0.5)) != identity(Declared(whole=4))
@@ -83,6 +87,7 @@ def test_a_subclass_takes_over_the_declarations():
         Stronger(eps=-1)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(data=st.data())
 def test_the_tests_draw_what_the_declaration_allows(data):
     """The class itself takes every value that is drawn for it; by hand: none is beyond its range, and few steps are drawn."""

@@ -59,13 +59,14 @@ class Allowed:
 
 @cache
 def allowed(cls: type) -> dict[str, Allowed]:
-    """Name -> what it may be, of all fields of the dataclass `cls`: read from their types and from `number`."""
+    """Name -> what it may be, of all fields of the dataclass `cls`: read from their types, defaults and `number`."""
     types = get_type_hints(cls)
-    return {one.name: _allowed(types[one.name], one.metadata.get("limits", {})) for one in fields(cls)}
+    return {one.name: _allowed(types[one.name], one) for one in fields(cls)}
 
 
-def _allowed(kind, limits):
+def _allowed(kind, declared):
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     choices = tuple(choice for one in kinds if get_origin(one) is Literal for choice in get_args(one))
     known = next((one for one in (bool, float, int) if one in kinds), None)
-    return Allowed(known, choices, NoneType in kinds, **limits)
+    optional = NoneType in kinds or declared.default is None  # many write `alpha: float = None`
+    return Allowed(known, choices, optional, **declared.metadata.get("limits", {}))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advcourse import data, models
 from advcourse.attacks import REGISTRY, TABLE_1, Attack
+from advcourse.attacks.hyperparameters import allowed
 from advcourse.core.identity import identity, is_fresh
 from advcourse.core.inputs import InputError, check_classes, check_range, predict, resolve_device
 from advcourse.data.transformations import JPEG, EightBit, GaussianBlur, GaussianNoise
@@ -310,18 +311,18 @@ def _is_attack(value):
 
 def _attack(kind, given, entry, problems):
     """The attack with the `given` entries for settings; None, and problems, if it refuses them."""
-    settings = {field.name: field for field in fields(kind)}
+    settings = allowed(kind)
     if not all([_usable(part, settings[name], problems) for name, part in given.items()]):
         return None
     with problems.told_of(entry, given):
         return _with_declared(kind, {name: part.value for name, part in given.items()})
 
 
-def _usable(part, field, problems):
+def _usable(part, may_be, problems):
     """Whether a setting has a value of the right form; the attack itself sees to the rest."""
-    if part.value is None and field.default is None:
+    if part.value is None and may_be.optional:
         return True
-    if isinstance(field.default, bool) and not isinstance(part.value, bool):
+    if may_be.kind is bool and not isinstance(part.value, bool):
         problems.add(part, f"got {part.told}; allowed are true and false")
         return False
     return problems.single(part, "one value")
@@ -333,6 +334,6 @@ def _with_declared(kind, values):
     Raises `InputError`, which tells a value as it was written, where the class refuses one.
     """
     kind(**values)
-    decimal = {field.name for field in fields(kind) if field.type in (float, float | None)}
+    decimal = {name for name, may_be in allowed(kind).items() if may_be.kind is float}
     whole = {name for name, value in values.items() if isinstance(value, int) and not isinstance(value, bool)}
     return kind(**values | {name: float(values[name]) for name in decimal & whole})
