@@ -1,1 +1,1 @@
-"""What a hand-in holds: archives, folders and names, notebooks, the answers in them. Nothing of a student's is executed here."""
+"""Read what students hand in: archives, folders and names, notebooks, answers. No student code is executed here."""

@@ -1,4 +1,4 @@
-"""The files of a folder of submissions, those in ZIP archives too, which are read in memory: nothing is unpacked to disk."""
+"""List the files of a folder of submissions, those in ZIP archives too. These are read in memory, not unpacked to disk."""
 
 import io
 import os
@@ -17,24 +17,28 @@ ZIP = re.compile(r"\.zip$", re.I)
 TOTAL = 2**30  # bytes of all files in a student's archive, unpacked
 _DIRECTORY = 8 * 2**20  # bytes of an archive's table of contents, which zipfile reads at once
 _ENTRIES = 50_000  # files of one archive
-_DEEPEST = 2  # a student's archive in a download's
-_LEVELS = 40  # of folders in folders
+_DEEPEST = 2  # levels: a student's archive inside a download's
+_LEVELS = 40  # levels of nested folders
 _CHUNK = 2**16
-_INNER = 1000, 2**17  # the same two for an archive in an archive
+_INNER = 1000, 2**17  # _ENTRIES and _DIRECTORY for an archive inside an archive
 _NOISE = {"__macosx", "thumbs.db", "desktop.ini"}
 
 
 class Refused(ValueError):
-    """The archive is not opened; the message says why, as a part of a sentence."""
+    """The archive is not opened. The message says why, as part of a sentence."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file, or folder, of the submissions.
+    """One file or folder among the submissions.
 
-    parts: the names that lead to it from the folder that was given. path: of the file on disk, for a file in an archive that of
-    the archive; entries: its number in that archive, and in the archive inside that one. changed: seconds since 1970. size: in
-    bytes. folder: whether it is one.
+    Args:
+        parts: the names that lead to it from the given folder.
+        path: the file on disk; for a file in an archive, that of the archive.
+        entries: its number in that archive, and in the archive inside that one.
+        changed: when it was last changed, in seconds since 1970.
+        size: in bytes.
+        folder: whether it is a folder.
     """
 
     parts: tuple[str, ...]
@@ -54,7 +58,7 @@ class File:
         return "/".join(self.parts)
 
     def read(self, most=LARGEST + 1):
-        """The first `most` bytes. Raises `Refused` for what an archive does not give, and `OSError`."""
+        """Return the first `most` bytes. Raises `Refused` if an archive does not give them, and `OSError`."""
         if not self.entries:
             with open(self.path, "rb") as file:
                 return file.read(most)
@@ -63,7 +67,7 @@ class File:
 
 
 def files(root, told):
-    """Every file and folder below `root`, a folder or a ZIP archive. Appends sentences to `told` about what is passed over."""
+    """Return every file and folder below `root`, a folder or ZIP archive. Sentences about what is skipped go into `told`."""
     root = Path(root)
     if root.is_dir():
         return list(_on_disk(root, told))
@@ -71,13 +75,19 @@ def files(root, told):
 
 
 def inside(archive, told, total=None):
-    """The files and folders in an archive, whose own names come first in their parts.
+    """Return the files and folders in an archive; their parts begin with the archive's own.
 
-    told: gets sentences about what is passed over. total: bytes that all files may have unpacked. Raises `Refused`.
+    Args:
+        archive: its `File`.
+        told: list to which sentences about what is skipped are appended.
+        total: the most bytes that all files may have unpacked; None (default): any number.
+
+    Raises:
+        Refused: if the archive is not opened.
     """
     if len(archive.entries) >= _DEEPEST:
         raise Refused("it is a ZIP archive inside another one, which is not opened")
-    found = []
+    listed = []
     file = io.BytesIO(archive.read()) if archive.entries else open(archive.path, "rb")
     most, directory = _INNER if archive.entries else (_ENTRIES, _DIRECTORY)
     with file, _Opened(file, directory) as opened:
@@ -96,13 +106,15 @@ def inside(archive, told, total=None):
             elif parts and not any(map(_is_noise, parts)):
                 about = (_time(entry), entry.file_size, entry.is_dir())
                 where = ((*archive.parts, *parts), archive.path, (*archive.entries, number))
-                found.append(File(*where, *about))
-    return found
+                listed.append(File(*where, *about))
+    return listed
 
 
 def spelled(name):
-    """A name of the file system as text: composed letters. Bytes that are none, and what cannot be seen, are told by their
-    numbers, so that two names stay two."""
+    """Return a name of the file system as text, in composed letters.
+
+    Undecodable bytes and invisible characters are replaced by their numbers, so that different names stay different.
+    """
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     letters = (letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
     return unicodedata.normalize("NFC", "".join(letters))
@@ -119,7 +131,7 @@ def _on_disk(root, told):
             parts = tuple(map(spelled, path.relative_to(root).parts))
             try:
                 about = path.lstat()
-            except OSError as error:  # it has gone since the folder was listed
+            except OSError as error:  # it was removed since the folder was listed
                 told.append(f"{'/'.join(parts)}: {error.strerror}; passed over.")
                 continue
             kind = about.st_mode
@@ -153,7 +165,7 @@ class _Bounded:
 
 
 class _Opened(zipfile.ZipFile):
-    """An archive, whose errors of all kinds are `Refused`."""
+    """An archive that raises `Refused` for errors of all kinds."""
 
     def __init__(self, file, directory=_DIRECTORY):
         self._below = file
@@ -171,7 +183,7 @@ class _Opened(zipfile.ZipFile):
 
 @lru_cache(maxsize=1)
 def _on_disk_opened(path, changed, size):
-    """The archive at `path`, kept open: a class's archive is asked for one notebook after the other."""
+    """Return the archive at `path`, kept open: a class's notebooks are read from it one after the other."""
     return _Opened(open(path, "rb"))  # is closed with the archive
 
 
@@ -209,18 +221,18 @@ def _why(error):
 
 
 def _entry_name(entry):
-    """The name of an entry. What is not marked as UTF-8, but is it, as a Mac writes it, is read as UTF-8."""
+    """Return the name of an entry. A name that is UTF-8 but not marked as such, as a Mac writes it, is read as UTF-8."""
     name = entry.orig_filename
     if not entry.flag_bits & 0x800:
         try:
             name = name.encode("cp437").decode("utf-8")
         except UnicodeError:
-            pass  # it is what zipfile has made of it
+            pass  # keep the name that zipfile has decoded
     return name
 
 
 def _parts(name):
-    """The names in an entry's path, as text; None where it leads out of the archive."""
+    """Return the names in an entry's path, as text; None if it leads out of the archive."""
     name = name.partition("\0")[0].replace("\\", "/")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or re.match(r"[a-zA-Z]:", name):

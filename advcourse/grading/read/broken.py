@@ -1,4 +1,4 @@
-"""Why a notebook that tries to define an answer holds none: it does not compile, or it is split over cells."""
+"""Explain why a notebook that tries to define an answer has none: it does not compile, or it is split over cells."""
 
 import ast
 import re
@@ -9,21 +9,21 @@ from advcourse.grading.read.parsing import DEFINED, IMPORTS, UNPARSABLE, compile
 
 
 def cause(task, submitted):
-    """Why the last cell that tries to define the task is none; "" where no cell tries. `submitted`: `parsing.Code`s."""
-    if told := split(task, submitted):
-        return told
+    """Return why the last cell that tries to define the task fails; "" if no cell tries. submitted: `parsing.Code`s."""
+    if reason := split(task, submitted):
+        return reason
     for code in submitted:
         if code.error and re.search(rf"(def|class)\s+{task}\b|^{task}\s*=", code.source, re.M):
-            told = f"cell {code.index} does not compile: {code.error}"
+            reason = f"cell {code.index} does not compile: {code.error}"
         for statement in code.statements:
             if task in statement.binds and not isinstance(statement.node, IMPORTS):
                 if error := compiler_says(statement.node):
-                    told = f"cell {code.index} does not compile: {error}"
-    return told
+                    reason = f"cell {code.index} does not compile: {error}"
+    return reason
 
 
 def split(task, submitted):
-    """That the last definition of the task goes on in the next cells, which cannot stand alone; "" where it does not."""
+    """Return a sentence if the last definition of the task goes on in the next cells, which cannot stand alone; "" if not."""
     codes = [code for code in submitted if not code.drafted and code.written.strip()]
     for place, code in reversed(list(enumerate(codes))):
         if re.search(rf"^(async +def|def|class) +{task}\b", code.written, re.M):
@@ -36,7 +36,7 @@ def split(task, submitted):
 
 
 def _goes_on(code):
-    """Whether the first line of the cell is indented, comments apart."""
+    """Return whether the first line of the cell is indented, comments aside."""
     return bool(re.match(r"([ \t]*(#.*)?\n)*[ \t]+[^\s#]", code.written))
 
 
@@ -53,7 +53,7 @@ def _stands_alone(code):
 
 
 def _is_one(task, texts):
-    """Whether the texts make one program, in which the definition reaches from the first into the last."""
+    """Return whether the texts make one program, in which the definition reaches from the first into the last."""
     ends = "\n".join(texts[:-1]).count("\n") + 1
     try:
         with warnings.catch_warnings():

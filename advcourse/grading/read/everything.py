@@ -1,38 +1,46 @@
-"""What a notebook executes beside what an answer needs by its names: an object may be changed, or a name bound, in many ways.
+"""Decide what else of a notebook to execute if following names is not enough.
 
-A dictionary filled by a helper, a registry, an attribute that is set elsewhere, `exec`, `globals()`: no reading of names finds
-them all. So where the statements that were found give no right answer, the whole notebook is executed as "Run All" does it.
+A dictionary filled by a helper, a registry, an attribute that is set elsewhere, `exec`, `globals()`: an object can be changed,
+or a name bound, in many ways that reading the names does not show. So if the statements found by name give no right answer,
+the whole notebook is executed as "Run All" does it.
 """
 
 import ast
 
 from advcourse.grading.read.parsing import DEFINITIONS, FUNCTIONS, IMPORTS, UNWRITTEN, standing
 
-UNSEEN = set(  # names through which others are reached or bound that stand nowhere
+UNSEEN = set(  # names that can reach or bind others without spelling them out
     "exec eval compile globals locals vars setattr sys modules inspect builtins __builtins__ __main__ importlib "
     "__import__ get_ipython".split()
 )
-SHOWN = {"_", "__", "___"}  # what a notebook calls the values of the last lines of its cells
+SHOWN = {"_", "__", "___"}  # a notebook's names for the values of its cells' last lines
 OF_THE_NOTEBOOK = ("__dict__", "__globals__", "user_ns", "run_cell", "ex", "push")  # attributes
 HAPPENS = (ast.Call, ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
 
 
 def runs(task, names, winner, taken):
-    """Sets of statements, to be executed one set after the other, where `taken` gives no right answer.
+    """Return sets of statements to execute, one set after the other, if `taken` gives no right answer.
 
-    They are those of the notebook until the answer is first checked, until it is last checked, and all; each as it stands, and
-    without results that take an answer's name. What could make no difference is no reason for a run, and so there may be fewer,
-    or none. `names`: of the notebook; `winner`: the statement that defines the task, or None.
+    They cover the notebook up to the first check of the answer, up to the last check, and to its end; each once as it stands,
+    and once without results that take an answer's name. A set that could make no difference is left out, so there may be
+    fewer, or none.
 
-    Returns them, and whether the first is what the notebook executes before the answer is first checked; else `taken` is, as
-    far as it makes a difference.
+    Args:
+        task: the function's name.
+        names: the names of the notebook.
+        winner: the statement that defines the task, or None.
+        taken: the statements found by name.
+
+    Returns:
+        The sets, and whether the first of them is what the notebook executes before the answer is first checked. If not, that
+        is `taken`, as far as it makes a difference.
     """
     chosen = [s for s in names.own if s in taken or not _is_idle(s, names)]
     results = {s for s in chosen if s not in taken and names.is_result(s)}
     matters = _telling(task, names, winner, taken)
     matter = _not_released([s for s in chosen if s not in taken and matters(s)], names)
     checks = [s for s in names.own if winner and _checks(s, task, names) and _place(s) > _place(winner)]
-    found, seen, first = [], {frozenset()}, None
+    sets, seen, first = [], {frozenset()}, None
     for end in [*checks[:1], *checks[-1:], None]:
         for left_out in (set(), results):
             run = {
@@ -44,12 +52,12 @@ def runs(task, names, winner, taken):
             first = bool(difference) if first is None else first
             if difference not in seen:
                 seen.add(difference)
-                found.append(run | taken | (set() if winner else _stand_ins(task, names)))
-    return found, first
+                sets.append(run | taken | (set() if winner else _stand_ins(task, names)))
+    return sets, first
 
 
 def _not_released(statements, names):
-    """Those that the student has written: what every notebook holds is known to change nothing."""
+    """Return the statements that the student has written; those in every notebook are known to change nothing."""
     released = {ast.dump(s.node) for s in names.released} if statements else ()
     return {s for s in statements if ast.dump(s.node) not in released}
 
@@ -63,14 +71,14 @@ def _checks(statement, task, names):
 
 
 def _is_idle(statement, names):
-    """Whether a statement is no part of a run: a stub, or a call of the lab's tools."""
+    """Return whether a statement is left out of every run: a stub, or a call of the lab's tools."""
     if any(standing(statement, name) == UNWRITTEN for name in statement.binds & set(names.tasks)):
         return True
     return isinstance(statement.node, ast.Expr) and bool(statement.now & names.tools)
 
 
 def _telling(task, names, winner, taken):
-    """The test whether a statement that was not taken may make a difference."""
+    """Return a test for whether a statement that was not taken may make a difference."""
     if winner is None:
         return lambda statement: _may_bind(statement, task)
     if any(s.uses & (UNSEEN | SHOWN) or getattr(s.node, "module", "") == "__main__" for s in taken):
@@ -80,8 +88,8 @@ def _telling(task, names, winner, taken):
 
 
 def _may_bind(statement, task):
-    """Whether a statement may bind the task's name in a way that its own syntax does not show."""
-    if task in statement.binds or statement.uses & (UNSEEN - {"get_ipython"}):  # which is in every magic
+    """Return whether a statement may bind the task's name in a way that its own syntax does not show."""
+    if task in statement.binds or statement.uses & (UNSEEN - {"get_ipython"}):  # every magic has that
         return True
     for node in ast.walk(statement.node):
         if isinstance(node, ast.Global) and task in node.names:
@@ -94,7 +102,7 @@ def _may_bind(statement, task):
 
 
 def _acts(node):
-    """Whether a statement may do more than to bind its names."""
+    """Return whether a statement may do more than bind its names."""
     if isinstance(node, FUNCTIONS):
         return bool(node.decorator_list)
     if isinstance(node, ast.ClassDef):
@@ -109,7 +117,7 @@ def _acts(node):
 
 
 def _stand_ins(task, names):
-    """What the students' copy gives to an answer that no statement defines: imports and functions, but no stub of the task."""
+    """Return what the students' copy gives to an answer that no statement defines: imports and functions, but not its stub."""
     return {
         s
         for s in names.released

@@ -1,4 +1,4 @@
-"""Finding a class's notebooks, and whose each is: in what learning systems let you download, or in folders made by hand."""
+"""Find a class's notebooks and their owners, in the downloads of learning systems or in folders made by hand."""
 
 import importlib
 import re
@@ -31,12 +31,20 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Found:
-    """What one student handed in: whose it is, and the file that counts.
+    """What one student handed in: the owner, and the file that counts.
 
-    student: the name, another one for each. path: of the file on disk, or of the archive that holds it. canvas, moodle: the
-    student's number there, where a name tells it; moodle_name: the name in Moodle's download. file: the `File`. when: when it was
-    handed in, by `clock`: "its name", "timestamp.txt" or "the file's own time". late: whether Canvas says so. reason: why it
-    cannot be graded, or "". earlier: the student's other notebooks of the lab, the newest first.
+    Args:
+        student: the name, unique in the class.
+        path: the file on disk, or the archive that holds it.
+        canvas: the student's number in Canvas, if a name tells it.
+        moodle: the same for Moodle.
+        moodle_name: the name in Moodle's download.
+        file: the `File`.
+        when: when it was handed in, according to `clock`.
+        clock: "its name", "timestamp.txt" or "the file's own time".
+        late: whether Canvas marks it as late.
+        reason: why it cannot be graded, or "".
+        earlier: the student's other notebooks of the lab, newest first.
     """
 
     student: str
@@ -52,7 +60,7 @@ class Found:
     earlier: tuple["Found", ...] = ()
 
     def read(self, most=LARGEST + 1):
-        """The first `most` bytes of the file. Raises `OSError`."""
+        """Return the first `most` bytes of the file. Raises `OSError`."""
         try:
             return (self.file or File((), self.path)).read(most)
         except Refused as error:
@@ -60,7 +68,7 @@ class Found:
 
 
 class Missing(str):
-    """A sentence about a `student` of whom nothing of the lab was found, who has no grade; `reason` is why."""
+    """A sentence about a `student` with nothing handed in for the lab, and so no grade; `reason` says why."""
 
     def __new__(cls, student, reason):
         made = super().__new__(cls, f"{student}: {reason}.")
@@ -69,12 +77,18 @@ class Missing(str):
 
 
 def find(folder, lab):
-    """What was handed in of one lab: a tuple of `Found`, sorted by student, and sentences about what is odd.
+    """Return what was handed in for one lab: a tuple of `Found`, sorted by student, and sentences about anything unusual.
 
-    folder: a folder, or a ZIP archive, which is not unpacked to disk. Each student has one `Found`: where there are several
-    notebooks, one of this lab comes before others, and a newer before an older one. Nobody is guessed: a file whose owner cannot
-    be told is told, and so is whoever has a folder with nothing of this lab in it (a `Missing`). Links are not followed. Students
-    of one name have their number behind it. Raises `InputError` where there is no folder, or nobody's notebook in it.
+    Each student has one `Found`. Of several notebooks, one of this lab is preferred to others, and a newer to an older one.
+    Owners are never guessed: each file whose owner cannot be determined is reported, and so is each student whose folder has
+    nothing of this lab in it (a `Missing`). Links are not followed. Students of the same name get their number appended.
+
+    Args:
+        folder: a folder, or a ZIP archive, which is not unpacked to disk.
+        lab: the lab's name.
+
+    Raises:
+        InputError: if there is no such folder, or nothing handed in is found in it.
     """
     root, told = Path(folder), []
     if not (root.is_dir() or (root.is_file() and ZIP.search(root.name))):
@@ -103,7 +117,7 @@ def find(folder, lab):
 
 
 def _names(owners):
-    """Owner -> a name that no other has: with the number behind it, or the system too, where the student's alone does not do."""
+    """Return owner -> unique name: the student's, followed if need be by the number, or by the system and the number."""
     times = Counter(owner.student for owner in owners)
     names, taken = {}, {name for name, count in times.items() if count == 1}
     for owner in sorted(owners, key=lambda one: (one.student, one.number, one.system)):
@@ -120,7 +134,7 @@ def _names(owners):
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A file, what its name tells (`sign`), when it was handed in by which clock, and why it cannot be graded, or ""."""
+    """A file, when it was handed in by which clock, the attempt's number, whether it is late, and why it cannot be graded."""
 
     file: File
     when: datetime | None
@@ -135,7 +149,9 @@ class _Attempt:
 
 
 def _chosen(student, mine, stamps, lab, told):
-    """`student`, a `Found` without a file, with the notebook that counts, or with what is none and why; None for nothing."""
+    """Return `student`, a `Found` without a file, with the notebook that counts; else with a file that is not one, and why;
+    else None.
+    """
     attempts, others = [], []
     for file, sign in mine:
         note = sign.typed or (sign.when and _NOTE.search(file.name))
@@ -167,7 +183,7 @@ def _chosen(student, mine, stamps, lab, told):
 
 
 def _opened(file, lab, told):
-    """The notebooks in what was handed in, as (file, ""); or the file itself and why there is none."""
+    """Return the notebooks in a handed-in file, as (file, ""); or the file itself, and why there is none."""
     if NOTEBOOK.search(file.name):
         return [(file, "")]
     if not ZIP.search(file.name):
@@ -186,7 +202,7 @@ def _opened(file, lab, told):
             one.read()
     except (Refused, OSError) as error:
         return [(file, f"{error}")]
-    if len(best) == 1:  # of the times in it the student is the master; that of the archive is the system's
+    if len(best) == 1:  # the student controls the times inside; the archive's own time is the system's
         return [(replace(best[0], changed=file.changed), "")]
     if best:
         shown = ", ".join(one.name for one in best[:3])
@@ -198,8 +214,11 @@ def _opened(file, lab, told):
 
 
 def _attempt(file, handed_in, sign, stamps, reason):
-    """handed_in: what the system has named, the file or the ZIP archive around it. Of other names the student is the master, and
-    of a timestamp.txt, too, where the folder is another system's than nbgrader's."""
+    """Return the `_Attempt` for a file.
+
+    handed_in: the file that the system has named, or the ZIP archive around it. Only its name is trusted: the student controls
+    all others, and also timestamp.txt, unless the folder is nbgrader's.
+    """
     system = next((owner.system for owner in sign.owners), "")
     stamp = None if system else stamps.get(handed_in.parts[:-1])
     name = handed_in.name if system == "ILIAS" else ""
@@ -215,32 +234,32 @@ def _attempt(file, handed_in, sign, stamps, reason):
 
 
 def _rank(one, lab, notebook=True):
-    """What is chosen sorts last: of this lab, by the system's time, by the system's number, by the file's time, by name."""
+    """Return a sort key, highest for the best: of this lab, the system's time, the system's number, the file's time, the name."""
     time = 0 if one.clock == "the file's own time" or not one.when else one.when.timestamp()
     speaks = notebook and _speaks_of(one.file, lab)
     return speaks, time, one.attempt, one.file.changed, one.file.parts
 
 
 def lateness(one, deadline=None):
-    """Whether something was handed in late, in words, "" if not: as Canvas says, and by a deadline (a `datetime`)."""
-    told = ["marked late by Canvas"] if one.late else []
+    """Return in words how late something was handed in, by Canvas's mark and by a deadline (a `datetime`); "" if not late."""
+    parts = ["marked late by Canvas"] if one.late else []
     if deadline and one.when and one.when > deadline:
         minutes = int((one.when - deadline).total_seconds() // 60)
         days, hours = divmod(minutes // 60, 24)
         spent = (
             f"{days} d {hours} h" if days else f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
         )
-        told.append(f"late by {spent} ({one.clock})")
-    return "; ".join(told)
+        parts.append(f"late by {spent} ({one.clock})")
+    return "; ".join(parts)
 
 
 def moodle_folder(one):
-    """The folder of a student in Moodle's downloads, which Moodle takes feedback back by."""
+    """Return the name of a student's folder in Moodle's downloads, by which Moodle takes feedback back."""
     return f"{one.moodle_name or one.student}_{one.moodle}_assignsubmission_file_"
 
 
 def check_deadline(text):
-    """The `datetime` in "2026-11-20 23:59", in local time unless it has an offset; None for None. Raises `InputError`."""
+    """Return the `datetime` in "2026-11-20 23:59", in local time unless it has an offset; None for None. Raises `InputError`."""
     try:
         when = datetime.fromisoformat(text.strip()) if text else None
         if not when or not re.search(r"\d[ T]\d", text):
@@ -249,12 +268,12 @@ def check_deadline(text):
     except (ValueError, OverflowError) as error:
         if text is None:
             return None
-        told = 'a date with a time, such as "2026-11-20 23:59" or "2026-11-20T23:59+01:00"'
-        raise InputError(f"deadline: got {text!r}; allowed is {told}") from error
+        allowed = 'a date with a time, such as "2026-11-20 23:59" or "2026-11-20T23:59+01:00"'
+        raise InputError(f"deadline: got {text!r}; allowed is {allowed}") from error
 
 
 def _of_another_lab(file, lab):
-    """Whether a folder's name or the file's says so, and the contents do not say otherwise."""
+    """Return whether the file is of another lab: a folder's name says so, or its own does and the contents do not object."""
     *above, name = file.parts
     if any(is_lab(part) and squeezed(part) != lab for part in above):
         return True
@@ -262,7 +281,7 @@ def _of_another_lab(file, lab):
 
 
 def _speaks_of(file, lab):
-    """Whether a file imports this lab or defines one of its tasks. What is too large to be graded is not read."""
+    """Return whether a file imports this lab or defines one of its tasks. A file that is too large to be graded is not read."""
     try:
         content = file.read() if file.size <= LARGEST else b""
     except (OSError, Refused):
@@ -276,20 +295,21 @@ def _tasks_in(content, lab):
 
 
 def shown(path, root):
-    """The path below `root` as a message can show it."""
+    """Return the path below `root` as a message can show it."""
     return "/".join(map(spelled, Path(path).relative_to(root).parts))
 
 
 def check_lab(lab):
-    """The lab's name, "lab3", for 3, "3", "lab3" or "Lab 3". Raises `InputError` for an unknown lab."""
+    """Return the lab's name, "lab3", for 3, "3", "lab3" or "Lab 3". Raises `InputError` for an unknown lab."""
     name = squeezed(f"{lab}")
     return check_choice(name if name.startswith("lab") else f"lab{name}", "lab", labs())
 
 
 def lab_of(path, content):
-    """The lab that a notebook is of: by its import, else by its file's name, else by the tasks in it.
+    """Return the lab that a notebook belongs to, by its import, else by its file's name, else by the tasks in it.
 
-    Raises `InputError` where none of them tells it.
+    Raises:
+        InputError: if none of them determines it.
     """
     known = labs()
     imports = re.findall(rb"advcourse\.labs\.(lab\d+)", content)

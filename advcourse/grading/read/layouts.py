@@ -1,6 +1,6 @@
-"""How learning systems name what students handed in: whose a file or folder is, which attempt, when, and whether it was late.
+"""Read the names that learning systems give to hand-ins: whose, which attempt, when, and whether late.
 
-Each system has one small reader, a function (name, folder, context) -> `Sign`, or None where the name is not of its kind.
+Each system has one small reader, a function (name, folder, context) -> `Sign`, or None if the name is not of its kind.
 """
 
 import re
@@ -30,7 +30,13 @@ _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose something is: the `student`'s name; the `system` that says so, "" for a name given by hand; the `number` there."""
+    """Whose a file or folder is.
+
+    Args:
+        student: the name.
+        system: the learning system that says so; "" for a name given by hand.
+        number: the student's number or other identifier in that system.
+    """
 
     student: str
     system: str = ""
@@ -39,9 +45,16 @@ class Owner:
 
 @dataclass(frozen=True)
 class Sign:
-    """What a name tells: the owners (several for a group); when it was handed in, as the system says, or None; the attempt's
-    number; whether the system calls it late; whether it is no file, but a text that was typed in; why nobody can be told, or
-    ""."""
+    """What the name of a file or folder tells.
+
+    Args:
+        owners: whose it is, several for a group.
+        when: when it was handed in, as the system says, or None.
+        attempt: the attempt's number.
+        late: whether the system calls it late.
+        typed: whether it is a text that was typed in, and not a file.
+        doubt: why its owner cannot be determined, or "".
+    """
 
     owners: tuple[Owner, ...] = ()
     when: datetime | None = None
@@ -53,14 +66,20 @@ class Sign:
 
 @dataclass
 class Context:
-    """What stands beside a name in its folder: the names of the folders, and the files by their names."""
+    """What lies beside a name in its folder.
+
+    Args:
+        folders: the names of the folders.
+        files: name -> file.
+        is_lab: a function that says whether a text is the name of a lab.
+    """
 
     folders: tuple[str, ...] = ()
     files: dict = field(default_factory=dict)
-    is_lab: object = bool  # whether a text is the name of a lab
+    is_lab: object = bool  # text -> whether it is a lab's name
 
     def text(self, name, most):
-        """The text of a file beside it; "" where there is none, or it cannot be read, or has more than `most` bytes."""
+        """Return the text of a file beside it; "" if it is missing, cannot be read, or has more than `most` bytes."""
         try:
             content = self.files[name].read(most + 1) if name in self.files else b""
         except (OSError, Refused):
@@ -93,7 +112,7 @@ def _blackboard(name, folder, context):
 
 
 def _login(head, when, context):
-    """The student in "Lab 1_userid": by the attempt's text file, by the only underscore, or by what all names begin with."""
+    """Return the student in "Lab 1_userid": from the attempt's text file, the only underscore, or the prefix of all names."""
     note = context.text(f"{head}_attempt_{when}.txt", _LARGEST_NOTE)
     named = re.search(r"^Name:.*\(([^()\r\n]+)\)\s*$", note, re.M)
     if named and head.endswith(f"_{named[1]}"):
@@ -115,7 +134,7 @@ def _brightspace(name, folder, context):
 
 
 def _spoken_time(text):
-    """The time in "Nov 20, 2026 1011 AM" or "20 November, 2026 1011"; None for a month in another language."""
+    """Return the time in "Nov 20, 2026 1011 AM" or "20 November, 2026 1011"; None for a month in another language."""
     words = re.split(r"[ ,]+", text)
     month = next((word[:3].casefold() for word in words if word[0].isalpha()), "")
     clock = re.search(rf"(\d{{4}}),? ({_CLOCK})$", text)
@@ -133,17 +152,17 @@ def _spoken_time(text):
 def _gradescope(name, folder, context):
     if not folder or not _GRADESCOPE.fullmatch(name):
         return None
-    found = _metadata(context).get(name)
-    if not isinstance(found, dict):
+    entry = _metadata(context).get(name)
+    if not isinstance(entry, dict):
         return Sign(doubt=f"{METADATA}, which says whose it is, is missing beside it, or does not name it")
-    people = found.get(":submitters")
+    people = entry.get(":submitters")
     people = [one for one in people if isinstance(one, dict)] if isinstance(people, list) else []
-    told = [
+    named = [
         (f"{one.get(':name') or ''}".strip(), f"{one.get(':email') or one.get(':sid') or ''}")
         for one in people
     ]
-    owners = tuple(Owner(student, "Gradescope", number) for student, number in told if student)
-    when = found.get(":created_at")
+    owners = tuple(Owner(student, "Gradescope", number) for student, number in named if student)
+    when = entry.get(":created_at")
     when = when if isinstance(when, datetime) else None
     when = when.replace(tzinfo=when.tzinfo or UTC) if when else None
     return Sign(owners, when, doubt="" if owners else f"{METADATA} names no student for it")
@@ -151,17 +170,17 @@ def _gradescope(name, folder, context):
 
 def _metadata(context):
     text = context.text(METADATA, _LARGEST_METADATA)
-    if re.search(r"^\s*(- )?<<\s*:", text, re.M):  # merged keys may take for ever, and Gradescope writes none
+    if re.search(r"^\s*(- )?<<\s*:", text, re.M):  # merge keys can take forever, and Gradescope writes none
         return {}
     try:
-        found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        metadata = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _ilias(name, folder, context):
-    """All folders beside it have to be named so, with numbers that differ: a single one may be somebody's own."""
+    """Read an ILIAS folder. All folders beside it must be named so, with distinct numbers: a single one may be somebody's own."""
     match = _ILIAS.fullmatch(name) if folder else None
     others = [_ILIAS.fullmatch(other) for other in context.folders]
     if not match or not all(others) or any(map(context.is_lab, name.split("_"))):
@@ -177,13 +196,15 @@ SYSTEMS = (_moodle, _blackboard, _brightspace, _gradescope, _canvas, _ilias)
 
 
 def read(name, folder, context):
-    """The `Sign` in the name of a file or folder, or None where it is not a learning system's."""
+    """Return the `Sign` in the name of a file or folder, or None if no learning system has named it."""
     return next((sign for system in SYSTEMS if (sign := system(name, folder, context))), None)
 
 
 def stamped(name, stamp):
-    """When a file was handed in: by nbgrader's `stamp`, the text of timestamp.txt; by the digits that ILIAS begins its name
-    with; else None."""
+    """Return when a file was handed in, or None.
+
+    The time comes from nbgrader's `stamp`, the text of timestamp.txt, or from the digits that ILIAS puts in front of `name`.
+    """
     match = re.match(
         r"\s*(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?)\s*(UTC|Z|[+-]\d\d:?\d\d)?\s*$", stamp
     )

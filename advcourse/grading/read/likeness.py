@@ -1,16 +1,16 @@
-"""Whether two answers are the same but for comments, docstrings and layout."""
+"""Tell whether two answers are the same apart from comments, docstrings and layout."""
 
 import ast
 import hashlib
 
-_TRIVIAL = 40  # nodes of the syntax tree, fewer of which two students write alike
-_LONGEST = 200_000  # letters of an answer and what it needs
+_TRIVIAL = 40  # nodes of the syntax tree; two students may well write the same shorter answer
+_LONGEST = 200_000  # characters of an answer and what it needs
 
 
 def fingerprint(program):
-    """A checksum (hex) of what a `slicing.Program` executes, imports apart; "" where there is none, or too little to compare.
+    """Return a checksum (hex) of what a `slicing.Program` executes, without imports; "" for nothing, or too little to compare.
 
-    Names count, comments, docstrings, blank lines, spaces and quotes do not. Nothing is run.
+    Names count; comments, docstrings, blank lines, spaces and quotes do not. Nothing is run.
     """
     if not program.found or sum(len(part.source) for part in program.cells) > _LONGEST:
         return ""

@@ -1,4 +1,4 @@
-"""Whose the files below a folder are: by the names of learning systems, or by names given by hand. Nobody is guessed."""
+"""Decide whose the files below a folder are, by names that learning systems or people gave. Owners are never guessed."""
 
 import re
 from contextlib import suppress
@@ -11,13 +11,13 @@ from advcourse.grading.read.submission import labs
 
 NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.I)  # some browsers add an ending of their own
 _HANDED_IN = re.compile(r"\.(py|zip|7z|rar|tar|tgz|gz|bz2|xz|pdf|html?|docx?|odt|rtf)$", re.I)
-_BESIDE = {STAMP, METADATA, "index.html", "index.htm", "onlinetext.html"}  # what systems add
+_BESIDE = {STAMP, METADATA, "index.html", "index.htm", "onlinetext.html"}  # files that systems add
 _OF_NBGRADER = {
     "autograded",
     "feedback",
     "release",
     "source",
-}  # what it makes itself, beside what was submitted
+}  # folders that nbgrader makes itself, beside `submitted`
 _COPIES = "copy|kopie|copie|copia|kopia|kopi|cópia"
 _COPY_OF = re.compile(rf"^({_COPIES})( ?\(\d+\))? (of|von|de|di|van|av|af) ", re.I)
 _IS_COPY = re.compile(rf"([ _-]*\(\d{{1,2}}\)|-copy\d+|(^|[ _-]+)({_COPIES})([ _-]*\(?\d+\)?)?)$", re.I)
@@ -33,23 +33,23 @@ _SAY_NOTHING = set(
 
 
 def squeezed(name):
-    """A name without spaces, hyphens and underscores, in small letters."""
+    """Return a name without spaces, hyphens and underscores, in lower case."""
     return re.sub(r"[ _-]", "", name).casefold()
 
 
 def lab_in(name):
-    """The lab that stands in a name, "" if none does."""
-    found = [f"lab{number}" for number in re.findall(r"(?<![a-z])lab[ _-]?(\d+)(?!\d)", name, re.I)]
-    return next((lab for lab in found if lab in labs()), "")
+    """Return the lab that a name mentions, or ""."""
+    mentioned = [f"lab{number}" for number in re.findall(r"(?<![a-z])lab[ _-]?(\d+)(?!\d)", name, re.I)]
+    return next((lab for lab in mentioned if lab in labs()), "")
 
 
 def is_lab(name):
-    """Whether a name is that of a lab, and nothing else."""
+    """Return whether a name is that of a lab, and nothing else."""
     return bool(lab_in(name)) and lab_in(name) == squeezed(name)
 
 
 def by_hand(name):
-    """The person in a file's name that somebody has given, "" where it names none: only a lab, a copy, or a common word."""
+    """Return the person in a file name that somebody has given; "" if it names only a lab, a copy, or a common word."""
     return _person(
         NOTEBOOK.sub("", name) if NOTEBOOK.search(name) else re.sub(r"(\.tar)?\.\w{1,5}$", "", name)
     )
@@ -61,7 +61,7 @@ def _person(name):
     while bare != before:
         before = bare
         bare = _LAB.sub("", _IS_COPY.sub("", _COPY_OF.sub("", bare))).strip(" _-")
-    number = bare != name and re.fullmatch(r"\d{1,2}", bare)  # of the copy
+    number = bare != name and re.fullmatch(r"\d{1,2}", bare)  # the number of the copy
     return "" if number or _says_nothing(bare) else bare
 
 
@@ -70,7 +70,7 @@ def _words(name):
 
 
 def _says_nothing(name):
-    """Whether no word is a person's: common ones, and short numbers beside them."""
+    """Return whether a name names nobody: it has only common words, or those and short numbers."""
     words = _words(name)
     common = [word.rstrip("0123456789") in (*_SAY_NOTHING, "v") for word in words]
     short = [word.isdecimal() and len(word) < 3 for word in words]
@@ -78,12 +78,12 @@ def _says_nothing(name):
 
 
 class Nobodys(str):
-    """A sentence about a file or folder whose owner cannot be told, which is graded for nobody."""
+    """A sentence about a file or folder that is graded for nobody, since its owner cannot be determined."""
 
 
 @dataclass
 class Node:
-    """A folder, or an archive that is treated as one (then `archive` is its file): what is right in it."""
+    """A folder, or an archive that is treated as one (then `archive` is its file), and what is directly in it."""
 
     parts: tuple[str, ...] = ()
     folders: dict = field(default_factory=dict)
@@ -96,18 +96,18 @@ class Node:
 
     @property
     def person(self):
-        """Whose it is if a person has named it; "" if the name tells nobody."""
+        """The owner according to a name given by hand, or "" if the name tells nobody."""
         return by_hand(self.name) if self.archive else _person(self.name)
 
     def at(self, parts):
-        """The folder below that these parts lead to, made where it is missing."""
+        """Return the folder below that these parts lead to, created if missing."""
         node = self
         for part in parts:
             node = node.folders.setdefault(part, Node((*node.parts, part)))
         return node
 
     def all(self):
-        """All files below; an archive is one."""
+        """Return all files below; an archive counts as one."""
         if self.archive:
             return [self.archive]
         return [*self.files, *(file for node in self.folders.values() for file in node.all())]
@@ -118,7 +118,7 @@ class Node:
 
 
 def tree(files, told):
-    """The files as a `Node`; ZIP archives that no learning system names are folders in it."""
+    """Return the files as a `Node`. ZIP archives become folders in it, unless a learning system has named them."""
     root = Node()
     for file in files:
         _add(root, file, told)
@@ -130,7 +130,7 @@ def _add(root, file, told):
         root.at(file.parts)
     elif ZIP.search(file.name) and not _named_by_a_system(file.parts):
         root.at(file.parts).archive = file
-        with suppress(Refused):  # is told where it is looked at as a hand-in
+        with suppress(Refused):  # reported when the archive is examined as a hand-in
             for one in inside(file, told):
                 _add(root, one, told)
     else:
@@ -142,16 +142,21 @@ def _named_by_a_system(parts):
 
 
 class Sorting:
-    """Sorts what is below a `Node`. `owners`: `Owner` -> list of (`File`, `Sign`); `told`: what is nobody's, and why."""
+    """Sorts what is below a `Node` by owner.
+
+    Attributes:
+        owners: `Owner` -> list of (`File`, `Sign`).
+        told: sentences about what is nobody's, and why.
+    """
 
     def __init__(self, root, source):
-        """root: the `Node`. source: the path that was given, for the sentences."""
+        """Sort everything below the `Node` `root`. `source` is the path that was given, for the sentences."""
         self.owners, self.told, self._source = {}, [], source
         self._sort(root, {squeezed(source.name), squeezed(source.stem)})
         self._question_numbered()
 
     def _sort(self, node, above=frozenset()):
-        """above: names, squeezed, that a folder has which only wraps."""
+        """Sort what is in a node. A folder with one of the squeezed names `above` is only a wrapper."""
         context, signed, strangers = node.context(), False, []
         theirs = _OF_NBGRADER if "submitted" in node.folders else ()
         for child in [*(one for name, one in node.folders.items() if name not in theirs), *node.files]:
@@ -185,14 +190,14 @@ class Sorting:
             self._side_by_side(hands, named)
 
     def _sort_or_take(self, child):
-        """A folder that has the name of the one around it: it wraps, unless only its own name can tell whose the files are."""
+        """Handle a folder named like the one around it: a wrapper, unless only its own name can tell whose the files are."""
         if _Shape(child).own:
             self._take(child)
         else:
             self._sort(child)
 
     def _alone(self, child):
-        """The only folder there is: one student's, or the class's."""
+        """Handle the only folder there is: one student's, or the class's."""
         shape = _Shape(child)
         if not child.person or shape.nbgrader:
             self._unwrap(child)
@@ -202,7 +207,7 @@ class Sorting:
             self._doubt(child, "it may be one student's, or hold the whole class")
 
     def _side_by_side(self, hands, named):
-        """Folders beside each other, or beside files that are `named`: each a student's, if it does not look like a group's."""
+        """Handle folders beside each other, or beside `named` files: each a student's, unless it looks like a group's."""
         shapes = [(child, _Shape(child)) for child in hands if child.person]
         for child in hands:
             if not child.person:
@@ -228,14 +233,14 @@ class Sorting:
         self._give(Sign((Owner(child.person),)), child)
 
     def _file(self, file):
-        """A file that no learning system has named, right in a folder of the class."""
+        """Handle a file directly in a folder of the class, if no learning system has named it."""
         if file.name.casefold() in _BESIDE:
             return
         if _handed_in(file) and by_hand(file.name):
             self._give(Sign((Owner(by_hand(file.name)),)), file)
         elif _handed_in(file):
-            told = f"{file.shown}: whose it is cannot be told from its name; passed over."
-            self.told.append(Nobodys(f"{told} Rename it to the student's name, and grade again."))
+            message = f"{file.shown}: whose it is cannot be told from its name; passed over."
+            self.told.append(Nobodys(f"{message} Rename it to the student's name, and grade again."))
         else:
             self.told.append(f"{file.shown}: no notebook; passed over.")
 
@@ -253,11 +258,11 @@ class Sorting:
             where = f"give {self._source / path} as the submissions"
         else:
             where = "unpack the archive, and give that folder"
-        told = f"{path}: whose it is cannot be told: {why}; passed over. If it holds the class, {where}; if it is one student's, "
-        self.told.append(Nobodys(f"{told}put the notebook right into it, named after the lab."))
+        text = f"{path}: whose it is cannot be told: {why}; passed over. If it holds the class, {where}; if it is one student's, "
+        self.told.append(Nobodys(f"{text}put the notebook right into it, named after the lab."))
 
     def _question_numbered(self):
-        """ "Ann Lee 2" beside "Ann Lee": another attempt, or another person."""
+        """Report names like "Ann Lee 2" beside "Ann Lee", which may be another attempt or another person."""
         for owner in [owner for owner in self.owners if not owner.system]:
             words = owner.student
             while (cut := re.fullmatch(r"(.+?)[ _-]+([^ _-]+)", words)) and not _names(cut[2]):
@@ -279,11 +284,15 @@ def _handed_in(file):
 
 
 class _Shape:
-    """What a folder that somebody has named looks like: one student's, or a group's.
+    """What a folder named by hand looks like: one student's, or a group's.
 
-    own: it holds a notebook that only a lab is named after, so that the folder's name tells whose it is; named: persons whom
-    its files name, but for its own; below: the same of its folders; in_lab: of both in its folders of labs; nbgrader: whether it
-    holds several folders that hold labs; several: whether it looks like those of several persons.
+    Attributes:
+        own: it holds a notebook that is named only after a lab, so that the folder's name tells whose it is.
+        named: people whom its files name, other than its own name.
+        below: the same for its folders.
+        in_lab: the same for files and folders in its lab folders.
+        nbgrader: whether it holds several folders that hold labs.
+        several: whether it looks like those of several people.
     """
 
     def __init__(self, node):
@@ -303,7 +312,7 @@ class _Shape:
 
 
 def _right_in(node, person):
-    """What is right in a folder; folders that say nothing, or only its own name, are passed through."""
+    """Yield what is directly in a folder, looking through folders whose names say nothing or repeat its own."""
     for one in node.folders.values():
         if is_lab(one.name) or one.person not in ("", person):
             yield one
@@ -313,26 +322,26 @@ def _right_in(node, person):
 
 
 def _with_labs(node):
-    """How many folders, this one and those below, hold folders of labs, as nbgrader's for students do."""
+    """Return how many folders, this one and those below, hold lab folders, as nbgrader's folders for students do."""
     own = any(is_lab(lab) and below.all() for lab, below in node.folders.items())
     return own + sum(_with_labs(one) for one in node.folders.values() if not is_lab(one.name))
 
 
 def _strangers(node, names):
-    """The names that are neither a part of the folder's own nor have it as one."""
+    """Return the names that neither are part of the folder's own name nor contain it."""
     own = set(_words(node.person))
     return {name for name in names if name and not (own <= set(_words(name)) or own >= set(_words(name)))}
 
 
 def _signs_below(node):
-    """The outermost owners that learning systems name below a node, as (system, who)."""
-    context, found = node.context(), set()
+    """Return the outermost owners that learning systems name below a node, as (system, who)."""
+    context, owners = node.context(), set()
     for child in [*node.folders.values(), *node.files]:
         sign = layouts.read(child.name, isinstance(child, Node) and not child.archive, context)
         if sign and (sign.doubt or not sign.owners):
-            found.add(("", child.name))
+            owners.add(("", child.name))
         elif sign:
-            found |= {(owner.system, owner) for owner in sign.owners}
+            owners |= {(owner.system, owner) for owner in sign.owners}
         elif isinstance(child, Node):
-            found |= _signs_below(child)
-    return found
+            owners |= _signs_below(child)
+    return owners

@@ -1,4 +1,4 @@
-"""The code of a notebook, statement by statement: which names each binds, needs and changes."""
+"""Parse the code of a notebook, statement by statement: which names each binds, needs and changes."""
 
 import ast
 import re
@@ -16,12 +16,10 @@ BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.As
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 LONGEST_CELL, LONGEST = 100_000, 500_000  # characters of code
 MOST_STATEMENTS = 5_000  # in a notebook
-MOST_WITH_MAGICS = (
-    500_000  # characters of a cell times its magics: IPython reads the cell anew for each of them
-)
-ODD = re.compile(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$")  # lines that may be IPython's own
+MOST_WITH_MAGICS = 500_000  # characters of a cell times its magics: IPython rereads the cell for each of them
+ODD = re.compile(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$")  # lines that may be IPython's syntax
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-YOUNGER = (  # the version that first had it; how the message of an older one begins, or else what its line looks like
+YOUNGER = (  # the version that first had it; how an older one's message begins, or else what the line looks like
     ((3, 14), "multiple exception types must be parenthesized", None),
     ((3, 14), "", re.compile(r"\b[tT][rR]?[\"']|\b[rR][tT][\"']")),
     ((3, 12), "f-string", None),
@@ -37,10 +35,16 @@ WRITES = ("writefile", "file")  # cell magics
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """A statement of the top level of a cell.
+    """A top-level statement of a cell.
 
-    binds: the names that it binds; uses: the global names that it needs, at once or when its functions are called; now: those
-    that it needs at once; changes: the names whose objects it changes.
+    Args:
+        cell: the cell's place in the notebook, from 1.
+        place: the statement's place in the cell, from 0.
+        node: its syntax tree.
+        binds: the names that it binds.
+        uses: the global names that it needs, at once or when its functions are called.
+        now: those that it needs at once.
+        changes: the names whose objects it changes.
     """
 
     cell: int
@@ -54,9 +58,15 @@ class Statement:
 
 @dataclass(frozen=True)
 class Code:
-    """The code of one cell: `source`, plain Python; `error`, why it does not compile, or "". `drafted`: it is no code cell.
+    """The code of one cell.
 
-    written: the text as it stands in the cell.
+    Args:
+        index: the cell's place in the notebook, from 1.
+        source: its code as plain Python.
+        statements: its top-level statements.
+        error: why it does not compile, or "".
+        drafted: whether the cell is not a code cell.
+        written: the text as it stands in the cell.
     """
 
     index: int
@@ -68,8 +78,8 @@ class Code:
 
 
 def parse(cells):
-    """The code in the cells of a notebook, a tuple of `Code`; of cells that are no code cells, only where a function begins."""
-    found, length, statements = [], 0, 0
+    """Return the code in a notebook's cells, a tuple of `Code`. Cells of text count only if a function begins there."""
+    codes, length, statements = [], 0, 0
     for cell in cells:
         drafted = cell.kind != "code"
         if drafted and len(cell.source) > LONGEST_CELL:
@@ -80,15 +90,15 @@ def parse(cells):
         code = _parse_cell(cell, drafted, length > LONGEST or statements > MOST_STATEMENTS)
         statements += len(code.statements)
         if not (drafted and code.error):
-            found.append(code)
-    return tuple(found)
+            codes.append(code)
+    return tuple(codes)
 
 
 def _parse_cell(cell, drafted, full):
     if full or len(cell.source) > LONGEST_CELL:
-        told = f"the notebook has more than {LONGEST} characters or {MOST_STATEMENTS} statements of code"
-        told = told if full else f"it has more than {LONGEST_CELL} characters"
-        return Code(cell.index, cell.source, error=told, drafted=drafted, written=cell.source)
+        reason = f"the notebook has more than {LONGEST} characters or {MOST_STATEMENTS} statements of code"
+        reason = reason if full else f"it has more than {LONGEST_CELL} characters"
+        return Code(cell.index, cell.source, error=reason, drafted=drafted, written=cell.source)
     try:
         source = _plain_python(cell.source)
         if len(source) > 2 * LONGEST_CELL:  # IPython's own syntax becomes longer in Python
@@ -103,14 +113,14 @@ def _parse_cell(cell, drafted, full):
 
 
 def why(error):
-    """What the compiler says of code, with the line where it knows it, and whether a newer Python may understand it."""
+    """Return what the compiler says about code, with the line if it is known, and whether a newer Python may understand it."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f"line {error.lineno}: {error.msg}{_newer(error)}"
     return str(error) or "it is nested too deep"
 
 
 def _newer(error):
-    """A word on the version, where the error looks like syntax that is younger than this Python; else ""."""
+    """Return a remark on the version if the error looks like syntax that is newer than this Python; else ""."""
     line = (error.text or "")[:1000]
     for version, message, code in YOUNGER:
         if sys.version_info < version and (error.msg.startswith(message) if message else code.search(line)):
@@ -119,7 +129,7 @@ def _newer(error):
 
 
 def compiler_says(node):
-    """What the compiler finds wrong in a statement that could be parsed; "" for nothing."""
+    """Return what the compiler finds wrong in a statement that could be parsed; "" for nothing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -131,12 +141,12 @@ def compiler_says(node):
 
 def _tree(source):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a docstring with \epsilon
+        warnings.simplefilter("ignore")  # such as for a docstring with \epsilon
         return ast.parse(source)
 
 
 def _plain_python(source):
-    """The source without IPython's own syntax; each line stays where it is. Raises `SyntaxError` where that does not help."""
+    """Return the source without IPython's own syntax, with each line in its place. Raises `SyntaxError` if that does not help."""
     lines = source.split("\n")
     for place, line in enumerate(lines):
         if line.startswith("%%"):
@@ -146,7 +156,7 @@ def _plain_python(source):
                 return f"get_ipython().run_cell_magic({magic!r}, {rest!r}, {text!r})"
             if magic.strip().lower() in NOT_PYTHON:
                 return ""
-            timed = magic.strip() == "timeit"  # whose names do not reach the notebook
+            timed = magic.strip() == "timeit"  # names bound there do not reach the notebook
             if timed:
                 lines = [
                     *lines[:place],
@@ -179,7 +189,7 @@ def _without_magics(source):
     blank = len(source) - len(source.lstrip("\n"))
     try:
         changed = TransformerManager().transform_cell(source)
-    except Exception as error:  # of a cell that is neither Python nor IPython's it may raise anything
+    except Exception as error:  # for a cell that is neither Python nor IPython it may raise anything
         raise SyntaxError(str(error)) from error
     return "\n" * blank + changed
 
@@ -187,7 +197,7 @@ def _without_magics(source):
 def _statement(cell, place, node):
     try:
         binds, uses, now = _global_names(node)
-    except UNPARSABLE:  # such as a duplicate argument, which the compiler will tell
+    except UNPARSABLE:  # such as a duplicate argument, which the compiler will report
         named = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
         binds = {n.id for n in named if isinstance(n.ctx, ast.Store)} | {getattr(node, "name", "")}
         uses = now = {n.id for n in named}
@@ -200,7 +210,7 @@ def _statement(cell, place, node):
 
 
 def _global_names(node):
-    """Names that the statement binds in the notebook's namespace; that it and its functions look up there; and it alone."""
+    """Return the global names that a statement binds, those that it and its functions look up, and those that it alone does."""
     table = symtable.symtable(ast.unparse(node), "cell", "exec")
     symbols = table.get_symbols()
     binds = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
@@ -209,63 +219,63 @@ def _global_names(node):
     while inner:
         scope = inner.pop()
         inner += scope.get_children()
-        found = {s.get_name() for s in scope.get_symbols() if s.is_global()}
-        uses |= found
+        names = {s.get_name() for s in scope.get_symbols() if s.is_global()}
+        uses |= names
         if not isinstance(node, DEFINITIONS):
-            now |= found  # a comprehension
+            now |= names  # a comprehension
     return binds, uses, now
 
 
 def _at_once(node):
-    """The nodes of a statement that are evaluated when it is executed: no function's body."""
+    """Yield the nodes of a statement that are evaluated when it is executed, so no function's body."""
     waiting = [node]
     while waiting:
-        found = waiting.pop()
-        yield found
-        if isinstance(found, DEFINITIONS):
-            waiting += found.decorator_list
-        elif not isinstance(found, ast.Lambda):
-            waiting += ast.iter_child_nodes(found)
+        part = waiting.pop()
+        yield part
+        if isinstance(part, DEFINITIONS):
+            waiting += part.decorator_list
+        elif not isinstance(part, ast.Lambda):
+            waiting += ast.iter_child_nodes(part)
 
 
 def root(node):
-    """The name at the beginning of a.b[c].d; "" where there is none."""
+    """Return the name at the beginning of a.b[c].d; "" if there is none."""
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def _changes(node):
-    found = {
+    names = {
         root(decorator.func if isinstance(decorator, ast.Call) else decorator)
         for decorator in getattr(node, "decorator_list", ())
         if not isinstance(decorator, ast.Name)
     }
     for part in _at_once(node):
         if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
-            found.add(root(part))
+            names.add(root(part))
         elif isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
             if isinstance(part.value.func, ast.Attribute):
-                found.add(root(part.value.func))
-    return found - {""}
+                names.add(root(part.value.func))
+    return names - {""}
 
 
 def is_stub(node):
-    """Whether nothing is written: after the docstring comes `raise NotImplementedError`, or nothing that does anything."""
+    """Return whether nothing is written: after the docstring comes `raise NotImplementedError`, or nothing that does anything."""
     body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
     for line in body:
         if isinstance(line, ast.Raise):
             raised = line.exc.func if isinstance(line.exc, ast.Call) else line.exc
             return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
         empty = isinstance(line, ast.Expr | ast.Return) and isinstance(line.value, ast.Constant | None)
-        told = empty and getattr(line.value, "value", None) in (None, ...)
-        if not (isinstance(line, ast.Pass) or told):
+        idle = empty and getattr(line.value, "value", None) in (None, ...)
+        if not (isinstance(line, ast.Pass) or idle):
             return False
     return True
 
 
 def standing(statement, name):
-    """How a statement stands to a name: it binds a function, DEFINED, or a value, ASSIGNED, or a stub, UNWRITTEN; or NEITHER."""
+    """Return how a statement binds a name: as a function, DEFINED; a value, ASSIGNED; a stub, UNWRITTEN; or not, NEITHER."""
     return _standing(statement.node, name) if name in statement.binds else NEITHER
 
 
@@ -276,8 +286,8 @@ def _standing(node, name):
         bound = any((a.asname or a.name.split(".")[0]) == name for a in node.names)
         return DEFINED if bound else NEITHER
     if isinstance(node, BLOCKS):
-        found = [_standing(line, name) for line in inside(node)]
-        return next((best for best in (DEFINED, UNWRITTEN) if best in found), ASSIGNED)
+        kinds = [_standing(line, name) for line in inside(node)]
+        return next((best for best in (DEFINED, UNWRITTEN) if best in kinds), ASSIGNED)
     value = getattr(node, "value", None)
     made = isinstance(value, ast.Lambda) or (isinstance(value, ast.Call) and _last(value.func) == "partial")
     return (
@@ -288,7 +298,7 @@ def _standing(node, name):
 
 
 def _targets(node, name):
-    """Whether an assignment binds the name itself, not a part of it."""
+    """Return whether an assignment binds the name itself, not a part of it."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
@@ -298,13 +308,13 @@ def _last(function):
 
 
 def inside(node):
-    """The simple statements of a block, at any depth, but in no function; the statement itself where it is no block."""
+    """Yield the simple statements of a block at any depth, but in no function; of what is not a block, the statement itself."""
     waiting = deque([node])
     while waiting:
-        found = waiting.popleft()
-        if isinstance(found, ast.If) and isinstance(found.test, ast.Constant) and not found.test.value:
-            waiting += found.orelse  # `if False:` is a way to put code aside
-        elif isinstance(found, (*BLOCKS, ast.ExceptHandler, ast.match_case)):
-            waiting += ast.iter_child_nodes(found)
-        elif isinstance(found, ast.stmt):
-            yield found
+        part = waiting.popleft()
+        if isinstance(part, ast.If) and isinstance(part.test, ast.Constant) and not part.test.value:
+            waiting += part.orelse  # `if False:` is a way to disable code
+        elif isinstance(part, (*BLOCKS, ast.ExceptHandler, ast.match_case)):
+            waiting += ast.iter_child_nodes(part)
+        elif isinstance(part, ast.stmt):
+            yield part

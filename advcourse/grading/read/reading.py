@@ -1,7 +1,7 @@
-"""Reading a submitted notebook in a process of its own, so that no file can cost the grader more than a few seconds.
+"""Read a submitted notebook in a process of its own, so that no file can cost the grader more than a few seconds.
 
-The other process parses the file, finds the answers and looks for signs; it executes nothing that is in the notebook. It has
-limits of time and memory. Its answer is JSON of bounded length, and the type of every value in it is checked.
+The other process parses the file, finds the answers and looks for signs; it executes nothing that is in the notebook. Its time
+and memory are limited. Its answer is JSON of bounded length, and the type of every value in it is checked.
 """
 
 import contextlib
@@ -31,13 +31,20 @@ MEMORY = 2**30  # bytes beyond the text of the file
 INTERPRETER = 2**28  # bytes that the process takes before it has read anything
 MOST = 64 * 2**20  # bytes of an answer
 LONGEST_SENTENCE = 600
-INTERVAL = 0.1  # seconds between two looks at the memory, for systems that cannot limit it
+INTERVAL = 0.1  # seconds between two checks of the memory, for systems that cannot limit it
 _READY = b"+"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a notebook holds: a `Program` for each task, `Written` answers, `notes` for students, `signs` for instructors."""
+    """What a notebook holds.
+
+    Args:
+        programs: one `Program` per task.
+        written: the `Written` answers.
+        notes: sentences for the student.
+        signs: sentences for the instructor.
+    """
 
     programs: tuple[Program, ...]
     written: tuple[Written, ...]
@@ -46,7 +53,7 @@ class Reading:
 
 
 class ReadingError(RuntimeError):
-    """The machine could not read the file. It says nothing about the file."""
+    """The machine could not read the file. This says nothing about the file."""
 
 
 class _Lost(Exception):
@@ -54,11 +61,11 @@ class _Lost(Exception):
 
 
 class _Late(_Lost):
-    """Time has passed, and the process has not been given the processor time that a file may take. The machine is the reason."""
+    """Time ran out before the process was given the processor time that a file may take. The machine is the reason."""
 
 
 def read(content, lab, tasks, root=None, *, seconds=SECONDS, by_the_clock=BY_THE_CLOCK, memory=MEMORY):
-    """The `Reading` of a notebook.
+    """Return the `Reading` of a notebook.
 
     Args:
         content: the file's bytes.
@@ -69,16 +76,18 @@ def read(content, lab, tasks, root=None, *, seconds=SECONDS, by_the_clock=BY_THE
         by_the_clock: seconds that it may take by the clock.
         memory: bytes that it may take beyond the text of the file.
 
-    Raises `Unreadable` for a file that is no notebook or that takes too much of processor or memory, and `ReadingError` where
-    the process does not start, or does not get on: nothing of the file is executed there, so it cannot wait for anything.
+    Raises:
+        Unreadable: if the file is not a notebook, or takes too much processor time or memory.
+        ReadingError: if the process does not start, or makes no progress. It executes nothing of the file, so it cannot be
+            waiting for anything.
     """
     submission.check_size(content)
     asked = {"lab": lab, "tasks": list(tasks), "root": root and str(root), "size": len(content)}
     asked |= {"seconds": seconds, "memory": memory}
-    asked["text"] = (2 if content.isascii() else 5) * len(content)  # as bytes, and as letters of 1 to 4 bytes
+    asked["text"] = (2 if content.isascii() else 5) * len(content)  # bytes, and text of 1 to 4 bytes a letter
     for last in (False, True):
         try:
-            found = _asked(asked, content, by_the_clock)
+            answer = _asked(asked, content, by_the_clock)
             break
         except _Late as error:
             if last:
@@ -88,16 +97,16 @@ def read(content, lab, tasks, root=None, *, seconds=SECONDS, by_the_clock=BY_THE
         except _Lost as error:
             if last:
                 raise Unreadable(f"the file could not be read: {error}") from error
-    if isinstance(found, str):
-        raise Unreadable(found[:LONGEST_SENTENCE])
+    if isinstance(answer, str):
+        raise Unreadable(answer[:LONGEST_SENTENCE])
     try:
-        return _made(Reading, found)
+        return _made(Reading, answer)
     except (TypeError, ValueError) as error:
         raise Unreadable(f"the file could not be read: {error}") from error
 
 
 def _made(kind, found):
-    """The value of type `kind` in plain JSON, as `asdict` tells it. Raises `TypeError` or `ValueError` for any other."""
+    """Return a value of type `kind` from plain JSON, as `asdict` writes it. Raises `TypeError` or `ValueError` for any other."""
     if is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         if not isinstance(found, dict) or found.keys() != hints.keys():
@@ -116,7 +125,7 @@ def _made(kind, found):
 
 
 def _asked(asked, content, by_the_clock):
-    """What the process answers, any JSON. Raises `_Lost`, and `Unreadable` where a limit was reached."""
+    """Return what the process answers, any JSON value. Raises `_Lost`, and `Unreadable` if a limit was reached."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -160,15 +169,15 @@ def _send(line, packed, deadline):
     try:
         line.settimeout(max(0.01, deadline - time.monotonic()))
         line.sendall(packed)
-    except OSError:  # it has ended, or takes nothing more: what comes back tells
+    except OSError:  # the process has ended or stopped reading; what comes back tells
         return
 
 
 def _received(line, process, asked, deadline, most):
-    """The next bytes, at most so many; all that come until the process ends, if these are fewer."""
-    found = bytearray()
+    """Return the next bytes, at most `most`; if the process ends before, all that came until then."""
+    data = bytearray()
     line.settimeout(INTERVAL)
-    while len(found) < most:
+    while len(data) < most:
         try:
             part = line.recv(min(most, 2**20))
         except TimeoutError:
@@ -183,8 +192,8 @@ def _received(line, process, asked, deadline, most):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.01, deadline - time.monotonic()))
             break
-        found += part
-    return found
+        data += part
+    return data
 
 
 def _taken(pid):
@@ -195,7 +204,7 @@ def _taken(pid):
 
 
 def _allowed(asked):
-    """Bytes of memory in all."""
+    """Return the bytes of memory that the process may use in all."""
     return INTERPRETER + asked["text"] + asked["memory"]
 
 
@@ -217,7 +226,7 @@ _REMEDY = "Does it hold something that does not belong into the lab? Remove that
 
 def main():
     """Read one notebook for the grader, which is at the other end of standard input."""
-    gc.disable()  # nothing lives long here, and looking for circles in a large file takes longer than all else
+    gc.disable()  # nothing lives long here, and searching a large file for reference cycles takes longest of all
     line = socket.socket(fileno=0)
     with line.makefile("rb") as file:
         asked = json.loads(file.readline(2**20))
@@ -247,7 +256,7 @@ def _limit(asked):
 
 
 def _found(content, tasks, given):
-    """A `Reading` as plain values, or a sentence that says why there is none."""
+    """Return a `Reading` as plain values, or a sentence that says why there is none."""
     try:
         submitted = submission.read(content)
         programs = [submission.program(task, tasks, submitted, given) for task in tasks]
@@ -260,12 +269,12 @@ def _found(content, tasks, given):
         raise
     except Unreadable as error:
         return str(error)
-    except Exception as error:  # at something in the file that nobody has thought of
+    except Exception as error:  # caused by something in the file that nobody has thought of
         return f"the file could not be read ({type(error).__name__}: {error})"[:LONGEST_SENTENCE]
 
 
 def _signs(submitted, given):
-    """The signs. Where looking for them fails, that is one, and no reason to lose the rest."""
+    """Return the signs. If looking for them fails, return a single sign that says so, so that the rest is not lost."""
     try:
         return signs(submitted, given)
     except MemoryError:

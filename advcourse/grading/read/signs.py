@@ -1,4 +1,4 @@
-"""Signs in a submission that a person should look at. They are found by reading the code, prove nothing, and cost no points."""
+"""Find signs in a submission that a person should look at. They come from reading the code, prove nothing, and cost no points."""
 
 import ast
 import re
@@ -34,7 +34,7 @@ PARTS = set(
 SYSTEM = set(
     "_ctypes _os _sys builtins ctypes fcntl gc importlib inspect marshal mmap os pathlib pickle pkgutil psutil resource runpy "
     "shutil socket subprocess sys tempfile threading".split()
-)  # other modules hold them, too
+)  # modules that other modules hold, too
 HIDDEN = PARTS | SYSTEM
 NAMING = (
     "getattr",
@@ -43,14 +43,14 @@ NAMING = (
     "delattr",
     "attrgetter",
     "methodcaller",
-)  # what takes an attribute's name
+)  # functions that take an attribute's name
 COMMANDS = re.compile(
     r"(.*\.)?(system|popen|Popen|exec[lv]p?e?|spawn([lv]p?e?)?|posix_spawnp?|check_output|check_call|get(status)?output)"
 )
-RUNS = ("subprocess.run", "subprocess.call", "sp.run", "sp.call")  # other names, which other things have, too
-MADE = (ast.BinOp, ast.JoinedStr, ast.Call, ast.Subscript, ast.IfExp)  # what makes a text at run time
-SHOWS = ("IPython.display", "IPython.core.display")  # what the sandbox offers, and what it does nothing in
-SHELL = ("IPython", "IPython.core.getipython")  # where get_ipython is
+RUNS = ("subprocess.run", "subprocess.call", "sp.run", "sp.call")  # names that other things have, too
+MADE = (ast.BinOp, ast.JoinedStr, ast.Call, ast.Subscript, ast.IfExp)  # they make text at run time
+SHOWS = ("IPython.display", "IPython.core.display")  # the sandbox offers them, and they do nothing there
+SHELL = ("IPython", "IPython.core.getipython")  # modules that hold get_ipython
 RUN_MAGICS = ("magic", "run_cell_magic", "run_line_magic")
 FORMATTED = re.compile(r"\{\w{0,40}[.\[][^{}]{0,200}__\w{1,40}__")  # "{0.__class__}".format(x)
 FRAMES = set(
@@ -66,8 +66,8 @@ VERDICTS = {
     "measure",
     "show",
     "train",
-}  # of the lab's tools those that say how good an answer is
-SETTINGS = ("backends", "options", "rcParams")  # of libraries, which are there to be changed
+}  # the lab's tools that say how good an answer is
+SETTINGS = ("backends", "options", "rcParams")  # settings of libraries, which are there to be changed
 SHELLS = set(NOT_PYTHON) - {"html", "javascript", "js", "latex", "markdown", "svg"}
 MAGICS = set("config cd env load run script set_env store sx system writefile".split())
 PATH = re.compile(
@@ -76,25 +76,25 @@ PATH = re.compile(
 
 
 def signs(submitted, given):
-    """Sentences for the instructor about `submitted`, each with cell and line; cells of the `given` copy are left out."""
+    """Return sentences for the instructor about `submitted`, each with cell and line. Cells of the `given` copy are left out."""
     known = {cell.source for cell in given.cells if cell.kind == "code"}
     asked = [s.node for code in given.code for s in code.statements if isinstance(s.node, ast.ImportFrom)]
     asked = [node for node in asked if (node.module or "").startswith("advcourse.labs.")]
     tools = {alias.name: node.module for node in asked for alias in node.names}
-    nodes, found = [n for code in submitted.code for s in code.statements for n in ast.walk(s.node)], []
+    nodes, sentences = [n for code in submitted.code for s in code.statements for n in ast.walk(s.node)], []
     imported = _imported(nodes)
     bound = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
     bound |= imported | {n.arg for n in nodes if isinstance(n, ast.arg)}
     codes = {code.index: code for code in submitted.code}
     for cell in submitted.cells:
         if cell.source not in known and cell.index in codes:
-            told = {*_magics(cell.source), *_Reader(cell, codes[cell.index], imported, tools, bound).told()}
-            found += [f"Cell {cell.index}, line {line}: {what}." for line, what in sorted(told)]
-    return (*found[:MOST], *([f"And {len(found) - MOST} more."] if len(found) > MOST else ()))
+            lines = {*_magics(cell.source), *_Reader(cell, codes[cell.index], imported, tools, bound).told()}
+            sentences += [f"Cell {cell.index}, line {line}: {what}." for line, what in sorted(lines)]
+    return (*sentences[:MOST], *([f"And {len(sentences) - MOST} more."] if len(sentences) > MOST else ()))
 
 
 def _magics(source):
-    """Commands to the shell, and magics that reach beyond the notebook, by line."""
+    """Yield shell commands, and magics that reach beyond the notebook, as pairs of a line and words."""
     for number, line in enumerate(source.splitlines(), 1):
         name = re.match(r"\s*(%{1,2})(\w+) *(InlineBackend\b)?", line)
         if name and _reaches_out(name[2], name[1] == "%%") and not name[3]:
@@ -109,23 +109,23 @@ def _reaches_out(magic, of_cell):
 
 
 def _imported(nodes):
-    """The names that stand for imported modules and what is in them, and for parts of those: T after T = torch.Tensor."""
+    """Return the names that stand for imported modules, for what is in them, and for parts of those: T after T = torch.Tensor."""
     imports = [n for n in nodes if isinstance(n, IMPORTS)]
-    found = {alias.asname or alias.name.split(".")[0] for n in imports for alias in n.names}
+    names = {alias.asname or alias.name.split(".")[0] for n in imports for alias in n.names}
     aliases = {}
     for target, value in _bound(nodes):
         if isinstance(target, ast.Name) and isinstance(value, ast.Attribute | ast.Name):
             aliases.setdefault(root(value), set()).add(target.id)
-    waiting = list(found)
+    waiting = list(names)
     while waiting:
-        more = aliases.get(waiting.pop(), set()) - found
-        found |= more
+        more = aliases.get(waiting.pop(), set()) - names
+        names |= more
         waiting += more
-    return found
+    return names
 
 
 def _bound(nodes):
-    """Pairs of a target and the value that it is bound to: a = b, a, c = b, d, (a := b), a: T = b, for a in [b, d]."""
+    """Yield pairs of a target and the value bound to it: a = b, a, c = b, d, (a := b), a: T = b, for a in [b, d]."""
     for node in nodes:
         value = getattr(node, "value", None)
         if isinstance(node, ast.For | ast.comprehension) and isinstance(node.iter, ast.Tuple | ast.List):
@@ -143,11 +143,11 @@ class _Reader:
 
     def __init__(self, cell, code, imported, tools, bound):
         self.cell, self.code, self.imported, self.tools, self.bound = cell, code, imported, tools, bound
-        self._ordinary = set()  # uses of get_ipython that a notebook may have
+        self._ordinary = set()  # harmless uses of get_ipython
         self._called = set()
 
     def told(self):
-        """What is worth a look: pairs of a line and words."""
+        """Yield what is worth a look, as pairs of a line and words."""
         for statement in self.code.statements:
             yield from self._rebound(statement)
             nodes = list(ast.walk(statement.node))
@@ -170,7 +170,7 @@ class _Reader:
     def _importfrom(self, node):
         for alias in node.names:
             if node.module in SHELL and alias.name in ("display", "get_ipython", "version_info"):
-                continue  # how get_ipython is used is seen where it is
+                continue  # each use of get_ipython is examined where it occurs
             if alias.name in NAMING and alias.asname:
                 yield f"imports {alias.name} under another name"
             elif alias.name in PARTS | FRAMES | SYSTEM:
@@ -233,7 +233,7 @@ class _Reader:
             yield from (what for text in node.args for what in self._named(name, text, True))
 
     def _use_of_ipython(self, node, name, first):
-        """Remember what is harmless: get_ipython().run_line_magic("matplotlib", "inline"), str(get_ipython())."""
+        """Remember harmless uses: get_ipython().run_line_magic("matplotlib", "inline"), str(get_ipython())."""
         inner = node.func.value if name in RUN_MAGICS and isinstance(node.func, ast.Attribute) else None
         text = getattr(first, "value", None)
         if isinstance(text, str) and _reaches_out(
@@ -246,7 +246,7 @@ class _Reader:
             self._ordinary.add(inner.func)
 
     def _named(self, name, text, imported):
-        """Whether an attribute that is asked for by its name, an expression, is worth a look."""
+        """Yield a sign if an attribute that is asked for by its name, an expression, is worth a look."""
         value = getattr(text, "value", None)
         if isinstance(text, ast.Constant) and isinstance(value, str):
             parts = value.split(".")
@@ -282,7 +282,7 @@ def _dunder(name):
 
 
 def _path(node):
-    """The expression a.b.c as text; of a long one the end."""
+    """Return the expression a.b.c as text; if it is long, only its end."""
     names = []
     while isinstance(node, ast.Attribute | ast.Subscript):
         names.append(node.attr if isinstance(node, ast.Attribute) else "[...]")

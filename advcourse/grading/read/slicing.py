@@ -1,7 +1,7 @@
-"""Which statements of a notebook an answer needs: found by names, whatever became of the cells' order, ids and metadata.
+"""Find the statements of a notebook that an answer needs, by name, whatever became of the cells' order, ids and metadata.
 
-Nothing is run here. The answer is the last written definition of the task's name; from there the names lead on: to helpers,
-constants and imports, in the answer's own cell before others, and in the students' copy where the notebook has them no more.
+Nothing is run here. The answer is the last written definition of the task's name. From there names are followed to helpers,
+constants and imports, in the answer's own cell before others, and in the students' copy if the notebook no longer has them.
 """
 
 import ast
@@ -38,9 +38,13 @@ PERHAPS_A_FUNCTION = (
 
 @dataclass(frozen=True)
 class Part:
-    """The `statements` of one cell that are to be executed, by their place in `ast.parse(source).body`, in order.
+    """The statements of one cell that are to be executed.
 
-    given: whether the cell is the lab's own, and not the student's.
+    Args:
+        label: the cell's name, such as "cell 3".
+        source: the cell's code.
+        statements: their places in `ast.parse(source).body`, in order.
+        given: whether the cell is the lab's own, and not the student's.
     """
 
     label: str
@@ -51,15 +55,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Program:
-    """What is to be executed so that the function `task` is there.
+    """What to execute so that the function `task` exists.
 
-    cells: in the order of the notebook; a statement may need one that comes after it. wider: the cells of further tries, each
-    with more of the notebook, for what the names do not tell (see `everything`); apart: whether the first of them, and not
-    `cells`, is what the notebook executes before it first checks the answer; whole: whether this is such a try. uses: the other
-    tasks' functions that it reaches. broken: why there is no definition to be used, or why the one that is there may be no
-    good, such as "cell 7 does not compile: line 3: invalid syntax"; or "". found: whether a definition is there that is no stub;
-    stub: whether there is a stub alone. note: a sentence for the student about which of several definitions counts, or "".
-    checksum: of the answer, see `likeness`; "" until `reading` has made it.
+    Args:
+        task: the function's name.
+        cells: in the order of the notebook; a statement may need one that comes after it.
+        wider: the cells of further tries, each with more of the notebook, for what names do not show (see `everything`).
+        apart: whether the first of these tries, and not `cells`, is what the notebook executes before it first checks the
+            answer.
+        whole: whether this is such a try.
+        uses: the other tasks' functions that it reaches.
+        broken: why there is no usable definition, or why the existing one may be no good, such as "cell 7 does not compile:
+            line 3: invalid syntax"; or "".
+        found: whether there is a definition that is not a stub.
+        stub: whether there is only a stub.
+        note: a sentence for the student about which of several definitions counts, or "".
+        checksum: of the answer, see `likeness`; "" until `reading` has computed it.
     """
 
     task: str
@@ -75,17 +86,17 @@ class Program:
     checksum: str = ""
 
     def as_plain(self):
-        """What the sandbox needs, as JSON can hold it."""
+        """Return what the sandbox needs, as values that JSON can hold."""
         cells = [asdict(part) | {"statements": list(part.statements)} for part in self.cells]
         return {"task": self.task, "cells": cells, "whole": self.whole}
 
     def own(self, late=()):
-        """Which statements of the student's are executed, without those that took too long."""
+        """Return which of the student's statements are executed, without those that took too long (`late`)."""
         places = {(part.label, i) for part in self.cells if not part.given for i in part.statements}
         return frozenset(places - set(late))
 
     def tries(self, late=()):
-        """The programs of the further tries, without the statements that took too long, `late`: pairs of a label and a place."""
+        """Yield the programs of the further tries, without the pairs of label and place in `late`, which took too long."""
         for cells in self.wider:
             left = [
                 replace(part, statements=tuple(i for i in part.statements if (part.label, i) not in late))
@@ -95,15 +106,19 @@ class Program:
 
 
 def program(task, tasks, submitted, given):
-    """The `Program` for the function `task`, of the `tasks` of its lab.
+    """Return the `Program` for the function `task`.
 
-    submitted, given: the code of the student's notebook and of the released one, tuples of `parsing.Code`.
+    Args:
+        task: the function's name.
+        tasks: the names of all tasks of its lab.
+        submitted: the code of the student's notebook, a tuple of `parsing.Code`.
+        given: that of the released notebook.
     """
     names = _Names(tasks, submitted, given)
     winner = names.winner(task)
     taken, uses = _Closure(task, names).of(winner) if winner else (set(), ())
-    found, apart = runs(task, names, winner, taken)
-    wider = tuple(_parts(run, names, submitted, given) for run in found)
+    further, apart = runs(task, names, winner, taken)
+    wider = tuple(_parts(run, names, submitted, given) for run in further)
     if winner is None:
         return Program(
             task, wider=wider, apart=apart, broken=cause(task, submitted), stub=names.has_stub(task)
@@ -122,8 +137,8 @@ def program(task, tasks, submitted, given):
 
 
 def _parts(taken, names, submitted, given):
-    """The statements that were taken, as parts of the released cells and of the student's."""
-    found = []
+    """Return the statements that were taken, as parts of the released cells and of the student's."""
+    parts = []
     for codes, among, label in (
         (given, names.released, "cell {} of the lab's notebook"),
         (submitted, names.own | names.drafts, "cell {}"),
@@ -131,8 +146,8 @@ def _parts(taken, names, submitted, given):
         for code in codes:
             places = tuple(s.place for s in code.statements if s in taken and s in among)
             if places:
-                found.append(Part(label.format(code.index), code.source, places, codes is given))
-    return tuple(found)
+                parts.append(Part(label.format(code.index), code.source, places, codes is given))
+    return tuple(parts)
 
 
 class _Names:
@@ -151,19 +166,19 @@ class _Names:
         self.tools = {name for s in everywhere if _is_lab_import(s.node) for name in s.binds}
 
     def winner(self, task):
-        """The statement that defines a task: the last written function, or else the last value that may be one, or None."""
-        found = [
+        """Return the statement that defines a task: the last written function, else the last value that may be one, else None."""
+        ranked = [
             (self._rank(s, task), s.cell, s.place, s) for s in [*self.binding.get(task, ()), *self.drafts]
         ]
-        best = max(found, key=lambda row: row[:3], default=(0, None))
+        best = max(ranked, key=lambda row: row[:3], default=(0, None))
         return best[-1] if best[0] else None
 
     def _rank(self, statement, task):
-        """3 for a function, 2 for a value that may be one, 1 for a function in a cell that is no code cell, 0 for all else."""
-        node, found = statement.node, standing(statement, task)
-        if found not in (DEFINED, ASSIGNED) or compiler_says(node):
+        """Return 3 for a function, 2 for a value that may be one, 1 for a function outside code cells, 0 for everything else."""
+        node, kind = statement.node, standing(statement, task)
+        if kind not in (DEFINED, ASSIGNED) or compiler_says(node):
             return 0
-        if found == ASSIGNED or isinstance(node, IMPORTS):
+        if kind == ASSIGNED or isinstance(node, IMPORTS):
             good = isinstance(node, IMPORTS) or self._may_be_a_function(node, task)
             return 2 if good and statement in self.own else 0
         return 3 if statement in self.own else 1
@@ -182,18 +197,21 @@ class _Names:
         return False
 
     def is_result(self, statement):
-        """Whether a statement takes the name of a written function for what can be none, as double = double(4) does."""
+        """Return whether a statement gives a written function's name to something else, as double = double(4) does."""
         for task in statement.binds & set(self.tasks):
             if not self._rank(statement, task) and self._rank(self.winner(task) or statement, task) == 3:
                 return True
         return False
 
     def has_stub(self, task):
-        """Whether one of the code cells has a stub of the task."""
+        """Return whether one of the code cells has a stub of the task."""
         return any(standing(s, task) == UNWRITTEN for s in self.binding.get(task, ()))
 
     def note(self, task, winner):
-        """A sentence about which definition counts, where that may surprise; else ""."""
+        """Return a sentence about which definition counts if that may surprise; else "".
+
+        It may surprise if there are several, or if the one that counts is not in a code cell.
+        """
         if winner in self.drafts:
             return f"{task} stands in cell {winner.cell}, which is no code cell. It counts all the same."
         cells = sorted({s.cell for s in self.binding.get(task, ()) if self._rank(s, task) == 3})
@@ -202,37 +220,39 @@ class _Names:
         return f"{task} is written in the cells {', '.join(map(str, cells))}. What stands in cell {winner.cell} counts."
 
     def is_experiment(self, statement):
-        """Whether it tries an answer out: it is no definition, and uses a task's function or one of the lab's tools at once."""
+        """Return whether a statement tries an answer out: no definition or import, it uses a task or a lab's tool at once."""
         used = statement.now - statement.changes if isinstance(statement.node, ASSIGNMENTS) else statement.now
         return not isinstance(statement.node, (*DEFINITIONS, *IMPORTS)) and bool(
             used & (self.tools | set(self.tasks))
         )
 
     def definition(self, task):
-        """The winner, and what binds its name anew in its cell, as f = torch.no_grad()(f) does; [] for no winner."""
+        """Return the winner, and what rebinds its name in its cell, as f = torch.no_grad()(f) does; [] if there is no winner."""
         winner = self.winner(task)
         return [winner, *self._anew(task, winner.cell)] if winner else []
 
     def _anew(self, name, cell=None):
-        found = [s for s in self.binding.get(name, ()) if isinstance(s.node, ast.Assign)]
-        found = [s for s in found if name in s.now and not _calls(s.node.value, self.tools | {name})]
-        return [s for s in found if cell in (None, s.cell)]
+        statements = [s for s in self.binding.get(name, ()) if isinstance(s.node, ast.Assign)]
+        statements = [
+            s for s in statements if name in s.now and not _calls(s.node.value, self.tools | {name})
+        ]
+        return [s for s in statements if cell in (None, s.cell)]
 
     def bindings(self, name, home):
-        """The statements that make `name` be there, for a function of the cell `home`; None stands for a released cell.
+        """Return the statements that bind `name` for a function of the cell `home`; None stands for a released cell.
 
-        The function's own cell comes first, then the nearest before it, then the nearest after it. A function is not given up for
-        a value of its name, such as the counter of a loop, unless that is in its own cell.
+        The function's own cell comes first, then the nearest before it, then the nearest after it. A function is preferred to
+        a value of the same name, such as a loop's counter, unless that value is in the cell `home`.
         """
-        found = list(self.binding.get(name, ()))
-        found += [s for s in self.drafts if name in s.binds and s.cell == home]
-        found = [s for s in found if standing(s, name) != UNWRITTEN] or found
-        found = [s for s in found if not self.is_experiment(s)] or found
-        here = [s for s in found if s.cell == home]
-        packages = [s for s in found if isinstance(s.node, ast.Import)]  # `import a.b` adds to what `a` holds
+        candidates = list(self.binding.get(name, ()))
+        candidates += [s for s in self.drafts if name in s.binds and s.cell == home]
+        candidates = [s for s in candidates if standing(s, name) != UNWRITTEN] or candidates
+        candidates = [s for s in candidates if not self.is_experiment(s)] or candidates
+        here = [s for s in candidates if s.cell == home]
+        packages = [s for s in candidates if isinstance(s.node, ast.Import)]  # `import a.b` adds to `a`
         if not here or all(name in s.now for s in here):
-            near = [s for s in found if home is None or s.cell < home]
-            near = near or [s for s in found if s.cell > home][::-1]
+            near = [s for s in candidates if home is None or s.cell < home]
+            near = near or [s for s in candidates if s.cell > home][::-1]
             functions = [s for s in near if standing(s, name) == DEFINED]
             if functions or hasattr(builtins, name):
                 near = functions[-1:] + self._anew(name, functions[-1].cell if functions else home)
@@ -240,23 +260,23 @@ class _Names:
         return here + packages or self._elsewhere(name)
 
     def _elsewhere(self, name):
-        """All that imports names unseen, and what the students' copy binds under this name."""
+        """Return all star imports, and what the students' copy binds under this name."""
         stars = [s for s in self.own if isinstance(s.node, ast.ImportFrom) and s.node.names[0].name == "*"]
         return stars if hasattr(builtins, name) else [s for s in self.released if name in s.binds] + stars
 
 
 def _back_to_the_first(statements, name):
-    """The last of them; and the one before it, where that may bind nothing or needs the name itself; and so on."""
-    found = []
+    """Return the last statement; also the one before it if the last may bind nothing or needs the name itself; and so on."""
+    chosen = []
     for statement in reversed(statements):
-        found.append(statement)
+        chosen.append(statement)
         if name not in statement.now and not isinstance(statement.node, BLOCKS):
             break
-    return found
+    return chosen
 
 
 def _statements(codes, drafted):
-    """In order, and quick to ask whether one is among them."""
+    """Return the statements in order, as a dictionary, in which they are quick to look up."""
     return dict.fromkeys(s for code in codes if code.drafted == drafted for s in code.statements)
 
 
@@ -265,25 +285,25 @@ def _is_lab_import(node):
 
 
 def _calls(value, names):
-    """Whether one of the functions `names` is called in the expression."""
+    """Return whether one of the functions `names` is called in the expression."""
     called = [n.func for n in ast.walk(value) if isinstance(n, ast.Call)]
     return any(isinstance(function, ast.Name) and function.id in names for function in called)
 
 
 def _is_value(statement, name, cell):
-    """Whether the cell uses a task's name for something else."""
+    """Return whether the cell uses a task's name for something else."""
     return statement.cell == cell and standing(statement, name) == ASSIGNED and name not in statement.now
 
 
 class _Closure:
-    """All that an answer needs."""
+    """Collects all that an answer needs."""
 
     def __init__(self, task, names):
         self.task, self.names = task, names
         self.taken, self.uses, self._asked, self._waiting = set(), set(), set(), []
 
     def of(self, winner):
-        """The statements that define the winner and what it needs, and the names of the other tasks that it reaches."""
+        """Return the statements that define the winner and what it needs, and the names of the other tasks that it reaches."""
         self.home = winner.cell
         for statement in self.names.definition(self.task):
             self._take(statement)
@@ -320,11 +340,11 @@ class _Closure:
         for statement in self.names.own:
             names = {name for name in statement.changes if name in where}
             if not isinstance(statement.node, ast.Expr) or statement.uses - imported - BUILTINS:
-                names -= imported  # torch.manual_seed(0) is a setting; torch.allclose(a, b) is none
+                names -= imported  # torch.manual_seed(0) is a setting; torch.allclose(a, b) is not
             near = any(self._is_between(statement.cell, where[name]) for name in names)
             if near and not self.names.is_experiment(statement):
                 self._take(statement)
 
     def _is_between(self, cell, bound):
-        """Whether a cell is one of those that bind a name, the answer's, or one on the way."""
+        """Return whether a cell binds the name, holds the answer, or lies between them."""
         return cell in bound | {self.home} or min(bound) < cell < self.home

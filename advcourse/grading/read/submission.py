@@ -1,4 +1,4 @@
-"""Reading a submitted notebook: whatever tool saved it, and whatever became of its metadata; and finding the answers in it."""
+"""Read a submitted notebook, whatever tool saved it and whatever became of its metadata, and find the answers in it."""
 
 import json
 import math
@@ -38,16 +38,21 @@ UNANSWERED = "YOUR ANSWER HERE"
 
 
 class Unreadable(InputError):
-    """The file is no notebook. The message says what it is, as far as that can be told."""
+    """The file cannot be read as a notebook. The message says what it is, as far as that can be determined."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """One cell, without its outputs.
 
-    index: its place, from 1; id and grade_id: Jupyter's and nbgrader's name of it, or ""; kind: "code", "markdown" or "raw";
-    solution: whether nbgrader's metadata call it an answer; points: what they give for it, None for nothing; source: its text,
-    lines ending with a line feed.
+    Args:
+        index: its place in the notebook, from 1.
+        id: Jupyter's id, or "".
+        grade_id: nbgrader's id, or "".
+        kind: "code", "markdown" or "raw".
+        solution: whether nbgrader's metadata mark it as an answer.
+        source: its text, with lines ending in a line feed.
+        points: the points that nbgrader's metadata give for it, or None.
     """
 
     index: int
@@ -61,10 +66,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Submission:
-    """A notebook.
+    """A notebook that was read.
 
-    cells: what it holds. notes: sentences for the student about what is odd in the file. code: what is in the cells. written_in:
-    a sentence about the version of Python that it was written with, where that is not the grader's; else "".
+    Args:
+        cells: its cells.
+        notes: sentences for the student about anything unusual in the file.
+        code: the code in the cells.
+        written_in: a sentence about the Python version that the notebook was written with, if the grader's may not understand
+            it; else "".
     """
 
     cells: tuple[Cell, ...]
@@ -75,7 +84,14 @@ class Submission:
 
 @dataclass(frozen=True)
 class Written:
-    """A written question, which a person reads: `name`, its nbgrader id; `title`; `possible` points; the student's `answer`."""
+    """A written question, which a person grades.
+
+    Args:
+        name: its nbgrader id.
+        title: its heading.
+        possible: the most points for it.
+        answer: the student's text.
+    """
 
     name: str
     title: str
@@ -84,13 +100,13 @@ class Written:
 
 
 def content(path):
-    """The bytes of a file; of one that is too large to be read only enough to show that. Raises `OSError`."""
+    """Return the bytes of a file; if it is too large to be read, only enough to show that. Raises `OSError`."""
     with open(path, "rb") as file:
         return file.read(LARGEST + 1)
 
 
 def check_size(content):
-    """Raise `Unreadable` for the bytes of a file that is too large to be read."""
+    """Raise `Unreadable` if a file with this content is too large to be read."""
     if len(content) > LARGEST:
         more = " or more" if len(content) == LARGEST + 1 else ""  # see `content`
         raise Unreadable(
@@ -100,23 +116,29 @@ def check_size(content):
 
 
 def read(content, name=""):
-    """The notebook in the bytes of a file, a `Submission`. `name` of the file: for the messages.
+    """Return the notebook in the bytes of a file, as a `Submission`.
 
-    All versions of the format are read, with or without nbgrader's metadata; outputs are passed over. Raises `Unreadable` for
-    what is no notebook, and for a file of more than 200 MB.
+    All versions of the format are read, with or without nbgrader's metadata; outputs are ignored.
+
+    Args:
+        content: the file's bytes.
+        name: the file's name, for messages.
+
+    Raises:
+        Unreadable: if the content is not a notebook, or exceeds 200 MB or 10,000 cells.
     """
     try:
         notebook, notes = _loaded(content)
         raw = _raw_cells(notebook)
         if len(raw) > MOST_CELLS:
             raise Unreadable(f"the notebook has {len(raw)} cells; allowed are {MOST_CELLS}")
-        found = [_cell(index, cell) for index, cell in enumerate(raw, 1)]
-        cells = tuple(cell for cell in found if cell)
+        parsed = [_cell(index, cell) for index, cell in enumerate(raw, 1)]
+        cells = tuple(cell for cell in parsed if cell)
         code = parse(cells)
         language = _language(notebook, code)
     except Unreadable as error:
         raise Unreadable(f"{name}: {error}" if name else str(error)) from error
-    if len(cells) < len(found):
+    if len(cells) < len(parsed):
         notes.append("Parts of the file are no cells. They were passed over.")
     notes += [language] if language else []
     broken = [c for c in code if c.error]
@@ -131,7 +153,7 @@ def read(content, name=""):
 
 
 def _loaded(content):
-    """What the file holds as JSON, and a list of notes."""
+    """Return what the file holds as JSON, and a list of notes."""
     check_size(content)
     notes = []
     try:
@@ -148,7 +170,7 @@ def _loaded(content):
 
 
 def _what_it_is(content, text):
-    """What a file that is no JSON seems to be, in words."""
+    """Return in words what a file that is not JSON seems to be."""
     start = text.lstrip("\ufeff \t\r\n\0")[:2000]
     if not start:
         return "the file is empty"
@@ -167,7 +189,7 @@ def _what_it_is(content, text):
 
 
 def _raw_cells(notebook):
-    """The cells as the file has them; those of versions 2 and 3 lie in worksheets."""
+    """Return the cells as the file has them; in format versions 2 and 3 they are inside worksheets."""
     if isinstance(notebook, dict):
         sheets = notebook.get("worksheets")
         if isinstance(notebook.get("cells"), list):
@@ -178,34 +200,35 @@ def _raw_cells(notebook):
 
 
 def _language(notebook, code):
-    """A sentence where the notebook says that it is of another language than Python, and has Python's functions; else "".
+    """Return a sentence if the notebook claims another language, but has functions in Python; else "".
 
-    Raises `Unreadable` where it has none.
+    Raises:
+        Unreadable: if it claims another language, and has no such functions.
     """
     kernel, about = _of(notebook, "metadata", "kernelspec"), _of(notebook, "metadata", "language_info")
     language = _text(about.get("name")) or _text(kernel.get("language"))
     if not language or re.match(r"i?python|sage", language, re.I):
         return ""
     named = f" (kernel {_text(kernel.get('name'))[:50]})" if _text(kernel.get("name")) else ""
-    told = f"this notebook is written in {language[:50]}{named}; the lab needs Python"
+    message = f"this notebook is written in {language[:50]}{named}; the lab needs Python"
     if not any(isinstance(s.node, DEFINITIONS) for c in code for s in c.statements):
-        raise Unreadable(told)
-    return f"{told[:1].upper()}{told[1:]}. What is Python in it was read all the same."
+        raise Unreadable(message)
+    return f"{message[:1].upper()}{message[1:]}. What is Python in it was read all the same."
 
 
 def _version(notebook):
-    """A sentence about the notebook's version of Python where the grader's is older, or another language; else ""."""
+    """Return a sentence if the notebook's Python is newer than the grader's, or its version is another language's; else ""."""
     version = _text(_of(notebook, "metadata", "language_info").get("version"))[:50]
-    found = re.match(r"(\d{1,3})\.(\d{1,3})(?!\d)", version)
-    number = tuple(map(int, found.groups())) if found else sys.version_info[:2]
+    match = re.match(r"(\d{1,3})\.(\d{1,3})(?!\d)", version)
+    number = tuple(map(int, match.groups())) if match else sys.version_info[:2]
     if sys.version_info[0] == number[0] and number <= sys.version_info[:2]:
         return ""
-    told = f"The notebook was written with Python {version}; the grader runs Python {PYTHON}"
-    return f"{told}, which does not know all of its syntax"
+    message = f"The notebook was written with Python {version}; the grader runs Python {PYTHON}"
+    return f"{message}, which does not know all of its syntax"
 
 
 def _of(value, *names):
-    """The dictionary at value[name][name]...; an empty one where there is none."""
+    """Return the dictionary at value[name][name]..., or an empty one if there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
@@ -216,7 +239,7 @@ def _listed(value):
 
 
 def _cell(index, raw):
-    """One `Cell`; None for what is none."""
+    """Return one `Cell`; None if `raw` is not a cell."""
     if not isinstance(raw, dict):
         return None
     metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
@@ -235,7 +258,7 @@ def _cell(index, raw):
 
 
 def _text(source):
-    """A cell's source, which may be a list of lines, with or without their ends; "" for what is no text."""
+    """Return a cell's source, which may be a list of lines, with or without line ends; "" if it is not text."""
     if isinstance(source, list):
         lines = [line for line in source if isinstance(line, str)]
         bare = len(lines) > 1 and not any(line.endswith(("\n", "\r")) for line in lines[:-1])
@@ -243,19 +266,24 @@ def _text(source):
     if not isinstance(source, str):
         return ""
     source = source.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
-    return source.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
+    return source.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is not text
 
 
 def labs():
-    """The names of the labs that can be graded: those whose released copy is there."""
+    """Return the names of the labs that can be graded: those that have a released copy."""
     return release.labs(kept="exercises")
 
 
 @cache
 def released(lab, root=None):
-    """The students' copy of a lab, such as "lab3", a `Submission`.
+    """Return the students' copy of a lab, such as "lab3", as a `Submission`.
 
-    root: the clone (default: the one that the package is installed from). Raises `InputError` where it is not there.
+    Args:
+        lab: the lab's name.
+        root: the clone (default: the one that the package is installed from).
+
+    Raises:
+        InputError: if there is no such copy.
     """
     path = Path(root or release.ROOT) / "exercises" / lab / f"{lab}.ipynb"
     try:
@@ -267,19 +295,23 @@ def released(lab, root=None):
 
 
 def program(task, tasks, submitted, given):
-    """What of the notebook `submitted` defines the function `task`, a `Program`.
+    """Return the part of the notebook `submitted` that defines the function `task`, as a `Program`.
 
-    tasks: the names of all tasks of the lab. given: the released copy, which stands in for what the student has deleted.
+    Args:
+        task: the function's name.
+        tasks: the names of all tasks of the lab.
+        submitted: the student's notebook.
+        given: the released copy, which stands in for what the student has deleted.
     """
-    found = slicing.program(task, tuple(tasks), submitted.code, given.code)
-    if found.broken and submitted.written_in:
-        return replace(found, broken=f"{found.broken}. {submitted.written_in}")
-    return found
+    result = slicing.program(task, tuple(tasks), submitted.code, given.code)
+    if result.broken and submitted.written_in:
+        return replace(result, broken=f"{result.broken}. {submitted.written_in}")
+    return result
 
 
 def written(submitted, given):
-    """The written questions of the released copy with the student's answers, a tuple of `Written`."""
-    found, title = [], ""
+    """Return the written questions of the released copy with the student's answers, a tuple of `Written`."""
+    questions, title = [], ""
     for cell in given.cells:
         if cell.kind == "code":
             continue
@@ -287,12 +319,12 @@ def written(submitted, given):
         title = heading[-1] if heading else title
         if cell.solution and cell.points is not None:
             answer = _answer(cell, submitted, given)[:LONGEST_ANSWER]
-            found.append(Written(cell.grade_id, title, cell.points, answer))
-    return tuple(found)
+            questions.append(Written(cell.grade_id, title, cell.points, answer))
+    return tuple(questions)
 
 
 def _answer(question, submitted, given):
-    """What stands in the question's cell; where nothing does, or it is gone, the student's own cells behind the question."""
+    """Return the text in the question's cell; if it is empty or gone, the student's own cells after the question."""
     known = {cell.source for cell in given.cells}
     asked = given.cells[question.index - 2].source
     for name in ("grade_id", "id"):
