@@ -1,1 +1,1 @@
-"""Running answers in the sandbox, and judging them outside of it."""
+"""Run answers in the sandbox, and judge them outside of it."""

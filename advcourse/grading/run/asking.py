@@ -1,4 +1,4 @@
-"""Asking a function that lives in another process: the grader's end of the wire."""
+"""Call a function that lives in another process: the grader's end of the wire."""
 
 import inspect
 import math
@@ -13,13 +13,13 @@ from advcourse.labs.verdicts import CRASHED, TIMED_OUT, Finding
 from advcourse.labs.victims import BlackBox, Victim
 
 _KINDS = (CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN)
-LONGEST = 4000  # characters of what a reply tells in words
+LONGEST = 4000  # characters of text in a reply
 
 
 def words(told, most=LONGEST):
-    """A text of the student's process, as it can be shown and kept: at most so long, and without what is no letter.
+    """Return a text from the student's process as it can be shown and kept: cut to `most` characters, all printable.
 
-    Raises `TypeError` for what is no text.
+    Line feeds and tabs stay; other characters that cannot be printed are replaced. Raises `TypeError` if it is not text.
     """
     if not isinstance(told, str):
         raise TypeError("no text")
@@ -27,7 +27,7 @@ def words(told, most=LONGEST):
 
 
 class Unwritten:
-    """The runner of a function that is not written yet."""
+    """The runner for a function that is not written yet."""
 
     has_gpu = False
 
@@ -35,37 +35,37 @@ class Unwritten:
         self._task = task
 
     def parameters(self):
-        """As the task wants them."""
+        """Return the parameters that the task wants."""
         return self._task.parameters
 
     def __call__(self, call):
-        """It reaches `raise NotImplementedError()`."""
+        """Return the reply of a function that reaches `raise NotImplementedError()`."""
         return Reply(UNWRITTEN, detail=self._task.name)
 
 
 class PipeRunner:
     """Calls a function behind a `Wire`, as `advcourse.labs.running.LocalRunner` calls one at hand.
 
-    What comes back is checked for its form; of its contents the value alone is worth anything. Where nothing comes back, a
-    `Finding` tells why, and `reason` keeps it: "time", "memory", "processes", "died" or "protocol".
+    The form of what comes back is checked; of its contents only the value counts. If nothing comes back, a `Finding` says why,
+    and `reason` keeps it: "time", "memory", "processes", "died" or "protocol".
     """
 
-    has_gpu = False  # the sandbox hides it: memory on a GPU has no limit
+    has_gpu = False  # the sandbox hides GPUs: memory on a GPU has no limit
 
     def __init__(self, wire, watch, limits, task):
         self._wire, self._watch, self._limits, self._task = wire, watch, limits, task
         self._sent, self.reason = {Victim.__module__}, ""
 
     def parameters(self):
-        """The names of the function's parameters, see `LocalRunner`."""
-        told, _ = self._exchange({"ask": "parameters"})
+        """Return the names of the function's parameters, see `LocalRunner`."""
+        message, _ = self._exchange({"ask": "parameters"})
         try:
-            return tuple(words(name, 100) for name in told["parameters"][:50])
+            return tuple(words(name, 100) for name in message["parameters"][:50])
         except (TypeError, KeyError) as error:
             raise self.stopped(error) from error
 
     def __call__(self, call):
-        """The `Reply` to a call."""
+        """Return the `Reply` to a call."""
         victim, box = call.victim, None
         if isinstance(victim, BlackBox):
             arrays = [value for value in call.arguments.values() if isinstance(value, torch.Tensor)]
@@ -87,9 +87,9 @@ class PipeRunner:
             "differentiate": call.differentiate,
         }
         pixels = math.prod(call.victim.victim.shape) if box else 0
-        told, found = self._exchange(message, arrays, box, pixels)
+        answer, tensors = self._exchange(message, arrays, box, pixels)
         try:
-            return _reply(told, found, box.asked if box else 0)
+            return _reply(answer, tensors, box.asked if box else 0)
         except (TypeError, KeyError, ValueError) as error:
             raise self.stopped(error) from error
 
@@ -101,22 +101,22 @@ class PipeRunner:
             self._exchange({"ask": "module", "name": module, "source": source})
 
     def _exchange(self, message, arrays=None, box=None, pixels=0):
-        """Send, and receive what is no question to a black box, whose images have so many `pixels`."""
+        """Send a message, answer questions to a black box, whose images have `pixels` pixels, and return what else comes back."""
         try:
             self._wire.send(message, arrays)
             while True:
-                told, found = self._wire.receive()
-                if not (box and isinstance(told, dict) and "query" in told):
-                    return told, found
-                self._wire.send(*_answered(box, found, pixels))
+                answer, tensors = self._wire.receive()
+                if not (box and isinstance(answer, dict) and "query" in answer):
+                    return answer, tensors
+                self._wire.send(*_answered(box, tensors, pixels))
         except (Broken, Late) as error:
             raise self.stopped(error) from error
 
     def stopped(self, error):
-        """The finding for an exchange that came to nothing."""
+        """Return the finding for an exchange that failed, and remember its reason."""
         limits = self._limits
         self.reason = self._watch.why() or _reason(error)
-        told = {
+        message = {
             "time": f"It was stopped after {limits.cpu_seconds} seconds of work, or {limits.seconds:g} seconds of waiting. "
             "Is there a loop that does not end?",
             "memory": f"It was stopped: it took more than {limits.memory / 2**30:g} GiB of memory.",
@@ -124,7 +124,7 @@ class PipeRunner:
             "died": "Its process ended before it gave an answer. Does it call exit(), or something that crashes Python?",
             "protocol": "What its process sent is no answer of a function.",
         }[self.reason]
-        return Finding(self.reason, told, outcome=TIMED_OUT if self.reason == "time" else CRASHED)
+        return Finding(self.reason, message, outcome=TIMED_OUT if self.reason == "time" else CRASHED)
 
 
 def _reason(error):
@@ -134,18 +134,18 @@ def _reason(error):
 
 
 def _told(recipe):
-    """A recipe for a model, in plain values."""
+    """Return a recipe for a model as plain values."""
     kind = type(recipe)
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     return {"module": kind.__module__, "name": kind.__qualname__, "fields": values}
 
 
 def _answered(box, found, pixels):
-    """What the black box says of the images in `found`: a message and its arrays."""
+    """Return what the black box says about the images in `found`: a message and its arrays."""
     images = found.get("images")
     if images is None or images.dim() != 4 or not images.is_floating_point():
         return {"refused": "the model is asked with images, a floating-point tensor (N, C, H, W)"}, {}
-    if images[0:1].numel() > pixels:  # larger ones would take memory of the grader
+    if images[0:1].numel() > pixels:  # larger ones would use up the grader's memory
         return {
             "refused": f"the model is asked with images of {pixels} pixels; these have {images[0].numel()}"
         }, {}
@@ -156,7 +156,10 @@ def _answered(box, found, pixels):
 
 
 def _reply(told, found, asked):
-    """The `Reply` in a message of the student's process. Raises `ValueError`, `TypeError` or `KeyError` for what is none."""
+    """Return the `Reply` in a message from the student's process.
+
+    Raises `ValueError`, `TypeError` or `KeyError` if there is none.
+    """
     kind, value, slope = told["kind"], found.get("value"), found.get("slope")
     if kind not in _KINDS or (kind in (TENSOR, NUMBER)) != (value is not None):
         raise ValueError("no reply")

@@ -1,6 +1,6 @@
-"""The trusted grader: it asks the student's function behind the wire, judges on its own copies, and says what came of it.
+"""The trusted grader: it calls the student's function over the wire, judges on its own copies, and reports the verdicts.
 
-Nothing that the student's process says counts but the arrays that its function returned.
+Nothing from the student's process counts except the arrays that its function returned.
 """
 
 import base64
@@ -24,7 +24,7 @@ from advcourse.grading.tell.report import SYNTAX, Report, TaskResult
 from advcourse.labs.checks import judge
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Verdict
 
-UNLOADED = "no function"  # the key where the student's cells ran and left no function
+UNLOADED = "no function"  # the key if the student's cells ran and left no function
 
 
 class Grader:
@@ -38,8 +38,8 @@ class Grader:
     def __init__(self, limits=None, isolation="auto"):
         self._sandbox = Sandbox(limits, isolation)
         self._one_at_a_time = threading.Lock()
-        # Of one notebook: the lab's tasks; what took too long in a try, which is not waited for again; and of each set of the
-        # student's statements that was executed, which of the lab's functions it left.
+        # Of one notebook: the lab's tasks; what took too long in a try, and is not waited for again; and, for each set of the
+        # student's statements that was executed, which of the lab's functions it has left.
         self._tasks, self._late, self._bound = [], set(), {}
 
     def __enter__(self):
@@ -58,16 +58,18 @@ class Grader:
         self._sandbox.close()
 
     def grade(self, content, lab, student="", secret=None, seed=None):
-        """Grade the notebook in `content`; returns a `Report`. Nothing that is in the notebook makes it raise an error.
+        """Grade the notebook in `content` and return a `Report`. Nothing in the notebook makes this raise an error.
 
         Args:
             content: the file's bytes.
             lab: "lab1", "lab2"...
             student: whose it is.
-            secret: bytes that the seed of each task follows from, together with lab, student, task and file; default: a new one.
+            secret: bytes from which the seed of each task follows, together with lab, student, task and file; default: new
+                ones.
             seed: one seed for all tasks instead, which repeats an earlier check.
 
-        Raises `InputError` for an unknown lab.
+        Raises:
+            InputError: for an unknown lab.
         """
         began = time.monotonic()
         tasks = importlib.import_module(f"advcourse.labs.{check_choice(lab, 'lab', labs())}").LAB.tasks
@@ -75,85 +77,86 @@ class Grader:
         secret = secrets.token_bytes(32) if secret is None else secret
 
         def seed_of(task):
-            told = "\0".join((lab, student, task, digest))
-            drawn = hmac.digest(secret, told.encode("utf-8", "surrogatepass"), "sha256")
+            message = "\0".join((lab, student, task, digest))
+            drawn = hmac.digest(secret, message.encode("utf-8", "surrogatepass"), "sha256")
             return int.from_bytes(drawn[:4], "big") % 2**31 if seed is None else seed
 
         report = Report(student, lab, digest, self.isolation)
         try:
-            found = reading.read(content, lab, tasks)
+            notebook = reading.read(content, lab, tasks)
         except Unreadable as error:
-            told = "The notebook could not be read."
+            message = "The notebook could not be read."
             none = [
-                _result(task, Verdict(name, CRASHED, told, 0, task.points, 0)) for name, task in tasks.items()
+                _result(task, Verdict(name, CRASHED, message, 0, task.points, 0))
+                for name, task in tasks.items()
             ]
             return replace(report, tasks=tuple(none), error=str(error), seconds=time.monotonic() - began)
-        programs = {program.task: program for program in found.programs}
+        programs = {program.task: program for program in notebook.programs}
         with self._one_at_a_time, torch_threads(1):  # several graders work side by side
             results, seen = self._all(tasks, programs, seed_of)
         return replace(
             report,
             tasks=tuple(results),
-            written=found.written,
-            notes=(*found.notes, *(program.note for program in found.programs if program.note)),
-            signs=(*found.signs, *seen),
+            written=notebook.written,
+            notes=(*notebook.notes, *(program.note for program in notebook.programs if program.note)),
+            signs=(*notebook.signs, *seen),
             seconds=round(time.monotonic() - began, 3),
         )
 
     def _all(self, tasks, programs, seed_of):
-        """The results of all tasks, and what the grader saw beside them."""
+        """Return the results of all tasks, and what else the grader saw."""
         results, seen = {}, []
         self._tasks = list(tasks)
         self._late.clear()
         self._bound.clear()
         for name, task in tasks.items():
-            verdict, told = self._verdict(task, programs[name], seed_of(name))
+            verdict, remarks = self._verdict(task, programs[name], seed_of(name))
             results[name] = replace(_result(task, verdict), answer=programs[name].checksum)
-            seen += [f"Task {name}: {line}" for line in told]
+            seen += [f"Task {name}: {line}" for line in remarks]
         if not self._sandbox.strong:
-            self._sandbox.close()  # what one student's code did to a plain process is not the next one's business
+            self._sandbox.close()  # what one student's code did to a plain process must not reach the next student's
         return [_advised(results[name], programs[name], results) for name in tasks], seen
 
     def _verdict(self, task, program, seed):
-        """The `Verdict` on one task, and what else was seen.
+        """Return the `Verdict` on one task, and what else was seen.
 
-        Where the statements that names lead to give no right answer, wider tries follow, with the same questions. The best
-        verdict counts; of equally good ones that of the try that is nearest to the notebook.
+        If the statements found by name give no right answer, wider tries follow, with the same questions. The best verdict
+        counts; of equally good ones, that of the try closest to the notebook.
         """
         if program.found:
             first = self._tried_again(task, program, seed)
         else:
             first = self._without_a_function(task, program, seed), [], ""
-        found = [first]
+        tried = [first]
         for wider in () if first[2] else program.tries(self._late):
-            if found[-1][0].right:
+            if tried[-1][0].right:
                 break
             if not program.found and task.name not in self._bound.get(wider.own(), {task.name}):
-                continue  # these statements were executed for another task, and have left none for this one
-            found.append(self._tried(task, wider, seed))
-        verdict, told, reason = max([*found[1:], first] if program.apart else found, key=_worth)
+                continue  # these statements were executed for another task, and left no function for this one
+            tried.append(self._tried(task, wider, seed))
+        verdict, remarks, reason = max([*tried[1:], first] if program.apart else tried, key=_worth)
         if program.broken and not verdict.right:
             verdict = _broken(task, program, seed)
-        return verdict, [*told, *([f"it was stopped ({reason})."] if reason else [])]
+        return verdict, [*remarks, *([f"it was stopped ({reason})."] if reason else [])]
 
     def _without_a_function(self, task, program, seed):
         if program.broken:
             return _broken(task, program, seed)
         if program.stub:
             return judge(task, Unwritten(task), seed)
-        told = f"There is no function `{task.name}` in the notebook."
-        return Verdict(task.name, NOT_ATTEMPTED, told, 0, task.points, seed, key="missing")
+        message = f"There is no function `{task.name}` in the notebook."
+        return Verdict(task.name, NOT_ATTEMPTED, message, 0, task.points, seed, key="missing")
 
     def _tried_again(self, task, program, seed):
-        found = self._tried(task, program, seed)
-        if found[2] == "died":  # the machine may have done it; a function that ends its process does it again
+        result = self._tried(task, program, seed)
+        if result[2] == "died":  # maybe the machine did it; a function that ends its process does so again
             self._sandbox.renew()
             return self._tried(task, program, seed)
-        return found
+        return result
 
     def _tried(self, task, program, seed):
-        """The `Verdict` on a function in a process of its own, what else was seen, and why that was stopped, or ""."""
-        limits, told = self._sandbox.limits, []
+        """Return the `Verdict` on a function in a process of its own, what else was seen, and why it was stopped, or ""."""
+        limits, remarks = self._sandbox.limits, []
         with self._sandbox.task() as (wire, watch):
             runner = PipeRunner(wire, watch, limits, task)
             try:
@@ -164,13 +167,13 @@ class Grader:
                 )
             except Starved as error:
                 raise SandboxError("the machine gave a task too little time of its processors") from error
-            except Exception as error:  # of the judge itself, at something that nobody has thought of
+            except Exception as error:  # of the judge itself, caused by something that nobody has thought of
                 lost = "What came back could not be judged."
                 verdict = Verdict(task.name, CRASHED, lost, 0, task.points, seed, key="protocol")
-                told.append(f"the judge failed with {type(error).__name__}: {error}")
+                remarks.append(f"the judge failed with {type(error).__name__}: {error}")
         if watch.left:
-            told.append(f"{watch.left} more processes were running at the end, and were ended.")
-        return verdict, told, runner.reason
+            remarks.append(f"{watch.left} more processes were running at the end, and were ended.")
+        return verdict, remarks, runner.reason
 
     def _judged(self, task, runner, wire, program, seed):
         try:
@@ -183,39 +186,39 @@ class Grader:
             raise runner.stopped(error) from error
         if there:
             return judge(task, runner, seed)
-        told = f"The cells with `{task.name}` stopped with an error before there was a function to try."
-        return Verdict(task.name, CRASHED, told, 0, task.points, seed, key=UNLOADED, trace=trace)
+        message = f"The cells with `{task.name}` stopped with an error before there was a function to try."
+        return Verdict(task.name, CRASHED, message, 0, task.points, seed, key=UNLOADED, trace=trace)
 
 
 def _worth(found):
-    """What a verdict is worth among several on one answer: whether a function was judged at all, and then whether it is right."""
+    """Return a sort key for the verdicts on one answer: whether a function was judged at all, then whether it is right."""
     verdict, _, reason = found
     return not reason and verdict.key != UNLOADED, verdict.right
 
 
 def _broken(task, program, seed):
-    told = f"{program.broken[:1].upper()}{program.broken[1:]}."
-    return Verdict(task.name, CRASHED, told, 0, task.points, seed, key=SYNTAX)
+    message = f"{program.broken[:1].upper()}{program.broken[1:]}."
+    return Verdict(task.name, CRASHED, message, 0, task.points, seed, key=SYNTAX)
 
 
 def _result(task, verdict):
     picture, alt = _shown(verdict.picture) if verdict.picture else ("", "")
-    told = {
+    fields = {
         name: getattr(verdict, name) for name in ("outcome", "message", "points", "possible", "seed", "key")
     }
-    return TaskResult(task.name, task.title, **told, trace=verdict.trace, picture=picture, alt=alt)
+    return TaskResult(task.name, task.title, **fields, trace=verdict.trace, picture=picture, alt=alt)
 
 
 def _shown(picture):
-    """A picture in base64, and in words."""
+    """Return a picture in base64, and in words."""
     try:
         return base64.b64encode(picture.png()).decode(), picture.alt
-    except (ValueError, ArithmeticError, RuntimeError):  # of numbers that no image has
+    except (ValueError, ArithmeticError, RuntimeError):  # its numbers are not those of an image
         return "", picture.alt
 
 
 def _advised(result, program, results):
-    """The result, with a word on what it calls: answers that are not right, or a package that is not there in grading."""
+    """Return the result with advice on what it calls: answers that are not right, or a package that is missing in grading."""
     if "ModuleNotFoundError" in result.trace or "ImportError" in result.trace:
         there = ", ".join(name for name in ALLOWED if name != "safetensors")
         return replace(

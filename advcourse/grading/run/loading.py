@@ -1,4 +1,4 @@
-"""Inside the sandbox: a student's chosen statements become a function, in a module that offers what a notebook offers."""
+"""Inside the sandbox: turn a student's chosen statements into a function, in a module that offers what a notebook offers."""
 
 import __future__
 
@@ -19,16 +19,23 @@ from advcourse.labs.running import failure
 SECONDS = {
     signal.ITIMER_PROF: 2,
     signal.ITIMER_REAL: 6,
-}  # that a statement may take where the whole notebook is run
+}  # seconds that a statement may take if the whole notebook is run
 
 
 def load(program, tasks):
-    """Execute the statements of a program, and return its function, or None; why there is none, or ""; what took too long; the
-    errors that left names unbound, name -> trace; and which of the `tasks` have become functions that the lab did not give.
+    """Execute the statements of a program and return its function.
 
-    A statement that fails is tried again after the others, as long as that helps: what it needs may stand further down. Where
-    the program is the `whole` notebook, a statement that takes long is interrupted, as a student would do. It is told by the
-    label of its cell and its place there.
+    A statement that fails is tried again after the others, as long as that helps: what it needs may come further down. If the
+    program is the `whole` notebook, a statement that takes long is interrupted, as a student would do.
+
+    Args:
+        program: see `slicing.Program.as_plain`.
+        tasks: the names of the lab's tasks.
+
+    Returns:
+        The function, or None; why there is none, or ""; the statements that took too long, each by its cell's label and its
+        place there; the errors that left names unbound, name -> trace; and which of the `tasks` have become functions that the
+        lab did not give.
     """
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
@@ -40,7 +47,7 @@ def load(program, tasks):
         for statement in waiting:
             try:
                 execute(*statement)
-            except BaseException as error:  # an answer may also end the program: the others still count
+            except BaseException as error:  # an answer may also call exit(): the others still count
                 errors[statement] = error
                 failed.append(statement)
         if len(failed) == len(waiting):
@@ -59,19 +66,19 @@ def load(program, tasks):
 
 
 def _is_own(function, stubs):
-    """Whether it is a function, and none of those that the lab's cells, `stubs`, have defined."""
+    """Return whether this is a function, and not one that the lab's cells, `stubs`, have defined."""
     return callable(function) and getattr(getattr(function, "__code__", None), "co_filename", "") not in stubs
 
 
 def with_cause(trace, lost):
-    """A trace, after that of the statement which should have bound the name that it misses; see `load` for `lost`."""
-    found = re.search(r"NameError: name '(\w+)' is not defined[^\n]*$", trace)
-    cause = found and lost.get(found[1])
-    return f"{cause}\nSo `{found[1]}` is missing:\n{trace}" if cause else trace
+    """Return a trace, after that of the statement that should have bound the missing name. For `lost` see `load`."""
+    match = re.search(r"NameError: name '(\w+)' is not defined[^\n]*$", trace)
+    cause = match and lost.get(match[1])
+    return f"{cause}\nSo `{match[1]}` is missing:\n{trace}" if cause else trace
 
 
 def _bound(node):
-    """The names that a statement binds, as far as it says so."""
+    """Yield the names that a statement binds, as far as its syntax shows them."""
     for part in ast.walk(node):
         if isinstance(part, ast.alias):
             yield part.asname or part.name.split(".")[0]
@@ -81,7 +88,7 @@ def _bound(node):
 
 
 def _statements(cell):
-    """The chosen statements of a cell, each with its cell's label, whose lines a traceback can show, and its place."""
+    """Return the chosen statements of a cell, each with its cell's label, whose lines a traceback can show, and its place."""
     name, source = cell["label"], cell["source"]
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     body = ast.parse(source, name).body
@@ -89,7 +96,7 @@ def _statements(cell):
 
 
 class _Execution:
-    """Executes statements in one namespace, those of a `whole` notebook not for long."""
+    """Executes statements in one namespace; those of a `whole` notebook only for a limited time."""
 
     def __init__(self, shell, whole):
         self._shell, self._space = shell, shell.user_ns
@@ -115,7 +122,7 @@ class _Execution:
             self._patience = self._patience and max(self._patience / 2, 1 / 8)
             raise
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-            for alias in node.names:  # in a notebook it holds for the cells that follow
+            for alias in node.names:  # in a notebook it also holds for later cells
                 self._flags |= getattr(__future__, alias.name).compiler_flag
 
     def _run(self, node, name, flags):
@@ -124,32 +131,32 @@ class _Execution:
             kind, part = "eval", ast.Expression(node.value)
         code = compile(part, name, kind, flags=flags, dont_inherit=True)
         try:
-            found = eval(code, self._space)
+            value = eval(code, self._space)
         except RuntimeError as error:
             if "no running event loop" not in str(error):
                 raise
-            found = self._loop_of_its_own().run_until_complete(self._begun(code))
+            value = self._loop_of_its_own().run_until_complete(self._begun(code))
         if code.co_flags & inspect.CO_COROUTINE:
-            found = self._loop_of_its_own().run_until_complete(found)
-        self._shell.showed(found)
+            value = self._loop_of_its_own().run_until_complete(value)
+        self._shell.showed(value)
 
     def _loop_of_its_own(self):
         self._loop = self._loop or asyncio.new_event_loop()
         return self._loop
 
     async def _begun(self, code):
-        """Execute a statement where a loop is running, as it is in a notebook; what it begins there goes on later."""
+        """Execute a statement while a loop is running, as it is in a notebook. What it begins there goes on later."""
         return eval(code, self._space)
 
 
 def _is_annotated(node):
-    """Whether there are annotations. One may be of a cell that was not needed, and so be a name that is not there."""
+    """Return whether there are annotations. One may use a name that is missing because its cell was not needed."""
     return any(getattr(n, "annotation", None) or getattr(n, "returns", None) for n in ast.walk(node))
 
 
 @contextlib.contextmanager
 def _interrupted(patience):
-    """What takes long is interrupted, and again if it goes on; nothing is where there is no `patience` to measure it by."""
+    """Interrupt what takes long, and again if it goes on; nothing if `patience` is 0."""
     if not patience:
         yield
         return

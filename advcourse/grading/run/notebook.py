@@ -1,7 +1,7 @@
-"""Inside the sandbox: what a notebook offers and this process lacks. All of it is harmless and silent, and shows nothing.
+"""Inside the sandbox: provide what a notebook offers and this process lacks. All of it is harmless, and shows nothing.
 
-`IPython`, `ipywidgets` and their like are stood in for by modules in which every name is there: it can be called, entered,
-decorated with, iterated over and inherited from. What runs a student's code in a notebook runs it here as well.
+`IPython`, `ipywidgets` and their like are replaced by modules in which every name exists: it can be called, entered, used as a
+decorator, iterated over and inherited from. What runs a student's code in a notebook runs it here as well.
 """
 
 import builtins
@@ -26,16 +26,16 @@ OPTIONS = re.compile(r"(\s*-([nrp] *\d+|[tcqov])(?=\s|$))*\s*")  # of %timeit
 
 
 def offer(module):
-    """Give `module` and this process what a notebook gives to its code; returns what get_ipython() gives."""
+    """Give `module` and this process what a notebook gives to its code. Returns what get_ipython() returns."""
     sys.meta_path.insert(0, _Finder(STANDS_IN_FOR))
     _forget(STANDS_IN_FOR)
     shell = ZMQInteractiveShell(user_ns=module.__dict__, config={"IPKernelApp": {}})
     _KNOWN["get_ipython"] = lambda: shell
-    importlib.import_module("IPython.display")  # matplotlib and tqdm look whether it is loaded
+    importlib.import_module("IPython.display")  # matplotlib and tqdm check whether it is loaded
     importlib.import_module("ipykernel")
     builtins.__IPYTHON__ = True
     sys.modules["tqdm.notebook"] = tqdm
-    sys.path.insert(0, "")  # a notebook finds the modules beside it, which %%writefile may have written
+    sys.path.insert(0, "")  # a notebook can import modules beside it, which %%writefile may have written
     module.display, module.get_ipython = display, _KNOWN["get_ipython"]
     module.exit = module.quit = sys.exit
     module.In, module.Out, module._, module.__, module.___ = [""], {}, "", "", ""
@@ -44,7 +44,7 @@ def offer(module):
 
 @contextmanager
 def elsewhere():
-    """Inside the block there is `google.colab`, too. Outside there is none, and who tries to import it learns that."""
+    """Provide `google.colab` inside the block. Outside of it, importing that fails."""
     finder = _Finder((ELSEWHERE,))
     sys.meta_path.append(finder)
     try:
@@ -65,10 +65,10 @@ class _Kind(type):
 
 
 class Anything(metaclass=_Kind):
-    """An object of a stand-in, such as a slider: it has the attributes that it is given, and accepts whatever is asked of it."""
+    """An object of a stand-in, such as a slider: it has the attributes that it is given, and accepts any other use."""
 
     def __new__(cls, *args, **named):
-        """Used as a decorator, it gives back what it decorates."""
+        """Return a new object; used as a decorator, what it decorates."""
         return _decorated(args, named) or super().__new__(cls)
 
     def __init__(self, *args, **named):
@@ -103,14 +103,14 @@ def _decorated(args, named):
 
 @cache
 def _anything(name):
-    """The class that stands in for all that has this name."""
+    """Return the class that stands in for everything with this name."""
     if name.startswith("__"):
         raise AttributeError(name)
     return _Kind(name, (Anything,), {})
 
 
 class ZMQInteractiveShell(Anything):
-    """What `get_ipython()` gives: it executes code in the notebook's namespace, and its magics that files or names depend on.
+    """What `get_ipython()` returns: it executes code in the notebook's namespace, and magics that files or names depend on.
 
     Of the system's shell only `mkdir` does something.
     """
@@ -118,7 +118,7 @@ class ZMQInteractiveShell(Anything):
     _reloads = False
 
     def showed(self, value):
-        """Remember the value of a line, as a notebook does of a cell's last one, under the name _."""
+        """Remember the value of a line under the name _, as a notebook does with that of a cell's last line."""
         if value is not None:
             space = self.user_ns
             space["___"], space["__"], space["_"] = space.get("__", ""), space.get("_", ""), value
@@ -166,7 +166,7 @@ class ZMQInteractiveShell(Anything):
             os.chdir(folder)
 
     def _filled(self, line):
-        """The line with values in place of {expressions} and $names; as it is where one of them has none."""
+        """Return the line with values in place of {expressions} and $names; unchanged if one of them has none."""
         try:
             return re.sub(
                 r"\{([^{}]+)\}|\$([A-Za-z_]\w*)", lambda found: f"{self.ev(found[1] or found[2])}", line
@@ -175,7 +175,7 @@ class ZMQInteractiveShell(Anything):
             return line
 
     def _time(self, source):
-        """What is timed is a function's body: its names do not reach the notebook."""
+        """Run timed code as the body of a function, so that its names do not reach the notebook."""
         space = {}
         exec(
             "def timed():\n" + "".join(f" {line}\n" for line in source.split("\n")) + " pass",
@@ -185,7 +185,7 @@ class ZMQInteractiveShell(Anything):
         space["timed"]()
 
     def _write(self, words, text):
-        """Write a file; its folder is made, which a command of the shell may have done. `words`: its name and options."""
+        """Write a file, and create its folder, which a shell command may have done. `words`: the file's name and options."""
         path = Path([word for word in words if not word.startswith("-")][0]).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a" if {"-a", "--append"} & set(words) else "w", encoding="utf-8") as file:
@@ -196,7 +196,7 @@ class ZMQInteractiveShell(Anything):
                 self._reload(module)
 
     def _reload(self, module):
-        """As %autoreload: functions and classes that the notebook has from the module are the new ones, too."""
+        """Reload a module as %autoreload does: the notebook's functions and classes from it become the new ones, too."""
         with suppress(Exception):  # then the old one stays
             importlib.reload(module)
         for name, value in self.user_ns.items():
@@ -204,7 +204,7 @@ class ZMQInteractiveShell(Anything):
                 self.user_ns[name] = getattr(module, getattr(value, "__name__", ""), value)
 
     def _run_file(self, *words):
-        """A file is run on its own, and its names are then the notebook's; with -i it sees those that are there.
+        """Run a file on its own, and give its names to the notebook; with -i it sees the notebook's names.
 
         `words`: options, the file's name, and what it finds in `sys.argv`.
         """
@@ -226,7 +226,7 @@ class ZMQInteractiveShell(Anything):
         return []
 
     def system(self, line="", *_, **__):
-        """Make the folders of `mkdir`; nothing else is done."""
+        """Create the folders of `mkdir`; do nothing else."""
         command, *words = shlex.split(self._filled(line), comments=True) or [""]
         if command == "mkdir":
             for folder in [_own(word) for word in words if not word.startswith("-")]:
@@ -237,13 +237,13 @@ class ZMQInteractiveShell(Anything):
 
 
 def _own(name):
-    """The path of this name if it is in the folder that a task may write to; else None."""
+    """Return the path of this name if it is in the folder that a task may write to; else None."""
     path = Path(name).expanduser().resolve()
     return path if path.is_relative_to(Path.home().resolve()) else None
 
 
 def display(*_, display_id=None, **__):
-    """Shows nothing."""
+    """Show nothing."""
     return Anything() if display_id else None
 
 
@@ -252,7 +252,7 @@ def _ignore(*_, **__):
 
 
 def interact(function=None, **settings):
-    """As in a notebook: the function is called once with the first values of its settings, and stays what it is."""
+    """Call the function once with the initial values of its settings, as a notebook does, and return it unchanged."""
     if function is None:
         return lambda decorated: interact(decorated, **settings)
     function(**{name: _first(value) for name, value in settings.items()})
@@ -260,23 +260,23 @@ def interact(function=None, **settings):
 
 
 def interactive(function, *_, **settings):
-    """A widget, whose function is called once."""
+    """Return a widget, and call its function once."""
     interact(function, **settings)
     return Anything(kwargs={name: _first(value) for name, value in settings.items()})
 
 
 def _by_hand(function=None, *_, **__):
-    """What waits for a click calls nothing."""
+    """Call nothing, since a notebook would wait for a click."""
     return (lambda decorated: decorated) if function is None else function
 
 
 def fixed(value):
-    """A setting that is no widget."""
+    """Return a setting that is not a widget."""
     return Anything(value=value)
 
 
 def _first(setting):
-    """The first value of a setting of `interact`: of a widget, a range, a choice, or one value."""
+    """Return the initial value of a setting of `interact`: of a widget, a range, a choice, or a single value."""
     if isinstance(setting, Anything):
         return setting.value
     if (
@@ -291,11 +291,11 @@ def _first(setting):
     return setting[0] if isinstance(setting, list | tuple) else setting
 
 
-_MAGICS = {}  # the notebook's own
+_MAGICS = {}  # magics that the notebook registers
 
 
 def _own_magic(function):
-    """Under its own name, or as register_line_magic("name") under that."""
+    """Register a magic under its own name, or, called as register_line_magic("name"), under that one."""
     if isinstance(function, str):
         return lambda decorated: _MAGICS.setdefault(function, decorated)
     _MAGICS[function.__name__] = function

@@ -1,8 +1,8 @@
-"""Calls to the Linux kernel that no answer needs, refused to a process and to all that it starts (seccomp).
+"""Refuse calls to the Linux kernel that no answer needs, for a process and all that it starts (seccomp).
 
-They change other processes, or something that outlives the one that calls; they make memory that nobody can count, or worlds of
-one's own, in which one has rights again; they look into other processes, or ask the kernel for something that only root may have.
-The filter is written out here: it is a few lines, and libseccomp is not on every machine.
+These calls change other processes, or something that outlives the caller; they make memory that nobody can count, or
+namespaces in which the caller has rights again; they look into other processes, or ask the kernel for something that only root
+may have. The filter is written out here: it is a few lines, and libseccomp is not on every machine.
 """
 
 import ctypes
@@ -38,12 +38,12 @@ NUMBERS = {
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
-    # the times of files: whoever may write to /dev/null may set those of the machine's own, for others to read
+    # the times of files: whoever may write to /dev/null may set those of the machine's own, which others can read
     "utime": (132, None),
     "utimes": (235, None),
     "futimesat": (261, None),
     "utimensat": (280, 88),
-    # worlds of one's own, and files past the walls
+    # namespaces, and files beyond the walls
     "unshare": (272, 97),
     "setns": (308, 268),
     "mount": (165, 40),
@@ -92,7 +92,7 @@ NUMBERS = {
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
 }
-# Their first argument says of which process; 0, the caller itself, is allowed.
+# Their first argument says which process is meant; 0, the caller itself, is allowed.
 OF_ITSELF = {
     "prlimit64": (302, 261),
     "sched_setaffinity": (203, 122),
@@ -108,8 +108,8 @@ BY_ARGUMENT = {
     "socketpair": (53, 199),
     "rt_sigaction": (13, 134),
 }
-ASKING = {"ioprio_get": (252, 31), "sched_getattr": (315, 275)}  # which change nothing, see `ask`
-NEWEST = 450  # what has a higher number came later than this list, and is answered as by an older kernel
+ASKING = {"ioprio_get": (252, 31), "sched_getattr": (315, 275)}  # calls that change nothing, see `ask`
+NEWEST = 450  # calls with a higher number are newer than this list, and fail as on an older kernel
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_...
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _UNIX, _NETLINK, _ROUTE = 1, 16, 0  # kinds of sockets; the last two tell a program which networks there are
@@ -122,7 +122,7 @@ _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2  # of prctl
 
 
 def refuse():
-    """Refuse them to this process from now on; returns whether that could be done.
+    """Refuse these calls to this process from now on. Returns whether that worked.
 
     They fail with "operation not permitted", sockets with "address family not supported", newer calls with "not implemented".
     """
@@ -141,21 +141,21 @@ def refuse():
 
 
 def ask(name, *arguments):
-    """What the kernel answers to one of `ASKING`, for which Python has no function; None where the numbers are not known."""
+    """Return the kernel's answer to one of `ASKING`, for which Python has no function; None if the numbers are not known."""
     if sys.platform == "linux" and platform.machine() in _MACHINES:
         return ctypes.CDLL(None).syscall(ASKING[name][_MACHINES[platform.machine()][0]], *arguments)
     return None
 
 
 def _program(column, architecture):
-    """The filter, in the language of the kernel's packet filters: tests in a row, each of which ends it or goes on."""
+    """Return the filter, in the language of the kernel's packet filters: a row of tests, each of which ends it or goes on."""
     refused, missing = _answer(errno.EPERM), _answer(errno.ENOSYS)
     others = [numbers[column] for numbers in NUMBERS.values() if numbers[column] is not None]
     rows = [
         _load(_ARCHITECTURE),
         *_unless(architecture, refused),
         _load(_NUMBER),
-        *_where(_IF_ABOVE, NEWEST, missing),  # those of the x32 interface among them
+        *_where(_IF_ABOVE, NEWEST, missing),  # including those of the x32 interface
         *(row for number in others for row in _where(_IF_EQUAL, number, refused)),
         *(
             row
@@ -173,12 +173,12 @@ def _program(column, architecture):
 
 
 def _by_argument():
-    """The tests of the calls that depend on their arguments."""
+    """Return the tests for the calls that depend on their arguments."""
     refused, missing, no_family = map(_answer, (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT))
     kind, action = _load(_argument(0)), _argument(1)
     return {
         "clone": [kind, *_where(_IF_ANY_BIT, _NEW_NAMESPACES, refused)],
-        "clone3": [missing],  # its flags cannot be seen; without it clone is called
+        "clone3": [missing],  # its flags cannot be seen; programs then call clone instead
         "socket": [
             kind,
             *_where(_IF_EQUAL, _UNIX, _ALLOW),
@@ -187,7 +187,7 @@ def _by_argument():
             *_unless(_ROUTE, no_family),
         ],
         "socketpair": [kind, *_unless(_UNIX, no_family)],
-        # Who ignores that a child has ended gets rid of the processor time that it took. To ask, without an action, is allowed.
+        # Ignoring the end of a child hides the processor time that it took. To ask, without an action, is allowed.
         "rt_sigaction": [
             kind,
             *_unless(_CHILD_ENDED, _ALLOW),
@@ -200,7 +200,7 @@ def _by_argument():
 
 
 def _argument(i):
-    """The place of an argument's lower half; the other one follows."""
+    """Return the place of an argument's lower half; the upper half follows."""
     return 16 + 8 * i
 
 

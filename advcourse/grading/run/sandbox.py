@@ -1,8 +1,8 @@
 """The sandbox: the process that runs students' code, its walls and its limits.
 
-With bubblewrap it has namespaces of its own (files, processes, network): it sees the interpreter, the packages of `staging` and
-one scratch folder, nothing else, and only the scratch folder can be written. Without, it is a plain process with limits, which
-keeps accidents in and not malice.
+With bubblewrap it has namespaces of its own (files, processes, network): it sees the interpreter, the packages of `staging`
+and one scratch folder, and can write only to that folder. Without bubblewrap it is a plain process with limits, which keeps
+accidents in, but not malice.
 """
 
 import os
@@ -29,28 +29,32 @@ from advcourse.grading.run.wire import MOST_TOLD, READY, START, STOP, Broken, La
 from advcourse.grading.tell.report import BUBBLEWRAP, WEAK
 
 ISOLATIONS = ("auto", "bubblewrap", "process")
-SECONDS_TO_START = 120  # torch from a cold disk, on a machine with much to do
+SECONDS_TO_START = 120  # for torch from a cold disk, on a busy machine
 SECONDS_TO_STOP = 20
-TRIES = 4  # to start a task, each but the first in a new sandbox
-PREFIX = "advcourse-"  # of the names of its folders in the temporary folder
-SCRATCH = "/dev/shm"  # the folder that can be written, as bubblewrap's walls have it: Linux keeps locks of processes there
-ROUNDS = 1000  # of killing, against one that starts others as quickly as it can
+TRIES = 4  # attempts to start a task, each but the first in a new sandbox
+PREFIX = "advcourse-"  # of its folders' names in the temporary folder
+SCRATCH = "/dev/shm"  # the writable folder inside the walls: Linux keeps locks between processes there
+ROUNDS = 1000  # of killing, against a process that starts others as fast as it can
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 _HIDDEN = ("/usr/local/lib/python*", "/usr/lib/python3/dist-packages", "/usr/src", "/usr/local/src")
 
 
 class SandboxError(RuntimeError):
-    """The sandbox itself failed. It says nothing about the code that was to run in it."""
+    """The sandbox itself failed. This says nothing about the code that was to run in it."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the code of one task may take. Memory, processor time and processes count for all of its processes together.
+    """What the code of one task may use. Memory, processor time and processes count for all of its processes together.
 
-    seconds: by the clock, while the grader waits for it and it neither works nor waits for a processor (which only Linux tells;
-    elsewhere all seconds count). cpu_seconds: of the processor. memory: bytes, beyond what the libraries take; files that lie
-    in memory are part of it. processes: threads included. file: bytes of the largest file. scratch: bytes of the folder that
-    it may write to.
+    Args:
+        seconds: by the clock, while the grader waits for the task and it neither works nor waits for a processor (which only
+            Linux tells; elsewhere all seconds count).
+        cpu_seconds: seconds of the processor.
+        memory: bytes beyond what the libraries take, including files that lie in memory.
+        processes: their number, including threads.
+        file: bytes of the largest file.
+        scratch: bytes of the folder that it may write to.
     """
 
     seconds: float = 40.0
@@ -62,27 +66,30 @@ class Limits:
 
 
 class Sandbox:
-    """Processes for one task after the other: `with sandbox.task() as (wire, watch)`.
+    """Provides processes for one task after the other: `with sandbox.task() as (wire, watch)`.
+
+    After each task everything that it has started is ended. If it has left a trace, a file or a changed limit of the process
+    that starts the next one, the next task gets a new sandbox.
 
     Args:
-        limits: what a task may take.
-        isolation: "bubblewrap", "process" (weak isolation), or "auto" (default): bubblewrap where it works.
+        limits: what a task may use.
+        isolation: "bubblewrap", "process" (weak isolation), or "auto" (default): bubblewrap if it works.
 
-    After each task all that it has started is ended. Where it has left a trace, a file or a changed limit of the process that
-    starts the next one, the next task gets a new sandbox. Raises `InputError` where bubblewrap is asked for and does not work,
-    and on systems without fork; `task()` raises `SandboxError` where no task starts.
+    Raises:
+        InputError: if bubblewrap is asked for and does not work, and on systems without fork.
+        SandboxError: from `task()`, if no task starts.
     """
 
     def __init__(self, limits=None, isolation="auto"):
         check_choice(isolation, "isolation", ISOLATIONS)
         check_system()
         self.limits = limits or Limits()
-        told = why_no_bubblewrap() if isolation != "process" else "not asked for"
-        if isolation == "bubblewrap" and told:
+        why = why_no_bubblewrap() if isolation != "process" else "not asked for"
+        if isolation == "bubblewrap" and why:
             raise InputError(
-                f"isolation: got 'bubblewrap', which does not work here: {told}; allowed is 'process', too"
+                f"isolation: got 'bubblewrap', which does not work here: {why}; allowed is 'process', too"
             )
-        self.strong = not told
+        self.strong = not why
         _sweep_folders()
         self._folder = tempfile.TemporaryDirectory(prefix=PREFIX)
         self._held = ExitStack()
@@ -95,7 +102,7 @@ class Sandbox:
 
     @property
     def isolation(self):
-        """As a report says it."""
+        """The isolation, as a report names it."""
         return BUBBLEWRAP if self.strong else WEAK
 
     def _prepare(self):
@@ -109,9 +116,9 @@ class Sandbox:
 
     @contextmanager
     def task(self):
-        """A fresh process, whose limits are in force: gives the `Wire` to it, which waits for a program, and the `Watch` over it.
+        """Start a fresh process with its limits in force. Gives the `Wire` to it, and the `Watch` over it.
 
-        When the block ends, all that it has started ends.
+        The process waits for a program. When the block ends, everything that it has started ends.
         """
         line = self._line()
         in_memory = SCRATCH if self.strong else None
@@ -123,7 +130,7 @@ class Sandbox:
                 self._stop()
 
     def _line(self):
-        """A socket to the process of a new task. One that does not become ready has no code of a student's yet."""
+        """Return a socket to the process of a new task. Failures are retried: until it is ready it has no student code."""
         why = ""
         for _ in range(TRIES):
             try:
@@ -136,7 +143,7 @@ class Sandbox:
         raise SandboxError(f"no task can be started in the sandbox: {why}")
 
     def _begun(self):
-        """A socket to the process of a new task, which has said that it is ready."""
+        """Return a socket to the process of a new task, which has said that it is ready."""
         self._control.settimeout(SECONDS_TO_START)
         self._control.sendall(START)
         _, (number,), *_ = socket.recv_fds(self._control, 1, 1)
@@ -153,7 +160,7 @@ class Sandbox:
         return line
 
     def _stop(self):
-        """End the task; where that does not work, the whole sandbox."""
+        """End the task; if that does not work, the whole sandbox."""
         try:
             if not self.strong:
                 self._sweep()
@@ -165,10 +172,10 @@ class Sandbox:
             self.renew()
 
     def _sweep(self):
-        """Kill what the task has started, until there is no more: one that is not known yet may be starting others."""
+        """Kill what the task has started until nothing is left: a process that is not known yet may be starting others."""
         for _ in range(ROUNDS):
-            found = [one for one in _descendants(self._process.pid) if one.pid not in self._own]
-            if not any([_kill(one) for one in found]):  # of all, whatever the first says
+            processes = [one for one in _descendants(self._process.pid) if one.pid not in self._own]
+            if not any([_kill(one) for one in processes]):  # a list, so that all are killed
                 return
 
     def renew(self):
@@ -185,7 +192,7 @@ class Sandbox:
     close = renew
 
     def _kill(self):
-        self._sweep()  # while the first process is there: those whose parent has died become its children
+        self._sweep()  # while the first process lives: it inherits those whose parent has died
         for process in _descendants(self._process.pid)[::-1]:
             _kill(process)
 
@@ -195,8 +202,8 @@ class Sandbox:
             self._scratch.chmod(0o777)
         ours, theirs = socket.socketpair()
         ours.settimeout(SECONDS_TO_START)
-        told = Path(self._folder.name) / "errors.txt"
-        with theirs, told.open("wb") as errors:
+        log = Path(self._folder.name) / "errors.txt"
+        with theirs, log.open("wb") as errors:
             self._process = subprocess.Popen(
                 self._command(),
                 stdin=theirs,
@@ -213,14 +220,14 @@ class Sandbox:
             ready = b""
         if ready != READY:
             self.renew()
-            raise SandboxError(f"the sandbox did not start: {told.read_text(errors='replace')[-1000:]}")
+            raise SandboxError(f"the sandbox did not start: {log.read_text(errors='replace')[-1000:]}")
         self._own = {process.pid for process in _descendants(self._process.pid)}
 
     def _command(self):
         library, packages, scratch = self._library, Path(self._folder.name) / "packages", self._scratch
         user = 0
         if os.getuid() == 0 and (self.strong or _open_to_all(sysconfig.get_paths()["stdlib"])):
-            user = 0x60000000 + os.getpid()  # nobody else's, so that its processes are counted alone
+            user = 0x60000000 + os.getpid()  # used by nobody else, so that only its processes are counted
         if self.strong:
             library, scratch = Path("/library"), Path(SCRATCH)
             packages = None
@@ -234,7 +241,7 @@ class Sandbox:
 
 
 def _sweep_folders():
-    """Remove the folders of graders that were killed: those that are an hour old, and whose lock is free."""
+    """Remove the folders of graders that were killed: those that are over an hour old, and whose lock is free."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):  # another user's, a living grader's, or gone
             if time.time() - folder.stat().st_mtime > 3600:
@@ -250,7 +257,7 @@ def _environment(scratch):
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
-        "JOBLIB_MULTIPROCESSING": "0",  # else scikit-learn makes a lock of processes, a trace, where it is imported
+        "JOBLIB_MULTIPROCESSING": "0",  # else importing scikit-learn makes a lock between processes, a trace
     }
 
 
@@ -259,11 +266,11 @@ def _package_folders():
 
 
 def _walls(library, limits):
-    """The command that closes bubblewrap's walls, up to the program inside."""
+    """Return the command that sets up bubblewrap's walls, up to the program inside."""
     root = os.getuid() == 0
     private = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    # Root has no need of a user namespace: each task becomes a user without rights before it has any code of a student's. The
-    # first process, which starts and ends the tasks, stays another user than they are, so that they cannot change it.
+    # Root needs no user namespace: each task becomes a user without rights before it gets any student code. The
+    # first process, which starts and ends the tasks, stays a different user, so that they cannot change it.
     rights = ["--cap-drop", "ALL", *_each("--cap-add", ("CAP_SETUID", "CAP_SETGID", "CAP_KILL"))]
     private += rights if root else ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     environment, seen = _environment(SCRATCH), [*_system(), *_python()]
@@ -277,7 +284,7 @@ def _walls(library, limits):
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", str(limits.scratch), "--tmpfs", SCRATCH),
         *("--ro-bind", str(library), "/library"),
-        *_each("--remount-ro", (*made, "/dev", "/proc", "/")),  # folders made here would take files, too
+        *_each("--remount-ro", (*made, "/dev", "/proc", "/")),  # else files could be written there, too
         *("--chdir", SCRATCH),
     ]
 
@@ -287,7 +294,7 @@ def _each(option, values):
 
 
 def _system():
-    """The system's programs and libraries, without what other people have put beside them."""
+    """Return the options for the system's programs and libraries, without what others have put beside them."""
     words = []
     for path in _SYSTEM:
         if os.path.islink(path):
@@ -300,7 +307,7 @@ def _system():
 
 
 def _python():
-    """The interpreter, its libraries, and of the packages those that are allowed."""
+    """Return the options for the interpreter, its libraries, and the allowed packages."""
     program, home = Path(os.path.realpath(sys.executable)), Path(sys.base_prefix) / "lib"
     standard, beside = Path(sysconfig.get_paths()["stdlib"]), list(map(Path, _package_folders()))
     above = {str(folder) for place in (program, home, *beside) for folder in place.parents}
@@ -318,7 +325,7 @@ def _python():
 
 
 def _open_to_all(path):
-    """True where every user may enter the folder."""
+    """Return whether every user may enter the folder."""
     return all(folder.stat().st_mode & 0o001 for folder in (Path(path), *Path(path).parents))
 
 
@@ -334,7 +341,7 @@ def check_system():
 
 @cache
 def why_no_bubblewrap():
-    """Why bubblewrap cannot be used here, in words; "" where it can."""
+    """Return why bubblewrap cannot be used here, in words; "" if it can."""
     if sys.platform != "linux":
         return "it is for Linux alone"
     if not _bubblewrap():
@@ -361,7 +368,7 @@ def why_no_bubblewrap():
 
 
 def _descendants(pid):
-    """A process and all that it has started, itself first."""
+    """Return a process and all that it has started, itself first."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -370,7 +377,7 @@ def _descendants(pid):
 
 
 def _kill(process):
-    """Returns whether there was something to kill."""
+    """Kill a process. Returns whether it was still running."""
     try:
         running = process.status() != psutil.STATUS_ZOMBIE
         process.send_signal(signal.SIGKILL)

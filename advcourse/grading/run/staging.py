@@ -1,7 +1,8 @@
-"""The library that a student's code sees while it is graded: what a lab's questions are made of, and nothing that is an answer.
+"""Build the library that a student's code sees during grading: what a lab's questions are made of, and no answers.
 
-Both parts are lists of what is allowed. Of advcourse itself these are a few files, copied; of the other packages those that
-students may use, with what they require. All else that is installed, other libraries of attacks among it, is not there.
+Both parts are lists of what is allowed. Of advcourse itself, a few files are copied; of the other packages, those that
+students may use are there, with what they require. Nothing else that is installed is there, such as other libraries of
+attacks.
 """
 
 import importlib
@@ -67,7 +68,7 @@ class _Nothing:
 
 
 def stage(folder):
-    """Copy the allowed files of advcourse into `folder`; of each lab what its notebook gives to the answers (its `given`)."""
+    """Copy the allowed files of advcourse into `folder`, and of each lab what its notebook gives to answers (its `given`)."""
     package = Path(folder) / "advcourse"
     for name in FILES:
         target = package / name
@@ -92,8 +93,8 @@ def _stage_lab(lab, folder):
 
 @cache
 def packages():
-    """Where the allowed packages are: name of a file or folder of site-packages -> its path."""
-    found, waiting = {}, list(ALLOWED)
+    """Return where the allowed packages are: name of a file or folder of site-packages -> its path."""
+    paths, waiting = {}, list(ALLOWED)
     seen = set(waiting)
     while waiting:
         try:
@@ -102,10 +103,10 @@ def packages():
             continue
         for name in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
             if not name.endswith(".pth"):
-                found[name] = Path(os.path.abspath(package.locate_file(name)))
+                paths[name] = Path(os.path.abspath(package.locate_file(name)))
         for requirement in map(Requirement, package.requires or ()):
             wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
             if wanted and requirement.name not in seen:
                 seen.add(requirement.name)
                 waiting.append(requirement.name)
-    return {name: path for name, path in sorted(found.items()) if path.exists()}
+    return {name: path for name, path in sorted(paths.items()) if path.exists()}

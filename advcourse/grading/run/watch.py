@@ -1,4 +1,4 @@
-"""Watching what the processes of one task take together, which no limit of a single process can bound."""
+"""Watch what the processes of one task use together, which no limit of a single process can bound."""
 
 import os
 import threading
@@ -7,21 +7,31 @@ from pathlib import Path
 
 import psutil
 
-INTERVAL = 0.1  # seconds between two looks
-OF_A_FILE = 1024  # bytes that the kernel keeps for a file in memory, an empty one, too
+INTERVAL = 0.1  # seconds between two checks
+OF_A_FILE = 1024  # bytes that the kernel keeps for a file in memory, even an empty one
 
 
 class Watch:
-    """Inside the block a thread adds up what all processes below `pid` take, but for those in `others`.
+    """Inside the block, a thread adds up what all processes below `pid` use, except those in `others`.
 
-    folder: one inside that lies in memory, whose files count as that; or None (default).
-    Beyond the limits it ends them by `kill()`, and also where the task's own process has ended and others go on, which may keep
-    its wire open. `reason`: "memory", "processes", "time" or "died" where it did so; "" otherwise. `busy`: seconds in which
-    something of it worked or waited for a processor. `left`: how many processes were there at the end beside the task's own.
+    Beyond the limits it ends them by `kill()`. It does so, too, if the task's own process has ended and others go on, which
+    may keep its wire open.
 
-    The time of a process that has ended is not lost. It is its parent's once that has asked for it, and until then its own: the
-    first process, which is given all that others let go, does not ask while the task goes on; and no task can ignore that a child
-    has ended (see `refusals`).
+    The time of a process that has ended is not lost. It counts for its parent once the parent has waited for it, and until
+    then for the process itself: the first process, which inherits all orphans, waits for none while the task goes on; and no
+    task can ignore the end of a child (see `refusals`).
+
+    Args:
+        pid: the process that starts the tasks.
+        others: the ids of processes that do not count.
+        limits: the task's `Limits`.
+        kill: the function that ends the task's processes.
+        folder: a folder inside that lies in memory, whose files count as memory; or None (default).
+
+    Attributes:
+        reason: "memory", "processes", "time" or "died" if it has ended them; else "".
+        busy: seconds in which something of the task worked or waited for a processor.
+        left: how many processes there were at the end beside the task's own.
     """
 
     def __init__(self, pid, others, limits, kill, folder=None):
@@ -40,26 +50,26 @@ class Watch:
         self.finish()
 
     def finish(self):
-        """Look for the last time."""
+        """Look for the last time, and count the processes that are left."""
         if not self._done.is_set():
             self._done.set()
             self._thread.join()
             self.left = max(0, sum(map(_runs, self._processes())) - 1)
 
     def why(self):
-        """Why the task was stopped, by this or, beyond its limit of time, by the system; "" where it was not."""
+        """Return why the task was stopped, by this watch or, beyond its limit of time, by the system; "" if it was not."""
         return self.reason or ("time" if self._spent_all(self._processes()) else "")
 
     def _spent_all(self, processes):
-        """Whether no time is left. Parents come first in `processes`, so that who ends meanwhile is not counted twice."""
+        """Return whether no time is left. Parents come first in `processes`, so none that ends meanwhile is counted twice."""
         return _total(_seconds, processes) > self._limits.cpu_seconds
 
     def _processes(self):
         try:
-            found = psutil.Process(self._pid).children(recursive=True)
+            below = psutil.Process(self._pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        return [process for process in found if process.pid not in self._others]
+        return [process for process in below if process.pid not in self._others]
 
     def _watch(self):
         last = time.monotonic()
@@ -72,7 +82,7 @@ class Watch:
                 return
 
     def _why_not(self, processes):
-        """Why they may not go on; "" where they may."""
+        """Return why the processes may not go on; "" if they may."""
         if self._spent_all(processes):
             return "time"
         running = _pids(filter(_runs, processes))
@@ -81,18 +91,18 @@ class Watch:
         if len(processes) > self._limits.processes:
             return "processes"
         left = self._limits.memory - self._in_files(processes)
-        # What is resident is never less than a process's own share of it, and is told much more quickly.
+        # Resident memory is never less than a process's own share of it, and is much quicker to read.
         return "memory" if _total(_resident, processes) > left < _total(_share, processes) else ""
 
     def _in_files(self, processes):
-        """Bytes of memory that the files in the folder take."""
+        """Return the bytes of memory that the files in the folder take."""
         for process in processes if self._folder else ():
             try:
-                found = os.statvfs(f"/proc/{process.pid}/root{self._folder}")
+                disk = os.statvfs(f"/proc/{process.pid}/root{self._folder}")
             except OSError:
                 continue
-            contents = (found.f_blocks - found.f_bfree) * found.f_frsize
-            return contents + (found.f_files - found.f_ffree) * OF_A_FILE
+            contents = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+            return contents + (disk.f_files - disk.f_ffree) * OF_A_FILE
         return 0
 
 
@@ -101,7 +111,7 @@ def _pids(processes):
 
 
 def _total(measure, processes):
-    """The sum over the processes that are still there."""
+    """Return the sum over the processes that are still there."""
     total = 0
     for process in processes:
         try:
@@ -119,9 +129,9 @@ def _runs(process):
 
 
 def _works(process):
-    """Whether one of its threads runs or waits for a processor; False where no system says so.
+    """Return whether one of its threads runs or waits for a processor; False if the system does not tell.
 
-    Waiting for a disk does not count: who waits for a child of vfork looks the same, and could do so for ever.
+    Waiting for a disk does not count: a process that waits for a child of vfork looks the same, and could do so forever.
     """
     for path in Path(f"/proc/{process.pid}/task").glob("*/stat"):
         try:
@@ -134,21 +144,21 @@ def _works(process):
 
 
 def _seconds(process):
-    """Of the processor, with those of its children that it has asked for."""
+    """Return the seconds of processor time, with those of the children that it has waited for."""
     return sum(process.cpu_times()[:4])
 
 
 def _resident(process):
-    """Bytes in memory, those that other processes have as well among them."""
+    """Return the bytes in memory, including those shared with other processes."""
     return process.memory_info().rss
 
 
 def _share(process):
-    """Bytes that the process has taken itself. Pages that it shares are counted in parts, where the system can say so."""
+    """Return the bytes that the process has taken itself. Pages that it shares count in parts, if the system can tell."""
     try:
         with open(f"/proc/{process.pid}/smaps_rollup", encoding="ascii") as file:
             parts = dict(line.split(":", 1) for line in file if line.startswith(("Pss_Anon", "Pss_Shmem")))
             return sum(int(part.split()[0]) for part in parts.values()) * 1024
     except (OSError, ValueError):
-        found = process.memory_info()
-        return found.rss - getattr(found, "shared", 0)
+        memory = process.memory_info()
+        return memory.rss - getattr(memory, "shared", 0)

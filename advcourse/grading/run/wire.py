@@ -1,7 +1,7 @@
-"""What passes between the grader and the process that runs a student's code: JSON and plain arrays, of bounded size.
+"""Pass messages between the grader and the process that runs a student's code: JSON and plain arrays, of bounded size.
 
-A message is eight bytes, the lengths of what follows; a header in JSON; and the numbers of the arrays, one after the other.
-Nothing that is received is executed, and nothing is unpickled. Whoever receives checks each length, type and shape.
+A message is eight bytes with the lengths of what follows, a header in JSON, and the numbers of the arrays, one after the
+other. Nothing that is received is executed or unpickled. The receiver checks each length, type and shape.
 """
 
 import json
@@ -18,10 +18,10 @@ START, STOP, READY, STUCK = (
     b"!",
 )  # what the grader and the sandbox's first process say to each other
 MOST = 64 * 2**20  # bytes of the arrays of one message
-MOST_HEADER = 8 * 2**20  # of what the grader sends, which may hold a whole notebook's code
-MOST_TOLD = 2 * 2**20  # of what it is told
+MOST_HEADER = 8 * 2**20  # bytes of a header that the grader sends, which may hold a notebook's code
+MOST_TOLD = 2 * 2**20  # bytes of a header that it receives
 MOST_ARRAYS = 100
-PATIENCE = 20  # times as long as it may be idle the other side may work, by the clock; of the processor it is given less
+PATIENCE = 20  # how many times longer than it may idle the other side may work by the clock; its processor time has a lower limit
 _LENGTHS = struct.Struct(">II")
 _TYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -41,7 +41,7 @@ _TYPES = {
 
 
 class Broken(Exception):
-    """The other side is gone, or what it sent is no message."""
+    """The other side is gone, or what it sent is not a message."""
 
 
 class Late(Exception):
@@ -49,15 +49,19 @@ class Late(Exception):
 
 
 class Starved(Exception):
-    """The other side had work to do all the time, and the machine hardly let it."""
+    """The other side had work to do all the time, and the machine hardly let it run."""
 
 
 class Wire:
     """One end of a connected socket.
 
-    seconds: how long this side waits for the other, all in all; None: for ever. most, most_header: bytes of the arrays, and of
-    the header, of a message that it takes. busy: a function that says how many seconds the other side has worked so far, or has
-    waited for a processor; they do not count, up to `PATIENCE` times `seconds`. None: all seconds count.
+    Args:
+        socket: the socket.
+        seconds: how long this side waits for the other in total; None (default): forever.
+        most: the most bytes of arrays in a message that it accepts.
+        most_header: the most bytes of a header.
+        busy: a function that returns how many seconds the other side has so far worked, or waited for a processor. They do not
+            count, up to `PATIENCE` times `seconds`. None (default): all seconds count.
     """
 
     def __init__(self, socket, seconds=None, most=MOST, most_header=MOST_HEADER, busy=None):
@@ -75,7 +79,7 @@ class Wire:
             rest = rest[self._timed(self.socket.send, rest) :]
 
     def receive(self):
-        """The next message and its arrays by name. Raises `Broken`, `Late` or `Starved`."""
+        """Return the next message and its arrays by name. Raises `Broken`, `Late` or `Starved`."""
         size, numbers = _LENGTHS.unpack(self._exactly(_LENGTHS.size))
         if size > self.most_header or numbers > self.most:
             raise Broken(f"a message of {size + numbers} bytes")
@@ -87,13 +91,13 @@ class Wire:
             raise Broken("what is no message") from error
 
     def _exactly(self, size):
-        found, at = bytearray(size), 0
+        buffer, at = bytearray(size), 0
         while at < size:
-            got = self._timed(self.socket.recv_into, memoryview(found)[at:])
+            got = self._timed(self.socket.recv_into, memoryview(buffer)[at:])
             if not got:
                 raise Broken("nothing more")
             at += got
-        return found
+        return buffer
 
     def _timed(self, do, data):
         while self.left is None or self.left > 0 or self._spare():
@@ -111,7 +115,7 @@ class Wire:
         raise Late
 
     def _spare(self):
-        """Give back the seconds that do not count; returns whether time is left then."""
+        """Give back the seconds that do not count, and return whether there is time left then."""
         if self._busy is None:
             return False
         busy = self._busy()
@@ -122,7 +126,7 @@ class Wire:
 
 
 def sendable(tensor, most=MOST):
-    """True for a tensor whose type and size a message can hold."""
+    """Return whether a message can hold a tensor of this type and size."""
     return tensor.dtype in _TYPES.values() and tensor.numel() * tensor.element_size() <= most
 
 
@@ -135,7 +139,7 @@ def _bytes(tensor):
 
 
 def _unpacked(described, numbers):
-    """The tensors that are described in rows of (name, type, shape); together they must take all of the bytes."""
+    """Return the tensors described in rows of (name, type, shape). Together they must use all of the bytes."""
     arrays, at = {}, 0
     if len(described) > MOST_ARRAYS:
         raise ValueError("too many arrays")
@@ -155,13 +159,13 @@ def _unpacked(described, numbers):
 
 def _is_shape(shape):
     sizes = [size for size in shape if isinstance(size, int) and not isinstance(size, bool) and size >= 0]
-    # an empty array, too, may have a shape that no computer can count
+    # even an empty array may have a shape that is too large to count
     return len(sizes) == len(shape) <= 16 and math.prod(max(size, 1) for size in sizes) < 2**40
 
 
 def _tensor(numbers, dtype):
     if not numbers:
         return torch.empty(0, dtype=dtype)
-    if dtype == torch.bool:  # a byte that is neither 0 nor 1 is no bool
+    if dtype == torch.bool:  # a byte that is neither 0 nor 1 is not a bool
         return torch.frombuffer(numbers, dtype=torch.uint8) != 0
     return torch.frombuffer(numbers, dtype=dtype)

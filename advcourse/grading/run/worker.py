@@ -1,8 +1,8 @@
-"""Inside the sandbox: one process holds torch and forks a fresh one for each task.
+"""Inside the sandbox: one process loads torch and forks a fresh one for each task.
 
-The fresh one runs a student's code and answers the grader. The first never does; it is the grader's own. What a task does to
-torch, to the builtins or to itself ends with the task's own process. What it may have done to the first one, or to the folder,
-the first one looks for: where there is a trace, it serves no other task.
+The fresh one runs a student's code and answers the grader. The first never does; it belongs to the grader. What a task does to
+torch, to the builtins or to itself ends with the task's own process. What it may have done to the first process, or to the
+folder, the first process looks for: if there is a trace, it serves no other task.
 """
 
 import ctypes
@@ -33,9 +33,11 @@ _PDEATHSIG, _DUMPABLE, _SUBREAPER = 1, 4, 36  # of prctl, Linux
 def main(strong, scratch, user):
     """Serve the grader, which speaks through standard input, until it is gone.
 
-    strong: the process is the first of a namespace of its own. scratch: the folder of the tasks. user: the one whose rights the
-    tasks have, if it is not 0. This process keeps its own, so that a task cannot change it; and the interpreter may lie where no
-    other user can read.
+    Args:
+        strong: whether this process is the first of a namespace of its own.
+        scratch: the tasks' folder.
+        user: the user whose rights the tasks get, if it is not 0. This process keeps its own, so that a task cannot change it,
+            and because the interpreter may lie where no other user can read.
     """
     control = socket.socket(fileno=0)
     _guard()
@@ -57,7 +59,7 @@ def main(strong, scratch, user):
 
 
 def _become(user):
-    """Give up root's rights, where there are any."""
+    """Give up root's rights, if there are any."""
     if user:
         os.setgroups([])
         os.setgid(user)
@@ -65,7 +67,7 @@ def _become(user):
 
 
 def _guard():
-    """No signal ends this process, no other one may look into it, and it does not outlive the grader."""
+    """Protect this process: no signal ends it, no other process may look into it. It does not outlive the grader."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -79,10 +81,10 @@ def _control_process(*settings):
 
 
 def _warm_up(scratch):
-    """What torch and matplotlib do only once is done before the first task.
+    """Do what torch and matplotlib do only once, before the first task.
 
-    It takes seconds, and what they write then, such as a list of the fonts, would be a trace. So would threads and locks of
-    processes be, which progress bars are kept from making.
+    It takes seconds, and files written on the way, such as a list of the fonts, would be a trace. So would threads and locks
+    between processes, which progress bars are kept from making.
     """
     tqdm.tqdm.monitor_interval = 0
     tqdm.std.TqdmDefaultWriteLock.mp_lock = None
@@ -101,10 +103,10 @@ def _warm_up(scratch):
 
 
 def _start(control, scratch, strong, user):
-    """Fork the process of one task, and hand its line to the grader.
+    """Fork the process of one task, and pass its socket to the grader.
 
-    What it lets go becomes a child of this process. While the task goes on nobody asks how one of these has ended: so what it
-    took of the processor can still be seen.
+    Orphans of the task become children of this process. While the task goes on, none of them is waited for, so that the
+    processor time they took can still be seen.
     """
     ours, theirs = socket.socketpair()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -125,9 +127,10 @@ def _start(control, scratch, strong, user):
 
 
 def _stop(strong):
-    """End all that the task has started: in a namespace of our own all other processes. In a plain one the grader has done it.
+    """End all that the task has started: in a namespace of our own, all other processes. Otherwise the grader has done so.
 
-    Who ends from here on is forgotten, with what it took. Who had ended before is not, and that is a trace of the task.
+    A process that ends from here on is forgotten, with the time it took. One that had ended before is not, and is a trace of
+    the task.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
@@ -146,7 +149,7 @@ def _stop(strong):
 
 
 def _serve(line, strong):
-    """Run one program. Whatever goes wrong before "ready" is no fault of the student's, whose program is not even here yet."""
+    """Run one program. Nothing that goes wrong before "ready" is the student's fault: the program has not even arrived yet."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
@@ -168,15 +171,18 @@ def _serve(line, strong):
             asked, arrays = wire.receive()
         except Broken:
             return
-        told, found = _answer(wire, runner, asked, arrays)
+        fields, tensors = _answer(wire, runner, asked, arrays)
         wire.send(
-            {**told, **({"detail": with_cause(told["detail"], lost)} if told.get("kind") == CRASH else {})},
-            found,
+            {
+                **fields,
+                **({"detail": with_cause(fields["detail"], lost)} if fields.get("kind") == CRASH else {}),
+            },
+            tensors,
         )
 
 
 def _limit(limits, strong):
-    """Bounds that this process and what it starts cannot lift. The grader watches what they do together."""
+    """Set limits that this process and those that it starts cannot lift. The grader watches what they use together."""
     mapped = _mapped()
     bounds = {
         "RLIMIT_CPU": limits["cpu_seconds"] + 1,
@@ -196,7 +202,7 @@ def _limit(limits, strong):
 
 
 def _mapped():
-    """Bytes of address space in use; 0 where the system does not tell."""
+    """Return the bytes of address space in use; 0 if the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[0]) * resource.getpagesize()
@@ -214,7 +220,7 @@ def _bound(kind, bound):
 
 
 def _answer(wire, runner, asked, arrays):
-    """One reply to the grader, and its arrays."""
+    """Return one reply to the grader, and its arrays."""
     if asked["ask"] == "parameters":
         return {"parameters": list(runner.parameters())}, {}
     if asked["ask"] == "module":
@@ -223,21 +229,21 @@ def _answer(wire, runner, asked, arrays):
         reply = runner(_call(wire, asked, arrays))
     except BaseException as error:
         reply = Reply(CRASH, detail=failure(error).detail)
-    found = {name: getattr(reply, name) for name in ("value", "slope") if getattr(reply, name) is not None}
-    if not all(map(sendable, found.values())):
-        reply, found = (
+    tensors = {name: getattr(reply, name) for name in ("value", "slope") if getattr(reply, name) is not None}
+    if not all(map(sendable, tensors.values())):
+        reply, tensors = (
             Reply(
                 OTHER,
                 detail=f"a tensor of more than {MOST // 2**20} MiB, or of a type that is none of images",
             ),
             {},
         )
-    told = {name: getattr(reply, name) for name in ("kind", "detail", "device", "requires_grad")}
-    return {**told, "left": list(reply.left)}, found
+    fields = {name: getattr(reply, name) for name in ("kind", "detail", "device", "requires_grad")}
+    return {**fields, "left": list(reply.left)}, tensors
 
 
 def _add_module(name, source):
-    """A module of the library that only some tasks may see."""
+    """Add a module of the library that only some tasks may see."""
     module = types.ModuleType(name)
     sys.modules[name] = module
     exec(compile(source, name, "exec"), module.__dict__)
@@ -245,7 +251,7 @@ def _add_module(name, source):
 
 
 def _call(wire, asked, arrays):
-    """The `Call` that was asked."""
+    """Return the `Call` that was asked for."""
     known = {name: tuple(map(_recipe, recipes)) for name, recipes in asked["recipes"].items()}
     known |= {**arrays, **asked["plain"]}
     victim = asked["victim"] and _recipe(asked["victim"])
@@ -265,9 +271,9 @@ def _frozen(value):
 
 
 def _ask(wire, images):
-    """What the grader's model says of these images; the grader counts them."""
+    """Return what the grader's model says about these images; the grader counts them."""
     wire.send({"query": True}, {"images": images.detach().cpu()})
-    told, arrays = wire.receive()
-    if "refused" in told:
-        raise RuntimeError(told["refused"])
+    message, arrays = wire.receive()
+    if "refused" in message:
+        raise RuntimeError(message["refused"])
     return arrays["answers"]
