@@ -1,1 +1,1 @@
-"""What came of it: reports, pages for student and class, tables, gradebooks."""
+"""Report the results: reports, pages for students and instructors, tables, gradebooks."""

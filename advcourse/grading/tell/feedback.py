@@ -1,4 +1,4 @@
-"""The page for one student: what came of each task in words, with the picture, and how to repeat a check."""
+"""The page for one student: the result of each task in words, with the picture, and how to repeat a check."""
 
 import re
 
@@ -26,7 +26,7 @@ _NO_NOTEBOOK = re.compile(r"not a notebook|no notebook|hand in the \.ipynb")  # 
 
 
 def page(report):
-    """The page of a `Report` for its student, as HTML text. The report's signs, which are the instructor's, are not on it."""
+    """Return the page of a `Report` for its student, as HTML text. The signs are not on it: they are for the instructor."""
     title = f"{lab_title(report.lab)}: {report.student}" if report.student else lab_title(report.lab)
     parts = [element("p", element("strong", total(report)))]
     if report.error:
@@ -44,12 +44,12 @@ def page(report):
 
 
 def lab_title(lab):
-    """ "lab3" -> "Lab 3"."""
+    """Return "Lab 3" for "lab3"."""
     return re.sub(r"^lab(?=\d)", "Lab ", lab)
 
 
 def total(report):
-    """The points in a sentence: "18 of 26 points by program; 6 more are given by a person."."""
+    """Return the points in a sentence: "18 of 26 points by program; 6 more are given by a person."."""
     more = sum(question.possible for question in report.written)
     if not report.possible:
         return "No points." if report.error or not more else f"Up to {_points(more)} are given by a person."
@@ -58,12 +58,12 @@ def total(report):
 
 
 def marked(text):
-    """Text whose backticks mark code, as HTML."""
+    """Return text whose backticks mark code, as HTML."""
     return Html(marked_up(printable(text)))
 
 
 def outcome(word):
-    """The outcome in words, after its sign."""
+    """Return the outcome in words, after its symbol."""
     return element("span", f"{LOOK[word][0]} {word}", class_="outcome") if word in LOOK else word
 
 
@@ -72,7 +72,7 @@ def _points(count):
 
 
 def _error(report):
-    """Why there are no points, and what the student can do. A report of a file that nobody could grade has no digest."""
+    """Return why there are no points, and what the student can do. If the grader itself failed, the report has no digest."""
     reason = element(
         "p", element("strong", "Your file could not be graded: "), f"{report.error.strip().rstrip('.')}."
     )
@@ -88,7 +88,7 @@ def _error(report):
 
 
 def _contents(report):
-    """The table of all tasks and questions, with links to what is said of them."""
+    """Return the table of all tasks and questions, with links to the details."""
     columns = {
         "task": lambda one: element("a", one.title, href=f"#{_place(one)}"),
         Text("outcome"): lambda one: outcome(one.outcome) if hasattr(one, "outcome") else _READ_BY,
@@ -123,19 +123,19 @@ def _task(task):
     if task.advice:
         parts.append(element("p", marked(task.advice)))
     if task.again:
-        told = "To repeat this very check, run this in the lab's notebook: "
-        parts.append(element("p", told, element("code", task.again)))
+        prompt = "To repeat this very check, run this in the lab's notebook: "
+        parts.append(element("p", prompt, element("code", task.again)))
     colour = LOOK[task.outcome][1]
     return element("article", *parts, class_="verdict", id=_place(task), style=f"border-left-color: {colour}")
 
 
 def _question(question):
-    told = element("p", f"{_READ_BY.capitalize()}: up to {_points(question.possible)}.")
+    heading = element("p", f"{_READ_BY.capitalize()}: up to {_points(question.possible)}.")
     if question.answer.strip():
         answer = element("pre", question.answer, class_="answer", dir="auto")
     else:
         answer = element("p", "No answer was found in your file.")
-    return element("article", element("h3", question.title), told, answer, id=_place(question))
+    return element("article", element("h3", question.title), heading, answer, id=_place(question))
 
 
 def _foot(report):

@@ -1,9 +1,9 @@
-"""The grades of a class as CSV: for people, for Canvas and for Moodle.
+"""Write the grades of a class as CSV: for people, for Canvas and for Moodle.
 
-Where the grader itself failed, the report has no digest: the student has no grade yet, and nothing is filled in.
+If the grader itself failed, the report has no digest: the student has no grade yet, and nothing is filled in.
 
-A lab's points are those of its tasks, given by program, and those of its written questions. The latter are entered by hand into
-the sheet of `written_points`; all functions here add them up.
+A lab's points are those of its tasks, given by program, and those of its written questions. The latter are entered by hand
+into the sheet of `written_points`; all functions here add them up.
 """
 
 import csv
@@ -21,12 +21,17 @@ _LEFT_ALONE = ("EX", "N/A")  # Canvas: excused; the assignment is not this stude
 
 
 def grades_csv(reports, path, written=None, late=None):
-    """Write one row a student, sorted by name: points, every task, how the code was isolated, and all that was noted.
+    """Write one row per student, sorted by name: points, every task, how the code was isolated, and all notes.
 
-    reports: of one lab. written: see `written_points`. late: student -> how late, in words. `total` is what the gradebooks get,
-    `of` the most that it can be; whoever handed in nothing has no points here. The file is UTF-8 with a byte-order mark, without
-    which Excel takes it for another encoding and breaks every name that is not English. Where a text could be taken for a
-    formula, an apostrophe stands in front of that.
+    `total` is what the gradebooks get, `of` the most that it can be; students who handed in nothing have no points here. The
+    file is UTF-8 with a byte-order mark: without it Excel assumes another encoding and breaks every name that is not English.
+    A text that could be taken for a formula gets an apostrophe in front.
+
+    Args:
+        reports: of one lab.
+        path: the file to write.
+        written: see `written_points`.
+        late: student -> how late, in words.
     """
     tasks = {task.task: task.possible for report in reports for task in report.tasks}
     most = _most(reports)
@@ -53,21 +58,28 @@ def grades_csv(reports, path, written=None, late=None):
 
 
 def total(report, written=None):
-    """A student's points as text: of the tasks, and of the written questions where a person has given some. "" for no grade."""
+    """Return a student's points as text: of the tasks, and any that a person gave to the written questions. "" for no grade."""
     if not report.digest:
         return ""
     return _number(report.points + sum((written or {}).get(report.student, {}).values()))
 
 
 def written_points(reports, path):
-    """The points that a person gave to the written questions, from a sheet that is made, and brought up to date, here.
+    """Return the points that a person gave to the written questions, from a sheet that is created and kept up to date here.
 
-    reports: of one lab; a sheet can hold several labs. The CSV file at `path` has a row a student, with each answer and a
-    column for its points. Fill the points in and save it as CSV again. Nothing that was entered is ever removed: new students
-    are added, changed answers replaced. An answer that begins like a formula gets an apostrophe in front.
+    The CSV file at `path` has a row per student, with each answer and a column for its points. Fill the points in and save it
+    as CSV again. Nothing that was entered is ever removed: new students are added, changed answers replaced. An answer that
+    begins like a formula gets an apostrophe in front.
 
-    Returns student -> question -> points, for students with at least one entry, and sentences about what to look at again.
-    Raises `InputError` for an entry that is no number from 0 to the question's points.
+    Args:
+        reports: of one lab; a sheet can hold several labs.
+        path: the sheet.
+
+    Returns:
+        Student -> question -> points, for students with at least one entry; and sentences about what to look at again.
+
+    Raises:
+        InputError: for an entry that is not a number from 0 to the question's points.
     """
     questions = {q.name: q for report in reports for q in report.written}
     if not questions:
@@ -78,25 +90,25 @@ def written_points(reports, path):
     columns = {q.name: _points_column(sheet, reports[0].lab, q) for q in questions.values()}
     answers = {name: _answers_column(sheet, reports[0].lab, name) for name in questions}
     rows = {sheet.value(row, "student"): row for row in range(len(sheet))}
-    told = []
+    sentences = []
     for student in sorted(set(rows) - {_key(report) for report in reports}):
         if any(sheet.value(rows[student], column) for column in columns.values()):
-            told.append(f"{student}: has points in {path}, but is not among the submissions.")
+            sentences.append(f"{student}: has points in {path}, but is not among the submissions.")
     for report in sorted(reports, key=_name):
         if _key(report) not in rows:
             rows[_key(report)] = sheet.append()
             sheet.set(rows[_key(report)], "student", _key(report))
-        told += _bring_up_to_date(sheet, rows[_key(report)], report, columns, answers)
+        sentences += _bring_up_to_date(sheet, rows[_key(report)], report, columns, answers)
     sheet.write(path)
     given = {report.student: _given(sheet, rows[_key(report)], report, columns) for report in reports}
-    return {student: points for student, points in given.items() if points}, tuple(told)
+    return {student: points for student, points in given.items() if points}, tuple(sentences)
 
 
 def _points_column(sheet, lab, question):
-    """The column for the points of a question, also where they were others once; made where it is missing."""
+    """Return the column for a question's points, even if the question once had another maximum. It is added if missing."""
     start = f"{lab} {question.name} (of "
-    found = [column for column in sheet.columns if column.startswith(start)]
-    return found[0] if found else sheet.add(f"{start}{question.possible})")
+    columns = [column for column in sheet.columns if column.startswith(start)]
+    return columns[0] if columns else sheet.add(f"{start}{question.possible})")
 
 
 def _answers_column(sheet, lab, name):
@@ -109,7 +121,7 @@ def _key(report):
 
 
 def _bring_up_to_date(sheet, row, report, columns, answers):
-    """Put the answers into the sheet; yields a sentence for each that changed after it was graded."""
+    """Put the answers into the sheet. Yields a sentence for each that changed after it was graded."""
     for question in report.written:
         answer, old = plain(question.answer.strip()), sheet.value(row, answers[question.name])
         if old.replace("'", "").split() != answer.replace("'", "").split():
@@ -119,7 +131,7 @@ def _bring_up_to_date(sheet, row, report, columns, answers):
 
 
 def _given(sheet, row, report, columns):
-    """Question -> points, as far as they are entered."""
+    """Return question -> points, as far as they are entered."""
     entries = {q: sheet.value(row, columns[q.name]) for q in report.written}
     return {q.name: _points(text, q, sheet, report.student) for q, text in entries.items() if text}
 
@@ -127,34 +139,46 @@ def _given(sheet, row, report, columns):
 def _points(text, question, sheet, student):
     if re.fullmatch(r"\d+([.,]\d+)?", text) and float(text.replace(",", ".")) <= question.possible:
         return float(text.replace(",", "."))
-    told = f"{sheet.told}, {student}, {question.name}: got {text!r}"
-    raise InputError(f"{told}; allowed is a number from 0 to {question.possible}, or nothing")
+    message = f"{sheet.told}, {student}, {question.name}: got {text!r}"
+    raise InputError(f"{message}; allowed is a number from 0 to {question.possible}, or nothing")
 
 
 def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=None):
-    """Write the grades as Canvas's gradebook imports them. Returns sentences: who could not be matched, what to look at.
+    """Write the grades in the form that Canvas's gradebook imports.
 
-    reports: of one lab. roster: Canvas's own export (Grades, Export); its cells stay byte for byte, and only the lab's column
-    is filled in, for those who handed in; who is excused (EX) stays so. Without it the file has a row for each submission.
-    assignment: the name of the column, or what it begins with (default: "Lab 3" for lab3); capitals, spaces and Canvas's number
-    in brackets do not matter. Where there is none, one is added, which Canvas makes a new assignment of. ids: student ->
-    Canvas's number for him or her. written: see `written_points`. How rows are found: see `advcourse.grading.tell.roster.match`.
-    Raises `InputError` for a file that is no export of Canvas, and where several columns have the name.
+    For how rows are found, see `advcourse.grading.tell.roster.match`.
+
+    Args:
+        reports: of one lab.
+        path: the file to write.
+        roster: Canvas's own export (Grades, Export). Its cells stay byte for byte; only the lab's column is filled in, for
+            those who handed in. Excused students (EX) stay excused. Without a roster, the file has a row for each submission.
+        assignment: the name of the column, or what it begins with (default: "Lab 3" for lab3). Capitals, spaces and Canvas's
+            number in brackets do not matter. If there is no such column, one is added, from which Canvas makes a new
+            assignment.
+        ids: student -> Canvas's number for him or her.
+        written: see `written_points`.
+
+    Returns:
+        Sentences: who could not be matched, and what to look at.
+
+    Raises:
+        InputError: if the file is not an export of Canvas, or several columns have the name.
     """
     assignment = assignment or _spoken(reports)
     if roster is None:
         return _canvas_from_nothing(reports, path, assignment, ids or {}, written)
     sheet = Sheet(roster, ("ID", "Section"), source="Canvas's own export of its gradebook")
-    column, told = _canvas_column(sheet, assignment, roster), []
+    column, sentences = _canvas_column(sheet, assignment, roster), []
     new = column not in sheet.columns
     if new:
         sheet.add(column)
-        told.append(f"{roster} has no column {assignment!r}: Canvas will make a new assignment of it.")
+        sentences.append(f"{roster} has no column {assignment!r}: Canvas will make a new assignment of it.")
     entries = []
     for row in range(len(sheet)):
         first = sheet.value(row, sheet.columns[0])
         if "Points Possible" in first:
-            told += _canvas_possible(sheet, row, column, _most(reports), new)
+            sentences += _canvas_possible(sheet, row, column, _most(reports), new)
         elif first or sheet.value(row, "ID"):
             last = sheet.value(row, "LastName")
             name = sheet.value(row, "Student") or f"{last}, {sheet.value(row, 'FirstName')}"
@@ -165,27 +189,27 @@ def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=No
     for report in reports:
         row = rows.get(report.student)
         if row is not None and not report.digest:
-            told.append(_ungraded(report))
+            sentences.append(_ungraded(report))
         elif row is not None and sheet.value(row, column) in _LEFT_ALONE:
-            told.append(f"{report.student}: {sheet.value(row, column)} in Canvas; left so.")
+            sentences.append(f"{report.student}: {sheet.value(row, column)} in Canvas; left so.")
         elif row is not None:
             sheet.set(row, column, total(report, written))
     sheet.write(path)
-    return *told, *unmatched, *_without(len(entries) - len(rows), roster)
+    return *sentences, *unmatched, *_without(len(entries) - len(rows), roster)
 
 
 def _canvas_column(sheet, assignment, roster):
-    """The name of the assignment's column, or `assignment` itself where there is none."""
+    """Return the name of the assignment's column, or `assignment` itself if there is none."""
     wanted, squeezed = _squeezed(assignment), {column: _squeezed(column) for column in sheet.columns}
     number = r"(\(\d+\))"  # Canvas's own number of the assignment
     for pattern in (f"{re.escape(wanted)}{number}?", rf"{re.escape(wanted)}(?!\d).*{number}"):
-        found = [column for column in squeezed if re.fullmatch(pattern, squeezed[column])]
-        if found:
+        columns = [column for column in squeezed if re.fullmatch(pattern, squeezed[column])]
+        if columns:
             break
-    if len(found) > 1:
-        names = ", ".join(map(repr, found))
+    if len(columns) > 1:
+        names = ", ".join(map(repr, columns))
         raise InputError(f"assignment: got {assignment!r}; allowed is one of {roster}'s columns {names}")
-    return found[0] if found else assignment
+    return columns[0] if columns else assignment
 
 
 def _canvas_possible(sheet, row, column, most, new):
@@ -198,29 +222,39 @@ def _canvas_possible(sheet, row, column, most, new):
 def _canvas_from_nothing(reports, path, assignment, ids, written):
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
     rows += [["    Points Possible", "", "", "", "", _most(reports)]]
-    told, unknown = [], 0
+    sentences, unknown = [], 0
     for report in sorted(reports, key=_name):
         if report.digest:
             name, number = report.student, ids.get(report.student, "")
             rows.append([name, number, "", "" if number else name, "", total(report, written)])
             unknown += not number
         else:
-            told.append(_ungraded(report))
+            sentences.append(_ungraded(report))
     _write(path, rows)
     if unknown:
-        told.append(
+        sentences.append(
             f"No Canvas number is known of {unknown} students: Canvas looks for them by login and name."
         )
-    return tuple(told)
+    return tuple(sentences)
 
 
 def moodle_csv(reports, path, roster=None, ids=None, written=None):
-    """Write the grades as Moodle imports them: as a grading worksheet. Returns sentences as `canvas_csv` does.
+    """Write the grades in the form that Moodle imports: as a grading worksheet.
 
-    reports: of one lab. roster: Moodle's own grading worksheet, in English; its cells stay byte for byte but for the grade, and
-    the feedback comment where that is empty or from an earlier grading. Without it the file has a row for each submission whose
-    number is known. ids: student -> the number after "Participant", which the folder names of Moodle's download hold. written:
-    see `written_points`. Raises `InputError` for a file that is no grading worksheet.
+    Args:
+        reports: of one lab.
+        path: the file to write.
+        roster: Moodle's own grading worksheet, in English. Its cells stay byte for byte, except the grade, and the feedback
+            comment if it is empty or from an earlier grading. Without a roster, the file has a row for each submission whose
+            number is known.
+        ids: student -> the number after "Participant", which the folder names of Moodle's download hold.
+        written: see `written_points`.
+
+    Returns:
+        Sentences, as `canvas_csv` does.
+
+    Raises:
+        InputError: if the file is not a grading worksheet.
     """
     ids = ids or {}
     if roster is None:
@@ -233,11 +267,11 @@ def moodle_csv(reports, path, roster=None, ids=None, written=None):
         if number:
             keys = tuple(sheet.value(row, key) for key in ("ID number", "Username", "Email address"))
             entries.append(Entry(row, number, keys, sheet.value(row, "Full name")))
-    rows, told = match([report.student for report in reports], entries, ids)
+    rows, sentences = match([report.student for report in reports], entries, ids)
     for report in reports:
         row = rows.get(report.student)
         if row is not None and not report.digest:
-            told.append(_ungraded(report))
+            sentences.append(_ungraded(report))
         elif row is not None:
             sheet.set(row, "Grade", total(report, written))
             comment = sheet.value(row, "Feedback comments")
@@ -247,8 +281,10 @@ def moodle_csv(reports, path, roster=None, ids=None, written=None):
     most = _most(reports)
     for there in sorted({sheet.value(row, "Maximum Grade") for row in rows.values()} - {""}):
         if _value(there) != most:
-            told.append(f"Maximum Grade: {there} in Moodle; the lab has {most}, written questions included.")
-    return *told, *_without(len(entries) - len(rows), roster)
+            sentences.append(
+                f"Maximum Grade: {there} in Moodle; the lab has {most}, written questions included."
+            )
+    return *sentences, *_without(len(entries) - len(rows), roster)
 
 
 _WORKSHEET = (
@@ -264,9 +300,9 @@ _WORKSHEET = (
 def _moodle_from_nothing(reports, path, ids, written):
     graded = [report for report in sorted(reports, key=_name) if report.digest]
     known = [report for report in graded if ids.get(report.student)]
-    told = [_ungraded(report) for report in reports if not report.digest]
+    sentences = [_ungraded(report) for report in reports if not report.digest]
     if not known:
-        return *told, f"No Moodle number is known of any student: {path} is not written."
+        return *sentences, f"No Moodle number is known of any student: {path} is not written."
     rows = [
         [
             f"Participant {ids[r.student]}",
@@ -280,12 +316,12 @@ def _moodle_from_nothing(reports, path, ids, written):
     ]
     _write(path, [_WORKSHEET, *rows])
     others = [report.student for report in graded if report not in known]
-    told += [f"{student}: no Moodle number is known; not in {path}." for student in others]
-    return tuple(told)
+    sentences += [f"{student}: no Moodle number is known; not in {path}." for student in others]
+    return tuple(sentences)
 
 
 def _comment(report):
-    """What Moodle shows to the student, as HTML."""
+    """Return what Moodle shows to the student, as HTML."""
     if report.error:
         return html.escape(f"{_OURS} {report.error}")
     tasks = "; ".join(
@@ -299,7 +335,7 @@ def _ungraded(report):
 
 
 def _without(count, roster):
-    """Those who handed in nothing, or under another name."""
+    """Return a sentence about students who handed in nothing, or under another name, if there are any."""
     return (
         (f"{roster}: {count} rows without a submission that fits; their cells are as they were.",)
         if count
@@ -308,7 +344,7 @@ def _without(count, roster):
 
 
 def _most(reports):
-    """The most points that the lab can give, by program and by hand. A report of an unreadable file may know of none."""
+    """Return the most points that the lab can give, by program and by hand. The report of an unreadable file may know of none."""
     return max((report.possible + _written_possible(report) for report in reports), default=0)
 
 
@@ -341,7 +377,7 @@ def _squeezed(name):
 
 
 def _write(path, rows, encoding="utf-8"):
-    """All text is quoted, and none is a formula."""
+    """Write the rows, with all text quoted and none of it a formula."""
     rows = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     with replacing(path) as partial:
         with open(partial, "w", encoding=encoding, newline="") as file:

@@ -1,4 +1,4 @@
-"""Grades for those who keep theirs in nbgrader: the database that `nbgrader formgrader` and `nbgrader export` read."""
+"""Write grades for those who keep theirs in nbgrader: the database that `nbgrader formgrader` and `nbgrader export` read."""
 
 import os
 import sys
@@ -15,22 +15,26 @@ COURSE = "advcourse"  # as in nbgrader_config.py
 
 
 def nbgrader_gradebook(reports, database, written=None):
-    """Write the grades into an nbgrader gradebook. A second time brings them up to date.
+    """Write the grades into an nbgrader gradebook. Called again, it brings them up to date.
 
-    reports: of one lab. database: path of the file; made where it is not there. written: points that a person gave, as in
-    `advcourse.grading.tell.gradebook.written_points`.
+    Each task gets its points as the automatic score, and the verdict as the comment. What a person has entered in nbgrader
+    stays, and is marked for a second look. A written question waits for a person until it has points. Submissions at which the
+    grader itself failed (no digest) are left out.
 
-    The tasks get their points as the automatic score, and the verdict as the comment; what a person has entered in nbgrader
-    stays, and is marked for a second look. A written question waits for a person until it has points. Raises `InputError` where
-    nbgrader is missing, the file is no gradebook, or the lab in it has other tasks. Submissions at which the grader itself
-    failed (no digest) are left out.
+    Args:
+        reports: of one lab.
+        database: path of the file; created if missing.
+        written: points that a person gave, as in `advcourse.grading.tell.gradebook.written_points`.
+
+    Raises:
+        InputError: if nbgrader is missing, the file is not a gradebook, or the lab in it has other tasks.
     """
     try:
         from nbgrader.api import Gradebook
         from sqlalchemy.exc import DatabaseError, SAWarning
     except ImportError as error:
-        told = f"nbgrader is not installed ({error}); install it with: pip install nbgrader"
-        raise InputError(told) from error
+        message = f"nbgrader is not installed ({error}); install it with: pip install nbgrader"
+        raise InputError(message) from error
     url = f"sqlite:///{Path(database).resolve()}"
     try:
         with _alembic_on_path(), warnings.catch_warnings(), Gradebook(url, COURSE) as gradebook:
@@ -41,15 +45,15 @@ def nbgrader_gradebook(reports, database, written=None):
                 _write(gradebook, report, (written or {}).get(report.student, {}), database)
             gradebook.db.commit()
     except DatabaseError as error:
-        told = str(error.orig)
+        message = str(error.orig)
         raise InputError(
-            f"database: {database} cannot be written ({told}); allowed is an nbgrader gradebook"
+            f"database: {database} cannot be written ({message}); allowed is an nbgrader gradebook"
         ) from error
 
 
 @contextmanager
 def _alembic_on_path():
-    """nbgrader starts `alembic`, which is beside the interpreter, and not found where the environment is not activated."""
+    """Let nbgrader find `alembic`, which lies beside the interpreter and is off the path if the environment is not activated."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
     try:
@@ -59,7 +63,7 @@ def _alembic_on_path():
 
 
 def _make_known(lab, gradebook, url):
-    """Enter the lab's cells as `nbgrader generate_assignment` does, where that has not been run."""
+    """Enter the lab's cells as `nbgrader generate_assignment` does, if that has not been run."""
     from nbgrader.api import MissingEntry
     from nbgrader.preprocessors import SaveCells
 
@@ -73,7 +77,7 @@ def _make_known(lab, gradebook, url):
 
 
 def _write(gradebook, report, given, database):
-    """One submission: every task, and the written questions that have points."""
+    """Enter one submission: every task, and the written questions that have points."""
     gradebook.update_or_create_student(report.student)
     submission = gradebook.update_or_create_submission(report.lab, report.student)
     [notebook] = [one for one in submission.notebooks if one.name == report.lab]
@@ -82,8 +86,8 @@ def _write(gradebook, report, given, database):
     names = {f"{task.task}-points" for task in report.tasks} | {q.name for q in report.written}
     if names - set(grades):
         missing = ", ".join(sorted(names - set(grades)))
-        told = f"database: {database} has another {report.lab}, without {missing}; allowed is a gradebook of this one"
-        raise InputError(told)
+        message = f"database: {database} has another {report.lab}, without {missing}; allowed is a gradebook of this one"
+        raise InputError(message)
     for task in report.tasks:
         grade = grades[f"{task.task}-points"]
         grade.auto_score = task.points

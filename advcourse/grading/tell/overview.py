@@ -20,15 +20,20 @@ STOPPED = {
 }
 _EMPTY = ("not attempted", "missing")  # the keys of a task that the student has not tried
 _MISTAKES = 20  # rows of the table of mistakes
-_SHOWN = 5  # reasons for a look that are shown at once
+_SHOWN = 5  # reasons for a look that are shown before "more"
 
 
 def page(reports, title, links=None, late=None, missing=(), told=(), nobodys=()):
-    """The page of all `Report`s of a lab, as HTML text.
+    """Return the page of all `Report`s of a lab, as HTML text.
 
-    title: its heading. links: student -> relative address of the student's page (default: none). late: student -> how late, in
-    words. missing: sentences about students of whom nothing was found. told: sentences about files that were passed over;
-    nobodys: those of them whose owner cannot be told.
+    Args:
+        reports: of one lab.
+        title: the page's heading.
+        links: student -> relative address of the student's page (default: none).
+        late: student -> how late, in words.
+        missing: sentences about students of whom nothing was found.
+        told: sentences about files that were passed over.
+        nobodys: those of them whose owner cannot be determined.
     """
     reports, links = sorted(reports, key=lambda report: report.student.casefold()), links or {}
     if not reports:
@@ -92,8 +97,8 @@ def _in_words(values, possible):
 
 def _histogram(values, possible):
     figure, counts = plots.histogram(values, possible, "points by program", "submissions")
-    told = "; ".join(f"{points}: {count}" for points, count in counts.items() if count)
-    alt = f"Histogram of the points by program, with the number of submissions. {told}."
+    counted = "; ".join(f"{points}: {count}" for points, count in counts.items() if count)
+    alt = f"Histogram of the points by program, with the number of submissions. {counted}."
     return Drawing(plots.png(figure), 448, alt, "How many submissions have how many points")
 
 
@@ -138,27 +143,27 @@ def _told(row):
 
 
 def _mistakes(rows):
-    """The most frequent keys of all tasks, each with one of its messages."""
-    found = []
+    """Return the most frequent keys of all tasks, each with one of its messages."""
+    mistakes = []
     for (name, _), results in rows.items():
         tried = [task for task in results if task.key not in _EMPTY]
         messages = {task.key: task.message for task in tried if task.key}
         for key, count in Counter(task.key for task in tried if task.key).items():
-            found.append(
+            mistakes.append(
                 {"task": name, "key": key, "count": count, "tried": len(tried), "message": messages[key]}
             )
-    return sorted(found, key=lambda row: -row["count"])[:_MISTAKES]
+    return sorted(mistakes, key=lambda row: -row["count"])[:_MISTAKES]
 
 
 # Single submissions
 
 
 def _looks(reports, links, nobodys):
-    told = (
+    text = (
         "Errors, tasks that a limit stopped, and signs read off the code. A sign costs no points and proves nothing: it "
         "says where to look."
     )
-    parts = [element("p", told, class_="how"), *([_shortened(nobodys)] if nobodys else [])]
+    parts = [element("p", text, class_="how"), *([_shortened(nobodys)] if nobodys else [])]
     rows = [(report, reasons) for report in reports if (reasons := _reasons(report))]
     if not rows:
         return [*parts, element("p", "No submission stands out.")]
@@ -197,12 +202,12 @@ def _written(reports):
         "to be read": lambda row: sum(bool(one.answer.strip()) for one in row[1]),
         "left empty": lambda row: sum(not one.answer.strip() for one in row[1]),
     }
-    told = "The answers stand on the students' pages."
-    return [element("p", told), table("Written answers", columns, {"": questions.items()})]
+    text = "The answers stand on the students' pages."
+    return [element("p", text), table("Written answers", columns, {"": questions.items()})]
 
 
 def _identical(reports):
-    """Students, sorted -> what they share, a list: names of tasks, or "the whole file"."""
+    """Return students, sorted -> what they share: a list of names of tasks, or "the whole file"."""
     groups = {}
     for report in reports:
         if report.digest and not report.error:
@@ -219,7 +224,7 @@ def _identical(reports):
 
 
 def _alike(shared):
-    told = (
+    text = (
         "The same text but for comments, docstrings and layout. It costs no points and proves nothing: students may have worked "
         "together as they were allowed to, or have followed the same page of a book."
     )
@@ -228,7 +233,7 @@ def _alike(shared):
         "share": lambda row: ", ".join(row[1]),
     }
     rows = sorted(shared.items(), key=lambda row: (-len(row[1]), row[0]))
-    return [element("p", told, class_="how"), table("Identical answers", columns, {"": rows})]
+    return [element("p", text, class_="how"), table("Identical answers", columns, {"": rows})]
 
 
 def _students(reports, links, late):

@@ -1,4 +1,4 @@
-"""What grading says of one submission: plain data, which JSON keeps."""
+"""The result of grading one submission, as plain data that JSON can keep."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -16,9 +16,15 @@ BUBBLEWRAP = "bubblewrap"
 class TaskResult:
     """The verdict on one task.
 
-    `outcome`, `message`, `key`, `seed` and `trace`: see `advcourse.labs.verdicts.Verdict`; `points` of `possible`; `title`: the
-    task's heading; `picture`: a PNG in base64, or ""; `alt`: the picture in words; `advice`: a sentence about other answers that
-    this one calls, or ""; `answer`: a checksum of the answer, see `advcourse.grading.read.likeness`, or "".
+    Args:
+        task: the task's name.
+        title: its heading.
+        outcome, message, key, seed, trace: see `advcourse.labs.verdicts.Verdict`.
+        points: the points it got, of `possible`.
+        picture: a PNG in base64, or "".
+        alt: the picture in words.
+        advice: a sentence about other answers that this one calls, or "".
+        answer: a checksum of the answer, see `advcourse.grading.read.likeness`, or "".
     """
 
     task: str
@@ -37,17 +43,25 @@ class TaskResult:
 
     @property
     def again(self):
-        """The line for the lab's notebook that repeats the check; "" where there is nothing to repeat."""
+        """The line for the lab's notebook that repeats the check; "" if there is nothing to repeat."""
         return "" if self.key == SYNTAX else repeat(self.outcome, self.task, self.seed)
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that grading says of one submission.
+    """All results for one submission.
 
-    student: whose it is. lab: "lab1". digest: SHA-256 of the file, in hex. isolation: "bubblewrap" or "weak isolation".
-    tasks, written: see there. notes: sentences about the file, for the student. signs: sentences for the instructor alone, about
-    what is worth a look; they cost no points. error: why the file could not be read, or "". seconds: what it took.
+    Args:
+        student: whose it is.
+        lab: such as "lab1".
+        digest: SHA-256 of the file, in hex.
+        isolation: "bubblewrap" or "weak isolation".
+        tasks: one `TaskResult` per task.
+        written: the written questions with the student's answers.
+        notes: sentences for the student about the file.
+        signs: sentences for the instructor alone, about what is worth a look; they cost no points.
+        error: why the file could not be read, or "".
+        seconds: how long grading took.
     """
 
     student: str
@@ -63,7 +77,7 @@ class Report:
 
     @property
     def points(self):
-        """Of the tasks graded by program; never more than `possible`."""
+        """The points of the tasks graded by program; never more than `possible`."""
         return min(sum(task.points for task in self.tasks), self.possible)
 
     @property
@@ -72,19 +86,19 @@ class Report:
         return sum(task.possible for task in self.tasks)
 
     def as_json(self):
-        """The report as JSON text; `from_json` reads it again."""
+        """Return the report as JSON text; `from_json` reads it again."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text):
-        """The `Report` of `as_json`. Raises `ValueError` for any other text."""
+        """Return the `Report` in a text from `as_json`. Raises `ValueError` for any other text."""
         try:
-            found = json.loads(text)
-            if set(found) != {field.name for field in fields(cls)}:
+            values = json.loads(text)
+            if set(values) != {field.name for field in fields(cls)}:
                 raise ValueError("other fields than a report's")
-            found["tasks"] = tuple(TaskResult(**task) for task in found["tasks"])
-            found["written"] = tuple(Written(**question) for question in found["written"])
-            report = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in found.items()})
+            values["tasks"] = tuple(TaskResult(**task) for task in values["tasks"])
+            values["written"] = tuple(Written(**question) for question in values["written"])
+            report = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
         except (TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"no report: {error}") from error
         for part in (report, *report.tasks, *report.written):
@@ -93,7 +107,7 @@ class Report:
 
 
 def _check_kinds(part):
-    """Raise `ValueError` unless the values of a dataclass are of the kinds that its fields name."""
+    """Raise `ValueError` unless the values of a dataclass have the types that its fields declare."""
     for field in fields(part):
         kind, value = get_origin(field.type) or field.type, getattr(part, field.name)
         texts = field.type != tuple[str, ...] or all(isinstance(one, str) for one in value)

@@ -1,4 +1,4 @@
-"""A class list as Canvas or Moodle exports it: rows are found by student, and what is not filled in keeps its bytes."""
+"""A class list as Canvas or Moodle exports it: rows are found by student, and cells that are not filled in keep their bytes."""
 
 import re
 import unicodedata
@@ -18,21 +18,28 @@ _NUMBER = re.compile(r"\d+([.,]\d+)?")
 
 
 def plain(text):
-    """`text` as a cell in which no spreadsheet finds a formula: in front of = + - @ goes an apostrophe.
+    """Return `text` as a cell in which no spreadsheet finds a formula: an apostrophe goes in front of = + - @.
 
-    Also behind a comma, a semicolon, a tab and a line end: there a program that takes another separator begins a new cell,
-    whatever the quotation marks say.
+    It also does behind a comma, a semicolon, a tab and a line end: a program that uses another separator begins a new cell
+    there, whatever the quotation marks say.
     """
     return text if text == "-" else _FORMULA.sub(r"\g<0>'", text)
 
 
 class Sheet:
-    """A CSV file that is filled in. Cells that are not set keep their bytes, and so do line ends and the byte-order mark.
+    """A CSV file to be filled in. Cells that are not set keep their bytes, and so do line ends and the byte-order mark.
 
-    path: of the file; comma, semicolon or tab between the cells. needed: the columns that it must have. name: of the argument
-    that the path comes from, and source: what file it should be, both for messages. `columns` are the names in the first line;
-    `told` names the file; rows are numbered from 0, after it. Raises `InputError` for a file that cannot be read or lacks a
-    column.
+    `columns` are the names in the first line; `told` names the file in messages; rows are numbered from 0, after the first
+    line.
+
+    Args:
+        path: the file, with a comma, semicolon or tab between the cells.
+        needed: the columns that it must have.
+        name: the argument that the path comes from, for messages.
+        source: what file it should be, for messages.
+
+    Raises:
+        InputError: if the file cannot be read or lacks a column.
     """
 
     def __init__(self, path, needed, name="roster", source="a CSV file"):
@@ -65,44 +72,44 @@ class Sheet:
             ) from error
 
     def _lines(self, text):
-        """Yields (cells with their quotes, line end) of each line."""
+        """Yield (cells with their quotes, line end) for each line."""
         s = self._separator
         cell = re.compile(rf'("(?:[^"]|"")*+"|[^"{s}\r\n][^{s}\r\n]*|)({s}|\r\n|\n|\r|\Z)')
         cells, at = [], 0
         while at < len(text) or cells:
-            found = cell.match(text, at)
-            if not found:
+            part = cell.match(text, at)
+            if not part:
                 number = 1 + text.count("\n", 0, at)
                 raise InputError(
                     f"{self.told}, line {number}: a quotation mark is not closed, or not doubled"
                 )
-            cells.append(found[1])
-            at = found.end()
-            if found[2] != s:
-                yield cells, found[2]
+            cells.append(part[1])
+            at = part.end()
+            if part[2] != s:
+                yield cells, part[2]
                 cells = []
 
     def __len__(self):
         return len(self._rows)
 
     def value(self, row, column):
-        """The text in a cell, without its quotes and the spaces around it; "" where there is no such cell."""
+        """Return the text in a cell, without its quotes and the spaces around it; "" if there is no such cell."""
         cells = self._rows[row][0]
         at = self.columns.index(column) if column in self.columns else len(cells)
         return _unquoted(cells[at]).strip() if at < len(cells) else ""
 
     def set(self, row, column, value):
-        """Put text into a cell of a column that is there."""
+        """Put text into a cell of an existing column."""
         self._put(self._rows[row][0], self.columns.index(column), value)
 
     def add(self, column):
-        """A new last column, empty. Returns its name."""
+        """Add an empty column at the end. Returns its name."""
         self._put(self._header[0], len(self.columns), column)
         self.columns.append(column)
         return column
 
     def append(self):
-        """A new last row, empty. Returns its number."""
+        """Add an empty row at the end. Returns its number."""
         end = self._header[1] or "\n"
         lines = [self._header, *self._rows]
         lines[-1] = (lines[-1][0], lines[-1][1] or end)
@@ -130,7 +137,14 @@ def _unquoted(cell):
 
 @dataclass(frozen=True)
 class Entry:
-    """A student's row of a class list: its number; the `id` that file names hold; `keys`: other ids, login, e-mail; `name`."""
+    """A student's row of a class list.
+
+    Args:
+        row: its number.
+        id: the id that file names hold.
+        keys: other ids, login, e-mail address.
+        name: the student's name.
+    """
 
     row: int
     id: str
@@ -141,9 +155,17 @@ class Entry:
 def match(students, entries, ids):
     """Find the rows of students.
 
-    By the id in `ids` (student -> id), and where one is known by nothing else; by login, e-mail or its part before the @; by
-    name, "Mia Müller" or "Müller, Mia". Capitals do not matter. Returns rows (student -> number) and sentences about the
-    others: whoever fits no row, or several, or the row of another, gets none.
+    A student is found by the id in `ids` and, if one is known, by nothing else; otherwise by login, e-mail address or its part
+    before the @; otherwise by name, "Mia Müller" or "Müller, Mia". Capitals do not matter.
+
+    Args:
+        students: their names.
+        entries: the class list, a list of `Entry`.
+        ids: student -> id.
+
+    Returns:
+        Student -> row number; and sentences about the others: who fits no row, several rows, or another student's row, gets
+        none.
     """
     by_id, by_key, by_name = {}, {}, {}
     for entry in entries:
@@ -153,7 +175,7 @@ def match(students, entries, ids):
                 by_key.setdefault(one, set()).add(entry.row)
         for name in _names(entry.name):
             by_name.setdefault(name, set()).add(entry.row)
-    rows, told = {}, []
+    rows, sentences = {}, []
     for student in students:
         if ids.get(student):
             hits = by_id.get(ids[student], set())
@@ -163,13 +185,13 @@ def match(students, entries, ids):
         if len(hits) == 1:
             rows[student] = min(hits)
         else:
-            told.append(
+            sentences.append(
                 f"{student}: {'no row fits' if not hits else f'{len(hits)} rows fit'}; not filled in."
             )
     times = Counter(rows.values())
     shared = [student for student, row in rows.items() if times[row] > 1]
-    told += [f"{student}: the row fits another submission as well; not filled in." for student in shared]
-    return {student: row for student, row in rows.items() if student not in shared}, told
+    sentences += [f"{student}: the row fits another submission as well; not filled in." for student in shared]
+    return {student: row for student, row in rows.items() if student not in shared}, sentences
 
 
 def _folded(text):
@@ -177,6 +199,6 @@ def _folded(text):
 
 
 def _names(name):
-    """A name in the order that it has, and from behind its comma on; without what stands between the words."""
+    """Return a name as it is, and with the part after its comma first; without what stands between the words."""
     last, _, first = _folded(name).partition(",")
     return {re.sub(r"[\s_.'’-]", "", order) for order in (last + first, first + last)} - {""}

@@ -1,4 +1,4 @@
-"""What is written when a class has been graded: gradebooks, a page for each student, and the overview."""
+"""Write the files for a class that has been graded: gradebooks, a page for each student, and the overview."""
 
 import hashlib
 import importlib.util
@@ -20,27 +20,30 @@ from advcourse.grading.tell.roster import Sheet
 
 WEAKNESS = "What these notebooks do can reach this machine's files and network: grade only those of people whom you trust."
 _MARKED = re.compile(r"-[0-9a-f]{12}$", re.I)
-_LONGEST = 60  # letters of a page's name, which may take four bytes each
+_LONGEST = 60  # characters of a page's name, which may take four bytes each
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(10))}
 _ROSTERS = {"canvas": ("ID", "Section"), "moodle": ("Identifier", "Grade", "Last modified (grade)")}
 
 
 def write(outcome, out, roster=None, nbgrader=None, deadline=None):
-    """Write all that comes of a class into `out`; what is there is brought up to date.
+    """Write all results of a class into `out`, bringing files that are there up to date.
 
-    grades.csv for people; written.csv, into which a person enters points for the written questions, see
-    `gradebook.written_points`; canvas.csv or moodle.csv, as roster or file names say; a page for each student in feedback/, and
-    all of them in moodle-feedback.zip where the submissions are Moodle's; overview.html.
+    grades.csv is for people; in written.csv a person enters points for the written questions, see `gradebook.written_points`;
+    canvas.csv or moodle.csv is written depending on roster or file names; feedback/ has a page for each student, and
+    moodle-feedback.zip all of them if the submissions are Moodle's; overview.html is for the instructor.
 
     Args:
         outcome: of `classroom.run`.
-        out: the folder, which is there.
+        out: the folder.
         roster: Canvas's export of its gradebook, or Moodle's grading worksheet, which is filled in.
         nbgrader: an nbgrader gradebook (a database) that gets the grades, too.
         deadline: a `datetime`; what was handed in later is called late, which costs nothing.
 
-    Returns the path of the overview, and sentences about what to look at. Raises `InputError` as the functions it calls, and
-    for a file that cannot be written, whose old contents then stay.
+    Returns:
+        The path of the overview, and sentences about what to look at.
+
+    Raises:
+        InputError: as the functions that it calls, and if a file cannot be written, whose old contents then stay.
     """
     with alone_in(out):
         return _write_all(outcome, Path(out), roster, nbgrader, deadline)
@@ -49,7 +52,7 @@ def write(outcome, out, roster=None, nbgrader=None, deadline=None):
 def _write_all(outcome, out, roster, nbgrader, deadline):
     reports = outcome.reports
     make_folder(out / "feedback")
-    written, told = gradebook.written_points(reports, out / "written.csv")
+    written, sentences = gradebook.written_points(reports, out / "written.csv")
     late = {one.student: words for one in outcome.found if (words := lateness(one, deadline))}
     missing = [line for line in outcome.told if isinstance(line, Missing)]
     rows = [*reports, *(Report(line.student, outcome.lab, "", "", error=line.reason) for line in missing)]
@@ -68,15 +71,20 @@ def _write_all(outcome, out, roster, nbgrader, deadline):
     nobodys = [line for line in others if isinstance(line, Nobodys)]
     page = overview.page(reports, feedback.lab_title(outcome.lab), pages, late, missing, others, nobodys)
     _write(out / "overview.html", page)
-    # Last what depends on files of others: an error there leaves the rest in order.
-    told = [*unread, *told, *_for_systems(outcome, out, roster, written), *_to_read(reports, written)]
+    # What depends on other people's files comes last: an error there leaves the rest in order.
+    sentences = [
+        *unread,
+        *sentences,
+        *_for_systems(outcome, out, roster, written),
+        *_to_read(reports, written),
+    ]
     if nbgrader:
         nbgrader_gradebook(reports, nbgrader, written)
-    return out / "overview.html", told
+    return out / "overview.html", sentences
 
 
 def _to_read(reports, written):
-    """A sentence about the answers that nobody has given points to, where there are any."""
+    """Return a sentence about the answers that nobody has given points to, if there are any."""
     open_to = [
         report.student
         for report in reports
@@ -93,26 +101,26 @@ def _to_read(reports, written):
 
 
 def _for_systems(outcome, out, roster, written):
-    """Write the CSV of the system that the roster, or else the files' names, are of."""
+    """Write the CSV for the system that the roster, or else the file names, come from."""
     kind = roster and roster_of(roster)
     ids = {
         system: {one.student: getattr(one, system) for one in outcome.found if getattr(one, system)}
         for system in _ROSTERS
     }
-    told = []
+    sentences = []
     if kind == "canvas" or (kind is None and not ids["moodle"]):
-        told += gradebook.canvas_csv(
+        sentences += gradebook.canvas_csv(
             outcome.reports, out / "canvas.csv", roster, ids=ids["canvas"], written=written
         )
     if kind == "moodle" or (kind is None and ids["moodle"]):
-        told += gradebook.moodle_csv(
+        sentences += gradebook.moodle_csv(
             outcome.reports, out / "moodle.csv", roster, ids=ids["moodle"], written=written
         )
-    return told
+    return sentences
 
 
 def _for_moodle(outcome, out):
-    """Write the pages as the ZIP archive that Moodle takes back: in the folders of its own download."""
+    """Write the pages as the ZIP archive that Moodle takes back, in the folders of its own download."""
     pages = {
         one.student: feedback.page(report)
         for one, report in zip(outcome.found, outcome.reports)
@@ -132,38 +140,40 @@ def _for_moodle(outcome, out):
 
 
 def summary(outcome):
-    """What came of the class, in two or three sentences."""
+    """Return the results of the class in a few sentences."""
     reports, failed = outcome.reports, outcome.failed
     points = [report.points for report in reports if report.student not in failed]
     most = max(report.possible for report in reports)
-    told = [
+    sentences = [
         f"{feedback.lab_title(outcome.lab)}: {len(reports)} submissions, {outcome.graded} of them graded now."
     ]
     if points:
-        told.append(f"Mean: {sum(points) / len(points):.1f} of {most} points for what is graded by program.")
+        sentences.append(
+            f"Mean: {sum(points) / len(points):.1f} of {most} points for what is graded by program."
+        )
     unread = sum(bool(report.error) for report in reports) - len(failed)
     if unread:
-        told.append(f"Could not be read: {unread}.")
+        sentences.append(f"Could not be read: {unread}.")
     weak = sum(report.isolation == WEAK for report in reports)
     if weak:
-        told.append(f"Weak isolation: {weak}.")
-    return " ".join(told)
+        sentences.append(f"Weak isolation: {weak}.")
+    return " ".join(sentences)
 
 
 def roster_of(path):
-    """Of which system a class list is: "canvas" or "moodle". Raises `InputError` where it is of neither."""
+    """Return which system a class list comes from, "canvas" or "moodle". Raises `InputError` if it is neither's."""
     source = "Canvas's export of its gradebook, or Moodle's grading worksheet (in English)"
     for system, columns in _ROSTERS.items():
         try:
             Sheet(path, columns, source=source)
             return system
         except InputError as error:
-            told = error
-    raise told
+            problem = error
+    raise problem
 
 
 def check_written(roster=None, nbgrader=None):
-    """Raise `InputError` where `write` could not use these: for a try before hours of work."""
+    """Raise `InputError` if `write` could not use these arguments, so that this shows before hours of work."""
     if roster:
         roster_of(roster)
     if nbgrader and not importlib.util.find_spec("nbgrader"):
@@ -177,7 +187,7 @@ def check_written(roster=None, nbgrader=None):
 
 
 def _begin_of(path):
-    """The first 16 bytes of a file; none where there is no file."""
+    """Return the first 16 bytes of a file; none if there is no file."""
     if not Path(path).exists():
         return b""
     with open(path, "rb") as file:
@@ -185,9 +195,9 @@ def _begin_of(path):
 
 
 def page_names(students):
-    """student -> the name of the page's file: readable, allowed on every file system, and no two that some system takes for one.
+    """Return student -> file name of the page: readable, allowed on every file system, and distinct on all of them.
 
-    Letters of all scripts stay; where a name had to be changed or is taken, a piece of its checksum follows.
+    Letters of all scripts stay. If a name had to be changed or is taken, a piece of its checksum follows.
     """
     plain = {student: _cleaned(student) for student in students}
     taken = Counter(map(_folded, plain.values()))
@@ -200,7 +210,7 @@ def page_names(students):
 
 
 def _folded(name):
-    """The name as a file system sees it to which capitals and the ways to write an accent are the same."""
+    """Return the name as it looks to a file system that ignores capitals and the ways to write an accent."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
