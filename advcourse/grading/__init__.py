@@ -1,13 +1,14 @@
-"""Grading a class: the trusted grader, the sandbox that runs the students' code, and what comes of it.
+"""Grade a class: the trusted grader, the sandbox that runs students' code, and the reports, pages and gradebooks that result.
 
-`submission` reads a notebook and finds its answers (`parsing`, `slicing`; `everything`: what names do not lead to; `broken`:
-why there is none; `likeness`: which are the same); `signs` says what in it is worth a look. `reading` has that done in a
-process with limits, and is what the grader calls. `sandbox` starts the process that runs the answers, `watch` bounds it,
-`staging` makes the library that it sees, `worker` is what runs inside (`loading`: how an answer becomes a function;
-`notebook`: what a notebook offers to it; `refusals`: what it may not do; `traces`: what it may have left to the next one),
-`wire` what passes between. `grader` judges what `asking` brings back, and gives a `report`.
-
-`dryrun` is that for one student. `classroom` does it for the submissions that `folders` finds: `archives` has the files, `owners`
-says whose they are, `layouts` how learning systems name them. `writing` says what is written then: `feedback` and `overview` are
-pages, `gradebook`, `roster` and `nbgrader_gradebook` hold the points.
+- read/: `submission` reads a notebook and finds its answers, with `parsing` and `slicing`; `everything` adds what names do not
+  lead to, `broken` says why there is no answer, `likeness` tells which answers are the same, and `signs` lists what a person
+  should look at. `reading` has this done in a process with limits, and is what the grader calls. `folders` finds submissions:
+  `archives` lists the files, `owners` says whose they are, and `layouts` knows how learning systems name them.
+- run/: `sandbox` starts the process that runs the answers, `watch` keeps it within its limits, `staging` makes the library
+  that it sees, and `worker` is what runs inside: `loading` turns an answer into a function, `notebook` provides what a
+  notebook offers, `refusals` blocks what the process may not do, and `traces` finds what a task may have left for the next
+  one. `wire` carries the messages between both sides. `grader` judges what `asking` brings back.
+- tell/: `report` holds the result for one submission. `writing` writes everything for a class: `feedback` and `overview` are
+  pages; `gradebook`, `roster` and `nbgrader_gradebook` hold the points.
+- `classroom` grades all submissions of a class, `dryrun` one notebook for a student.
 """

@@ -1,4 +1,4 @@
-"""A whole class: each submission is graded once, kept, and found again; what comes of it are gradebooks and pages."""
+"""Grade a whole class. Each submission is graded once, and its result is kept and reused; gradebooks and pages follow from it."""
 
 import atexit
 import hashlib
@@ -28,7 +28,7 @@ from advcourse.labs.verdicts import CRASHED
 
 ATTEMPTS = ("newest", "best")
 SHORTEST = 16  # bytes of a secret
-# What of labs and grading decides about no point: it finds submissions, or writes about results.
+# Files of the graded code that decide no points: they find submissions, or write about results.
 _NO_JUDGES = {
     "archives.py",
     "layouts.py",
@@ -45,11 +45,16 @@ _NO_JUDGES |= {"gradebook.py", "roster.py", "nbgrader_gradebook.py"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a class.
+    """The result of grading a class.
 
-    reports: one a submission, by student. found: the submissions. failed: student -> the `Failure` of the grader, whose report
-    has an error and no points; the next run tries them again. graded: how many were graded just now. told: what is odd in the
-    folder.
+    Args:
+        lab: the lab's name, such as "lab3".
+        reports: one per submission, sorted by student.
+        found: the submissions, in the same order.
+        failed: student -> the grader's own `Failure`. The student's report then has an error and no points; the next run tries
+            again.
+        graded: how many submissions were graded in this run.
+        told: sentences about anything unusual in the folder of submissions.
     """
 
     lab: str
@@ -61,11 +66,9 @@ class Outcome:
 
 
 def grade(content, lab, student, secret, limits, isolation):
-    """Grade one notebook (bytes); returns the JSON text of its `Report`. The process keeps its sandbox for the next one."""
+    """Grade one notebook (bytes) and return its `Report` as JSON text. The process keeps its sandbox for the next notebook."""
     text = _grader(limits, isolation).grade(content, lab, student, secret).as_json()
-    return text.encode(
-        "utf-8", "replace"
-    ).decode()  # a notebook may hold halves of letters, which no file can
+    return text.encode("utf-8", "replace").decode()  # a notebook may hold lone surrogates, which no file can
 
 
 @lru_cache(maxsize=1)
@@ -88,24 +91,29 @@ def run(
     grade=grade,
     attempts="newest",
 ):
-    """Grade all submissions of a lab; what is in `out` already, of the same file and the same grader, is found again.
+    """Grade all submissions of a lab. A result that `out` already holds for the same file and the same grader is reused.
 
     Args:
-        folder: of the submissions, see `advcourse.grading.read.folders.find`.
+        folder: where the submissions are, see `advcourse.grading.read.folders.find`.
         lab: "lab3", "3" or 3.
-        out: folder for the results; made where it is missing. Killed at any moment, a run loses no finished one.
-        workers: how many processes grade side by side (default 1). One that dies harms no other submission.
-        scheduler: the address of a dask scheduler whose workers grade instead.
-        secret: file whose bytes (16 at least) the instances of all students follow from; default: `out`/secret, made once.
-        limits: what the code of one task may take, `sandbox.Limits`.
+        out: folder for the results, created if missing. Whenever a run is killed, no finished result is lost.
+        workers: how many processes grade side by side (default 1). If one dies, no other submission is affected.
+        scheduler: address of a dask scheduler whose workers grade instead.
+        secret: file with at least 16 bytes, from which the instances of all students follow; default: `out`/secret, created
+            once.
+        limits: what the code of one task may use, see `sandbox.Limits`.
         isolation: "bubblewrap", "process" or "auto", see `sandbox.Sandbox`.
-        progress: show a bar.
+        progress: show a progress bar.
         grade: the function that grades, see `grade`.
-        attempts: which of a student's notebooks counts, the "newest", or the "best", for which all are graded.
+        attempts: which of a student's notebooks counts: the "newest", or the "best", for which all of them are graded.
 
-    What the grader itself fails at is tried twice, and is then told in `Outcome.failed`; it is never kept. Results from weak
-    isolation are found again only where there is no better. Raises `InputError` before anything runs, where another grading
-    writes to `out` just now among others, and where a result cannot be written: those before it are kept then.
+    Returns:
+        An `Outcome`. If the grader itself fails at a submission, it tries once more, then lists it in `Outcome.failed` and
+        keeps no result. A result from weak isolation is reused only if this run has nothing stronger.
+
+    Raises:
+        InputError: before anything runs for bad arguments, or if another grading is writing to `out`; later if a result cannot
+            be written. The results before it are then kept.
     """
     lab, limits = check_lab(lab), limits or Limits()
     check_range(workers, "workers", 1, integer=True)
@@ -127,18 +135,19 @@ def run(
 
 @contextmanager
 def alone_in(out):
-    """Inside the block no other grading writes to the folder `out`, which is made where it is missing.
+    """Keep other gradings from writing to the folder `out` inside the block. The folder is created if missing.
 
-    Raises `InputError` where another one does, and for what cannot be written there.
+    Raises:
+        InputError: if another grading is writing to it, or if something cannot be written there.
     """
     make_folder(Path(out))
     try:
         with alone(out):
             yield
     except Taken as taken:
-        told = f"out: got {str(out)!r}, to which another grading writes just now ({taken.strerror})"
+        message = f"out: got {str(out)!r}, to which another grading writes just now ({taken.strerror})"
         raise InputError(
-            f"{told}; allowed is one at a time: wait until it has ended, or choose another folder"
+            f"{message}; allowed is one at a time: wait until it has ended, or choose another folder"
         ) from taken
     except WriteError as error:
         raise InputError(
@@ -147,9 +156,13 @@ def alone_in(out):
 
 
 def _all(tried, kept, grade, workers, scheduler, progress):
-    """The report of each submission, how many were graded just now, and submission -> `Failure`."""
-    reports = {one: report for one in tried if (report := _refused(one, kept.settings) or kept.get(one))}
-    waiting, failed = [one for one in tried if one not in reports], {}
+    """Return the report of each submission, how many were graded in this run, and submission -> `Failure`."""
+    reports = {
+        submission: report
+        for submission in tried
+        if (report := _refused(submission, kept.settings) or kept.get(submission))
+    }
+    waiting, failed = [submission for submission in tried if submission not in reports], {}
     graded = len(waiting)
     if waiting:
         probe(kept.folder)
@@ -158,19 +171,20 @@ def _all(tried, kept, grade, workers, scheduler, progress):
         for count, again in ((workers, ""), (1, "-again")):
             if again and waiting:
                 bar.set_description(f"grading, {len(waiting)} tried again")
-            for one, result in _graded(waiting, kept, grade, count, scheduler, again):
-                reports[one], failed[one] = kept.put(one, result), result
+            for submission, result in _graded(waiting, kept, grade, count, scheduler, again):
+                reports[submission], failed[submission] = kept.put(submission, result), result
                 bar.update(not again or 0)
-            waiting = [one for one in waiting if not reports[one]]
-    for one in waiting:
-        reports[one] = _failed(one, kept.settings, failed[one])
-    return reports, graded, {one: failed[one] for one in waiting}
+            waiting = [submission for submission in waiting if not reports[submission]]
+    for submission in waiting:
+        reports[submission] = _failed(submission, kept.settings, failed[submission])
+    return reports, graded, {submission: failed[submission] for submission in waiting}
 
 
 def check_isolation(isolation):
-    """Why students' code can be isolated only weakly here, in words, "" where it is strongly.
+    """Return why students' code can be isolated only weakly here, in words; "" if it can be isolated strongly.
 
-    Raises `InputError` for an unknown isolation, for bubblewrap where it does not work, and on Windows.
+    Raises:
+        InputError: for an unknown isolation, for "bubblewrap" if it does not work here, and on Windows.
     """
     check_system()
     check_choice(isolation, "isolation", ISOLATIONS)
@@ -188,14 +202,14 @@ class _Settings:
     isolation: str
 
     def identity(self, student, digest):
-        """All that a result follows from, as plain values; of the secret a fingerprint."""
+        """Return everything that a result depends on, as plain values, with a fingerprint in place of the secret."""
         secret = hmac.digest(self.secret, b"identity", "sha256").hex()
         limits = asdict(self.limits)
         return [student, digest, self.lab, secret, limits, version(self.lab)]
 
 
 class _Kept:
-    """The results in a folder, by what they follow from."""
+    """The results in a folder, each stored under a key made from everything it depends on."""
 
     def __init__(self, folder, settings, strong):
         self.folder, self.settings, self.strong = folder, settings, strong
@@ -210,7 +224,7 @@ class _Kept:
         return self.folder / f"{self.key(student, digest)}.json"
 
     def get(self, one):
-        """The `Report` of a submission; None where there is none, a damaged one, or one of weak isolation and there is better."""
+        """Return the `Report` of a submission; None if missing, damaged, or weakly isolated when this run isolates strongly."""
         try:
             digest = _digest(_read(one))
             report = Report.from_json(self._path(one.student, digest).read_text(encoding="utf-8"))
@@ -220,7 +234,7 @@ class _Kept:
         return report if same and not (self.strong and report.isolation == WEAK) else None
 
     def put(self, one, result):
-        """Keep what was graded; returns the `Report`, or None for a failure."""
+        """Keep what was graded. Returns the `Report`, or None for a failure."""
         if isinstance(result, Failure):
             return None
         report = Report.from_json(result)
@@ -230,7 +244,7 @@ class _Kept:
 
 
 def make_folder(folder):
-    """Make a folder, with those above it, where it is missing. Raises `InputError` where that does not work."""
+    """Create a folder and its parents if missing. Raises `InputError` if that does not work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -238,10 +252,10 @@ def make_folder(folder):
 
 
 def _own_secret(out):
-    """The bytes of `out`/secret, which is made where it is missing, for its owner's eyes alone."""
+    """Return the bytes of `out`/secret, which is created if missing, readable by its owner alone."""
     own = out / "secret"
     if not own.exists():
-        with replacing(own, mode=0o600, keep=True) as partial:  # of two who make one, both read the first
+        with replacing(own, mode=0o600, keep=True) as partial:  # if two create one, both read the first
             partial.write_bytes(secrets.token_bytes(32))
     return _secret(own)
 
@@ -259,15 +273,15 @@ def _secret(path):
 
 
 def _read(one):
-    """The bytes of a submission; of a file that is too large for the grader only enough to show that."""
+    """Return the bytes of a submission; if the file is too large for the grader, only enough to show that."""
     return one.read(LARGEST + 1)
 
 
 def _each_attempt(found):
-    """All notebooks of each student, the newest first; of those with the same bytes one."""
-    for one in found:
+    """Yield all notebooks of each student, newest first; of several with the same bytes, only one."""
+    for submission in found:
         digests = set()
-        for attempt in (one, *one.earlier):
+        for attempt in (submission, *submission.earlier):
             with suppress(OSError):
                 digest = _digest(_read(attempt))
                 if digest in digests:
@@ -277,7 +291,7 @@ def _each_attempt(found):
 
 
 def _same(one, reports):
-    """The attempts of one student that have reports, the newest first."""
+    """Return the attempts of one student that have reports, newest first."""
     return [attempt for attempt in (one, *one.earlier) if attempt in reports]
 
 
@@ -287,7 +301,7 @@ def _digest(content):
 
 @cache
 def version(lab):
-    """SHA-256 (hex) of the source of labs and grader, as far as it decides about points, and of the lab's released copy."""
+    """Return the SHA-256 (hex) of what decides about points: source of labs and grader, released copy, PyTorch's version."""
     root, total = Path(labs.__file__).resolve().parent.parent, hashlib.sha256(torch.__version__.encode())
     files = [path for room in ("labs", "grading") for path in sorted((root / room).rglob("*.py"))]
     files += sorted((release.ROOT / "exercises" / lab).glob("*.ipynb"))
@@ -298,19 +312,19 @@ def version(lab):
 
 
 def _graded(waiting, kept, grade, count, scheduler, again):
-    """Grade submissions; yields (submission, the text of its report or a `Failure`) as they are done."""
+    """Grade submissions. Yields (submission, the text of its report or a `Failure`) as they are done."""
     owners, settings = {}, kept.settings
 
     def tasks():
-        for one in waiting:
+        for submission in waiting:
             try:
-                content = _read(one)
+                content = _read(submission)
             except OSError as error:
-                key, task = f"unread {one.student}", (_refuse, (f"the file cannot be read: {error}",))
+                key, task = f"unread {submission.student}", (_refuse, (f"the file cannot be read: {error}",))
             else:
-                key = kept.key(one.student, _digest(content))
-                task = (_at_work, (grade, content, one.student, settings, version(settings.lab)))
-            owners[key + again] = one
+                key = kept.key(submission.student, _digest(content))
+                task = (_at_work, (grade, content, submission.student, settings, version(settings.lab)))
+            owners[key + again] = submission
             yield key + again, task
 
     done = on_dask(tasks(), scheduler) if scheduler else in_processes(tasks(), count, _longest(settings))
@@ -319,11 +333,11 @@ def _graded(waiting, kept, grade, count, scheduler, again):
 
 
 def _at_work(grade, content, student, settings, wanted):
-    """What runs where the work is done."""
+    """Grade one submission, in the process or on the machine that does the work."""
     if version(settings.lab) != wanted:
         raise InputError("advcourse: other here than where the work was handed out; allowed is the very same")
     text = grade(content, settings.lab, student, settings.secret, settings.limits, settings.isolation)
-    Report.from_json(text)  # what is no report is a failure here, and stops no other submission
+    Report.from_json(text)  # an invalid report is a failure here, and stops no other submission
     return text
 
 
@@ -332,7 +346,7 @@ def _refuse(message):
 
 
 def _longest(settings):
-    """Seconds after which a grader hangs: each task may take its time, and as much again to judge."""
+    """Return the seconds after which a grader is taken to hang: each task may use its time, and as much again for judging."""
     return 120 + 2 * settings.limits.seconds * len(_tasks(settings.lab))
 
 
@@ -341,13 +355,13 @@ def _tasks(lab):
 
 
 def _failed(one, settings, failure):
-    """The report where the grader itself failed: no points, and why."""
-    told = "The grader failed at this notebook. It costs nothing: ask for it to be graded again."
-    return _without_points(one, settings, "", told, f"not graded: {failure.error}")
+    """Return the report for a submission at which the grader itself failed: no points, and why."""
+    message = "The grader failed at this notebook. It costs nothing: ask for it to be graded again."
+    return _without_points(one, settings, "", message, f"not graded: {failure.error}")
 
 
 def _refused(one, settings):
-    """The report on what was handed in and is no notebook: no points, and why. None for a notebook."""
+    """Return the report on a hand-in that is not a notebook: no points, and why. None for a notebook."""
     if not one.reason:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A student's dry run: the trusted grader on one notebook, told in a terminal."""
+"""A student's dry run: the trusted grader on one notebook, with the verdicts shown in a terminal."""
 
 import textwrap
 
@@ -13,11 +13,16 @@ from advcourse.grading.tell.report import WEAK
 
 
 def check(notebook, lab=None, seed=None, isolation="auto"):
-    """Grade one notebook with instances of its own, a `Report`.
+    """Grade one notebook, with instances of its own, and return a `Report`.
 
-    notebook: the file. lab: "lab3", "3" or 3 (default: what the notebook says, see `folders.lab_of`). seed: repeats an earlier
-    check. Raises `InputError` for a file that cannot be read, for a lab that is unknown or cannot be told, and where the
-    sandbox fails.
+    Args:
+        notebook: the file.
+        lab: "lab3", "3" or 3 (default: what the notebook says, see `folders.lab_of`).
+        seed: repeats an earlier check.
+        isolation: see `sandbox.Sandbox`.
+
+    Raises:
+        InputError: if the file cannot be read, if the lab is unknown or cannot be determined, or if the sandbox fails.
     """
     if seed is not None:
         check_range(seed, "seed", 0, 2**31 - 1, integer=True)
@@ -32,14 +37,16 @@ def check(notebook, lab=None, seed=None, isolation="auto"):
         with Grader(isolation=isolation) as grader:
             return grader.grade(content, lab, seed=seed)
     except (SandboxError, ReadingError) as error:
-        told = "it says nothing about your answers; allowed is to try again when the machine has less to do"
+        message = (
+            "it says nothing about your answers; allowed is to try again when the machine has less to do"
+        )
         raise InputError(
-            f"isolation: got {isolation!r}, whose sandbox fails here ({error}); {told}"
+            f"isolation: got {isolation!r}, whose sandbox fails here ({error}); {message}"
         ) from error
 
 
 def as_text(report):
-    """The verdicts in words, the notes about the file, and the sum."""
+    """Return the verdicts in words, the notes about the file, and the total."""
     parts = [f"{report.lab}: {report.error}"] if report.error else [_task(task) for task in report.tasks]
     if report.written:
         questions = [
@@ -67,5 +74,5 @@ def write_page(report, path):
 def _task(task):
     again = f"To repeat this very check, in the notebook: {task.again}" if task.again else ""
     lines = [task.message, task.trace, task.alt, task.advice, again]
-    told = textwrap.indent("\n".join(filter(None, lines)), "  ")
-    return f"{task.task}: {task.outcome} ({task.points} of {task.possible} points)\n{told}"
+    details = textwrap.indent("\n".join(filter(None, lines)), "  ")
+    return f"{task.task}: {task.outcome} ({task.points} of {task.possible} points)\n{details}"
