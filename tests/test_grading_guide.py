@@ -86,7 +86,7 @@ def test_the_layouts_are_understood(tmp_path):
 
 def test_what_comes_of_it_is_what_the_guide_lists(tmp_path):
     """Checks the names in the guide's table against what a run writes, for students of Canvas and of Moodle."""
-    table = GUIDE.split("What comes of it is in")[1].split("The exit status")[0]
+    table = GUIDE.split("The results are in")[1].split("The exit status")[0]
     listed = set(re.findall(r"`([a-z-]+(?:\.[a-z]+)?)/?`", "".join(re.findall(r"^\| (.*?) \|", table, re.M))))
     task = TaskResult("to_w", "To w", "right", "All hold.", 2, 2, 7)
     report = Report("mia", "lab3", "d" * 64, BUBBLEWRAP, (task,), (Written("question-1", "Why?", 3, "So."),))
