@@ -10,7 +10,8 @@ from advcourse import attacks, data, metrics, models
 from advcourse.attacks import CWL0, CWL2, CWLinf
 from advcourse.attacks.base import Victim
 from advcourse.attacks.best import Nearest
-from advcourse.attacks.search import TanhAdam, squared_l2
+from advcourse.attacks.cw_l2 import TanhAdam
+from advcourse.attacks.search import Hinge, squared_l2
 from advcourse.attacks.slide import slide
 
 PAPER = {
@@ -111,7 +112,7 @@ def test_the_slide_ends_at_the_nearest_point_in_the_box():
     victim = Victim(model, y, None, x.dtype)
     nearest = Nearest(x, squared_l2)
     nearest.offer(torch.arange(6), start, torch.ones(6, dtype=torch.bool))
-    slide(victim, x, nearest, y, 1, 0.0, steps=60)
+    slide(Hinge(victim, y, None, 0.0, cut=False), x, nearest, steps=60)
     for image, found, weight in zip(x, nearest.distance, w):
         a, weight = image.flatten().numpy(), weight.numpy()
         exact = minimize(

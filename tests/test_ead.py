@@ -7,7 +7,7 @@ from nets import linear
 
 from advcourse import attacks, data, metrics, models
 from advcourse.attacks import CWL2, EAD
-from advcourse.attacks.search import Fista, shrink
+from advcourse.attacks.ead import Fista, shrink
 
 
 @pytest.fixture(scope="module")

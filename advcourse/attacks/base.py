@@ -81,16 +81,17 @@ class Victim:
         # The gradient of a sum is one number, spread out by strides of 0: nothing can be written to it.
         return gradient.clone(memory_format=torch.contiguous_format) if 0 in gradient.stride() else gradient
 
-    def lead(self, logits, label, away):
-        """How far each image is from success, shape (N,): negative where `label` is left (`away` 1) or reached (-1).
+    def distance_to_success(self, logits, label, sign):
+        """Signed distance to success in logits, (N,): negative once `label` (N,) is left (`sign` 1) or reached (`sign` -1).
 
-        It is negative only beyond what rounding can undo: the same image in a batch of another size gets logits that differ in
-        their last digits, and a minimum-norm attack ends right at the boundary.
+        It is negative only by more than rounding can undo: the same image in a batch of another size gets logits that
+        differ in their last digits, and a minimum-norm attack ends right at the boundary.
         """
-        return away * margin(logits, label) + self.blur(logits)
+        ahead = margin(logits, label)
+        return (ahead if sign == 1 else -ahead) + self.blur(logits)
 
     def blur(self, logits):
-        """By how much rounding can move a lead, shape (N,), in logits."""
+        """By how much rounding can move a distance to success, shape (N,), in logits."""
         return 4 * self._resolution(logits) * logits.detach().abs().amax(1)
 
     def coarse(self, logits):

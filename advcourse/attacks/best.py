@@ -22,9 +22,11 @@ class Nearest:
     def offer(self, index, images, success):
         """Take those of `images`, the points of the images number `index`, that succeed nearer by than any before."""
         distance = self._measure(self._clean[index], images)
-        nearer = success & (distance < self.distance[index])
-        self.images[index[nearer]] = images[nearer]
-        self.distance[index[nearer]] = distance[nearer]
+        nearer = (success & (distance < self.distance[index])).nonzero().squeeze(1)
+        if len(nearer):
+            place = index[nearer]
+            self.images[place] = images[nearer]
+            self.distance[place] = distance[nearer]
 
 
 class PerImage:
@@ -32,5 +34,7 @@ class PerImage:
 
     def keep(self, on):
         """Go on with the images where `on` (N,) is True."""
+        if on.all():
+            return
         for name, values in vars(self).items():
             setattr(self, name, values[on])

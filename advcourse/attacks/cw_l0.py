@@ -9,7 +9,7 @@ from advcourse.attacks.base import Attack
 from advcourse.attacks.best import Nearest, PerImage
 from advcourse.attacks.cw_l2 import CWL2
 from advcourse.attacks.hyperparameters import number
-from advcourse.attacks.search import hinge_of
+from advcourse.attacks.search import Hinge
 from advcourse.attacks.slide import step_to_boundary
 
 
@@ -54,18 +54,17 @@ class CWL0(Attack):
     norm: ClassVar[str] = "L0"
 
     def _perturb(self, victim, x, y, target, noise):
-        label, away = (y, 1) if target is None else (target, -1)
         whole = CWL2(self.confidence, slides=10, targeted=self.targeted)
         start, taken, _ = whole._perturb(victim, x, y, target, noise)
-        fitness = hinge_of(victim, label, away, self.confidence, cut=False)
+        f = Hinge(victim, y, target, self.confidence, cut=False)
         nearest = Nearest(x, l0)
         # Where C&W L2 changed nothing, it failed, or there was nothing to do: the clean image is the answer to both.
         index = (start != x).flatten(1).any(1).nonzero().squeeze(1)
         pruning = _Pruning(x[index], start[index], self.decrease)
         while len(index):
-            lead, gradient = fitness(index, pruning.images, True)
-            nearest.offer(index, pruning.images, lead < 0)
-            pruning.advance(lead, gradient, self.steps)
+            to_success, gradient = f(index, pruning.images)
+            nearest.offer(index, pruning.images, to_success < 0)
+            pruning.advance(to_success, gradient, self.steps)
             taken[index] += 1
             on = (pruning.misses < self.rounds) & (pruning.count > 0)
             index = index[on]
@@ -91,9 +90,9 @@ class _Pruning(PerImage):
         )
         self.count = self.count + 1
 
-    def advance(self, lead, gradient, steps):
+    def advance(self, to_success, gradient, steps):
         """Freeze further after a success, go back and freeze less after `steps` tries, and otherwise step to the boundary."""
-        success = lead < 0
+        success = to_success < 0
         self.idle = torch.where(success, 0, self.idle + 1)
         tired = self.idle >= steps
         self.safe = torch.where(_wide(success), self.images, self.safe)
@@ -108,8 +107,8 @@ class _Pruning(PerImage):
             torch.where(_wide(again), free, self.free),
             torch.where(again, count, self.count),
         )
-        still = torch.zeros_like(lead)
-        moved = step_to_boundary(self.x, self.images, lead, gradient * self.free, still)
+        still = torch.zeros_like(to_success)
+        moved = step_to_boundary(self.x, self.images, to_success, gradient * self.free, still)
         self.images = torch.where(self.free, torch.where(_wide(again), self.safe, moved), self.x)
 
     def _scores(self, gradient):

@@ -1,13 +1,14 @@
 """C&W L2: the smallest change by the Euclidean norm, as an optimisation problem."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
+
+import torch
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import nearest_rival
 from advcourse.attacks.hyperparameters import number
-from advcourse.attacks.search import Search, TanhAdam, hinge_of, search, squared_l2
+from advcourse.attacks.search import Hinge, Search, squared_l2
 from advcourse.attacks.slide import slide
 
 
@@ -55,16 +56,42 @@ class CWL2(Attack):
     norm: ClassVar[str] = "L2"
 
     def _perturb(self, victim, x, y, target, noise):
-        label, away = (y, 1) if target is None else (target, -1)
-        settings = Search(
-            self.steps,
-            self.binary_search_steps,
-            self.doublings,
-            self.initial_const,
-            squared_l2,
-            partial(TanhAdam, lr=self.lr),
-        )
         rival = nearest_rival(victim, x, y) if target is None else None
-        nearest, c, taken = search(settings, x, hinge_of(victim, label, away, self.confidence, rival))
-        taken += slide(victim, x, nearest, label, away, self.confidence, self.slides)
-        return nearest.images, taken, {"c": c}
+        search = Search(x, Hinge(victim, y, target, self.confidence, rival), squared_l2, self.initial_const)
+        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
+            adam = TanhAdam(run.start, self.lr)
+            for gradient in run.gradients(adam):  # of c * max(f, 0)
+                adam.step(2 * (adam.images - run.x) + gradient)
+        f = Hinge(victim, y, target, self.confidence, cut=False)
+        taken = search.taken + slide(f, x, search.nearest, self.slides)
+        return search.nearest.images, taken, {"c": search.c}
+
+
+class TanhAdam:
+    """Adam on w, where x' = (tanh w + 1) / 2 cannot leave the box (Carlini and Wagner 2017, section V.B).
+
+    It starts from the images `start` (N, C, H, W) with steps of size `lr`; `images` and `point` are where it is. w starts at
+    0.999 of the box. The authors' code has 0.999999, where saturated pixels have almost no gradient.
+    """
+
+    def __init__(self, start, lr):
+        self._lr, self._steps = lr, 0
+        self._w = torch.atanh((2 * start - 1) * 0.999)
+        self._mean, self._square = torch.zeros_like(start), torch.zeros_like(start)
+        self.images = self.point = (self._w.tanh() + 1) / 2
+
+    def step(self, gradient):
+        """One step of Adam against `gradient` (N, C, H, W), the loss's with respect to x'; d x' / d w = (1 - tanh^2 w) / 2."""
+        tanh = 2 * self.images - 1
+        gradient = gradient * (1 - tanh * tanh) / 2
+        self._steps += 1
+        self._mean.lerp_(gradient, 0.1)
+        self._square.lerp_(gradient * gradient, 0.001)
+        mean, square = self._mean / (1 - 0.9**self._steps), self._square / (1 - 0.999**self._steps)
+        self._w = self._w - self._lr * mean / (square.sqrt() + 1e-8)
+        self.images = self.point = (self._w.tanh() + 1) / 2
+
+    def keep(self, on):
+        """Go on with the images where `on` (N,) is True."""
+        self._w, self._mean, self._square = self._w[on], self._mean[on], self._square[on]
+        self.images = self.point = self.images[on]

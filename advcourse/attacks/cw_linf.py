@@ -9,7 +9,7 @@ from advcourse.attacks.base import Attack
 from advcourse.attacks.best import Nearest, PerImage
 from advcourse.attacks.deepfool import nearest_rival
 from advcourse.attacks.hyperparameters import number
-from advcourse.attacks.search import hinge_of
+from advcourse.attacks.search import Hinge
 
 
 def linf(x, images):
@@ -55,18 +55,17 @@ class CWLinf(Attack):
     norm: ClassVar[str] = "Linf"
 
     def _perturb(self, victim, x, y, target, noise):
-        label, away = (y, 1) if target is None else (target, -1)
         rival = nearest_rival(victim, x, y, "Linf") if target is None else None
-        hinge = hinge_of(victim, label, away, self.confidence, rival)
+        f = Hinge(victim, y, target, self.confidence, rival)
         nearest, index = Nearest(x, linf), torch.arange(len(x), device=x.device)
         final, taken = x.new_zeros(len(x)), torch.zeros_like(index)
-        lead, gradient = hinge(index, x, True)
-        nearest.offer(index, x, lead < 0)
-        index = index[lead >= 0]
-        bound = _Tightening(x[index], lead[lead >= 0], gradient[lead >= 0], self.decrease)
+        to_success, gradient = f(index, x)
+        nearest.offer(index, x, to_success < 0)
+        index = index[to_success >= 0]
+        bound = _Tightening(x[index], to_success[to_success >= 0], gradient[to_success >= 0], self.decrease)
         while len(index):
-            lead, gradient = hinge(index, bound.images, True)
-            nearest.offer(index, bound.images, lead < 0)
+            to_success, gradient = f(index, bound.images)
+            nearest.offer(index, bound.images, to_success < 0)
             bound.tighten(nearest.images[index], nearest.distance[index], self.steps)
             bound.step(gradient, self.lr, self.steps)
             taken[index] += 1
@@ -84,11 +83,14 @@ class _Tightening(PerImage):
     tries since then; `misses`, how often tau proved too small.
     """
 
-    def __init__(self, x, lead, gradient, decrease):
+    def __init__(self, x, to_success, gradient, decrease):
         self.x = self.images = x
         slope = gradient.flatten(1).abs().sum(1).clamp_min(torch.finfo(x.dtype).tiny)
-        self.tau = (lead / slope).clamp(1e-4, 1)
-        self.share, self.reached = torch.full_like(lead, 1 - decrease), torch.full_like(lead, torch.inf)
+        self.tau = (to_success / slope).clamp(1e-4, 1)
+        self.share, self.reached = (
+            torch.full_like(to_success, 1 - decrease),
+            torch.full_like(to_success, torch.inf),
+        )
         self.idle, self.misses = torch.zeros(2, len(x), dtype=torch.long, device=x.device)
 
     def tighten(self, best, distance, steps):

@@ -95,9 +95,9 @@ def walk(victim, x, y, settings, classes=10, towards=None, taken=None):
         logits = victim(x_i.requires_grad_())
         if rivals is None:
             rivals = _rivals(logits.detach(), y, classes)
-        lead = victim.lead(logits.detach(), y[index], 1)
-        at.images[index], at.crossed[index] = x_i.detach(), lead < 0
-        on &= lead >= 0
+        to_success = victim.distance_to_success(logits.detach(), y[index], 1)
+        at.images[index], at.crossed[index] = x_i.detach(), to_success < 0
+        on &= to_success >= 0
         left = int(on.sum())
         if not left:
             return at

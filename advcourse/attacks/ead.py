@@ -1,13 +1,14 @@
 """EAD: the elastic net, a mixture of L1 and L2, in place of C&W's L2."""
 
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+import torch
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import nearest_rival
 from advcourse.attacks.hyperparameters import number
-from advcourse.attacks.search import Fista, Search, hinge_of, search, squared_l2
+from advcourse.attacks.search import Hinge, Search, squared_l2
 from advcourse.attacks.slide import slide
 
 # The slide's weight of |d|_1 for each rule, in units of beta / lr. A point that does not move under steps of size a and
@@ -75,15 +76,52 @@ class EAD(Attack):
         return self._distance(result.clean.double(), result.images.double())
 
     def _perturb(self, victim, x, y, target, noise):
-        label, away = (y, 1) if target is None else (target, -1)
-        walk = partial(Fista, beta=self.beta, lr=self.lr)
-        runs = self.steps, self.binary_search_steps, self.doublings
-        settings = Search(*runs, self.initial_const, self._distance, walk)
         rival = nearest_rival(victim, x, y) if target is None else None
-        nearest, c, taken = search(settings, x, hinge_of(victim, label, away, self.confidence, rival))
+        search = Search(
+            x, Hinge(victim, y, target, self.confidence, rival), self._distance, self.initial_const
+        )
+        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
+            fista = Fista(run.x, run.start, run.steps, self.beta, self.lr)
+            for gradient in run.gradients(fista):  # of c * max(f, 0), at the extrapolated point
+                fista.step(gradient + 2 * (fista.point - run.x))
         sparsity = _SPARSITY[self.rule] * self.beta / self.lr
-        taken += slide(victim, x, nearest, label, away, self.confidence, self.slides, sparsity)
-        return nearest.images, taken, {"c": c}
+        f = Hinge(victim, y, target, self.confidence, cut=False)
+        taken = search.taken + slide(f, x, search.nearest, self.slides, sparsity)
+        return search.nearest.images, taken, {"c": search.c}
 
     def _distance(self, x, images):
         return l1(x, images) if self.rule == "L1" else squared_l2(x, images) + self.beta * l1(x, images)
+
+
+class Fista:
+    """Gradient steps from an extrapolated point, each followed by shrinking (Chen et al. 2018, algorithm 1).
+
+    `x` (N, C, H, W) are the clean images, `start` where it starts; `images` is x_k, where it is, and `point` y_k, where the next
+    gradient is to be taken. Of `steps` steps the first has the size `lr`. Changes are shrunk by `beta` itself, as in the authors'
+    code; textbooks have the step's size times beta.
+    """
+
+    def __init__(self, x, start, steps, beta, lr):
+        self._x, self._beta, self._lr, self._steps, self._k = x, beta, lr, steps, 0
+        self.images = self.point = start
+
+    def step(self, gradient):
+        """One step against `gradient` (N, C, H, W), that of the loss without its L1 norm, at `point`."""
+        size = self._lr * (1 - self._k / self._steps) ** 0.5
+        images = shrink(self.point - size * gradient, self._x, self._beta)
+        self.point = images + self._k / (self._k + 3) * (images - self.images)
+        self.images = images
+        self._k += 1
+
+    def keep(self, on):
+        """Go on with the images where `on` (N,) is True."""
+        apart = self.point is not self.images
+        self._x, self.images = self._x[on], self.images[on]
+        self.point = self.point[on] if apart else self.images
+
+
+def shrink(z, x, beta):
+    """S_beta: `z` moved by `beta` towards `x`, or all the way where that is enough, in the box (Chen et al. 2018, equation 8)."""
+    change = z - x
+    near = change.abs() <= beta
+    return torch.where(near, x, (z - beta * change.sign()).clamp(0, 1))

@@ -79,7 +79,7 @@ class JSMA(Attack):
             x_i = values[left].view(-1, *x.shape[1:]).requires_grad_(not last)
             with torch.set_grad_enabled(not last):
                 logits = victim(x_i)
-            reached = victim.lead(logits.detach(), target[left], -1) < 0
+            reached = victim.distance_to_success(logits.detach(), target[left], -1) < 0
             ended[left[reached]] = REACHED
             if last or reached.all():
                 break

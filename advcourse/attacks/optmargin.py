@@ -1,15 +1,15 @@
 """OptMargin: a point whose whole neighbourhood is misclassified, against defenses that vote over a region."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.hyperparameters import number
-from advcourse.attacks.search import Search, TanhAdam, search, squared_l2
-from advcourse.core.inputs import LARGEST_SEED, InputError
+from advcourse.attacks.cw_l2 import TanhAdam
+from advcourse.attacks.search import Search, squared_l2
+from advcourse.core.inputs import InputError
 
 _AT_ONCE = 400  # images of 32 x 32 that go through the model together
 
@@ -59,37 +59,35 @@ class OptMargin(Attack):
         return f"{super()._aim()} with its neighbourhood of radius {self.radius:g}"
 
     def _perturb(self, victim, x, y, target, noise):
-        settings = Search(
-            self.steps,
-            self.binary_search_steps,
-            self.doublings,
-            self.initial_const,
-            squared_l2,
-            partial(TanhAdam, lr=self.lr),
-        )
-        nearest, c, taken = search(settings, x, self._hinge(victim, x, y))
-        return nearest.images, taken, {"c": c}
-
-    def _hinge(self, victim, x, y):
         directions = neighbourhood(x[0], self.copies, self.radius, self.seed)
-        pixels = x.shape[2] * x.shape[3]
+        search = Search(x, _MeanHinge(victim, y, directions, self.confidence), squared_l2, self.initial_const)
+        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
+            adam = TanhAdam(run.start, self.lr)
+            for gradient in run.gradients(adam):  # of c * mean_i max(f(x' + v_i), 0)
+                adam.step(2 * (adam.images - run.x) + gradient)
+        return search.nearest.images, search.taken, {"c": search.c}
 
-        def hinge(index, images, differentiate):
-            together = max(1, _AT_ONCE * 1024 // pixels // max(1, len(images)))
-            worst, total = [], torch.zeros_like(images)
-            for v in directions.split(together):
-                points = (
-                    (images.detach().unsqueeze(0) + v.unsqueeze(1))
-                    .flatten(0, 1)
-                    .requires_grad_(differentiate)
-                )
-                lead = victim.lead(victim(points), y[index].repeat(len(v)), 1) + self.confidence
-                if differentiate:
-                    total += victim.gradient(lead.clamp_min(0), points).view(len(v), *images.shape).sum(0)
-                worst.append(lead.detach().view(len(v), -1).amax(0))
-            return torch.stack(worst).amax(0), total / self.copies if differentiate else None
 
-        return hinge
+class _MeanHinge:
+    """What `Search` wants: the distance to success of the worst copy x' + v_i, and the gradient of mean_i max(f(x' + v_i), 0)."""
+
+    def __init__(self, victim, y, directions, confidence):
+        self._victim, self._y, self._directions, self._confidence = victim, y, directions, confidence
+
+    def __call__(self, index, images, differentiate):
+        pixels = images.shape[2] * images.shape[3]
+        together = max(1, _AT_ONCE * 1024 // pixels // max(1, len(images)))
+        worst, total = [], torch.zeros_like(images)
+        for v in self._directions.split(together):
+            points = (images.detach().unsqueeze(0) + v.unsqueeze(1)).flatten(0, 1)
+            logits = self._victim(points.requires_grad_(differentiate))
+            label = self._y[index].repeat(len(v))
+            f = self._victim.distance_to_success(logits, label, 1) + self._confidence
+            if differentiate:
+                gradient = self._victim.gradient(f.clamp_min(0), points)
+                total += gradient.view(len(v), *images.shape).sum(0)
+            worst.append(f.detach().view(len(v), -1).amax(0))
+        return torch.stack(worst).amax(0), total / len(self._directions) if differentiate else None
 
 
 def neighbourhood(image, copies, radius, seed=0):

@@ -73,11 +73,11 @@ class StAdv(Attack):
         return result.details["flow_loss"]
 
     def _perturb(self, victim, x, y, target, noise):
-        label, away = (y, 1) if target is None else (target, -1)
+        label, sign = (y, 1) if target is None else (target, -1)
         still = x.new_zeros(len(x), 2, *x.shape[2:])
         with torch.no_grad():
             logits = victim(x)
-            clean = victim.lead(logits, label, away) + self.confidence
+            clean = victim.distance_to_success(logits, label, sign) + self.confidence
         best, tau = Nearest(still, lambda still, flow: flow_loss(flow)), x.new_full((len(x),), self.tau)
         best.offer(torch.arange(len(x), device=x.device), still, clean < 0)
         on = (clean >= 0).nonzero().squeeze(1)
@@ -87,14 +87,14 @@ class StAdv(Attack):
                 clean.maximum(1e-3 * logits.abs().amax(1)).clamp_min(torch.finfo(x.dtype).tiny) / _CLEAN_LOSS
             )
             start = _START * noise.normal(still)[on]
-            tau[on] = self._descend(victim, x[on], label[on], away, start, unit[on], best, on)
+            tau[on] = self._descend(victim, x[on], label[on], sign, start, unit[on], best, on)
         flow = best.images
         images = torch.where(best.found.view(-1, 1, 1, 1), warp(x, flow).clamp(0, 1), x)
         shift = flow.square().sum(1).sqrt().flatten(1).amax(1)
         details = {"flow": flow, "flow_loss": flow_loss(flow), "shift": shift, "tau": tau}
         return images, self.steps * (clean >= 0).long(), details
 
-    def _descend(self, victim, x, label, away, flow, unit, best, index):
+    def _descend(self, victim, x, label, sign, flow, unit, best, index):
         """Adam from `flow`; leaves what it finds in `best`. `unit` (n,) is L_adv of the clean image / 16. Returns tau (n,)."""
         mean, square = torch.zeros_like(flow), torch.zeros_like(flow)
         tau = weight = x.new_full((len(x),), self.tau)
@@ -102,15 +102,18 @@ class StAdv(Attack):
             last = step == self.steps
             with torch.set_grad_enabled(not last):
                 flow.requires_grad_(not last)
-                lead = victim.lead(victim(warp(x, flow).clamp(0, 1)), label, away) + self.confidence
-            fooled = lead.detach() < 0
+                to_success = (
+                    victim.distance_to_success(victim(warp(x, flow).clamp(0, 1)), label, sign)
+                    + self.confidence
+                )
+            fooled = to_success.detach() < 0
             best.offer(index, flow.detach(), fooled)
             if last:
                 return tau
             if self.adapt:
                 tau = torch.where(fooled, tau * _RISE, tau / _FALL)
                 weight = torch.where(best.found[index], tau, tau * _UNTIL_FOOLED)
-            gradient = victim.gradient(lead.clamp_min(0) / unit + weight * flow_loss(flow), flow)
+            gradient = victim.gradient(to_success.clamp_min(0) / unit + weight * flow_loss(flow), flow)
             mean.lerp_(gradient, 0.1)
             square.lerp_(gradient.square_(), 0.001)
             lr = self.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
