@@ -195,9 +195,28 @@ def test_the_best_of_all_points_is_kept_not_the_last():
     assert record.success.all() and 0.55 <= record.images.mean() <= 0.65
 
 
+def test_the_hinge_by_hand():
+    """f6 of the paper at logits (3, 1, 2), and its gradient: against the best other class or a rival, both directions, cut or not."""
+    model = Function(lambda x: x.flatten(1))
+    z = torch.tensor([3.0, 1.0, 2.0], dtype=torch.float64).view(1, 1, 1, 3)
+    zero, one, two = (torch.tensor([k]) for k in range(3))
+    index, victim = torch.tensor([0]), Victim(model, zero, None, z.dtype)
+    for f, value, slope in (
+        (Hinge(victim, zero, None, 0.5), 1.5, [1, 0, -1]),
+        (Hinge(victim, zero, None, 0.5, rival=one), 1.5, [1, -1, 0]),
+        (Hinge(victim, zero, two, 0.5), 1.5, [1, 0, -1]),
+        (Hinge(victim, one, None, 0.5), -1.5, [0, 0, 0]),
+        (Hinge(victim, one, None, 0.5, cut=False), -1.5, [-1, 1, 0]),
+    ):
+        to_success, gradient = f(index, z)
+        assert to_success.item() == pytest.approx(value, abs=1e-12)
+        assert gradient.flatten().tolist() == slope
+        assert f(index, z, differentiate=False)[1] is None
+
+
 def test_tanh_starts_where_saturated_pixels_still_have_a_gradient():
     """d x'/d w = (1 - tanh^2) / 2: 1e-3 at 0.999, 1e-6 at the authors' 0.999999; Adam's first step in w is lr in both."""
-    walk = TanhAdam(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), lr=1.0)
+    walk = TanhAdam(torch.zeros(1, 1, 1, 1), lr=1.0)
     assert walk.images.item() == pytest.approx(0.0005, rel=1e-3)
     walk.step(torch.full((1, 1, 1, 1), -1.0))
     assert walk.images.item() == pytest.approx((torch.tensor(-3.8002 + 1).tanh().item() + 1) / 2, rel=1e-3)
@@ -209,13 +228,13 @@ def test_adam_is_torchs_adam():
     pull = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     w = torch.atanh((2 * x - 1) * 0.999).requires_grad_()
     adam = torch.optim.Adam([w], lr=0.1)
-    walk = TanhAdam(x, x, lr=0.1)
+    walk = TanhAdam(x, lr=0.1)
     for _ in range(10):
         images = (w.tanh() + 1) / 2
         adam.zero_grad()
         ((images - x).square().sum() + (pull * images).sum()).backward()
         adam.step()
-        walk.step(pull)
+        walk.step(2 * (walk.images - x) + pull)
     torch.testing.assert_close(walk.images, (w.detach().tanh() + 1) / 2, rtol=0, atol=1e-9)
 
 

@@ -100,7 +100,7 @@ def test_extrapolation_and_step_size_by_hand():
     walk.step(push)
     assert walk.images.item() == pytest.approx(first) and walk.point.item() == pytest.approx(first)
     second = first - 0.1 * 0.75**0.5 * (-1 + 2 * (first - 0.5))
-    walk.step(push)
+    walk.step(push + 2 * (walk.point - x))
     assert walk.images.item() == pytest.approx(second)
     assert walk.point.item() == pytest.approx(second + (second - first) / 4)
 

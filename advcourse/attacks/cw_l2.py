@@ -60,8 +60,8 @@ class CWL2(Attack):
         search = Search(x, Hinge(victim, y, target, self.confidence, rival), squared_l2, self.initial_const)
         for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
             adam = TanhAdam(run.start, self.lr)
-            for gradient in run.gradients(adam):  # of c * max(f, 0)
-                adam.step(2 * (adam.images - run.x) + gradient)
+            for c, gradient in run.gradients(adam):  # of max(f, 0)
+                adam.step(2 * (adam.images - run.x) + c * gradient)
         f = Hinge(victim, y, target, self.confidence, cut=False)
         taken = search.taken + slide(f, x, search.nearest, self.slides)
         return search.nearest.images, taken, {"c": search.c}
@@ -88,8 +88,8 @@ class TanhAdam:
         self._mean.lerp_(gradient, 0.1)
         self._square.lerp_(gradient * gradient, 0.001)
         mean, square = self._mean / (1 - 0.9**self._steps), self._square / (1 - 0.999**self._steps)
-        self._w = self._w - self._lr * mean / (square.sqrt() + 1e-8)
-        self.images = self.point = (self._w.tanh() + 1) / 2
+        self._w -= (self._lr * mean).div_(square.sqrt_().add_(1e-8))
+        self.images = self.point = self._w.tanh().add_(1).div_(2)
 
     def keep(self, on):
         """Go on with the images where `on` (N,) is True."""

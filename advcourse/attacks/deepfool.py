@@ -134,7 +134,7 @@ def _linearised(victim, logits, x_i, on, y, rivals):
     """
     f = logits[on].gather(1, rivals) - logits[on].gather(1, y)
     last = f.shape[1] - 1
-    w = [victim.gradient(f_k, x_i, keep_graph=k < last)[on] for k, f_k in enumerate(f.unbind(1))]
+    w = [victim.gradient(f[:, k], x_i, keep_graph=k < last)[on] for k in range(last + 1)]
     # In float32 `_BEYOND` is enough to be over the boundary for certain; in a shorter type it has to be crossed by more.
     if victim.coarse(logits):
         f = f - victim.blur(logits)[on].unsqueeze(1)

@@ -82,8 +82,8 @@ class EAD(Attack):
         )
         for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
             fista = Fista(run.x, run.start, run.steps, self.beta, self.lr)
-            for gradient in run.gradients(fista):  # of c * max(f, 0), at the extrapolated point
-                fista.step(gradient + 2 * (fista.point - run.x))
+            for c, gradient in run.gradients(fista):  # of max(f, 0)
+                fista.step(c * gradient + 2 * (fista.point - run.x))
         sparsity = _SPARSITY[self.rule] * self.beta / self.lr
         f = Hinge(victim, y, target, self.confidence, cut=False)
         taken = search.taken + slide(f, x, search.nearest, self.slides, sparsity)

@@ -63,8 +63,8 @@ class OptMargin(Attack):
         search = Search(x, _MeanHinge(victim, y, directions, self.confidence), squared_l2, self.initial_const)
         for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
             adam = TanhAdam(run.start, self.lr)
-            for gradient in run.gradients(adam):  # of c * mean_i max(f(x' + v_i), 0)
-                adam.step(2 * (adam.images - run.x) + gradient)
+            for c, gradient in run.gradients(adam):  # of mean_i max(f(x' + v_i), 0)
+                adam.step(2 * (adam.images - run.x) + c * gradient)
         return search.nearest.images, search.taken, {"c": search.c}
 
 

@@ -60,7 +60,7 @@ class Search:
             self._bound(run.enough[index], index)
 
     def _bound(self, enough, index):
-        """A c that was `enough` (n,) for its image bounds it from above, another from below; until it is bounded from above c grows."""
+        """A c that was `enough` (n,) is an upper bound from now on, another a lower one; before the first upper bound c grows."""
         low, high, c = self._low[index], self._high[index], self.c[index]
         self._high[index] = high = torch.where(enough, torch.minimum(high, c), high)
         self._low[index] = low = torch.where(enough, low, torch.maximum(low, c))
@@ -90,7 +90,7 @@ class Run:
         self.enough = torch.zeros(len(search.x), dtype=torch.bool, device=index.device)
 
     def gradients(self, walk):
-        """The gradient of c * max(f, 0) at `walk.point`, (n, C, H, W), for each step of the optimiser `walk`.
+        """c (n, 1, 1, 1) and the gradient of max(f, 0) at `walk.point`, (n, C, H, W), for each step of the optimiser `walk`.
 
         The points `walk.images` on the way are judged, and the nearest success is kept. `walk.keep(on)` goes on with some
         of the images.
@@ -113,7 +113,7 @@ class Run:
                     gradient = gradient[on]
                 if not len(self._index):
                     return
-            yield self._c.view(-1, 1, 1, 1) * gradient
+            yield self._c.view(-1, 1, 1, 1), gradient
         self._note(walk.images, self.steps)
 
     def _judge(self, images, to_success):

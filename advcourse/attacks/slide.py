@@ -59,12 +59,13 @@ def step_to_boundary(x, x_k, to_success, g, pull, sparsity=0.0, beyond=0.005):
     # The constraint on d: g.d <= room.
     lengths = torch.linalg.vector_norm(change, dim=1) * torch.linalg.vector_norm(g, dim=1)
     room = (g * change).sum(1) - to_success - beyond * torch.maximum(lengths, to_success)
-    price, steepness = torch.zeros_like(room), g * g
+    price, steepness, aim = 0.0, g * g, anchor
     for _ in range(_NEWTON):
-        d, free = _prox(torch.addcmul(anchor, price.unsqueeze(1), g, value=-1), threshold, low, high)
-        slope = torch.linalg.vecdot(steepness, free.to(g.dtype)).clamp_min(torch.finfo(x.dtype).tiny)
-        price = (price + (torch.linalg.vecdot(g, d) - room) / slope).clamp(0, _TOO_MUCH)
-    d, _ = _prox(torch.addcmul(anchor, price.unsqueeze(1), g, value=-1), threshold, low, high)
+        d, free = _prox(aim, threshold, low, high)
+        slope = (steepness * free).sum(1).clamp_min_(torch.finfo(x.dtype).tiny)
+        price = (torch.linalg.vecdot(g, d) - room).div_(slope).add_(price).clamp_(0, _TOO_MUCH)
+        aim = torch.addcmul(anchor, price.unsqueeze(1), g, value=-1)
+    d, _ = _prox(aim, threshold, low, high)
     return (x + d).clamp(0, 1).view(shape)
 
 

@@ -288,15 +288,14 @@ def check_answer(logits: Tensor, x: Tensor, differentiable: bool) -> Tensor:
     Args:
         differentiable: whether `logits` must have a graph; the model itself may have switched gradients off since.
     """
-    shape = f"({len(x)}, K)"
     if not isinstance(logits, torch.Tensor):
         raise InputError(
-            f"model: returned {_kind_of(logits)}; allowed are logits of shape {shape} alone: "
+            f"model: returned {_kind_of(logits)}; allowed are logits of shape ({len(x)}, K) alone: "
             f"wrap it in an nn.Module whose forward returns {_part_of(logits)}"
         )
     if logits.dim() != 2 or len(logits) != len(x) or logits.shape[1] < 2:
         raise InputError(
-            f"model: returned {_given(logits)} for {len(x)} images; allowed are logits of shape {shape}, K >= 2"
+            f"model: returned {_given(logits)} for {len(x)} images; allowed are logits of shape ({len(x)}, K), K >= 2"
         )
     if not logits.is_floating_point():
         raise InputError(
