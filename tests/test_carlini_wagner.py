@@ -196,7 +196,7 @@ def test_the_best_of_all_points_is_kept_not_the_last():
 
 
 def test_the_hinge_by_hand():
-    """f6 of the paper at logits (3, 1, 2), and its gradient: against the best other class or a rival, both directions, cut or not."""
+    """f6 of the paper at logits (3, 1, 2), and its gradient: the best other class or a rival, both directions, cut or not."""
     model = Function(lambda x: x.flatten(1))
     z = torch.tensor([3.0, 1.0, 2.0], dtype=torch.float64).view(1, 1, 1, 3)
     zero, one, two = (torch.tensor([k]) for k in range(3))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import nearest_rival
@@ -23,7 +24,7 @@ class CWL2(Attack):
 
     Beyond the paper: untargeted, the search aims at the class behind the nearest linearised boundary, while any class
     counts (the class of the largest logit is often farther away); the first c is estimated from the model's slope; a
-    run starts from the best point so far; and at the end that point slides along the boundary (`attacks.boundary`). The
+    run starts from the best point so far; and at the end that point slides along the boundary (`attacks.slide`). The
     paper's own settings are `lr=0.01, steps=1000, binary_search_steps=9, initial_const=1e-3, slides=0, doublings=0`;
     they take some 180 times as many passes, and end farther away.
 
@@ -58,10 +59,10 @@ class CWL2(Attack):
     def _perturb(self, victim, x, y, target, noise):
         rival = nearest_rival(victim, x, y) if target is None else None
         search = Search(x, Hinge(victim, y, target, self.confidence, rival), squared_l2, self.initial_const)
-        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
+        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each tries another c
             adam = TanhAdam(run.start, self.lr)
-            for c, gradient in run.gradients(adam):  # of max(f, 0)
-                adam.step(2 * (adam.images - run.x) + c * gradient)
+            for c, gradient in run.gradients(adam):  # of max(f, 0); the nearest success on the way is kept
+                adam.step(2 * (adam.images - run.x) + c * gradient)  # of |x' - x|_2^2 + c * max(f, 0)
         f = Hinge(victim, y, target, self.confidence, cut=False)
         taken = search.taken + slide(f, x, search.nearest, self.slides)
         return search.nearest.images, taken, {"c": search.c}
@@ -70,20 +71,20 @@ class CWL2(Attack):
 class TanhAdam:
     """Adam on w, where x' = (tanh w + 1) / 2 cannot leave the box (Carlini and Wagner 2017, section V.B).
 
-    It starts from the images `start` (N, C, H, W) with steps of size `lr`; `images` and `point` are where it is. w starts at
-    0.999 of the box. The authors' code has 0.999999, where saturated pixels have almost no gradient.
+    It starts from the images `start` (N, C, H, W), and `lr` is the size of a step in w. `images` and `point` are both the
+    current x'. w starts at 0.999 of the box; the authors' code has 0.999999, where saturated pixels have almost no gradient.
     """
 
-    def __init__(self, start, lr):
+    def __init__(self, start: Tensor, lr: float):
         self._lr, self._steps = lr, 0
         self._w = torch.atanh((2 * start - 1) * 0.999)
         self._mean, self._square = torch.zeros_like(start), torch.zeros_like(start)
         self.images = self.point = (self._w.tanh() + 1) / 2
 
-    def step(self, gradient):
-        """One step of Adam against `gradient` (N, C, H, W), the loss's with respect to x'; d x' / d w = (1 - tanh^2 w) / 2."""
+    def step(self, gradient: Tensor) -> None:
+        """One step of Adam; `gradient` (N, C, H, W) is that of the loss with respect to x'."""
         tanh = 2 * self.images - 1
-        gradient = gradient * (1 - tanh * tanh) / 2
+        gradient = gradient * (1 - tanh * tanh) / 2  # d x' / d w
         self._steps += 1
         self._mean.lerp_(gradient, 0.1)
         self._square.lerp_(gradient * gradient, 0.001)
@@ -91,7 +92,7 @@ class TanhAdam:
         self._w -= (self._lr * mean).div_(square.sqrt_().add_(1e-8))
         self.images = self.point = self._w.tanh().add_(1).div_(2)
 
-    def keep(self, on):
+    def keep(self, on: Tensor) -> None:
         """Go on with the images where `on` (N,) is True."""
         self._w, self._mean, self._square = self._w[on], self._mean[on], self._square[on]
         self.images = self.point = self.images[on]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import nearest_rival
@@ -17,7 +18,7 @@ from advcourse.attacks.slide import slide
 _SPARSITY = {"EN": 2, "L1": 30}
 
 
-def l1(x, images):
+def l1(x: Tensor, images: Tensor) -> Tensor:
     """The L1 distance, (N,)."""
     return (images - x).flatten(1).abs().sum(1)
 
@@ -33,7 +34,7 @@ class EAD(Attack):
 
     Beyond the paper: untargeted, the search aims at the class behind the nearest linearised boundary; the first c is
     estimated from the model's slope; a run starts from the best point so far; and at the end that point slides along
-    the boundary (`attacks.boundary`), by a norm that fits the rule. The paper's own settings are `steps=1000,
+    the boundary (`attacks.slide`), by a norm that fits the rule. The paper's own settings are `steps=1000,
     binary_search_steps=9, initial_const=1e-3, slides=0, doublings=0`. With `beta=0` this is C&W L2 by another optimiser.
 
     Args:
@@ -80,10 +81,10 @@ class EAD(Attack):
         search = Search(
             x, Hinge(victim, y, target, self.confidence, rival), self._distance, self.initial_const
         )
-        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
+        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each tries another c
             fista = Fista(run.x, run.start, run.steps, self.beta, self.lr)
-            for c, gradient in run.gradients(fista):  # of max(f, 0)
-                fista.step(c * gradient + 2 * (fista.point - run.x))
+            for c, gradient in run.gradients(fista):  # of max(f, 0); the nearest success on the way is kept
+                fista.step(c * gradient + 2 * (fista.point - run.x))  # of c * max(f, 0) + |x' - x|_2^2
         sparsity = _SPARSITY[self.rule] * self.beta / self.lr
         f = Hinge(victim, y, target, self.confidence, cut=False)
         taken = search.taken + slide(f, x, search.nearest, self.slides, sparsity)
@@ -96,31 +97,31 @@ class EAD(Attack):
 class Fista:
     """Gradient steps from an extrapolated point, each followed by shrinking (Chen et al. 2018, algorithm 1).
 
-    `x` (N, C, H, W) are the clean images, `start` where it starts; `images` is x_k, where it is, and `point` y_k, where the next
-    gradient is to be taken. Of `steps` steps the first has the size `lr`. Changes are shrunk by `beta` itself, as in the authors'
-    code; textbooks have the step's size times beta.
+    `x` (N, C, H, W) are the clean images, `start` is where it begins. `images` is the paper's x^(k), and `point` its y^(k),
+    at which the next gradient is taken. `lr` is the size of the first of `steps` steps. Changes are shrunk by `beta`
+    itself, as in the authors' code; textbooks have the step's size times beta.
     """
 
-    def __init__(self, x, start, steps, beta, lr):
+    def __init__(self, x: Tensor, start: Tensor, steps: int, beta: float, lr: float):
         self._x, self._beta, self._lr, self._steps, self._k = x, beta, lr, steps, 0
         self.images = self.point = start
 
-    def step(self, gradient):
-        """One step against `gradient` (N, C, H, W), that of the loss without its L1 norm, at `point`."""
+    def step(self, gradient: Tensor) -> None:
+        """One step; `gradient` (N, C, H, W) is that of the loss without its L1 norm, at `point`."""
         size = self._lr * (1 - self._k / self._steps) ** 0.5
         images = shrink(self.point - size * gradient, self._x, self._beta)
         self.point = images + self._k / (self._k + 3) * (images - self.images)
         self.images = images
         self._k += 1
 
-    def keep(self, on):
+    def keep(self, on: Tensor) -> None:
         """Go on with the images where `on` (N,) is True."""
         apart = self.point is not self.images
         self._x, self.images = self._x[on], self.images[on]
         self.point = self.point[on] if apart else self.images
 
 
-def shrink(z, x, beta):
+def shrink(z: Tensor, x: Tensor, beta: float) -> Tensor:
     """S_beta: `z` moved by `beta` towards `x`, or all the way where that is enough, in the box (Chen et al. 2018, equation 8)."""
     change = z - x
     near = change.abs() <= beta

@@ -61,7 +61,7 @@ class OptMargin(Attack):
     def _perturb(self, victim, x, y, target, noise):
         directions = neighbourhood(x[0], self.copies, self.radius, self.seed)
         search = Search(x, _MeanHinge(victim, y, directions, self.confidence), squared_l2, self.initial_const)
-        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each with another c
+        for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each tries another c
             adam = TanhAdam(run.start, self.lr)
             for c, gradient in run.gradients(adam):  # of mean_i max(f(x' + v_i), 0)
                 adam.step(2 * (adam.images - run.x) + c * gradient)

@@ -4,7 +4,10 @@ An attack's file shows its distance, its f and its optimiser. `Search` does the 
 the nearest point that succeeds, and lets go of the images that have converged.
 """
 
+from collections.abc import Callable, Iterator
+
 import torch
+from torch import Tensor
 
 from advcourse.attacks.best import Nearest
 
@@ -15,16 +18,17 @@ class Search:
     """The binary search on c (Carlini and Wagner 2017, section V.A), for the images `x` (N, C, H, W).
 
     Args:
-        f: `f(index, images, differentiate)` gives, for points of the images number `index`, the distance to success, (n,),
-            negative where one succeeds, and the gradient of its positive part, (n, C, H, W), None where not asked for.
-        distance: `distance(clean, images)`, (N,), of which the least is kept.
-        initial_const: the first c, or None to estimate it for each image.
+        f: `f(index, images, differentiate)` takes points `images` (n, C, H, W) of the images number `index` (n,). It returns
+            their signed distances to success, (n,), negative where they succeed, and the gradient of max(f, 0), of the shape of
+            `images`, or None unless `differentiate`. `Hinge` is one.
+        distance: `distance(clean, images)` is what to minimise, (n,).
+        initial_const: the first c (default None, an estimate for each image).
 
-    Attributes, once `runs` is through: `nearest`, the `Nearest` record; `c` (N,), the last constant; `taken` (N,), the
+    Once `runs` is exhausted, `nearest` holds the best points (`Nearest`), `c` (N,) the last constants, and `taken` (N,) the
     steps of each image.
     """
 
-    def __init__(self, x, f, distance, initial_const=None):
+    def __init__(self, x: Tensor, f: Callable, distance: Callable, initial_const: float | None = None):
         self.x, self.f, self.distance = x, f, distance
         everyone = torch.arange(len(x), device=x.device)
         to_success, gradient = f(everyone, x, True)
@@ -38,12 +42,11 @@ class Search:
             self.c, self._growth = torch.full_like(to_success, initial_const), 10
         self._low, self._high = torch.zeros_like(self.c), torch.full_like(self.c, torch.inf)
 
-    def runs(self, steps, binary_search_steps, doublings):
-        """One `Run` of `steps` steps after another, each with other constants; take its steps before asking for the next.
+    def runs(self, steps: int, binary_search_steps: int, doublings: int) -> Iterator["Run"]:
+        """`binary_search_steps` runs of `steps` steps, each with another c; take a run's steps before asking for the next.
 
-        There are `binary_search_steps` of them. Where none of them has succeeded, as on a model whose gradient is flat
-        around the images, the next takes twice as many steps, and so on, up to `doublings` times; what it reaches gets a
-        binary search of its own.
+        Where none of them has succeeded, as on a model whose gradient is flat around the images, another run takes twice as
+        many steps, and so on, up to `doublings` times; what it reaches gets a binary search of its own.
         """
         yield from self._runs(binary_search_steps, steps, self._index)
         for _ in range(doublings):
@@ -75,10 +78,10 @@ def _estimate(to_success, gradient):
 
 
 class Run:
-    """One run of an optimiser: the images number `index` with fixed constants.
+    """One run of an optimiser, with fixed constants, for the images number `index`; they leave it as they converge.
 
-    `x` (n, C, H, W) are the clean images that are still in it; `start` the points to start from: the best so far, or where
-    there is none, where the last run ended; `steps` how many follow. After them `enough` (N,) tells whose c was enough.
+    `x` (n, C, H, W) are the clean images still in the run. `start` are the points to start from: the best so far or, where
+    there is none, the end of the last run. `steps` is the number of steps.
     """
 
     def __init__(self, search, index, steps):
@@ -87,13 +90,12 @@ class Run:
         self.x, self.start, self._c = search.x[index], best[index], search.c[index]
         self._least = torch.full_like(self._c, torch.inf)
         self._outside, self._back = torch.zeros(2, len(index), dtype=torch.bool, device=index.device)
-        self.enough = torch.zeros(len(search.x), dtype=torch.bool, device=index.device)
+        self.enough = torch.zeros(len(search.x), dtype=torch.bool, device=index.device)  # whose c was, (N,)
 
-    def gradients(self, walk):
+    def gradients(self, walk) -> Iterator[tuple[Tensor, Tensor]]:
         """c (n, 1, 1, 1) and the gradient of max(f, 0) at `walk.point`, (n, C, H, W), for each step of the optimiser `walk`.
 
-        The points `walk.images` on the way are judged, and the nearest success is kept. `walk.keep(on)` goes on with some
-        of the images.
+        The nearest success among all `walk.images` is kept. When images leave, `walk.keep(on)` is told who stays.
         """
         search, patience = self._search, max(10, self.steps // 10)
         for step in range(self.steps + 1):
@@ -143,11 +145,12 @@ class Run:
 
 
 class Hinge:
-    """The f of Carlini and Wagner 2017, their f6, of logits Z: max_{i != t} Z_i - Z_t + confidence; as `Search` wants it.
+    """f6 of Carlini and Wagner 2017, of logits Z: f = max_{i != t} Z_i - Z_t + confidence; or
+    untargeted, Z_y - max_{i != y} Z_i + confidence.
 
-    Untargeted it is Z_y - max_{i != y} Z_i + confidence. With `rival` (N,) such an attack, which succeeds at any class, aims at
-    this one: its gradient is that of Z_y - Z_rival. It is the gradient of max(f, 0), or with `cut=False` of f itself, which has
-    one beyond the boundary too.
+    It gives f as the distance to success, and the gradient of max(f, 0), or with `cut=False` that of f, which does not vanish
+    beyond the boundary. With `rival` (N,) an untargeted attack aims at that class, although any counts as success: the
+    gradient is that of Z_y - Z_rival + confidence.
     """
 
     def __init__(self, victim, y, target, confidence, rival=None, cut=True):
@@ -155,7 +158,9 @@ class Hinge:
         self._label, self._sign = (y, 1) if target is None else (target, -1)
         self._pair = None if rival is None else torch.stack([y, rival], 1)
 
-    def __call__(self, index, images, differentiate=True):
+    def __call__(
+        self, index: Tensor, images: Tensor, differentiate: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         images = images.detach().requires_grad_(differentiate)
         logits = self._victim(images)
         apart = logits if differentiate and self._pair is None else logits.detach()
@@ -169,6 +174,6 @@ class Hinge:
         return to_success, self._victim.gradient(f.clamp_min(0) if self._cut else f, images)
 
 
-def squared_l2(x, images):
+def squared_l2(x: Tensor, images: Tensor) -> Tensor:
     """The squared L2 distance, (N,): what C&W L2 minimises."""
     return (images - x).flatten(1).square().sum(1)

@@ -5,13 +5,18 @@ under a linear constraint in the box is known but for one multiplier. Descent on
 crossing the boundary instead, and needs many more passes to come as close.
 """
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
+
+from advcourse.attacks.best import Nearest
 
 _NEWTON = 4  # iterations for the multiplier: it is the root of a piecewise linear function
 _TOO_MUCH = 1e12
 
 
-def slide(f, x, nearest, steps, sparsity=0.0):
+def slide(f: Callable, x: Tensor, nearest: Nearest, steps: int, sparsity: float = 0.0) -> Tensor:
     """Bring the points that `nearest` knows closer to the images `x` (N, C, H, W), in at most `steps` steps each.
 
     `f(index, images, differentiate)` gives the distance to success, as for `search.Search`, and its gradient, beyond the
