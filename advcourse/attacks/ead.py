@@ -1,7 +1,7 @@
 """EAD: the elastic net, a mixture of L1 and L2, in place of C&W's L2."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor

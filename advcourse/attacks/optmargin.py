@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 
 from advcourse.attacks.base import Attack
-from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.cw_l2 import TanhAdam
+from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import Search, squared_l2
-from advcourse.core.inputs import InputError
+from advcourse.core.inputs import LARGEST_SEED, InputError
 
 _AT_ONCE = 400  # images of 32 x 32 that go through the model together
 
