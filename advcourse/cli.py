@@ -149,11 +149,9 @@ def evaluate(
         str | None, typer.Option(help="Address of a dask scheduler whose workers measure instead.")
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps, whatever the file says.")
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; overrides the file.")
     ] = None,
-    images: Annotated[
-        int | None, typer.Option(help="Images of each data set, whatever the file says.")
-    ] = None,
+    images: Annotated[int | None, typer.Option(help="Images per data set; overrides the file.")] = None,
     init: Annotated[
         bool,
         typer.Option(
@@ -198,7 +196,7 @@ def matrix(
     ),
     workers: Annotated[int, typer.Option(help="Processes that measure side by side.")] = 1,
     images: Annotated[int, typer.Option(help="Held-out digits.")] = 100,
-    defense: Annotated[list[str] | None, typer.Option(help="One of the zoo; all if none.")] = None,
+    defense: Annotated[list[str] | None, typer.Option(help="A defense in the zoo; all if none.")] = None,
     write: Annotated[
         Path | None, typer.Option(help="Write the tables between the markers in this file.")
     ] = None,

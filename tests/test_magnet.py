@@ -148,7 +148,7 @@ def test_a_fitted_detector_can_be_saved_and_loaded():
         MagNet(conv(), [AutoEncoder(), AutoEncoder(pooling=False)]).calibrate(images(40), 0.2),
     )
     loaded = MagNet(conv())
-    with pytest.raises(InputError, match="none that were trained"):
+    with pytest.raises(InputError, match="got untrained ones"):
         loaded.score(x)
     loaded.load_state_dict(detector.state_dict())
     assert torch.equal(loaded.score(x), detector.score(x)) and loaded.threshold == detector.threshold == 0

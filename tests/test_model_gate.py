@@ -218,7 +218,7 @@ def test_a_compiled_model_is_attacked_or_refused_with_a_remedy():
     [
         (Y.numpy(), r"^y: got a numpy\.ndarray .*: torch\.as_tensor\(y\)"),
         (Y + 9, r"^y: got label 13; allowed are 0 to 4"),
-        (nn.functional.one_hot(Y, 5), r"^y: got .*; of one-hot labels y\.argmax\(1\)"),
+        (nn.functional.one_hot(Y, 5), r"^y: got .*; for one-hot labels use y\.argmax\(1\)"),
         (Y.unsqueeze(1), r"^y: got .*: y\.squeeze\(1\)"),
     ],
     ids=["numpy", "too large", "one-hot", "column"],
@@ -237,8 +237,8 @@ def test_labels_are_checked_before_they_are_used(attack, y, message):
 @pytest.mark.parametrize(
     "x, message",
     [
-        ((X - 0.5) / 0.25, r"x: got values in \[-.*\]; .*put that into the model|Put that into the model"),
-        (255 * X, r"x: got values in \[.*; pixels of 0 to 255 are divided by 255"),
+        ((X - 0.5) / 0.25, r"x: got values in \[-.*\]; .*Put the normalisation into the model"),
+        (255 * X, r"x: got values in \[.*; divide pixels of 0 to 255 by 255"),
         (
             X.index_fill(3, torch.tensor([0]), 1.0000001),
             r"x: got values in \[.*, 1\.0000001.*\]; .*x\.clamp\(0, 1\)",

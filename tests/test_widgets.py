@@ -201,7 +201,7 @@ def test_a_failing_factory_is_a_sentence(model, images):
 def test_a_model_that_errs_already_is_named(model, images):
     """Checks the text for an image whose label the model gets wrong before any attack."""
     wrong = ImageSet(images.images, 1 - images.labels, CLASSES, name="grey", split="test", licence="none")
-    assert "errs on the clean image already" in text(widgets.explorer(model, wrong))
+    assert "was already wrong on the clean image" in text(widgets.explorer(model, wrong))
 
 
 def test_colour_images_and_other_sizes(images):
@@ -283,7 +283,7 @@ def test_transformed_images_and_answers(changes, images):
     assert "The label is bright" in text(changes) and changes.logits[1].argmax() == 1
     changes.strength.value = 0.3
     assert changes.images[1].mean().item() == pytest.approx(0.4) and changes.logits[1].argmax() == 0
-    assert "of the changed image dark" in text(changes)
+    assert "for the changed image dark" in text(changes)
 
 
 def test_strengths_follow_the_transformation(changes):

@@ -201,7 +201,7 @@ def _holder(lock):
             if who := os.pread(file.fileno(), 1000, 0):
                 return who.decode("utf-8", "replace")
             time.sleep(0.01)
-    return "its number is not known"
+    return "an unknown process"
 
 
 def check_folder(path, name="folder"):

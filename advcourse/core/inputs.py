@@ -164,10 +164,10 @@ def _out_of_range(low, high, name):
         limits = f"{low!r}, {high!r}"
         remedy = "; after a rounding error x.clamp(0, 1) is enough"
     elif low >= 0 and high <= 2**16:
-        remedy = "; pixels of 0 to 255 are divided by 255"
+        remedy = "; divide pixels of 0 to 255 by 255"
     elif math.isfinite(low) and math.isfinite(high):
         remedy = (
-            "; are they normalised? Put that into the model and hand over the images as they were before it: "
+            "; are they normalised? Put the normalisation into the model and pass the images without it: "
             "model = nn.Sequential(transforms.Normalize(mean, std), net), with torchvision's transforms"
         )
     return f"{name}: got values in [{limits}]; allowed is [0, 1]{remedy}"
@@ -188,7 +188,7 @@ def check_labels(y: Tensor, x: Tensor, name: str = "y") -> Tensor:
         if y.shape == (len(x), 1):
             hint = f": {name}.squeeze(1)"
         elif y.dim() == 2 and len(y) == len(x):
-            hint = f"; of one-hot labels {name}.argmax(1)"
+            hint = f"; for one-hot labels use {name}.argmax(1)"
         raise InputError(
             f"{name}: got {_given(y)}; allowed is shape ({len(x)},), one label for each image{hint}"
         )

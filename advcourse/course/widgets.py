@@ -153,7 +153,7 @@ class Explorer(_Pictures):
         verb, aim = "fool", "the model"
         if result.target is not None:
             verb, aim = "make", f"the model say {classes[result.target]}"
-        already = "" if before.argmax() == result.labels else " It errs on the clean image already."
+        already = "" if before.argmax() == result.labels else " It was already wrong on the clean image."
         steps = int(result.steps)
         return (
             f"{result.attack} {f'{verb}s' if result.success else f'does not {verb}'} {aim}. "
@@ -248,7 +248,7 @@ class TransformationExplorer(_Pictures):
     def _sentence(self, y):
         clean, changed, attacked, both = (self._answer(row[None]) for row in self.logits)
         return (
-            f"The label is {self._data.classes[y]}. The model says {clean}; of the changed image {changed}. "
+            f"The label is {self._data.classes[y]}. The model says {clean}; for the changed image {changed}. "
             f"PGD, eps {number(self.eps.value)}, {'through' if self.known.value else 'without'} the change: "
             f"it says {attacked}; with the change {both}."
         )

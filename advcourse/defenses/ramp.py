@@ -45,7 +45,7 @@ class Ramped:
             return 1.0
         if not self._told:
             raise InputError(
-                f"ramp: got {self.ramp:.4g}, but no schedule tells the objective how far training is; allowed is ramp=0, "
+                f"ramp: got {self.ramp:.4g}, but nothing tells the objective how far training is; allowed is ramp=0, "
                 f'or fit(..., schedule=objective.following("one-cycle"))'
             )
         return min(1.0, self._told.pop() / self.ramp)
