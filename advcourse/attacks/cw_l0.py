@@ -29,7 +29,7 @@ class CWL0(Attack):
 
     Beyond the paper: each image freezes on its own and leaves the batch when it is done; it freezes a share of the
     changed pixels, and when the rest cannot succeed it goes back and freezes half as many, down to one pixel; the L2
-    problem on the free pixels is solved by steps to the linearised boundary (`attacks.boundary`), warm-started from the
+    problem on the free pixels is solved by steps to the linearised boundary (`attacks.slide`), warm-started from the
     last success.
 
     Args:

@@ -35,14 +35,14 @@ def slide(f: Callable, x: Tensor, nearest: Nearest, steps: int, sparsity: float 
         success = to_success < 0
         nearest.offer(index, x_k, success)
         if step == steps:
+            taken[index] = steps
             break
         pull = torch.where(success, 1.1 * pull, 0.7 * pull).clamp_max(0.9)
         # Aim beyond the boundary, by a share of the distance: far at first, which finds better parts of it, and ever less.
         beyond = 0.005 + 0.3 * (1 - step / steps) ** 3
         x_k = step_to_boundary(x, x_k, to_success, g, pull * success, sparsity, beyond)
-        if step % 4 == 3 or step == steps - 1:  # now and then: each look waits for a GPU
+        if step % 4 == 3:  # now and then: each look waits for a GPU
             taken[index] = step + 1
-        if step % 4 == 3:
             on = pull > 0.02
             if not on.all():
                 index, x, x_k, pull = index[on], x[on], x_k[on], pull[on]
