@@ -5,6 +5,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -65,7 +69,7 @@ def called(name: str) -> Iterator[None]:
         raise InputError(f"{name}{message.removeprefix('model')}") from error
 
 
-def explain(error, model, x, name):
+def explain(error: Exception, model: "nn.Module", x: "Tensor", name: str) -> None:
     """Raise an `InputError` in place of a torch error, or of an earlier explanation of one, if the remedy is known."""
     cause = error.__cause__ if isinstance(error, InputError) else error
     message = _explanation(cause, model, x, name)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,7 @@ class Taken(OSError):
 
 
 @contextmanager
-def replacing(path, mode=0o666, keep=False):
+def replacing(path: Path | str, mode: int = 0o666, keep: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`. It replaces `path` if the block succeeds, and is removed if it fails.
 
     The temporary name has the same suffix as `path`, for writers that choose the format by it. The contents are flushed to disk
@@ -104,7 +105,7 @@ def _move(partial, path, keep):
             os.replace(partial, path)
 
 
-def sweep(folder):
+def sweep(folder: Path | str) -> None:
     """Remove the unfinished files that killed processes left in `folder`, which several machines may share.
 
     A live process holds a lock on its unfinished file, so a file of this machine whose lock is free is abandoned. Locks of
@@ -120,7 +121,7 @@ def sweep(folder):
                 partial.unlink()
 
 
-def probe(folder):
+def probe(folder: Path | str) -> float:
     """Create a file in `folder` and remove it; return its modification time by the folder's clock. Raises `WriteError`."""
     path = Path(folder) / f"{_UNFINISHED}{_machine()}-{os.urandom(8).hex()}"
     with _explained(folder):
@@ -142,7 +143,7 @@ def _machine():
 
 
 @contextmanager
-def alone(folder):
+def alone(folder: Path | str) -> Iterator[None]:
     """Lock `folder`: while the block runs, no other process can enter such a block for the same folder.
 
     The lock is released when its process ends, however it ends. On a file system without locks, the block is entered anyway.
@@ -204,7 +205,7 @@ def _holder(lock):
     return "an unknown process"
 
 
-def check_folder(path, name="folder"):
+def check_folder(path: Path | str, name: str = "folder") -> None:
     """Raise `InputError`, naming the argument `name`, unless `path` is a writable folder or one that can be made. Makes none."""
     there = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())
     try:
@@ -217,14 +218,14 @@ def check_folder(path, name="folder"):
         ) from error
 
 
-def make_folder(path, name="folder"):
+def make_folder(path: Path | str, name: str = "folder") -> Path:
     """Make the folder `path` with its parents, and return it as a `Path`. Raises `InputError` as `check_folder` does."""
     check_folder(path, name)
     Path(path).mkdir(parents=True, exist_ok=True)
     return Path(path)
 
 
-def check_target(path, name="path"):
+def check_target(path: Path | str, name: str = "path") -> None:
     """Raise `InputError`, naming the argument `name`, if no file can be written at `path`. An existing file is unchanged."""
     path = Path(path)
     try:
@@ -237,7 +238,7 @@ def check_target(path, name="path"):
         ) from error
 
 
-def check_between(path, begin, end, name="path"):
+def check_between(path: Path | str, begin: str, end: str, name: str = "path") -> str:
     """Return the text of the file `path`, after checking that `write_between` can write to it.
 
     Called before the work whose result is to be written there, so that a mistake shows early.
@@ -259,7 +260,7 @@ def check_between(path, begin, end, name="path"):
     return text
 
 
-def write_between(path, begin, end, text):
+def write_between(path: Path | str, begin: str, end: str, text: str) -> None:
     """Replace what stands between the lines `begin` and `end` of the file `path` with `text`.
 
     Raises:

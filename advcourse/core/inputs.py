@@ -12,6 +12,7 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import deepcopy
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 LARGEST_SEED = 2**63 - 1  # the largest that every generator accepts
+Choice = TypeVar("Choice")
 
 
 def _given(value):
@@ -48,7 +50,7 @@ def _given(value):
     return f"{reprlib.repr(value)} ({type(value).__name__})"
 
 
-def check_choice(value, name: str, allowed: Iterable):
+def check_choice(value: object, name: str, allowed: Iterable[Choice]) -> Choice:
     """Return the element of `allowed` that equals `value` (text, a number or None); `InputError` if there is none."""
     plain = value is None or isinstance(value, str | numbers.Number)
     for choice in allowed if plain else ():
@@ -72,7 +74,7 @@ def check_range(
     *,
     integer: bool = False,
     exclusive_low: bool = False,
-):
+) -> int | float:
     """Return `value` as an int or float; `InputError` unless finite and in [low, high], or (low, high] if `exclusive_low`.
 
     numpy numbers and fractions are accepted; True and False are not.
@@ -110,7 +112,7 @@ def check_seed(seed: int, name: str = "seed") -> int:
     return check_range(seed, name, 0, LARGEST_SEED, integer=True)
 
 
-def check_field(owner, name: str, *limits, **more) -> None:
+def check_field(owner: object, name: str, *limits: float | None, **more: bool | float | None) -> None:
     """Apply `check_range` to the field `name` of a frozen dataclass, which then holds the returned Python number."""
     object.__setattr__(owner, name, check_range(getattr(owner, name), name, *limits, **more))
 

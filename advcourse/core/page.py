@@ -2,10 +2,14 @@
 
 import base64
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
+from typing import TypeVar
 
 from advcourse.core.intervals import Interval, halves
+
+Row = TypeVar("Row")  # of a table: of any kind
 
 _VOID = ("img", "meta")
 _HALF = 600  # pixels of half a page: wider figures stand alone
@@ -82,7 +86,7 @@ class Drawing:
     caption: str
 
 
-def printable(text):
+def printable(text: object) -> str:
     """The text with � in place of control characters, halves of letters, and marks that turn the direction of writing."""
     return _UNPRINTABLE.sub("\ufffd", str(text).replace("\r\n", "\n"))
 
@@ -91,7 +95,7 @@ def _escaped(text):
     return escape(printable(text))
 
 
-def element(name, /, *content, **attributes):
+def element(name: str, /, *content: object, **attributes: object) -> Html:
     """<name>content</name>, with plain text escaped. In attributes `class_` stands for class, `aria_label` for aria-label."""
     words = {key.strip("_").replace("_", "-"): _escaped(value) for key, value in attributes.items()}
     settings = "".join(f' {key}="{value}"' for key, value in words.items())
@@ -99,7 +103,7 @@ def element(name, /, *content, **attributes):
     return Html(f"<{name}{settings}>" if name in _VOID else f"<{name}{settings}>{inside}</{name}>")
 
 
-def document(title, *content, style=""):
+def document(title: str, *content: object, style: str = "") -> Html:
     """The whole page. Its policy forbids whatever is not in the file itself. `style`: CSS beside what all pages share."""
     head = (
         element("meta", charset="utf-8"),
@@ -115,7 +119,7 @@ def document(title, *content, style=""):
     )
 
 
-def sections(contents):
+def sections(contents: Mapping[str, Iterable[object]]) -> list[Html]:
     """Title -> a list of what stands below it, as sections, with links to them at the top."""
     places = {name: re.sub(r"\W+", "-", name.lower()).strip("-") for name in contents}
     links = [element("li", element("a", name, href=f"#{place}")) for name, place in places.items()]
@@ -126,7 +130,7 @@ def sections(contents):
     return [element("nav", element("ul", *links), aria_label="Contents"), *parts]
 
 
-def figures(drawings):
+def figures(drawings: Iterable[Drawing]) -> Html:
     """Drawings beside each other where there is room. None shrinks below two thirds: it scrolls then."""
     return element("div", *map(_figure, drawings), class_="figures")
 
@@ -140,7 +144,9 @@ def _figure(drawing):
     return element("figure", *caption, element("div", picture), **room)
 
 
-def table(caption, columns, groups):
+def table(
+    caption: str, columns: Mapping[str, Callable[[Row], object]], groups: Mapping[str, Iterable[Row]]
+) -> Html:
     """A table that scrolls in its own box.
 
     Args:

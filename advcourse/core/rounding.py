@@ -6,11 +6,12 @@ rounded away from zero. (0.985 measured on 200 images may be 0.98499995 on anoth
 """
 
 from decimal import ROUND_HALF_UP, Decimal
+from typing import SupportsFloat
 
 from advcourse.core.inputs import InputError, check_range
 
 
-def percent(rate, nearest=1):
+def percent(rate: SupportsFloat, nearest: float = 1) -> str:
     """Format a rate as a percentage: `percent(0.9849) == "98 %"`.
 
     Args:
@@ -33,7 +34,7 @@ def percent(rate, nearest=1):
     return f"{_plain((steps * step).quantize(step))} %"
 
 
-def number(value, digits=2):
+def number(value: SupportsFloat, digits: int = 2) -> str:
     """Format a number with `digits` significant digits, keeping trailing zeros: `number(0.3) == "0.30"`.
 
     `number(1234) == "1200"`. Numbers below 0.0001 or from a million up are written like 1.2e-05.
@@ -62,7 +63,7 @@ def number(value, digits=2):
     return _plain(rounded)
 
 
-def size(value, digits=2):
+def size(value: SupportsFloat, digits: int = 2) -> str:
     """`number` for what may be infinite, such as a median over failed attacks: infinity is "∞"."""
     return number(value, digits).replace("inf", "∞")
 

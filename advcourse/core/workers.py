@@ -12,11 +12,17 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
+from typing import TypeVar
 
 from advcourse.core.inputs import InputError
+
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
+Task = tuple[Callable[..., Result], tuple]
 
 # A task may temporarily set the seed and the number of threads of its whole process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -31,14 +37,14 @@ class Failure:
     trace: str = ""
 
 
-def failure(error):
+def failure(error: BaseException) -> Failure:
     """Return the `Failure` for an exception."""
     message = f"{type(error).__name__}: {error}".splitlines()[0]
     return Failure(message, "".join(traceback.format_exception(error)))
 
 
 @contextmanager
-def torch_threads(count):
+def torch_threads(count: int) -> Iterator[None]:
     """Inside the block, torch uses `count` CPU threads. With other busy processes, more than one is very slow."""
     import torch  # imported here, because a process that only hands out tasks does not need it
 
@@ -50,7 +56,7 @@ def torch_threads(count):
         torch.set_num_threads(before)
 
 
-def attempt(function, arguments):
+def attempt(function: Callable[..., Result], arguments: tuple) -> Result | Failure:
     """Return `function(*arguments)`, or a `Failure` if it raises."""
     try:
         with _ONE_AT_A_TIME:
@@ -59,14 +65,16 @@ def attempt(function, arguments):
         return failure(error)
 
 
-def work(tasks, count=1, scheduler=None):
+def work(
+    tasks: Iterable[tuple[Key, Task[Result]]], count: int = 1, scheduler: str | None = None
+) -> Iterator[tuple[Key, Result | Failure]]:
     """Run `tasks` in this process (`count` 1, the default), in `count` processes, or on the workers of a dask `scheduler`."""
     if scheduler:
         return on_dask(tasks, scheduler)
     return here(tasks) if count == 1 else in_processes(tasks, count)
 
 
-def here(tasks):
+def here(tasks: Iterable[tuple[Key, Task[Result]]]) -> Iterator[tuple[Key, Result | Failure]]:
     """Run `tasks` one after the other in this process."""
     for key, task in tasks:
         yield key, attempt(*task)
@@ -139,7 +147,9 @@ def _answer(packed):
         return failure(error)
 
 
-def in_processes(tasks, count, seconds=None):
+def in_processes(
+    tasks: Iterable[tuple[Key, Task[Result]]], count: int, seconds: float | None = None
+) -> Iterator[tuple[Key, Result | Failure]]:
     """Run `tasks` in `count` processes. A process that dies, or spends more than `seconds` on one task, is replaced."""
     tasks, pool = iter(tasks), []
     try:
@@ -213,7 +223,7 @@ def _results(pool, seconds):
 # Dask
 
 
-def check_scheduler(address):
+def check_scheduler(address: str) -> None:
     """Raise `InputError` unless a dask scheduler answers at `address`; called before anything is written."""
     _client(address).close()
 
@@ -229,7 +239,9 @@ def _client(address):
         ) from error
 
 
-def on_dask(tasks, address):
+def on_dask(
+    tasks: Iterable[tuple[Key, Task[Result]]], address: str
+) -> Iterator[tuple[Key, Result | Failure]]:
     """Run `tasks` on the workers of the dask scheduler at `address`, at most max(16, 2 * worker threads) at a time."""
     from distributed import as_completed
 
