@@ -18,16 +18,19 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
+from numpy.typing import ArrayLike
+
+Point = tuple[float, float]
 
 RED, BLUE, YELLOW = (0.78, 0.06, 0.10), (0.02, 0.29, 0.66), (0.98, 0.76, 0.05)
 WHITE, BLACK = (0.96, 0.96, 0.95), (0.06, 0.06, 0.07)
 
 
-def disc(radius, centre=(0.0, 0.0)):
+def disc(radius: float, centre: Point = (0.0, 0.0)) -> Path:
     return Path.circle(centre, radius)
 
 
-def polygon(points, rounding=0.0):
+def polygon(points: ArrayLike, rounding: float = 0.0) -> Path:
     """Return a closed polygon; each corner is cut off at distance `rounding` and replaced by a quadratic curve."""
     points = np.asarray(points, dtype=float)
     if not rounding:
@@ -44,17 +47,19 @@ def polygon(points, rounding=0.0):
     return Path([*vertices, vertices[0]], [*codes, Path.CLOSEPOLY])
 
 
-def regular(sides, radius, turn_degrees=0.0, centre=(0.0, 0.0), rounding=0.0):
+def regular(
+    sides: int, radius: float, turn_degrees: float = 0.0, centre: Point = (0.0, 0.0), rounding: float = 0.0
+) -> Path:
     """Return a regular polygon with one corner at `turn_degrees` (0 is right, 90 is up)."""
     angles = np.radians(turn_degrees + 360.0 * np.arange(sides) / sides)
     return polygon(np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius + np.asarray(centre), rounding)
 
 
-def rectangle(left, bottom, right, top, rounding=0.0):
+def rectangle(left: float, bottom: float, right: float, top: float, rounding: float = 0.0) -> Path:
     return polygon([(left, bottom), (right, bottom), (right, top), (left, top)], rounding)
 
 
-def stroke(start, end, width):
+def stroke(start: Point, end: Point, width: float) -> Path:
     """Return a thick line with round ends."""
     start, end = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
     angle = np.degrees(np.arctan2(*(end - start)[::-1]))
@@ -67,7 +72,7 @@ def stroke(start, end, width):
     return polygon(outline)
 
 
-def text(string, width, height, centre=(0.0, 0.0)):
+def text(string: str, width: float, height: float, centre: Point = (0.0, 0.0)) -> Path:
     """Return the outline of `string` in DejaVu Sans Bold, stretched to fill a box of `width` x `height`."""
     font = FilePath(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
     path = TextPath((0, 0), string, size=1, prop=FontProperties(fname=str(font)))
@@ -77,7 +82,7 @@ def text(string, width, height, centre=(0.0, 0.0)):
     return path.transformed(fit)
 
 
-def mirrored(path):
+def mirrored(path: Path) -> Path:
     return path.transformed(Affine2D().scale(-1, 1))
 
 
@@ -211,7 +216,7 @@ SHAPES = {
 
 
 @cache
-def draw(name, size):
+def draw(name: str, size: int) -> np.ndarray:
     """Draw the sign `name` as uint8 RGBA, (size, size, 4), with row 0 at the top; alpha is not premultiplied."""
     figure = Figure(figsize=(size / 100, size / 100), dpi=100)
     figure.patch.set_alpha(0)

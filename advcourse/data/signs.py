@@ -6,6 +6,7 @@ what attacks do to a model, not how well a model reads real roads (for that, use
 """
 
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -83,7 +84,9 @@ def template(class_index: int, size: int = 128) -> tuple[Tensor, Tensor]:
     return rgba[:3] * (rgba[3] > 0), rgba[3]
 
 
-def render(n: int, seed: int = 0, classes=None, size: int = 32) -> tuple[Tensor, Tensor]:
+def render(
+    n: int, seed: int = 0, classes: str | int | Iterable[str | int] | None = None, size: int = 32
+) -> tuple[Tensor, Tensor]:
     """Draw n new signs in random order; class counts differ by at most one.
 
     Args:

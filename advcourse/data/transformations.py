@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from advcourse.core.inputs import InputError, check_field, check_images, check_range
 
@@ -30,13 +31,13 @@ class Transformation:
 
     _words: ClassVar[str]
 
-    def __call__(self, x, first=0):
+    def __call__(self, x: Tensor, first: int = 0) -> Tensor:
         check_images(x)
         check_range(first, "first", 0, integer=True)
         return self._change(x.detach().double(), first).to(x) if len(x) else x.detach().clone()
 
     @property
-    def name(self):
+    def name(self) -> str:
         """A description with the setting, such as "Gaussian blur 0.5"."""
         return self._words.format(self)
 
