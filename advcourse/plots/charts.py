@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from advcourse.core.inputs import InputError, check_flag
@@ -13,6 +14,7 @@ from advcourse.plots.style import (
     DASHES,
     HATCHES,
     MARKERS,
+    Numbers,
     as_numbers,
     check_mapping,
     new_chart,
@@ -20,10 +22,20 @@ from advcourse.plots.style import (
 )
 from advcourse.plots.texts import legend_name
 
+Curve = tuple[Numbers, Numbers]  # x and y
+
 _MOST_BARS = 41  # of a histogram
 
 
-def lines(curves, xlabel, ylabel, *, samples=None, percentages=False, chance=None):
+def lines(
+    curves: Mapping[str, Curve],
+    xlabel: str,
+    ylabel: str,
+    *,
+    samples: int | None = None,
+    percentages: bool = False,
+    chance: float | None = None,
+) -> Figure:
     """Curves over a common axis; each has its own colour, marker and dash.
 
     Args:
@@ -59,7 +71,13 @@ def lines(curves, xlabel, ylabel, *, samples=None, percentages=False, chance=Non
     return figure
 
 
-def accuracy_against_eps(curves, *, norm="L∞", samples=None, chance=None):
+def accuracy_against_eps(
+    curves: Mapping[str, Curve],
+    *,
+    norm: str = "L∞",
+    samples: int | None = None,
+    chance: float | None = None,
+) -> Figure:
     """Accuracy under attack against the budget eps: `lines` with its labels.
 
     Args:
@@ -72,7 +90,9 @@ def accuracy_against_eps(curves, *, norm="L∞", samples=None, chance=None):
     return lines(curves, xlabel, "accuracy", samples=samples, percentages=True, chance=chance)
 
 
-def bars(values, xlabel, *, percentages=False):
+def bars(
+    values: Mapping[str, float | Mapping[str, float]], xlabel: str, *, percentages: bool = False
+) -> Figure:
     """Horizontal bars, each with its number; NaN shows as "n/a".
 
     Args:
@@ -109,7 +129,7 @@ def bars(values, xlabel, *, percentages=False):
     return figure
 
 
-def histogram(values, highest, xlabel, ylabel):
+def histogram(values: Numbers, highest: int, xlabel: str, ylabel: str) -> tuple[Figure, dict[str, int]]:
     """Bars for whole numbers: how many are 0, 1, ... `highest`; several numbers share a bar where there are more than 40.
 
     Args:

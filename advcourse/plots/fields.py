@@ -1,7 +1,10 @@
 """Maps over an image: a number for each pixel, or an arrow."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from advcourse.core.inputs import InputError, check_range
 from advcourse.plots.images import answers, image_axes
@@ -9,6 +12,7 @@ from advcourse.plots.style import (
     DPI,
     FOOLED,
     STYLE,
+    Numbers,
     as_numbers,
     check_mapping,
     frame,
@@ -18,7 +22,7 @@ from advcourse.plots.style import (
 from advcourse.plots.texts import PlainFigure
 
 
-def signed_maps(maps, unit, marks=()):
+def signed_maps(maps: Mapping[str, Numbers], unit: str, marks: Sequence[tuple[int, int]] = ()) -> Figure:
     """Numbers for each pixel side by side, each with its own scale: below 0 dark, 0 mid-grey, above 0 bright.
 
     Args:
@@ -47,7 +51,17 @@ def signed_maps(maps, unit, marks=()):
     return figure
 
 
-def bent(clean, flow, images, before, after, *, classes=None, success=None, shortest=0.25):
+def bent(
+    clean: Numbers,
+    flow: Numbers,
+    images: Numbers,
+    before: Numbers,
+    after: Numbers,
+    *,
+    classes: Sequence[str] | None = None,
+    success: Numbers | None = None,
+    shortest: float = 0.25,
+) -> Figure:
     """Two rows: clean images with the arrows of a flow, and what became of them; over the images the model's answers.
 
     An arrow points from where a pixel's value comes from to where it is now, and is drawn at twice its length.

@@ -1,17 +1,19 @@
 """Figures made of images."""
 
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 import numpy as np
 from matplotlib import colormaps, rc_context
+from matplotlib.figure import Figure
 
 from advcourse.core.inputs import InputError, check_range
 from advcourse.core.rounding import percent
-from advcourse.plots.style import DPI, STYLE, as_numbers, frame, rgb_pictures, same_length
+from advcourse.plots.style import DPI, STYLE, Numbers, as_numbers, frame, rgb_pictures, same_length
 from advcourse.plots.texts import PlainFigure
 
 
-def grid(images, titles=None, columns=8):
+def grid(images: Numbers, titles: Iterable[object] | None = None, columns: int = 8) -> Figure:
     """Images in rows of `columns`, each under its title.
 
     Args:
@@ -33,7 +35,16 @@ def grid(images, titles=None, columns=8):
     return figure
 
 
-def adversarial(clean, images, before, after, *, classes=None, success=None, magnify=None):
+def adversarial(
+    clean: Numbers,
+    images: Numbers,
+    before: Numbers,
+    after: Numbers,
+    *,
+    classes: Sequence[str] | None = None,
+    success: Numbers | None = None,
+    magnify: float | None = None,
+) -> Figure:
     """Three rows: clean images, the change, adversarial images; over the images the model's label and its confidence.
 
     The change keeps its sign and is magnified by one factor for the whole figure, which its row states. Zero is mid-grey,
@@ -70,7 +81,7 @@ def adversarial(clean, images, before, after, *, classes=None, success=None, mag
     return figure
 
 
-def magnification(change):
+def magnification(change: Numbers) -> float:
     """The largest factor of one significant digit, at least 1, by which a change within [-1, 1] stays within [-1, 1]."""
     largest = float(np.abs(as_numbers(change, "change")).max(initial=0))
     if not 0 < largest < 1:
@@ -80,13 +91,13 @@ def magnification(change):
     return int(factor) if factor < 1e6 else factor
 
 
-def change_picture(change, factor):
+def change_picture(change: Numbers, factor: float) -> np.ndarray:
     """A signed change (1 or 3, H, W) times `factor` as RGB (H, W, 3): see `adversarial`."""
     scaled = np.clip(0.5 + 0.5 * factor * as_numbers(change, "change"), 0, 1)
     return colormaps["cividis"](scaled[0])[..., :3] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
 
 
-def image_axes(titles, left=0.05):
+def image_axes(titles: Sequence[Sequence[str]], left: float = 0.05) -> tuple[Figure, np.ndarray]:
     """A figure with an axis without ticks for each title, row by row; and the axes (rows, columns).
 
     Args:
@@ -116,7 +127,7 @@ def image_axes(titles, left=0.05):
     return figure, axes
 
 
-def answers(logits, classes=None):
+def answers(logits: Numbers, classes: Sequence[str] | None = None) -> tuple[np.ndarray, list[str]]:
     """The model's answers in words, "name\\n98 %", for logits (N, K); and the labels (N,)."""
     logits = as_numbers(logits, "logits").astype(float)
     if logits.ndim != 2:

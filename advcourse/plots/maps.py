@@ -1,16 +1,27 @@
 """The input space in two dimensions."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from advcourse.core.inputs import InputError, check_range
-from advcourse.plots.style import COLOURS, MARKERS, OUTLINED, as_numbers, new_chart
+from advcourse.plots.style import COLOURS, MARKERS, OUTLINED, Numbers, as_numbers, new_chart
 
 
 def slice2d(
-    predictions, radius, *, classes=None, xlabel=None, ylabel=None, points=None, path=None, circle=None
-):
+    predictions: Numbers,
+    radius: float,
+    *,
+    classes: Sequence[str] | None = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    points: Mapping[str, Numbers] | None = None,
+    path: Numbers | None = None,
+    circle: float | None = None,
+) -> Figure:
     """A plane through the input space: the model's label as areas, the image that it passes through as a cross.
 
     Args:

@@ -1,11 +1,13 @@
 """Attacks against models: a table as colours, bars side by side, and how many images are fooled by changes up to a size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import wrap
+from typing import TypeVar
 
 import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
@@ -20,12 +22,16 @@ from advcourse.plots.style import (
     FOOLED,
     MARKERS,
     STYLE,
+    Numbers,
     as_numbers,
     check_mapping,
     new_chart,
     same_length,
 )
 from advcourse.plots.texts import PlainFigure, legend_name, letters_across
+
+Value = TypeVar("Value")
+Blocks = Mapping[str, Mapping[str, Mapping[str, Value]]]  # heading -> row -> column -> value
 
 _LINE, _CHARACTER = 0.16, 0.078  # inches that a line of text of 8 points takes, and a character of it
 _COLUMN = 1.05  # inches of a column of a heat map
@@ -37,7 +43,9 @@ _OVER = {
 }  # a heading stands over the lines of all panels
 
 
-def heat_map(blocks, label, *, notes=None, percentages=False):
+def heat_map(
+    blocks: Blocks[float], label: str, *, notes: Blocks[str] | None = None, percentages: bool = False
+) -> Figure:
     """A table as colours and numbers, dark for low ones. Its rows stand in blocks, apart from each other.
 
     Args:
@@ -75,7 +83,9 @@ def heat_map(blocks, label, *, notes=None, percentages=False):
     return rows.figure
 
 
-def bar_panels(blocks, label, *, references=None):
+def bar_panels(
+    blocks: Blocks[float | Interval], label: str, *, references: Mapping[str, float] | None = None
+) -> Figure:
     """Shares as horizontal bars, each with its number; a panel for each column, and rows in blocks as in `heat_map`.
 
     Args:
@@ -114,7 +124,12 @@ def _bar(axis, y, value, colour):
     axis.text(1.05, y, percent(share), va="center", fontsize=8, clip_on=False)
 
 
-def distributions(sizes, xlabel, *, budgets=None):
+def distributions(
+    sizes: Mapping[str, Numbers],
+    xlabel: str,
+    *,
+    budgets: Mapping[str, tuple[Numbers, Numbers, int]] | None = None,
+) -> Figure:
     """The share of images that are fooled by a change of at most a size: steps, each with the 95 % band of Wilson.
 
     A failure is a size of +inf, so a curve ends at the success rate, and crosses one half at the median over all images.
@@ -208,7 +223,13 @@ def _whiskers(axis, i, place, name, points, aside):
     axis.errorbar(eps, share, spread, label=legend_name(name), transform=axis.transData + aside, **style)
 
 
-def image_table(rows, *, titles=None, framed=None, columns=None):
+def image_table(
+    rows: Mapping[str, Numbers],
+    *,
+    titles: Mapping[str, Sequence[str]] | None = None,
+    framed: Mapping[str, Sequence[bool] | np.ndarray] | None = None,
+    columns: int | None = None,
+) -> Figure:
     """Rows of images under each other. All stand in one axis: a figure of a hundred is drawn at once.
 
     Args:

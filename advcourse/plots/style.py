@@ -2,18 +2,23 @@
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
 from io import BytesIO
 
 import numpy as np
 import torch
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from advcourse.core.inputs import InputError, check_images
 from advcourse.plots.texts import PlainFigure
+
+Numbers = ArrayLike | torch.Tensor | Sequence[torch.Tensor]  # what `as_numbers` reads
 
 DPI = 80
 COLOURS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #000000 #7F7F7F #8C6D31 #5E3C99".split()
@@ -47,7 +52,7 @@ class Picture:
         return f'<img alt="{html.escape(self.alt)}" src="{source}">'
 
 
-def show(figure, alt):
+def show(figure: Figure, alt: str) -> Picture:
     """The figure for display as a cell's last line, or with IPython's `display`: a `Picture`.
 
     Args:
@@ -59,7 +64,7 @@ def show(figure, alt):
     return Picture(png(figure), alt)
 
 
-def png(figure, optimize=True):
+def png(figure: Figure, optimize: bool = True) -> bytes:
     """The figure as the bytes of an RGB PNG. `optimize=False` is faster, the file larger."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -69,13 +74,13 @@ def png(figure, optimize=True):
     return file.getvalue()
 
 
-def frame(axis, shown):
+def frame(axis: Axes, shown: bool) -> None:
     """Draw or remove the thick frame of an image that fools the model."""
     for spine in axis.spines.values():
         spine.set(visible=shown, color=FOOLED, linewidth=3)
 
 
-def new_chart(width, height):
+def new_chart(width: float, height: float) -> tuple[Figure, Axes]:
     with rc_context(STYLE):
         figure = PlainFigure(figsize=(width, height), dpi=DPI, layout="constrained")
         axis = figure.add_subplot()
@@ -83,7 +88,7 @@ def new_chart(width, height):
     return figure, axis
 
 
-def as_numbers(values, name):
+def as_numbers(values: Numbers, name: str) -> np.ndarray:
     """Numbers or tensors, or a list of them, as an array; `InputError`, which calls them `name`, for what is none."""
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
@@ -96,7 +101,7 @@ def as_numbers(values, name):
         raise InputError(f"{name}: got {type(values).__name__}; allowed are numbers ({error})") from None
 
 
-def rgb_pictures(images, name):
+def rgb_pictures(images: Numbers, name: str) -> np.ndarray:
     """RGB pictures (N, H, W, 3), float in [0, 1], of a checked batch (N, 1 or 3, H, W)."""
     batch = check_images(
         images if isinstance(images, torch.Tensor) else torch.as_tensor(as_numbers(images, name)), name
@@ -108,11 +113,11 @@ def rgb_pictures(images, name):
     return batch.detach().cpu().float().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
 
 
-def same_length(values, others, name, other_name):
+def same_length(values: Sized, others: Sized, name: str, other_name: str) -> None:
     if len(values) != len(others):
         raise InputError(f"{name}: got {len(values)}; allowed are {len(others)}, as many as {other_name}")
 
 
-def check_mapping(values, name):
+def check_mapping(values: object, name: str) -> None:
     if not isinstance(values, Mapping) or not values:
         raise InputError(f"{name}: got {values!r}; allowed is a dictionary with at least one entry")

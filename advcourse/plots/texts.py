@@ -9,6 +9,7 @@ import warnings
 from functools import cache
 
 import matplotlib
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.text import Text
@@ -24,7 +25,7 @@ class PlainFigure(Figure):
     one that has them stands in; where there is none, a warning says so once, and names the remedy.
     """
 
-    def draw(self, renderer):
+    def draw(self, renderer: RendererBase) -> None:
         _name_ticks_plainly(self)
         texts = _plain_texts(self)
         for text in texts:
@@ -38,12 +39,12 @@ class PlainFigure(Figure):
             super().draw(renderer)
 
 
-def legend_name(name):
+def legend_name(name: object) -> str:
     """The name of a curve for a legend, as text. One that begins with "_" gets a space in front, or it would be left out."""
     return f" {name}" if str(name).startswith("_") else str(name)
 
 
-def letters_across(text):
+def letters_across(text: str) -> int:
     """How wide the text is, in letters: a Chinese, Japanese or Korean character counts as two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
