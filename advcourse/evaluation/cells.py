@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class ModelSource:
     build: str | Callable[[], nn.Module] | None = None
     module: nn.Module | None = None
 
-    def load(self, device="cpu"):
+    def load(self, device: str | torch.device = "cpu") -> nn.Module:
         """The model on `device`; a `module` that is elsewhere stays there, and is copied.
 
         Raises `InputError` where it cannot be had.
@@ -63,7 +64,7 @@ class ModelSource:
         return model.eval().to(device)
 
 
-def imported(path):
+def imported(path: str) -> Any:
     """What "package.module:name", or "file.py:name", names. Raises `InputError` where it cannot be imported."""
     module, _, name = path.partition(":")
     try:
@@ -84,7 +85,7 @@ class DataSource:
     seed: int = 0
     given: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def load(self):
+    def load(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (N, C, H, W) and labels (N,), on the CPU."""
         if self.given is None:
             return data.load(self.name, self.split).pick(self.images, self.seed)
@@ -132,12 +133,12 @@ class Cell:
     variant: str = ""
 
     @property
-    def names(self):
+    def names(self) -> Names:
         """What the cell is called."""
         return Names(self.name, self.model.name, f"{self.data.name} {self.data.split}", self.variant)
 
 
-def determinants(cell, known=None):
+def determinants(cell: Cell, known: dict[ModelSource | DataSource, str] | None = None) -> dict:
     """All that determines the numbers of a cell, as plain values: code, settings, seeds, weights, images, device, versions.
 
     "attack" and, of the conditions, "transformations" are texts for readers; "keys" are the `identity` of both.
@@ -172,7 +173,7 @@ def _device_name(device):
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def key(told):
+def key(told: dict) -> str:
     """A name for what `determinants` tells, but for its texts: 32 hexadecimal digits.
 
     Where the model, the attack or a transformation cannot be told from another, the name says so: see `identity.is_fresh`.
@@ -204,7 +205,7 @@ def _same(found, wanted, what):
         raise InputError(f"{what}: other here than where the work was handed out; allowed is the very same")
 
 
-def measure(cell, wanted=None):
+def measure(cell: Cell, wanted: dict | None = None) -> Record:
     """Attack, and measure all that the survey's section 3 asks for: a `Record`. Memory is that of one batch at a time.
 
     `wanted`: the cell's `determinants` where the work was handed out. Raises `InputError` where code, attack, transformations,

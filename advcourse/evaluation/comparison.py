@@ -1,8 +1,10 @@
 """Comparing attacks, where they can be compared."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 
 from advcourse import metrics
@@ -12,7 +14,13 @@ from advcourse.evaluation.record import Record, as_array
 from advcourse.evaluation.tables import NORMS, frame
 
 
-def compare(runs, by=None, at=None, *, across_models=False):
+def compare(
+    runs: Mapping[str, AttackResult | Record],
+    by: Literal["success", "size"] | None = None,
+    at: float | None = None,
+    *,
+    across_models: bool = False,
+) -> pd.DataFrame:
     """Attacks on the same images of one model, side by side; ranked only where they had the same threat model.
 
     Args:

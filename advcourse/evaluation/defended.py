@@ -1,7 +1,8 @@
 """The matrix of attacks x defenses: what each defense of the zoo leaves right, under common attacks and those made for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.core.intervals import printed
 from advcourse.core.rounding import number, percent
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource
+from advcourse.evaluation.record import Record
 from advcourse.evaluation.tables import frame, survivors
 from advcourse.metrics import median_with_failures, share_with_interval
 from advcourse.zoo import deployed
@@ -81,7 +83,7 @@ def _as_seen(attack, one):
     return attack if plain else Transfer(attack, one.seen)
 
 
-def accuracies(records) -> pd.DataFrame:
+def accuracies(records: Iterable[Record]) -> pd.DataFrame:
     """A row for each defense: the share of the digits that it reads correctly, clean and under each attack within `deployed.EPS`.
 
     "adaptive" is the strongest of its own attacks; "minimum" the share that withstands every attack in the table, image by image,
@@ -106,7 +108,7 @@ def _accuracies(records):
     return rows
 
 
-def sizes(records) -> pd.DataFrame:
+def sizes(records: Iterable[Record]) -> pd.DataFrame:
     """A row for each network: the median size of the smallest change that fools it, failures counted as infinite.
 
     C&W in L2, EAD in its own measure, stAdv in its flow, JSMA in changed pixels.
@@ -119,7 +121,7 @@ def sizes(records) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def as_markdown(records) -> str:
+def as_markdown(records: Sequence[Record]) -> str:
     """Both tables, for the docs. Accuracies are rounded to whole points, sizes to two digits.
 
     Raises `InputError` where there are no records.
@@ -143,7 +145,7 @@ def as_markdown(records) -> str:
     )
 
 
-def write(path, records) -> None:
+def write(path: Path | str, records: Sequence[Record]) -> None:
     """Put the tables between the markers of the Markdown file at `path`. Raises `InputError` where they are missing."""
     write_between(path, BEGIN, END, as_markdown(records))
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 import reprlib
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Entry:
     key: str
 
     @property
-    def told(self):
+    def told(self) -> str:
         """The value as a message tells it."""
         if self.value is None or isinstance(self.value, bool):
             return {None: "nothing", True: "true", False: "false"}[self.value]
@@ -44,7 +45,7 @@ class Entry:
         return named.get(type(self.value)) or _REPR.repr(self.value)
 
     @property
-    def items(self):
+    def items(self) -> list["Entry"]:
         """The entries of a list; of anything else, itself alone."""
         return self.value if isinstance(self.value, list) else [self]
 
@@ -52,15 +53,15 @@ class Entry:
 class Problems:
     """What is wrong with the file at `path`, collected, to be told all at once."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str):
         self.path, self._found = path, {}
 
-    def add(self, entry, text, part=None):
+    def add(self, entry: Entry, text: str, part: str | None = None) -> None:
         """`text` is wrong with the entry; or with its `part`, which it lacks. The first problem of an entry is told, no more."""
         key = ".".join(filter(None, (entry.key, part)))
         self._found.setdefault((entry.line, key), " ".join(text.split()))
 
-    def stop(self):
+    def stop(self) -> None:
         """Raise an `InputError` of all problems, in the order of their lines, if there are any."""
         places = sorted(self._found, key=lambda place: place[0])
         lines = [
@@ -72,7 +73,7 @@ class Problems:
             raise InputError("\n".join(lines[:_MOST] + rest))
 
     @contextmanager
-    def told_of(self, entry, parts):
+    def told_of(self, entry: Entry, parts: Mapping[str, Entry]) -> Iterator[None]:
         """An `InputError` inside the block becomes a problem of the one of the `parts` that it names, else of `entry`.
 
         `parts`: the entries by what the error calls them.
@@ -88,7 +89,7 @@ class Problems:
             else:
                 self.add(entry, str(error))
 
-    def parts(self, entry, allowed, required):
+    def parts(self, entry: Entry, allowed: Collection[str], required: Mapping[str, str]) -> dict[str, Entry]:
         """The entries of a mapping by name. A key that is not `allowed` is a problem, and a missing one that is `required`.
 
         `required`: the names that have to be there, and what each may be.
@@ -104,21 +105,21 @@ class Problems:
                 self.add(entry, f"missing; allowed is {what}", name)
         return {name: part for name, part in entry.value.items() if name in allowed}
 
-    def choice(self, entry, allowed):
+    def choice(self, entry: Entry, allowed: Collection[str]) -> bool:
         """Whether the value is one of the `allowed` words; a problem if not."""
         if isinstance(entry.value, str) and entry.value in allowed:
             return True
         self.add(entry, f"got {entry.told}; allowed are {_listed(entry.value, allowed)}")
         return False
 
-    def single(self, entry, allowed="one value"):
+    def single(self, entry: Entry, allowed: str = "one value") -> bool:
         """Whether the value is neither a list nor a mapping, nor left out; a problem if it is."""
         if entry.value is not None and not isinstance(entry.value, list | dict):
             return True
         self.add(entry, f"got {entry.told}; allowed is {allowed}")
         return False
 
-    def text(self, entry):
+    def text(self, entry: Entry) -> bool:
         """Whether the value is text, and not empty; a problem if not."""
         if isinstance(entry.value, str) and entry.value.strip():
             return True
@@ -126,7 +127,7 @@ class Problems:
         self.add(entry, f"got {entry.told}; allowed is text{hint}")
         return False
 
-    def new(self, entry, name, lines):
+    def new(self, entry: Entry, name: str, lines: dict[str, int]) -> bool:
         """Whether `name` is new to `lines`, a dictionary that remembers the line of each name; a problem if not."""
         if name in lines:
             self.add(entry, f"got {name!r} again, first on line {lines[name]}; allowed is one of a name")
@@ -142,7 +143,7 @@ def _listed(given, allowed):
     return ", ".join(allowed) + (f"; did you mean {folded[near[0]]}?" if near else "")
 
 
-def parse(path):
+def parse(path: Path | str) -> tuple[Entry, Problems]:
     """The YAML file at `path` as its whole `Entry`, and its `Problems` so far, such as keys that are given twice.
 
     Nothing is ever constructed from a tag. Words and numbers that programs read differently (yes, 010, 1:30) are problems.

@@ -1,12 +1,15 @@
 """The figures of a report, drawn from records: each as a PNG with alternative text and a caption."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from advcourse import metrics, plots
+from advcourse.attacks import ThreatModel
 from advcourse.core.page import Drawing
 from advcourse.core.rounding import percent, size
+from advcourse.evaluation.record import Record
 
 _ORDER = ("Linf", "L2", "L1", "L0", "EN", "flow")
 _PIXELS = "(pixels range from 0 to 1)"
@@ -22,7 +25,7 @@ _SHARE = "share of all values that may be changed (L0)"
 _CURVES = 8  # in one chart; beyond that each model gets one of its own
 
 
-def places(records):
+def places(records: Sequence[Record]) -> dict[tuple[str, str], tuple[str, list[Record]]]:
     """Model and data -> (what they are called together, their records): the data are named where there are several."""
     several = len({record.names.data for record in records}) > 1
     groups = {}
@@ -33,7 +36,7 @@ def places(records):
     return groups
 
 
-def by_threat_model(records):
+def by_threat_model(records: Iterable[Record]) -> dict[ThreatModel, list[Record]]:
     """Threat model -> its records: one norm after the other, untargeted attacks before targeted ones, small budgets first."""
     groups = {}
     for record in records:
@@ -52,12 +55,12 @@ def _place_of(threat):
     )
 
 
-def accuracy(record):
+def accuracy(record: Record) -> float:
     """Share of the picked images that the model reads correctly under attack; NaN for none."""
     return (len(record) - record.values["wrong"].sum()) / record.picked if record.picked else np.nan
 
 
-def overview(records):
+def overview(records: Sequence[Record]) -> Drawing:
     """The heat map: attacks in blocks of one threat model, models as columns, accuracy under attack as colour and number."""
     titles = {place: title for place, (title, _) in places(records).items()}
     blocks, notes = {"": {"no attack": {}}}, {}
@@ -81,7 +84,7 @@ def overview(records):
     return _drawing(plots.heat_map(blocks, label, notes=notes, percentages=True), alt, "")
 
 
-def against_eps(records):
+def against_eps(records: Sequence[Record]) -> list[Drawing]:
     """For each model, and each norm and aim with several budgets or minimum-norm attacks beside a budget: success against eps."""
     drawings = []
     for title, group in places(records).values():
@@ -94,7 +97,7 @@ def against_eps(records):
     return drawings
 
 
-def distributions(records):
+def distributions(records: Iterable[Record]) -> list[Drawing]:
     """For each threat model without a budget: the share of images fooled up to a size, models side by side while few."""
     drawings = []
     for threat, group in by_threat_model(
@@ -116,7 +119,7 @@ def distributions(records):
     return drawings
 
 
-def robustness(records):
+def robustness(records: Sequence[Record]) -> list[Drawing]:
     """For each model: the share of the successes that outlive each transformation, beside the clean accuracy after it."""
     drawings = []
     for title, group in places(records).values():
@@ -135,7 +138,7 @@ def robustness(records):
     return drawings
 
 
-def pictures(records, columns=6):
+def pictures(records: Sequence[Record], columns: int = 6) -> list[Drawing]:
     """Clean images, the change, attacked images: for each attack on the first model; of several variants the first."""
     drawings, shown = [], set()
     for record in next(iter(places(records).values()))[1] if records else ():

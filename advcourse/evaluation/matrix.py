@@ -1,15 +1,17 @@
 """The matrix: attacks x models x data, each cell computed once, kept, and found again."""
 
 import time
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from advcourse.core import workers as working
 from advcourse.core.identity import is_fresh
 from advcourse.core.inputs import InputError, check_range
-from advcourse.evaluation.cells import determinants, key, measure
+from advcourse.evaluation.cells import Cell, determinants, key, measure
 from advcourse.evaluation.record import Names, Record
 from advcourse.evaluation.store import Store
 
@@ -32,7 +34,13 @@ class Outcome:
     computed: int
 
 
-def run(cells, folder, workers=1, scheduler=None, progress=True):
+def run(
+    cells: Iterable[Cell],
+    folder: Path | str,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = True,
+) -> Outcome:
     """Measure all `cells`, and keep each in `folder`. What is there already, from the same code and settings, is found again.
 
     Args:

@@ -1,13 +1,16 @@
 """What came out of a matrix, short enough for a terminal."""
 
+from collections.abc import Sequence
+
 from advcourse import metrics
 from advcourse.core.intervals import printed
 from advcourse.evaluation import tables
+from advcourse.evaluation.record import Record
 
 _HEAD = "Success with its 95 % interval, and the median size of the change; an attack that fails counts as infinite."
 
 
-def overview(records, width=None):
+def overview(records: Sequence[Record], width: int | None = None) -> str:
     """The records as text: a line for each attack, a column for each model (and data set, where there are several).
 
     `width`: of the terminal in characters, to which columns are broken (default None: they are not).

@@ -25,7 +25,7 @@ class Names:
     variant: str = ""
 
     @property
-    def full_attack(self):
+    def full_attack(self) -> str:
         """The attack with its variant."""
         return f"{self.attack}, {self.variant}" if self.variant else self.attack
 
@@ -61,36 +61,36 @@ class Record:
         return len(self.values["index"])
 
     @property
-    def model(self):
+    def model(self) -> str:
         """The identity of the attacked model: see `advcourse.core.identity`."""
         return self.identity["model"]
 
     @property
-    def success(self):
+    def success(self) -> np.ndarray:
         """Which attacks did what they wanted, (N,) bool."""
         return self.values["success"]
 
     @property
-    def size(self):
+    def size(self) -> np.ndarray:
         """Size of each change in the attack's own norm, (N,)."""
         return self.values["size"]
 
     @property
-    def distances(self):
+    def distances(self) -> dict[str, np.ndarray]:
         """L0 (pixels), L1, L2 and Linf of each change: a dictionary of arrays (N,)."""
         return {name: self.values[name] for name in ("L0", "L1", "L2", "Linf")}
 
     @property
-    def success_rate(self):
+    def success_rate(self) -> float:
         """Share of the N attacked images for which the attack did what it wanted; NaN for N = 0."""
         return self.success.mean() if len(self) else float("nan")
 
     @property
-    def clean_accuracy(self):
+    def clean_accuracy(self) -> float:
         """Share of the picked images that the model reads correctly when nobody attacks."""
         return len(self) / self.picked if self.picked else float("nan")
 
     @property
-    def transformations(self):
+    def transformations(self) -> tuple[str, ...]:
         """The names of the transformations that were applied."""
         return tuple(self.clean)

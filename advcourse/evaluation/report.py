@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,14 @@ import pandas as pd
 from advcourse.core.files import make_folder, replacing
 from advcourse.core.inputs import InputError
 from advcourse.evaluation import tables
+from advcourse.evaluation.matrix import Outcome
 from advcourse.evaluation.sections import page
 
 FORMAT = "advcourse results 1"
 _HEAD = ("model", "data", "attack", "threat model")
 
 
-def write(outcome, folder, title="Attacks, measured"):
+def write(outcome: Outcome, folder: Path | str, title: str = "Attacks, measured") -> Path:
     """Write report.html, results.csv and results.json into `folder`, each of which appears whole or not at all.
 
     report.html is one file: it needs no network and no script. results.csv has a row for each cell, the columns of

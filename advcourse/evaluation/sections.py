@@ -1,13 +1,15 @@
 """What a report says, section by section: the records as text, figures and tables, and how to read each."""
 
 import math
+from collections.abc import Sequence
 
 from advcourse.core.intervals import counted
-from advcourse.core.page import Text, document, element, estimate, table
+from advcourse.core.page import Html, Text, document, element, estimate, table
 from advcourse.core.page import figures as shown
 from advcourse.core.page import sections as headed
 from advcourse.core.rounding import percent, size
 from advcourse.evaluation import figures, tables
+from advcourse.evaluation.matrix import Outcome
 
 _FEW = 60  # rows of a table that are shown at once
 
@@ -77,7 +79,7 @@ _PICTURES = (
 )
 
 
-def page(outcome, rows, title):
+def page(outcome: Outcome, rows: Sequence[tables.Row], title: str) -> Html:
     """The page of an `Outcome`; `rows` are those of `tables.rows_of_everything`."""
     records = outcome.records
     sections = {"What was run": _run(outcome)}

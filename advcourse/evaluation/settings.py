@@ -37,7 +37,7 @@ class Settings:
     cells: tuple[Cell, ...]
 
 
-def read(path=None, device=None, images=None):
+def read(path: Path | str | None = None, device: str | None = None, images: int | None = None) -> Settings:
     """The `Settings` in the YAML file at `path`. Models and images are loaded once, to see whether they can be.
 
     Args:

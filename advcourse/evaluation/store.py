@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from advcourse.attacks import ThreatModel
 from advcourse.core.files import check_folder, make_folder, replacing, sweep
-from advcourse.evaluation.record import Record
+from advcourse.evaluation.record import Names, Record
 from advcourse.metrics import Efficiency
 
 FORMAT = "advcourse evaluation 1"
@@ -18,16 +18,16 @@ FORMAT = "advcourse evaluation 1"
 class Store:
     """A folder of records by key, made with the first one. Several processes may write to it at once."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path | str):
         check_folder(folder)
         self.folder = Path(folder)
         sweep(self.folder)
 
-    def path(self, key):
+    def path(self, key: str) -> Path:
         """Where the record `key` is, or would be."""
         return self.folder / f"{key}.safetensors"
 
-    def get(self, key, names):
+    def get(self, key: str, names: Names) -> Record | None:
         """The record `key`, called `names`; None where there is none, or where its file is damaged."""
         try:
             content = self.path(key).read_bytes()
@@ -52,7 +52,7 @@ class Store:
             **groups,
         )
 
-    def put(self, key, record):
+    def put(self, key: str, record: Record) -> None:
         """Write a record. Its names are not part of it: one measurement may be called differently in two reports."""
         told = asdict(record)
         arrays = {

@@ -8,27 +8,31 @@ columns of CSV and JSON: "success", "success low", "success high".
 """
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from advcourse import metrics
 from advcourse.core.intervals import Interval
+from advcourse.evaluation.record import Record
+
+Row = dict[str, str | float | Interval]
 
 NORMS = ("L0", "L1", "L2", "Linf")
 
 
-def success(records):
+def success(records: Iterable[Record]) -> pd.DataFrame:
     """The share of successes with Wilson's 95 % interval, and the share of any wrong label, which a targeted attack may miss."""
     return _table(records, _success)
 
 
-def misclassification(records):
+def misclassification(records: Iterable[Record]) -> pd.DataFrame:
     """Success, and the mean confidences over the successes: of the wrong class (ACAC), the true one (ACTC), and NTE."""
     return _table(records, _success, _confidence)
 
 
-def imperceptibility(records):
+def imperceptibility(records: Iterable[Record]) -> pd.DataFrame:
     """Success, and sizes: medians with failures at infinity, the first in the attack's own norm with a 95 % bootstrap interval.
 
     The means are over the successes alone.
@@ -36,32 +40,32 @@ def imperceptibility(records):
     return _table(records, _success, _size)
 
 
-def robustness(records):
+def robustness(records: Iterable[Record]) -> pd.DataFrame:
     """Success, and what is left of it after each transformation, beside the model's clean accuracy under the same one."""
     return _table(records, _success, _survival)
 
 
-def efficiency(records):
+def efficiency(records: Iterable[Record]) -> pd.DataFrame:
     """Success, and its price: seconds and passes for one image, MiB for one batch."""
     return _table(records, _success, _price)
 
 
-def everything(records):
+def everything(records: Iterable[Record]) -> pd.DataFrame:
     """All of these in one row a record."""
     return frame(rows_of_everything(records))
 
 
-def rows_of_everything(records):
+def rows_of_everything(records: Iterable[Record]) -> list[Row]:
     """The rows of `everything`."""
     return _rows(records, _success, _confidence, _size, _survival, _price)
 
 
-def frame(rows, index=None):
+def frame(rows: Iterable[Row], index: Sequence[str] | None = None) -> pd.DataFrame:
     """Rows as a pandas frame of plain numbers; `index` names them (default: they are numbered)."""
     return pd.DataFrame([_flat(row) for row in rows], index)
 
 
-def common(records):
+def common(records: Iterable[Record]) -> pd.DataFrame:
     """Attacks of one threat model on one model, on the images where all of them succeed: mean sizes and SSIM there, side by side.
 
     Over its own successes an attack that reaches only the easy images would look the finest.
@@ -81,7 +85,7 @@ def common(records):
     return pd.DataFrame(rows)
 
 
-def strongest(records):
+def strongest(records: Iterable[Record]) -> pd.DataFrame:
     """For each model and each budget that an attack was given: the per-image minimum over ALL attacks, never a mean over them.
 
     An image survives where the model reads it correctly and no attack makes it misread one inside the budget, whatever the attack
@@ -91,7 +95,7 @@ def strongest(records):
     return frame(rows_of_strongest(records))
 
 
-def rows_of_strongest(records):
+def rows_of_strongest(records: Iterable[Record]) -> list[Row]:
     """The rows of `strongest`."""
     rows = []
     for (model, data, *_), group in _by(records, _place).items():
@@ -108,7 +112,7 @@ def rows_of_strongest(records):
     return rows
 
 
-def least(records):
+def least(records: Iterable[Record]) -> pd.DataFrame:
     """For each model and each threat model without a budget: the per-image minimum over its attacks, of the changes' sizes.
 
     `minimum` is the median of the smallest change that any of them found for each image, failures at infinity, with its 95 %
@@ -117,7 +121,7 @@ def least(records):
     return frame(rows_of_least(records))
 
 
-def rows_of_least(records):
+def rows_of_least(records: Iterable[Record]) -> list[Row]:
     """The rows of `least`."""
     free = [record for record in records if record.threat_model.eps is None and len(record)]
     rows = []
@@ -135,7 +139,7 @@ def rows_of_least(records):
     return rows
 
 
-def survivors(record, norm, eps):
+def survivors(record: Record, norm: str, eps: float) -> np.ndarray:
     """Which of the picked images, (picked,) bool, are read correctly unless the change is larger than `eps` in `norm`."""
     values = record.values
     # A float32 pixel holds the budget to an ulp, and a sum of them to a little more.
