@@ -5,6 +5,7 @@ To cover an id, add a line to `_SHOWN`. Tests check that everything an entry poi
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from advcourse.core.files import write_between
 
@@ -28,7 +29,7 @@ class Entry:
     lab: str | None = None
 
     @property
-    def covered(self):
+    def covered(self) -> bool:
         """True if the library, a chapter and a test all show it."""
         return None not in (self.code, self.chapter, self.cell, self.test)
 
@@ -296,23 +297,23 @@ REGISTRY = {
 }
 
 
-def not_yet():
+def not_yet() -> list[str]:
     """Return the ids that are not covered, in the survey's order."""
     return [identifier for identifier, entry in REGISTRY.items() if not entry.covered]
 
 
-def summary():
+def summary() -> str:
     """Return a sentence that says how many ids of the survey are covered."""
     return f"{len(REGISTRY) - len(not_yet())} of the survey's {len(REGISTRY)} ids are covered."
 
 
-def as_json():
+def as_json() -> str:
     """Return the registry as JSON: id -> the entry's fields and `covered`."""
     rows = {identifier: {**asdict(entry), "covered": entry.covered} for identifier, entry in REGISTRY.items()}
     return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
-def as_text():
+def as_text() -> str:
     """Return the registry as text for a terminal, one line per id."""
     width = max(map(len, REGISTRY))
     lines = []
@@ -322,7 +323,7 @@ def as_text():
     return "\n".join([*lines, "", summary()])
 
 
-def as_markdown(root=""):
+def as_markdown(root: str = "") -> str:
     """Return the registry as a Markdown table; links start with `root` (`"../"` inside a chapter)."""
     lines = ["| survey | | library | chapter | lab |", "|---|---|---|---|---|"]
     for identifier, entry in REGISTRY.items():
@@ -336,6 +337,6 @@ def as_markdown(root=""):
     return "\n".join([summary(), "", *lines])
 
 
-def write(path):
+def write(path: Path | str) -> None:
     """Write the table between the markers in the Markdown file `path`. Raises `InputError` if they are missing."""
     write_between(path, BEGIN, END, as_markdown())

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Finding:
     optional: bool = False
 
     @property
-    def stops_the_course(self):
+    def stops_the_course(self) -> bool:
         """True if this is missing and the course cannot run without it."""
         return not (self.there or self.optional)
 
@@ -141,7 +142,7 @@ def _chapters():
     return Finding("chapters", True, f"{len(chapters(root))} in {root / 'chapters'}")
 
 
-def chromium():
+def chromium() -> str | None:
     """Return the path of a Chromium that the browser tests can use, or None."""
     return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
@@ -211,7 +212,7 @@ _EXAMINATIONS = {
 }
 
 
-def examine():
+def examine() -> list[Finding]:
     """Return all findings as a list. A check that fails becomes a finding too; nothing is raised."""
     findings = []
     for name, (examination, remedy) in _EXAMINATIONS.items():
@@ -223,7 +224,7 @@ def examine():
     return findings
 
 
-def report(findings):
+def report(findings: Sequence[Finding]) -> str:
     """Return the findings as text: one line each, a remedy below each missing one, and the verdict."""
     width = max(len(finding.name) for finding in findings)
     lines = []

@@ -5,14 +5,19 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 import psutil
 
 from advcourse.core.errors import InputError
 from advcourse.core.files import replacing
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FIRST = "00_start_here"
 PROFILES = ("fast", "full")
@@ -40,7 +45,7 @@ class Report:
     error: str | None
 
 
-def checkout(start="."):
+def checkout(start: Path | str = ".") -> Path:
     """Return the folder at or above `start` that contains `chapters/`, else the one that the package is installed from.
 
     Raises:
@@ -56,12 +61,12 @@ def checkout(start="."):
     )
 
 
-def chapters(folder):
+def chapters(folder: Path | str) -> list[Path]:
     """Return the chapters of the checkout `folder`, in order."""
     return sorted((Path(folder) / "chapters").glob("[0-9][0-9]_*.ipynb"))
 
 
-def select(names, folder):
+def select(names: Iterable[Path | str], folder: Path | str) -> list[Path]:
     """Return the chapters in `names`, given by number ("2", "02") or name ("02_one_step", "one_step"); all if it is empty.
 
     Raises:
@@ -107,7 +112,15 @@ class _PeakMemory:
         self._thread.join()
 
 
-def run(chapter, out, profile="fast", device="auto", seed=0, timeout=None, progress=True):
+def run(
+    chapter: Path | str,
+    out: Path | str,
+    profile: str = "fast",
+    device: str = "auto",
+    seed: int = 0,
+    timeout: int | None = None,
+    progress: bool = True,
+) -> Report:
     """Run the notebook `chapter` with papermill, write the executed notebook into the folder `out`, and return a `Report`.
 
     `timeout` is the limit for one cell in seconds (default: none). A chapter that fails is written too, with its error. An
@@ -145,7 +158,14 @@ def run(chapter, out, profile="fast", device="auto", seed=0, timeout=None, progr
     return Report(chapter.stem, seconds, peak.mib, error)
 
 
-def run_all(paths, out, profile="fast", device="auto", seed=0, progress=True):
+def run_all(
+    paths: Iterable[Path | str],
+    out: Path | str,
+    profile: str = "fast",
+    device: str = "auto",
+    seed: int = 0,
+    progress: bool = True,
+) -> list[Report]:
     """Run the chapters one after the other, even if some fail, and write the table of their time and memory.
 
     Raises:
@@ -163,7 +183,7 @@ def run_all(paths, out, profile="fast", device="auto", seed=0, progress=True):
     return reports
 
 
-def table(reports):
+def table(reports: Iterable[Report]) -> "DataFrame":
     """Return the reports as a pandas table: chapter, seconds, memory in MiB, result."""
     import pandas
 
@@ -171,7 +191,7 @@ def table(reports):
     return pandas.DataFrame(rows, columns=["chapter", "seconds", "memory (MiB)", "result"])
 
 
-def write_table(reports, out):
+def write_table(reports: Iterable[Report], out: Path | str) -> None:
     """Write the table of `reports` into the folder `out`, as chapters.csv and chapters.md."""
     frame = table(reports)
     with replacing(Path(out) / "chapters.csv") as partial:
@@ -182,7 +202,7 @@ def write_table(reports, out):
         partial.write_text("".join(lines), encoding="utf-8")
 
 
-def clean(notebook):
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove from `notebook`, in place, whatever differs between runs or machines, and return it.
 
     That is timings, versions, editors' metadata, and widgets, which are useless without a kernel.
@@ -198,7 +218,7 @@ def clean(notebook):
     return notebook
 
 
-def refresh(chapter, timeout=None):
+def refresh(chapter: Path | str, timeout: int | None = None) -> None:
     """Run the notebook `chapter` and save it in place with its new outputs, cleaned. Cell ids do not change.
 
     Raises:

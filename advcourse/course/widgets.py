@@ -1,19 +1,23 @@
 """Explorers for notebooks: move a slider and see the attack. Each is an ipywidget and needs a running kernel."""
 
-import html
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 
 import ipywidgets
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advcourse import attacks, plots
 from advcourse.core.inputs import InputError, check_images, check_labels, check_range, evaluating, predict
 from advcourse.core.randomness import seeded
 from advcourse.core.rounding import number
 from advcourse.core.workers import torch_threads
+from advcourse.course.pictures import Labelled, Pictures
 from advcourse.defenses import RegionClassifier, UniformNoise
+
+Factories = Mapping[str, Callable[..., attacks.Attack]]
+Kinds = Mapping[str, tuple[Callable[[float], Callable[[Tensor], Tensor]], Sequence[float]]]
 
 UNTARGETED = -1
 _WIDE = {"style": {"description_width": "60px"}, "layout": {"width": "330px"}}
@@ -35,67 +39,22 @@ ATTACKS = {
 }
 
 
-class _Pictures(ipywidgets.VBox):
-    """Rows of controls above images side by side, in `picture`, and a sentence, in `message`."""
-
-    def __init__(self, model, data, columns, rows):
-        self._model, self._data = model, data
-        self._device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        self._figure, self._axes = plots.image_axes([["\n\n"] * columns])  # three lines each
-        self._figure.set_dpi(100)
-        blank = torch.ones(*data.images.shape[2:], 3).numpy()
-        for axis in self._axes.flat:  # the empty axes show nothing but take time to draw
-            axis.yaxis.set_visible(False)
-        self._artists = [axis.imshow(blank, interpolation="nearest") for axis in self._axes[0]]
-        self.error = None
-        self.picture = ipywidgets.Image(
-            format="png", layout={"width": f"{220 * columns}px", "max_width": "100%"}
-        )
-        self.message = ipywidgets.HTML()
-        layout = {"flex_flow": "row wrap"}
-        super().__init__([*(ipywidgets.HBox(row, layout=layout) for row in rows), self.picture, self.message])
-        for control in (control for row in rows for control in row):
-            control.observe(self._refresh, names="value")
-
-    def _refresh(self, change=None):
-        """Draw and describe what the controls select; subclasses override it."""
-        raise NotImplementedError
-
-    def _chosen(self, i):
-        """Return image number `i` and its label, as batches of one."""
-        return (part[i : i + 1].to(self._device) for part in (self._data.images, self._data.labels))
-
-    def _draw(self, column, image, title, logits=None):
-        """Show an image in a column: a tensor (1, C, H, W), or a picture (H, W, 3)."""
-        picture = (
-            image[0].expand(3, -1, -1).permute(1, 2, 0).cpu().numpy() if torch.is_tensor(image) else image
-        )
-        self._artists[column].set_data(picture)
-        answer = "" if logits is None else plots.answers(logits, self._data.classes)[1][0]
-        self._axes[0, column].title.set_text(f"{title}\n{answer}")
-        plots.frame(self._axes[0, column], False)
-
-    def _answer(self, logits):
-        return plots.answers(logits, self._data.classes)[1][0].replace("\n", ", ")
-
-    def _show(self):
-        self.picture.value = plots.png(self._figure, optimize=False)
-
-    def _say(self, text):
-        """Show the text below the picture. It is the picture's alternative text, because an Image has none of its own.
-
-        (Its `tooltip` does not help: with a tooltip, ipywidgets 8.1 draws no image at all.)
-        """
-        self.message.value = f'<p role="status" aria-live="polite">{html.escape(text)}</p>'
-
-
-class Explorer(_Pictures):
+class Explorer(Pictures):
     """See `explorer`. Its controls are `index`, `attack`, `eps`, `steps` and `target`; it shows `picture` and `message`.
 
     `result` is the last attack's record, or None if the attack failed; `error` is then the exception.
     """
 
-    def __init__(self, model, data, factories, index, eps, eps_max, steps):
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Labelled,
+        factories: Factories,
+        index: int,
+        eps: float,
+        eps_max: float,
+        steps: int,
+    ):
         self._factories, self.result = factories, None
         budget = {"min": 0.0, "max": eps_max, "step": eps_max / 100, "readout_format": ".3f"}
         classes = [("none", UNTARGETED), *((name, label) for label, name in enumerate(data.classes))]
@@ -163,7 +122,16 @@ class Explorer(_Pictures):
         )
 
 
-def explorer(model, data, factories=None, *, index=0, eps=None, eps_max=0.5, steps=10):
+def explorer(
+    model: nn.Module,
+    data: Labelled,
+    factories: Factories | None = None,
+    *,
+    index: int = 0,
+    eps: float | None = None,
+    eps_max: float = 0.5,
+    steps: int = 10,
+) -> Explorer:
     """Explore attacks: controls for image, attack, budget, steps and target; the clean image, the change, the adversarial image.
 
     Args:
@@ -193,14 +161,16 @@ def explorer(model, data, factories=None, *, index=0, eps=None, eps_max=0.5, ste
     return Explorer(model, data, factories, index, eps, eps_max, steps)
 
 
-class TransformationExplorer(_Pictures):
+class TransformationExplorer(Pictures):
     """See `transformation_explorer`. Its controls are `index`, `kind`, `strength`, `eps` and `known`.
 
     `images` are the four images that it shows, (4, C, H, W), and `logits` the model's answers to them. They are None if something
     failed; `error` is then the exception.
     """
 
-    def __init__(self, model, data, kinds, index, eps, eps_max):
+    def __init__(
+        self, model: nn.Module, data: Labelled, kinds: Kinds, index: int, eps: float, eps_max: float
+    ):
         self._kinds, self.images, self.logits = kinds, None, None
         budget = {"min": 0.0, "max": eps_max, "step": eps_max / 50, "readout_format": ".2f"}
         self.index = ipywidgets.IntSlider(index, 0, len(data.labels) - 1, description="image", **_WIDE)
@@ -254,7 +224,9 @@ class TransformationExplorer(_Pictures):
         )
 
 
-def transformation_explorer(model, data, kinds, *, index=0, eps=0.3, eps_max=0.5):
+def transformation_explorer(
+    model: nn.Module, data: Labelled, kinds: Kinds, *, index: int = 0, eps: float = 0.3, eps_max: float = 0.5
+) -> TransformationExplorer:
     """Choose a transformation and its strength; see the image without and with it, before and after 20 steps of PGD.
 
     The attacker sees the model alone or, with the box ticked, the model behind the transformation with the identity's gradient
@@ -284,12 +256,20 @@ def transformation_explorer(model, data, kinds, *, index=0, eps=0.3, eps_max=0.5
     return TransformationExplorer(model, data, dict(kinds), index, eps, eps_max)
 
 
-class VoteExplorer(_Pictures):
+class VoteExplorer(Pictures):
     """See `vote_explorer`. Its controls are `index`, `version`, `radius` and `samples`; `votes` (K,) are the last votes."""
 
     _VOTERS = 4  # voters shown
 
-    def __init__(self, model, versions, labels, index, radius, samples):
+    def __init__(
+        self,
+        model: nn.Module,
+        versions: Mapping[str, Tensor],
+        labels: Tensor,
+        index: int,
+        radius: float,
+        samples: int,
+    ):
         self._versions, self.votes = versions, None
         data = SimpleNamespace(images=next(iter(versions.values())), labels=labels, classes=None)
         self.index = ipywidgets.IntSlider(index, 0, len(labels) - 1, description="image", **_WIDE)
@@ -325,7 +305,15 @@ class VoteExplorer(_Pictures):
         )
 
 
-def vote_explorer(model, versions, labels, *, index=0, radius=0.3, samples=100):
+def vote_explorer(
+    model: nn.Module,
+    versions: Mapping[str, Tensor],
+    labels: Tensor,
+    *,
+    index: int = 0,
+    radius: float = 0.3,
+    samples: int = 100,
+) -> VoteExplorer:
     """Choose an image, its version, the radius and the number of voters; see the votes, and four of the voters.
 
     Each change draws new voters: `defenses.RegionClassifier` without a seed. A frame marks images that the model misclassifies.
