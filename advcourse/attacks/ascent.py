@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
+from advcourse.attacks.base import Victim
+from advcourse.attacks.noise import Noise
 from advcourse.metrics import margin
 
 Keep = Literal["best", "last", "first"]  # which iterate is returned: see `Schedule`
@@ -33,7 +36,7 @@ class Schedule:
     keep: Keep = "last"
 
 
-def log_odds(logits, labels):
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     """log of the odds that the label is not `labels`, shape (N,): logsumexp_{i != label} Z_i - Z_label.
 
     The cross-entropy is softplus of it, so both have the same gradient but for a positive factor, p(not label), for each image.
@@ -45,7 +48,9 @@ def log_odds(logits, labels):
     return others.logsumexp(1) - logits.gather(1, labels).squeeze(1)
 
 
-def ascend(s, victim, x, y, target, noise):
+def ascend(
+    s: Schedule, victim: Victim, x: Tensor, y: Tensor, target: Tensor | None, noise: Noise
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Run the loop with settings `s` on images `x` (N, C, H, W), labels `y` (N,); `target` (N,) or None for untargeted.
 
     Returns the strongest images found, (N, C, H, W), the steps taken for each, (N,), and nothing more to tell.

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advcourse import metrics
 from advcourse.attacks.hyperparameters import allowed
@@ -41,14 +41,14 @@ class Victim:
     `dtype`.
     """
 
-    def __init__(self, model, y, target, dtype):
+    def __init__(self, model: nn.Module, y: Tensor, target: Tensor | None, dtype: torch.dtype):
         self._model, self._labels, self._answered = model, {"y": y, "target": target}, False
         self._dtype = dtype
         self._exact = torch.finfo(dtype).eps
         self.gradients = ZeroGradients()
         self.forward_passes = self.backward_passes = 0
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         """Logits (N, K) of the images `x`, with a graph behind them where `x` requires gradients."""
         answer = ask(self._model, x.to(self._dtype))
         if not self._answered:
@@ -64,7 +64,7 @@ class Victim:
         self.forward_passes += len(x)
         return logits
 
-    def gradient(self, values, x, keep_graph=False):
+    def gradient(self, values: Tensor, x: Tensor, keep_graph: bool = False) -> Tensor:
         """Gradient (N, C, H, W) of each image's own value in `values` (N,): summed, so the batch size does not divide it.
 
         It is a tensor of the caller's own, to change at will.
@@ -81,7 +81,7 @@ class Victim:
         # The gradient of a sum is one number, spread out by strides of 0: nothing can be written to it.
         return gradient.clone(memory_format=torch.contiguous_format) if 0 in gradient.stride() else gradient
 
-    def distance_to_success(self, logits, label, sign):
+    def distance_to_success(self, logits: Tensor, label: Tensor, sign: int) -> Tensor:
         """Signed distance to success in logits, (N,): negative once `label` (N,) is left (`sign` 1) or reached (`sign` -1).
 
         It is negative only by more than rounding can undo: the same image in a batch of another size gets logits that
@@ -90,11 +90,11 @@ class Victim:
         ahead = margin(logits, label)
         return (ahead if sign == 1 else -ahead) + self.blur(logits)
 
-    def blur(self, logits):
+    def blur(self, logits: Tensor) -> Tensor:
         """By how much rounding can move a distance to success, shape (N,), in logits."""
         return 4 * self._resolution(logits) * logits.detach().abs().amax(1)
 
-    def coarse(self, logits):
+    def coarse(self, logits: Tensor) -> bool:
         """Whether the logits have so few digits that steps which are meant to cross a boundary end on it."""
         return self._resolution(logits) > 1e-5
 
@@ -138,27 +138,27 @@ class AttackResult:
     model: str = ""
 
     @property
-    def predictions(self):
+    def predictions(self) -> Tensor:
         """The class that the model sees in each attacked image, shape (N,)."""
         return self.logits.argmax(1)
 
     @property
-    def success(self):
+    def success(self) -> Tensor:
         """Which attacks did what they wanted, shape (N,) bool."""
         return metrics.succeeded(self.logits, self.labels, self.target, self.abstains)
 
     @property
-    def success_rate(self):
+    def success_rate(self) -> float:
         """Share of the N images for which the attack did what it wanted; NaN for N = 0."""
         return metrics.misclassification_rate(self.logits, self.labels, self.target, self.abstains)
 
     @property
-    def size(self):
+    def size(self) -> Tensor:
         """What the attack bounds or keeps small, shape (N,): the change in the norm of its threat model."""
         return self.attack.size(self) if len(self.images) else self.images.new_zeros(0)
 
     @cached_property
-    def distances(self):
+    def distances(self) -> dict[str, Tensor]:
         """L0 (pixels), L1, L2 and Linf of each change: a dictionary of tensors of shape (N,)."""
         norms = {"L0": metrics.l0, "L1": metrics.l1, "L2": metrics.l2, "Linf": metrics.linf}
         return {name: norm(self.clean, self.images) for name, norm in norms.items()}
@@ -210,15 +210,17 @@ class Attack:
                 return
 
     @property
-    def threat_model(self):
+    def threat_model(self) -> ThreatModel:
         """What this attack may do and what it wants: a `ThreatModel`."""
         eps = self._budget() if self.kind == "budgeted" else None
         return ThreatModel(self.norm, eps, self._aim(), self.universal)
 
-    def __call__(self, model, x, y, target=None):
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
         return self._attack(model, x, y, target)[0]
 
-    def run(self, model, x, y, target=None, first=0):
+    def run(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None, first: int = 0
+    ) -> AttackResult:
         """Attack, and return the whole record: see `AttackResult`.
 
         `first`: the place of the first image where `x` is a part of a larger batch: the noise goes by it, so that an attack in
@@ -238,7 +240,7 @@ class Attack:
             self, x.detach().clone(), images, y.clone(), target, logits, steps, *passes, *told
         )
 
-    def size(self, result):
+    def size(self, result: AttackResult) -> Tensor:
         """The size (N,) of each change of its `AttackResult`, in this attack's norm."""
         return result.distances[self.norm]
 

@@ -37,29 +37,29 @@ class _Composed(Attack):
         super().__post_init__()
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         return self.attack.kind
 
     @property
-    def norm(self):
+    def norm(self) -> str:
         return self.attack.norm
 
     @property
-    def universal(self):
+    def universal(self) -> bool:
         return self.attack.universal
 
     @property
-    def seed(self):
+    def seed(self) -> int:
         return self.attack.seed
 
     @property
-    def threat_model(self):
+    def threat_model(self) -> ThreatModel:
         return self.attack.threat_model
 
-    def __call__(self, model, x, y, target=None):
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
         return self.run(model, x, y, target).images
 
-    def size(self, result):
+    def size(self, result: AttackResult) -> Tensor:
         return self.attack.size(result)
 
 
@@ -98,14 +98,16 @@ class Transfer(_Composed):
             )
 
     @property
-    def targeted(self):
+    def targeted(self) -> bool:
         return self.attack.targeted
 
     @property
-    def chooses_target(self):
+    def chooses_target(self) -> bool:
         return self.attack.chooses_target
 
-    def run(self, model, x, y, target=None, first=0):
+    def run(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None, first: int = 0
+    ) -> AttackResult:
         """Attack `source`, and return the record as seen by `model`: see `AttackResult`."""
         check_model(model, check_images(x))
         with called("source"):
@@ -167,13 +169,15 @@ class EachTarget(_Composed):
             raise InputError(f"attack: got {self.attack}; allowed is one that takes a target, targeted=True")
 
     @property
-    def threat_model(self):
+    def threat_model(self) -> ThreatModel:
         inner = self.attack.threat_model
         return ThreatModel(
             inner.norm, inner.eps, inner.aim.replace("targeted", "untargeted"), inner.universal
         )
 
-    def run(self, model, x, y, target=None, first=0):
+    def run(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None, first: int = 0
+    ) -> AttackResult:
         """Attack at each target, and return the record of the best of each image: see `AttackResult`."""
         if target is not None:
             raise InputError("target: got labels; EachTarget chooses its own targets; allowed is None")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.best import Nearest, PerImage
@@ -13,7 +14,7 @@ from advcourse.attacks.search import Hinge
 from advcourse.attacks.slide import step_to_boundary
 
 
-def l0(x, images):
+def l0(x: Tensor, images: Tensor) -> Tensor:
     """How many pixels differ in any channel, (N,)."""
     return (images != x).any(1).flatten(1).sum(1).to(x.dtype)
 

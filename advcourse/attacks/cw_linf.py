@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.best import Nearest, PerImage
@@ -12,7 +13,7 @@ from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import Hinge
 
 
-def linf(x, images):
+def linf(x: Tensor, images: Tensor) -> Tensor:
     """The largest change of any pixel and channel, (N,)."""
     return (images - x).flatten(1).abs().amax(1)
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from torch import Tensor
 
-from advcourse.attacks.base import Attack
+from advcourse.attacks.base import Attack, Victim
 from advcourse.attacks.hyperparameters import number
 
 _STILL_NEAR = 3  # classes that are looked at after the first step: on the shipped models the same steps as with all of them
@@ -71,7 +72,7 @@ class DeepFool(Attack):
 class Walk:
     """Where the walk has led N images: `images`; whether each has `crossed`; `steps` taken; `nearest`, its last aim."""
 
-    def __init__(self, x, taken):
+    def __init__(self, x: Tensor, taken: Tensor | None):
         self.images = x.clone()
         self.crossed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self.steps = (
@@ -80,7 +81,15 @@ class Walk:
         self.nearest = torch.zeros_like(self.steps)
 
 
-def walk(victim, x, y, settings, classes=10, towards=None, taken=None):
+def walk(
+    victim: Victim,
+    x: Tensor,
+    y: Tensor,
+    settings: tuple[int, float, Literal["Linf", "L2"]],
+    classes: int = 10,
+    towards: Tensor | None = None,
+    taken: Tensor | None = None,
+) -> Walk:
     """DeepFool's loop from `x` (N, C, H, W), away from `y` (N,): the prediction, for an image that is misread already stays.
 
     `settings`: steps, overshoot and norm. Either over the nearest of the boundaries to the `classes` top classes, out
@@ -155,7 +164,9 @@ def _shortest(f, w, norm):
     return distance, size * unit, nearest
 
 
-def nearest_rival(victim, x, y, norm="L2", classes=10):
+def nearest_rival(
+    victim: Victim, x: Tensor, y: Tensor, norm: Literal["Linf", "L2"] = "L2", classes: int = 10
+) -> Tensor:
     """The class behind the nearest of the linearised boundaries to the `classes` top classes, (N,): DeepFool's first aim.
 
     Costs a forward pass and a backward pass for each class.

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from advcourse.attacks.base import Attack
+from advcourse.attacks.base import Attack, AttackResult
 from advcourse.attacks.deepfool import nearest_rival
 from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import Hinge, Search, squared_l2
@@ -69,11 +69,11 @@ class EAD(Attack):
     kind: ClassVar[str] = "minimum-norm"
 
     @property
-    def norm(self):
+    def norm(self) -> Literal["EN", "L1"]:
         """What the rule keeps small: "L1", or "EN" for beta * L1 + L2 squared."""
         return self.rule
 
-    def size(self, result):
+    def size(self, result: AttackResult) -> Tensor:
         return self._distance(result.clean.double(), result.images.double())
 
     def _perturb(self, victim, x, y, target, noise):

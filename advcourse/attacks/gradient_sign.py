@@ -28,7 +28,7 @@ class GradientSign(Attack):
             )
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         """This attack as settings of the one loop: a `Schedule`."""
         raise NotImplementedError
 
@@ -55,7 +55,7 @@ class FGSM(GradientSign):
     targeted: bool = False
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         return Schedule(self.eps, alpha=self.eps, target="given" if self.targeted else "none")
 
 
@@ -86,7 +86,7 @@ class RFGSM(GradientSign):
         check_range(self.alpha, "alpha", 0, self.eps)
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         target = "given" if self.targeted else "none"
         return Schedule(self.eps, self.eps - self.alpha, start="sign", start_size=self.alpha, target=target)
 
@@ -110,7 +110,7 @@ class LLC(GradientSign):
     chooses_target: ClassVar[bool] = True
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         return Schedule(self.eps, alpha=self.eps, target="least likely")
 
 
@@ -140,7 +140,7 @@ class RLLC(GradientSign):
         check_range(self.alpha, "alpha", 0, self.eps)
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         return Schedule(
             self.eps, self.eps - self.alpha, start="sign", start_size=self.alpha, target="least likely"
         )
@@ -172,7 +172,7 @@ class BIM(GradientSign):
     keep: Keep = "best"
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         target = "given" if self.targeted else "none"
         return Schedule(self.eps, _step_size(self), self.steps, target=target, keep=self.keep)
 
@@ -199,7 +199,7 @@ class ILLC(GradientSign):
     chooses_target: ClassVar[bool] = True
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         return Schedule(self.eps, _step_size(self), self.steps, target="least likely", keep=self.keep)
 
 
@@ -241,7 +241,7 @@ class PGD(GradientSign):
             raise InputError(f"restarts: {given}; allowed is 1, for all runs would be the same")
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         start, target = "uniform" if self.random_start else "image", "given" if self.targeted else "none"
         settings = {
             "norm": self.norm,
@@ -280,7 +280,7 @@ class UMIFGSM(GradientSign):
     keep: Keep = "best"
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         target = "given" if self.targeted else "none"
         return Schedule(
             self.eps, _step_size(self, 1.0), self.steps, decay=self.decay, target=target, keep=self.keep
@@ -308,7 +308,7 @@ def _step_size(attack, reach=2.5):
     return reach * attack.eps / attack.steps if attack.alpha is None else attack.alpha
 
 
-def gradient_family():
+def gradient_family() -> list[tuple[str, Schedule]]:
     """The nine attacks with their default settings as (name, `Schedule`) pairs: what makes each one out of the same loop."""
     family = (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM)
     return [(attack.__name__, attack().schedule) for attack in family]

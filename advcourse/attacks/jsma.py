@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from torch import Tensor
 
-from advcourse.attacks.base import Attack
+from advcourse.attacks.base import Attack, Victim
 from advcourse.attacks.hyperparameters import number
 from advcourse.core.inputs import InputError
 
@@ -102,7 +103,9 @@ class JSMA(Attack):
         return best_pair(*(d.mul_(move).masked_fill_(stuck, -torch.inf) for d in (alpha, -beta)))
 
 
-def derivatives(victim, logits, x, target, others="sum"):
+def derivatives(
+    victim: Victim, logits: Tensor, x: Tensor, target: Tensor, others: Literal["sum", "logsumexp"] = "sum"
+) -> tuple[Tensor, Tensor]:
     """alpha = dZ_t/dx and beta = sum_{j != t} dZ_j/dx, each (N, d), for `logits` (N, K) of `x` (N, C, H, W), d = C * H * W.
 
     Two backward passes, whatever the number of classes: a sum's gradient is the sum of the gradients. With `others` "logsumexp"
@@ -117,7 +120,7 @@ def derivatives(victim, logits, x, target, others="sum"):
     return alpha.flatten(1), victim.gradient(rest, x).flatten(1)
 
 
-def best_pair(gain, loss):
+def best_pair(gain: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
     """The pair that maximises (gain_p + gain_q) * (loss_p + loss_q) where both sums are positive: exact, each row for itself.
 
     Args:

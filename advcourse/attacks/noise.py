@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 _BLOCK = 16  # images that share one generator
 
@@ -18,11 +19,11 @@ class Noise:
     seed: int
     first: int = 0
 
-    def uniform(self, x, stream=0):
+    def uniform(self, x: Tensor, stream: int = 0) -> Tensor:
         """Uniform on [0, 1), shaped like `x` (N, ...), on its device and of its type."""
         return self._draw(torch.rand, x, stream)
 
-    def normal(self, x, stream=0):
+    def normal(self, x: Tensor, stream: int = 0) -> Tensor:
         """Standard normal, shaped like `x` (N, ...), on its device and of its type."""
         return self._draw(torch.randn, x, stream)
 

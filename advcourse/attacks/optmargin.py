@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.cw_l2 import TanhAdam
@@ -90,7 +91,7 @@ class _MeanHinge:
         return torch.stack(worst).amax(0), total / len(self._directions) if differentiate else None
 
 
-def neighbourhood(image, copies, radius, seed=0):
+def neighbourhood(image: Tensor, copies: int, radius: float, seed: int = 0) -> Tensor:
     """The directions v_i, shape (copies, C, H, W), for images like `image` (C, H, W): orthogonal, of one length, the last 0.
 
     There can be no more than C * H * W + 1 of them.

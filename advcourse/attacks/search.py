@@ -5,11 +5,13 @@ the nearest point that succeeds, and lets go of the images that have converged.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from advcourse.attacks.best import Nearest
+from advcourse.attacks.base import Victim
+from advcourse.attacks.best import Distance, Nearest
 
 _TOO_MUCH = 1e12  # no constant grows beyond it
 
@@ -28,7 +30,7 @@ class Search:
     steps of each image.
     """
 
-    def __init__(self, x: Tensor, f: Callable, distance: Callable, initial_const: float | None = None):
+    def __init__(self, x: Tensor, f: Callable, distance: Distance, initial_const: float | None = None):
         self.x, self.f, self.distance = x, f, distance
         everyone = torch.arange(len(x), device=x.device)
         to_success, gradient = f(everyone, x, True)
@@ -77,6 +79,16 @@ def _estimate(to_success, gradient):
     return (to_success.clamp_min(0) / steepness).clamp(1 / _TOO_MUCH, _TOO_MUCH)
 
 
+class Optimiser(Protocol):
+    """What takes the steps of a `Run`: the current `images`, and `point`, where the next gradient is taken; both (n, C, H, W)."""
+
+    images: Tensor
+    point: Tensor
+
+    def keep(self, on: Tensor) -> None:
+        """Go on with the images where `on` (n,) is True."""
+
+
 class Run:
     """One run of an optimiser, with fixed constants, for the images number `index`; they leave it as they converge.
 
@@ -84,7 +96,7 @@ class Run:
     there is none, the end of the last run. `steps` is the number of steps.
     """
 
-    def __init__(self, search, index, steps):
+    def __init__(self, search: Search, index: Tensor, steps: int):
         self._search, self._index, self.steps = search, index, steps
         best = torch.where(search.nearest.found.view(-1, 1, 1, 1), search.nearest.images, search.last)
         self.x, self.start, self._c = search.x[index], best[index], search.c[index]
@@ -92,7 +104,7 @@ class Run:
         self._outside, self._back = torch.zeros(2, len(index), dtype=torch.bool, device=index.device)
         self.enough = torch.zeros(len(search.x), dtype=torch.bool, device=index.device)  # whose c was, (N,)
 
-    def gradients(self, walk) -> Iterator[tuple[Tensor, Tensor]]:
+    def gradients(self, walk: Optimiser) -> Iterator[tuple[Tensor, Tensor]]:
         """c (n, 1, 1, 1) and the gradient of max(f, 0) at `walk.point`, (n, C, H, W), for each step of the optimiser `walk`.
 
         The nearest success among all `walk.images` is kept. When images leave, `walk.keep(on)` is told who stays.
@@ -153,7 +165,15 @@ class Hinge:
     gradient is that of Z_y - Z_rival + confidence.
     """
 
-    def __init__(self, victim, y, target, confidence, rival=None, cut=True):
+    def __init__(
+        self,
+        victim: Victim,
+        y: Tensor,
+        target: Tensor | None,
+        confidence: float,
+        rival: Tensor | None = None,
+        cut: bool = True,
+    ):
         self._victim, self._confidence, self._cut = victim, confidence, cut
         self._label, self._sign = (y, 1) if target is None else (target, -1)
         self._pair = None if rival is None else torch.stack([y, rival], 1)

@@ -49,7 +49,15 @@ def slide(f: Callable, x: Tensor, nearest: Nearest, steps: int, sparsity: float 
     return taken
 
 
-def step_to_boundary(x, x_k, to_success, g, pull, sparsity=0.0, beyond=0.005):
+def step_to_boundary(
+    x: Tensor,
+    x_k: Tensor,
+    to_success: Tensor,
+    g: Tensor,
+    pull: Tensor,
+    sparsity: float = 0.0,
+    beyond: float = 0.005,
+) -> Tensor:
     """The next point after x_k (N, C, H, W), as `slide` tells.
 
     `to_success`, the distance to success, and `pull` (N,); `g` the gradient of the former: a pixel where it is 0 is moved

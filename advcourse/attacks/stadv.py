@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from advcourse.attacks.base import Attack
+from advcourse.attacks.base import Attack, AttackResult
 from advcourse.attacks.best import Nearest
 from advcourse.attacks.hyperparameters import number
 from advcourse.core.inputs import LARGEST_SEED
@@ -69,7 +70,7 @@ class StAdv(Attack):
     kind: ClassVar[str] = "minimum-norm"
     norm: ClassVar[str] = "flow"
 
-    def size(self, result):
+    def size(self, result: AttackResult) -> Tensor:
         return result.details["flow_loss"]
 
     def _perturb(self, victim, x, y, target, noise):
@@ -121,7 +122,7 @@ class StAdv(Attack):
             flow = flow.detach().addcdiv(mean, spread, value=-lr / (1 - 0.9 ** (step + 1)))
 
 
-def warp(x, flow):
+def warp(x: Tensor, flow: Tensor) -> Tensor:
     """Each pixel of `x` (N, C, H, W) taken from where `flow` (N, 2, H, W) points: bilinear, and the edge's value beyond it.
 
     flow[:, 0] is the way to the right and flow[:, 1] the way down, in pixels: a flow of (1, 0) moves the picture one pixel
@@ -135,7 +136,7 @@ def warp(x, flow):
     return F.grid_sample(x, torch.stack([u, v], 3), "bilinear", "border", align_corners=True)
 
 
-def flow_loss(flow):
+def flow_loss(flow: Tensor) -> Tensor:
     """L_flow (N,) of `flow` (N, 2, H, W): how unlike their four neighbours the pixels' arrows are, equation 4 of the paper.
 
     A pair of neighbours counts twice, once from each side. 1e-8 below the root keeps the gradient finite where arrows are equal.

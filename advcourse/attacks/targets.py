@@ -1,11 +1,14 @@
 """Which label a targeted attack aims at."""
 
+from typing import Literal
+
 import torch
+from torch import Tensor, nn
 
 from advcourse.core.inputs import check_choice, check_classes, check_images, check_labels, check_seed, predict
 
 
-def least_likely(logits, y):
+def least_likely(logits: Tensor, y: Tensor) -> Tensor:
     """The least likely class, shape (N,), of `logits` (N, K) of the clean images (Kurakin et al. 2017, equation 4).
 
     The true label `y` (N,) is left out: an attack towards it would be none.
@@ -13,7 +16,13 @@ def least_likely(logits, y):
     return logits.scatter(1, y.unsqueeze(1), torch.inf).argmin(1)
 
 
-def choose_target(model, x, y, how="random", seed=0):
+def choose_target(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    how: Literal["random", "least_likely", "next"] = "random",
+    seed: int = 0,
+) -> Tensor:
     """A wrong label for each image, shape (N,): what a targeted attack needs beside the true labels `y` (N,).
 
     `how`: `"random"`, uniform over the wrong classes, from `seed`; `"least_likely"`, of the clean image; `"next"`, (y + 1) mod K.

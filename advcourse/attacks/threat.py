@@ -22,7 +22,7 @@ class ThreatModel:
     universal: bool = False
 
     @property
-    def name(self):
+    def name(self) -> str:
         """In words: "L∞ ≤ 0.3, untargeted"; "least L2, targeted"."""
         norm = _NORMS.get(self.norm, self.norm)
         size = f"least {norm}" if self.eps is None else f"{norm} ≤ {self.eps:g}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from torch import Tensor, nn
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.deepfool import walk
@@ -66,7 +67,7 @@ class UAP(Attack):
     kind: ClassVar[str] = "budgeted"
     universal: ClassVar[bool] = True
 
-    def perturbation(self, model, x, y=None):
+    def perturbation(self, model: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
         """One perturbation v (C, H, W) made from the images `x` (N, C, H, W), N >= 1; add it to others and clip to [0, 1].
 
         Labels `y` (N,) are checked where given, and otherwise not needed.

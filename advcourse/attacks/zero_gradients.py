@@ -1,6 +1,7 @@
 """Whether a model gives gradients at all: without them it looks robust to every attack that follows them."""
 
 import torch
+from torch import Tensor
 
 from advcourse.core.errors import ZeroGradientWarning, warn
 
@@ -17,11 +18,11 @@ class ZeroGradients:
     def __init__(self):
         self._counts, self._handles, self._open = [], [], False
 
-    def begin(self):
+    def begin(self) -> None:
         """A new chunk: its first backward pass will be counted."""
         self._open = True
 
-    def follow(self, x, logits):
+    def follow(self, x: Tensor, logits: Tensor) -> None:
         """A forward pass from `x` (N, C, H, W) to `logits` (N, K), of which a backward pass may come."""
         if not (self._open and x.requires_grad and logits.requires_grad):
             return
@@ -41,11 +42,11 @@ class ZeroGradients:
 
         self._handles = [logits.register_hook(at_the_logits), x.register_hook(at_the_images)]
 
-    def missed(self):
+    def missed(self) -> bool:
         """True if a backward pass has come since, but never to the images: no graph leads there."""
         return bool(self._handles)
 
-    def report(self):
+    def report(self) -> None:
         """Warn if more than 1 % of the images counted had no gradient."""
         self._drop()
         asked, zero = torch.stack(self._counts).sum(0).tolist() if self._counts else (0, 0)
