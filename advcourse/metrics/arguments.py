@@ -4,13 +4,18 @@ import math
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from advcourse.core.inputs import InputError, check_batch
+
+Values = Tensor | np.ndarray  # (N,), one for each image
 
 _REMEDY = "divide pixels of 0..255 by 255, undo a normalisation, or clip what left the range"
 
 
-def check_pair(x, x_adv, high=None, least=1, remedy=_REMEDY):
+def check_pair(
+    x: Tensor, x_adv: Tensor, high: float | None = None, least: int = 1, remedy: str = _REMEDY
+) -> None:
     """Raise `InputError` unless `x` and `x_adv` are floating-point images of one shape (N, C, H, W), all numbers finite.
 
     Args:
@@ -41,7 +46,7 @@ def check_pair(x, x_adv, high=None, least=1, remedy=_REMEDY):
         )
 
 
-def check_outputs(logits, name="logits"):
+def check_outputs(logits: Tensor, name: str = "logits") -> Tensor:
     """Raise `InputError` unless `logits` is a tensor (N, K) of finite numbers, K >= 2 where N > 0.
 
     A NaN would be no class, and so would count as a misclassification.
@@ -59,12 +64,12 @@ def check_outputs(logits, name="logits"):
     return logits.detach()
 
 
-def check_values(values, name, like=None):
+def check_values(values: Values, name: str, like: Tensor | None = None) -> Tensor:
     """Raise `InputError` unless `values` is a tensor or array (N,) of numbers, as long as `like`. Returns a float64 tensor."""
     return _vector(values, name, like).double()
 
 
-def check_flags(values, name, like=None):
+def check_flags(values: Values, name: str, like: Tensor | None = None) -> Tensor:
     """Raise `InputError` unless `values` is a tensor or array (N,) of bool, as long as `like`. Returns a tensor."""
     values = _vector(values, name, like)
     if values.dtype != torch.bool:
@@ -87,7 +92,7 @@ def _check_real(values, name):
         )
 
 
-def share(flags):
+def share(flags: Tensor) -> float:
     """The share of `flags` (N,) bool that are True: a float in [0, 1], NaN for N = 0."""
     return flags.double().mean().item()
 

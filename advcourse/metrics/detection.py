@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from advcourse.core.inputs import InputError, check_range
-from advcourse.metrics.arguments import check_flags, check_values, share
+from advcourse.metrics.arguments import Values, check_flags, check_values, share
 
 
-def true_positive_rate(scores, threshold, fooled=None):
+def true_positive_rate(scores: Values, threshold: float, fooled: Values | None = None) -> float:
     """TPR: share of the adversarial images that are flagged, in [0, 1]; NaN for none.
 
     Args:
@@ -27,12 +27,12 @@ def true_positive_rate(scores, threshold, fooled=None):
     return share(flagged if fooled is None else flagged[check_flags(fooled, "fooled", flagged)])
 
 
-def false_positive_rate(clean_scores, threshold):
+def false_positive_rate(clean_scores: Values, threshold: float) -> float:
     """FPR: share of the clean images, scores (N,), that are flagged, in [0, 1]; NaN for none."""
     return share(_flagged(clean_scores, threshold, "clean_scores"))
 
 
-def roc(clean_scores, adversarial_scores):
+def roc(clean_scores: Values, adversarial_scores: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ROC curve (fpr, tpr, thresholds), three arrays of one length, from nothing flagged to everything flagged.
 
     scikit-learn makes it. Its thresholds flag a score that equals them; they are taken to the next number below, so that
@@ -44,7 +44,7 @@ def roc(clean_scores, adversarial_scores):
     return fpr, tpr, np.nextafter(thresholds, -np.inf)
 
 
-def auc(clean_scores, adversarial_scores):
+def auc(clean_scores: Values, adversarial_scores: Values) -> float:
     """Area under the ROC curve, in [0, 1]: the chance that an adversarial image scores above a clean one, ties counting half.
 
     It hides the corner of few false alarms, the only one in which a detector can be run: show `attacker_win_rate`
@@ -55,7 +55,7 @@ def auc(clean_scores, adversarial_scores):
     return float(roc_auc_score(*_labelled(clean_scores, adversarial_scores)))
 
 
-def threshold_at(clean_scores, fpr):
+def threshold_at(clean_scores: Values, fpr: float) -> float:
     """The lowest threshold, a float, that flags at most the share `fpr` of the clean scores (N,), N >= 1.
 
     Ties are flagged together or not at all, so the measured rate may be well below `fpr`, and is never above it.
@@ -78,7 +78,7 @@ def threshold_at(clean_scores, fpr):
     return scores.sort(descending=True).values[allowed].item() if allowed < n else -np.inf
 
 
-def attacker_win_rate(scores, fooled, threshold):
+def attacker_win_rate(scores: Values, fooled: Values, threshold: float) -> float:
     """Share of the N attacked images that fool the model AND are not flagged, in [0, 1]; NaN for N = 0.
 
     The number that counts for security: report it at a clean false positive rate of 1 % and of 5 % (`threshold_at`).

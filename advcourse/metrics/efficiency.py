@@ -9,13 +9,31 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import psutil
 import torch
+from torch import Tensor
 
 from advcourse.core.inputs import check_range, resolve_device
 
 _MIB = 2**20
+
+
+class Record(Protocol):
+    """What `efficiency` reads of the record of an attack: its `images` (N, C, H, W), and what the whole batch cost."""
+
+    @property
+    def images(self) -> Tensor: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def forward_passes(self) -> int: ...
+
+    @property
+    def backward_passes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class Efficiency:
     device: str
 
 
-def efficiency(result, memory=math.nan):
+def efficiency(result: Record, memory: float = math.nan) -> Efficiency:
     """The `Efficiency` of an attack; NaN for no images.
 
     Args:
@@ -91,11 +109,11 @@ class PeakMemory:
         mib: the peak in MiB, at least 0; NaN until the block has ended.
     """
 
-    def __init__(self, device="cpu"):
+    def __init__(self, device: str | torch.device = "cpu"):
         self._device = resolve_device(device)
         self.mib = math.nan
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.mib = math.nan
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
@@ -108,7 +126,7 @@ class PeakMemory:
             self._watcher.start()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             self._peak = torch.cuda.max_memory_allocated(self._device)

@@ -5,13 +5,16 @@ unit of the pixels, is also that of images which were not clipped; SSIM, PSD and
 range, and raise `InputError` there. Each measure has shape (N,) and is float64: sums of float32 pixels lose digits.
 """
 
+from typing import Literal
+
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from advcourse.core.inputs import InputError, check_choice, check_flag, check_range
 from advcourse.core.intervals import Interval, bootstrap
-from advcourse.metrics.arguments import check_flags, check_pair, check_values
+from advcourse.metrics.arguments import Values, check_flags, check_pair, check_values
 
 _WINDOW = 7  # pixels, the side of SSIM's window
 
@@ -21,7 +24,7 @@ def _difference(x, x_adv, high=None):
     return (x_adv.detach().double() - x.detach().double()).abs()
 
 
-def l0(x, x_adv, per="pixel", rounded=False):
+def l0(x: Tensor, x_adv: Tensor, per: Literal["pixel", "channel"] = "pixel", rounded: bool = False) -> Tensor:
     """L0, shape (N,): how many pixels differ.
 
     Source: DEEPSEC (Ling et al. 2019), whose code counts `per="channel"` on rounded images, and divides by their number.
@@ -41,22 +44,22 @@ def l0(x, x_adv, per="pixel", rounded=False):
     return changed.flatten(1).sum(1).double()
 
 
-def l1(x, x_adv):
+def l1(x: Tensor, x_adv: Tensor) -> Tensor:
     """L1, shape (N,): the sum of the absolute changes over pixels and channels."""
     return _difference(x, x_adv).flatten(1).sum(1)
 
 
-def l2(x, x_adv):
+def l2(x: Tensor, x_adv: Tensor) -> Tensor:
     """L2, shape (N,): the Euclidean length of the change, over pixels and channels. Not squared."""
     return _difference(x, x_adv).flatten(1).square().sum(1).sqrt()
 
 
-def linf(x, x_adv):
+def linf(x: Tensor, x_adv: Tensor) -> Tensor:
     """L-infinity, shape (N,): the largest change of any pixel and channel."""
     return _difference(x, x_adv).flatten(1).amax(1)
 
 
-def ssim(x, x_adv, data_range=1.0):
+def ssim(x: Tensor, x_adv: Tensor, data_range: float = 1.0) -> Tensor:
     """Structural similarity, shape (N,), in [-1, 1]: 1 for equal images. A similarity, not a distance.
 
     Source: Wang, Bovik, Sheikh and Simoncelli 2004, as DEEPSEC's ASS takes it (Ling et al. 2019): a uniform window of
@@ -91,7 +94,7 @@ def _ssim(x, x_adv, data_range):
     return (luminance * (2 * covariance + c2) / (variances + c2)).flatten(1).mean(1)
 
 
-def psd(x, x_adv, sensitivity="bounded"):
+def psd(x: Tensor, x_adv: Tensor, sensitivity: Literal["bounded", "inverse"] = "bounded") -> Tensor:
     """Perturbation sensitivity distance, shape (N,): the sum of |change| * Sen over pixels and channels; 0 for no change.
 
     A change is seen where the image is flat and hidden where it is busy. s is the standard deviation (of the nine
@@ -131,7 +134,7 @@ def _by_chunks(measure, x, x_adv):
     return results
 
 
-def mean_over_successes(values, success):
+def mean_over_successes(values: Values, success: Values) -> float:
     """Mean of `values` (N,) over the images with `success` (N,) bool; NaN where nothing succeeded.
 
     An average over successes flatters an attack that succeeds only where it is easy: show the misclassification rate
@@ -141,7 +144,7 @@ def mean_over_successes(values, success):
     return values[success].mean().item()
 
 
-def median_with_failures(values, success):
+def median_with_failures(values: Values, success: Values) -> float:
     """Median of `values` (N,) over ALL images, those without `success` (N,) bool at +inf; NaN for N = 0.
 
     It is infinite unless more than half of the attacks succeeded, so it cannot flatter an attack that succeeds only
@@ -151,7 +154,7 @@ def median_with_failures(values, success):
     return float(np.median(values)) if len(values) else float("nan")
 
 
-def median_with_interval(values, success) -> Interval:
+def median_with_interval(values: Values, success: Values) -> Interval:
     """`median_with_failures` with its 95 % bootstrap interval, either end of which may be infinite."""
     return bootstrap(_with_failures(values, success), np.median)
 

@@ -4,10 +4,11 @@ Shapes: `logits` (N, K) of the attacked images, `y` (N,) true labels, `target` (
 """
 
 import torch
+from torch import Tensor
 
 from advcourse.core.inputs import InputError, are_integers, check_classes, check_flag, check_labels
 from advcourse.core.intervals import Interval, counted
-from advcourse.metrics.arguments import check_flags, check_outputs, share
+from advcourse.metrics.arguments import Values, check_flags, check_outputs, share
 
 
 def _checked(logits, labels, name):
@@ -16,7 +17,7 @@ def _checked(logits, labels, name):
     return labels
 
 
-def margin(logits, labels):
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Z_label - max_{i != label} Z_i, shape (N,): negative where another class wins (Carlini and Wagner 2017, f6).
 
     The excluded logit is set to -inf. Multiplying it by zero instead would be wrong where all others are negative.
@@ -36,7 +37,7 @@ def margin(logits, labels):
     return logits.gather(1, labels).squeeze(1) - logits.scatter(1, labels, -torch.inf).amax(1)
 
 
-def succeeded(logits, y, target=None, abstains=False):
+def succeeded(logits: Tensor, y: Tensor, target: Tensor | None = None, abstains: bool = False) -> Tensor:
     """Which attacks got what they wanted, shape (N,) bool: any label but `y`, or exactly `target` where it is given.
 
     With `abstains=True` the last class says "flagged", and is no success: an attacker wins where the model is wrong and nothing
@@ -50,7 +51,9 @@ def succeeded(logits, y, target=None, abstains=False):
     return wrong & (prediction != logits.shape[1] - 1) if abstains else wrong
 
 
-def misclassification_rate(logits, y, target=None, abstains=False):
+def misclassification_rate(
+    logits: Tensor, y: Tensor, target: Tensor | None = None, abstains: bool = False
+) -> float:
     """MR: the share of the N attacked images that fool the model as intended, in [0, 1]; NaN for N = 0.
 
     Source: DEEPSEC (Ling et al. 2019), section 3. For a targeted attack this is the share that hits `target`; call it without
@@ -59,13 +62,13 @@ def misclassification_rate(logits, y, target=None, abstains=False):
     return share(succeeded(logits, y, target, abstains))
 
 
-def share_with_interval(flags) -> Interval:
+def share_with_interval(flags: Values) -> Interval:
     """The share of `flags` (N,) bool that are True, such as an attack's successes, with Wilson's 95 % interval."""
     flags = check_flags(flags, "flags")
     return counted(int(flags.sum()), len(flags))
 
 
-def confidences(logits, labels):
+def confidences(logits: Tensor, labels: Tensor) -> Tensor:
     """Softmax probability of each image's label in `labels` (N,), shape (N,), float64, in [0, 1].
 
     Source: DEEPSEC (Ling et al. 2019): ACAC is its mean for the wrong label that is given, ACTC for the true one.
@@ -74,7 +77,7 @@ def confidences(logits, labels):
     return logits.detach().double().softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
-def wrong_confidence(logits, y, target=None):
+def wrong_confidence(logits: Tensor, y: Tensor, target: Tensor | None = None) -> float:
     """ACAC: mean softmax probability of the wrong label that is given, over the successes, in [0, 1]; NaN without any.
 
     Source: DEEPSEC (Ling et al. 2019), average confidence of the adversarial class.
@@ -83,7 +86,7 @@ def wrong_confidence(logits, y, target=None):
     return confidences(logits, logits.argmax(1))[success].mean().item()
 
 
-def true_confidence(logits, y, target=None):
+def true_confidence(logits: Tensor, y: Tensor, target: Tensor | None = None) -> float:
     """ACTC: mean softmax probability that is left to the true label, over the successes, in [0, 1]; NaN without any.
 
     Source: DEEPSEC (Ling et al. 2019), average confidence of the true class.

@@ -4,10 +4,12 @@
 clean images under the same transformation: one that ruins clean images as well says nothing of attacks.
 """
 
-from advcourse.metrics.arguments import check_flags, check_outputs, share
+from torch import Tensor
+
+from advcourse.metrics.arguments import Values, check_flags, check_outputs, share
 
 
-def noise_tolerance(logits):
+def noise_tolerance(logits: Tensor) -> Tensor:
     """The first less the second softmax probability of each image, shape (N,), float64, in [0, 1]; `logits` (N, K).
 
     Its mean over the successes is NTE, noise tolerance estimation, of DEEPSEC (Ling et al. 2019): how much another
@@ -18,7 +20,7 @@ def noise_tolerance(logits):
     return top[:, 0] - top[:, -1]
 
 
-def survival(success, success_after):
+def survival(success: Values, success_after: Values) -> float:
     """Share of the successes that succeed still after a transformation, in [0, 1]; NaN where nothing succeeded.
 
     RGB (Gaussian blur) and RIC (image compression) of DEEPSEC (Ling et al. 2019). The survey divides by all attacked
@@ -32,7 +34,7 @@ def survival(success, success_after):
     return share(check_flags(success_after, "success_after", success)[success])
 
 
-def destruction_rate(clean_right, adv_right, transformed_right):
+def destruction_rate(clean_right: Values, adv_right: Values, transformed_right: Values) -> float:
     """Share of the attacks that work which the transformation undoes, in [0, 1]; NaN where none works.
 
     d = sum C(x) (1 - C(x')) C(T(x')) / sum C(x) (1 - C(x')), where C is 1 for an image that is classified rightly.

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from advcourse.core.inputs import InputError, check_labels
 from advcourse.metrics.arguments import check_outputs, share
@@ -25,7 +26,7 @@ class Utility:
     cos: float
 
 
-def utility(raw_logits, defended_logits, y):
+def utility(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> Utility:
     """All five measures of two answers, (N, K) or (N,) each, against the labels `y` (N,), as a `Utility`."""
     return Utility(
         classification_accuracy_variance(raw_logits, defended_logits, y),
@@ -36,25 +37,25 @@ def utility(raw_logits, defended_logits, y):
     )
 
 
-def classification_accuracy_variance(raw_logits, defended_logits, y):
+def classification_accuracy_variance(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
     """CAV: accuracy with the defense less accuracy without it, in [-1, 1]; negative where the defense costs accuracy."""
     before, after = _right(raw_logits, defended_logits, y)
     return share(after) - share(before)
 
 
-def classification_rectify_ratio(raw_logits, defended_logits, y):
+def classification_rectify_ratio(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
     """CRR: share of all images that were wrong and are right with the defense, in [0, 1]."""
     before, after = _right(raw_logits, defended_logits, y)
     return share(~before & after)
 
 
-def classification_sacrifice_ratio(raw_logits, defended_logits, y):
+def classification_sacrifice_ratio(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
     """CSR: share of all images that were right and are wrong with the defense, in [0, 1]."""
     before, after = _right(raw_logits, defended_logits, y)
     return share(before & ~after)
 
 
-def classification_confidence_variance(raw_logits, defended_logits, y):
+def classification_confidence_variance(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
     """CCV: mean |change of the top softmax probability| over the images that both get right, in [0, 1].
 
     NaN where there are none, and for labels: DEEPSEC writes 0 for a defense that only votes, which would read as the
@@ -67,7 +68,7 @@ def classification_confidence_variance(raw_logits, defended_logits, y):
     return (after - before).abs().mean().item()
 
 
-def classification_output_stability(raw_logits, defended_logits, y):
+def classification_output_stability(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
     """COS: mean Jensen-Shannon divergence of the two softmaxes over the images that both get right, in [0, ln 2].
 
     With natural logarithms, and not its square root. Despite its name, less is more stable. NaN as in
