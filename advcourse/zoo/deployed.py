@@ -82,37 +82,37 @@ def _undefended():
     return models.load("mnist-small")
 
 
-def input_transformation():
+def input_transformation() -> EnsembleInputTransformation:
     """Crops, bit depth, JPEG and total variation, their answers averaged, before a network that was trained on such images."""
     return EnsembleInputTransformation(models.load("mnist-eit"))
 
 
-def random_transformation():
+def random_transformation() -> RandomTransformation:
     """A random size at a random place, before the undefended network."""
     return RandomTransformation(_undefended())
 
 
-def pixel_defend():
+def pixel_defend() -> PixelDefend:
     """Each pixel moved to its likeliest value nearby, before the undefended network."""
     return PixelDefend(_undefended(), models.load("mnist-pixelcnn"))
 
 
-def thermometer():
+def thermometer() -> Thermometer:
     """The network on thermometer codes, trained ordinarily."""
     return Thermometer(models.load("mnist-thermometer"))
 
 
-def thermometer_adversarial():
+def thermometer_adversarial() -> Thermometer:
     """The same, trained on adversarial codes."""
     return Thermometer(models.load("mnist-thermometer-lspga"))
 
 
-def region():
+def region() -> RegionClassifier:
     """The vote of a hundred noisy copies, in a cube of the paper's radius."""
     return RegionClassifier(_undefended(), RADIUS, samples=100)
 
 
-def lid():
+def lid() -> Guarded:
     """Fitted to PGD on training digits, calibrated on others."""
     x, y, validation = _training_digits()
     model = _undefended()
@@ -122,12 +122,12 @@ def lid():
     return _guarded(LIDDetector(model, batch=450).fit(x, attacked), validation)
 
 
-def squeezing():
+def squeezing() -> Guarded:
     """One bit and a median, before the undefended network."""
     return _guarded(FeatureSqueezing(_undefended()), _training_digits()[2])
 
 
-def magnet():
+def magnet() -> Guarded:
     """Two autoencoders that reject, the first of which reforms, before the undefended network."""
     autoencoders = [models.load("mnist-autoencoder-1"), models.load("mnist-autoencoder-2")]
     return _guarded(MagNet(_undefended(), autoencoders), _training_digits()[2])

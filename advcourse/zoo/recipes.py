@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from advcourse import data, models
-from advcourse.attacks import BIM, FGSM, PGD, RFGSM, UMIFGSM, CWLinf, Transfer
+from advcourse.attacks import BIM, FGSM, PGD, RFGSM, UMIFGSM, Attack, CWLinf, Transfer
 from advcourse.core.inputs import accuracy, check_choice, predict
+from advcourse.data import ImageSet
 from advcourse.defenses import (
     EAT,
     LSPGA,
@@ -66,7 +67,7 @@ class Recipe:
         """What is attacked, images (N, C, H, W) to logits: the model itself, or, of a part, the whole."""
         return model
 
-    def attacks(self) -> tuple:
+    def attacks(self) -> tuple[Attack, ...]:
         """Those that the card tells of: `ATTACKS`, and what was made for this defense."""
         return ATTACKS
 
@@ -76,7 +77,7 @@ class Recipe:
         del told["attacked"]
         return told | {"objective": describe(self.objective())}
 
-    def figures(self, model: nn.Module, held_out) -> dict:
+    def figures(self, model: nn.Module, held_out: ImageSet) -> dict:
         """What the card tells of the trained `model` on held-out images."""
         whole, x, y = self.deployed(model), held_out.images, held_out.labels
         figures = {"clean_accuracy": round(accuracy(whole, x, y), 6)}
@@ -128,7 +129,7 @@ class ThermometerRecipe(Recipe):
     def deployed(self, model: nn.Module) -> nn.Module:
         return Thermometer(model).eval()
 
-    def attacks(self) -> tuple:
+    def attacks(self) -> tuple[Attack, ...]:
         return *super().attacks(), Transfer(ATTACK, Thermometer.attackable)
 
 
@@ -157,7 +158,7 @@ class AutoEncoderRecipe(Recipe):
         self._fit(model, progress, objective=Denoising(self.std))
         return model.eval()
 
-    def figures(self, model: nn.Module, held_out) -> dict:
+    def figures(self, model: nn.Module, held_out: ImageSet) -> dict:
         """The mean squared error on held-out digits without noise."""
         with torch.no_grad():
             error = (model(held_out.images) - held_out.images).double().square().mean()
@@ -172,7 +173,7 @@ class DensityRecipe(Recipe):
 
     figure: ClassVar[str] = "bits_per_pixel"
 
-    def figures(self, model: nn.Module, held_out) -> dict:
+    def figures(self, model: nn.Module, held_out: ImageSet) -> dict:
         """The bits per pixel of held-out digits."""
         with torch.no_grad():
             bits = torch.cat([model.bits(part) for part in held_out.images.split(100)])
