@@ -40,7 +40,7 @@ class Detector(nn.Module):
         return None if self._threshold.isnan() else self._threshold.item()
 
     @threshold.setter
-    def threshold(self, value: float | None):
+    def threshold(self, value: float | None) -> None:
         self._threshold.fill_(torch.nan if value is None else value)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,13 +1,16 @@
 """Gradient masking: training that flattens the loss around the images, in the hope that attacks find no gradient to follow."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
+from torch.utils.data import Dataset
 
 from advcourse.core.errors import called
 from advcourse.core.inputs import (
@@ -23,8 +26,9 @@ from advcourse.core.inputs import (
     predict,
     resolve_device,
 )
-from advcourse.training import History, fit
+from advcourse.training import History, Objective, fit
 from advcourse.training.checkpoints import named
+from advcourse.training.fitting import Pair
 
 
 @dataclass(frozen=True)
@@ -267,13 +271,19 @@ def tempered(model: nn.Module, x: Tensor, y: Tensor, temperature: float) -> Tens
     return F.cross_entropy(logits / temperature, y)
 
 
-def teacher_objective(temperature: float = 20.0):
+def teacher_objective(temperature: float = 20.0) -> Objective:
     """Return the objective of the first stage of `DefensiveDistillation`: cross-entropy with the labels at `temperature`."""
     return partial(tempered, temperature=check_range(temperature, "temperature", 0, exclusive_low=True))
 
 
 def distil(
-    teacher: nn.Module, student: nn.Module, data, temperature: float = 20.0, *, checkpoint=None, **settings
+    teacher: nn.Module,
+    student: nn.Module,
+    data: Dataset | Pair,
+    temperature: float = 20.0,
+    *,
+    checkpoint: str | os.PathLike | None = None,
+    **settings: Any,
 ) -> tuple[History, History]:
     """Run both stages of `DefensiveDistillation`: train `teacher`, then `student` on its answers; return both histories.
 

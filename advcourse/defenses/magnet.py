@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from advcourse.core.inputs import InputError, ask, check_choice, check_field, explained
 from advcourse.defenses.detection import Detector
 from advcourse.metrics import threshold_at
 from advcourse.models import AutoEncoder
 from advcourse.training import History, fit
+from advcourse.training.fitting import Pair
 
 
 def restored(autoencoder: nn.Module, x: Tensor) -> Tensor:
@@ -140,7 +143,12 @@ class MagNet(Detector):
             self._remember(name, torch.full((len(self.parts),), torch.nan, dtype=torch.float64))
 
     def fit(
-        self, data, std: float = 0.1, epochs: int = 100, batch_size: int = 256, **settings
+        self,
+        data: Dataset | Pair,
+        std: float = 0.1,
+        epochs: int = 100,
+        batch_size: int = 256,
+        **settings: Any,
     ) -> list[History]:
         """Train all autoencoders on clean images with `training.fit`; return its histories. This removes earlier thresholds.
 
