@@ -2,7 +2,9 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 _CORE = "errors files identity inputs intervals page randomness rounding workers"
 _COURSE = "coverage doctor jupyter notebooks widgets"
@@ -36,7 +38,9 @@ MOVED = {
 class Finder:
     """Finds a moved module, or a module inside of one, under its old name."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         old = next((old for old in MOVED if f"{name}.".startswith(f"{old}.")), None)
         return old and ModuleSpec(name, _Loader(MOVED[old] + name.removeprefix(old)))
 
