@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from test_layers import MODULES, room_of
 
-ROOMS = ("_moved", "attacks", "defenses", "metrics", "models", "training", "zoo")
+ROOMS = "_moved attacks core course data defenses evaluation metrics models plots training zoo".split()
 PLACES = [name for name in MODULES if room_of(name) in ROOMS]
 CODE = """
 def right(a: int, *b: int, c: int = 0, **d: int) -> int: ...
@@ -65,18 +65,33 @@ def parts(thing):
         return [one for one in (thing.fget, thing.fset) if one]
     if isinstance(thing, cached_property):
         return [thing.func]
+    if isinstance(
+        thing, type
+    ):  # its own fields, without those of another library's class that it is based on
+        fields = {"__annotations__": vars(thing).get("__annotations__", {}), "__module__": thing.__module__}
+        return [type(thing.__name__, (), fields)]
     return [getattr(thing, "__func__", thing)]
+
+
+def imported_for_types(body):
+    """What the code imports if TYPE_CHECKING: name -> object."""
+    names = {}
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            exec(compile(ast.Module(node.body, []), "types", "exec"), names)
+    return names
 
 
 def unresolved(module, body):
     """(name, error) of the functions and classes in `body`, the module's code, whose types name something that is not there."""
+    names = imported_for_types(body)
     for name in dict(public(body)):  # a property's setter has the name of its getter
         thing = module
         for part in name.split("."):
             thing = vars(thing)[part]
         for one in parts(thing):
             try:
-                typing.get_type_hints(one)
+                typing.get_type_hints(one, localns=names)
             except NameError as error:
                 yield name, str(error)
 
