@@ -9,7 +9,7 @@ import pytest
 from amounts import LONG, amount, some
 from power_table import table
 
-LEAST = 6  # seeds behind each row; the page says how many there are
+LEAST = 20
 
 
 @pytest.fixture(scope="module")
