@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from advcourse.core.errors import InputError
-from advcourse.core.files import WriteError, check_between, check_folder, check_target, replacing
+from advcourse.core.files import check_between, check_folder, check_target, replacing
 
 _COMPLETE = "_ADVCOURSE_COMPLETE"  # the environment variable by which a shell asks for completions
 
@@ -181,9 +181,9 @@ def evaluate(
 def _begin_settings(path):
     from advcourse.evaluation.settings import TEMPLATE
 
+    check_target(path, "file")
     if path.exists():
         raise InputError(f"file: got {str(path)!r}, which already exists; allowed is a new file")
-    check_target(path, "file")
     with replacing(path, keep=True) as partial:
         shutil.copyfile(TEMPLATE, partial)
     typer.echo(f"Written: {path}. Edit it as you like, then run: advcourse evaluate {path}")
@@ -385,13 +385,13 @@ def completion(
 
 
 def main():
-    """Run the command. Bad input and files that cannot be written give a one-line message, no traceback, and exit status 2."""
+    """Run the command. Bad input and files that cannot be read or written give one line, no traceback, and exit status 2."""
     if _COMPLETE in os.environ:
         from typer.completion import completion_init
 
         completion_init()
     try:
         app(prog_name="advcourse")
-    except (InputError, WriteError) as error:
+    except (InputError, OSError) as error:
         typer.echo(f"advcourse: {error}", err=True)
         sys.exit(2)

@@ -34,8 +34,18 @@ FILES = {
     "short": b"abc",
     "columns.csv": b"a,b\n1,2\n",
 }
+LONG = "x" * 300  # more than a file's name may have
 # Command -> what its message says.
 MISTAKES = {
+    f"coverage --write {LONG}": f"write: got '{LONG}' (File name too long)",
+    f"evaluate {LONG}.yml": f"file: got '{LONG}.yml'; allowed",
+    f"evaluate good.yml --out {LONG}": f"out: got '{LONG}'; allowed is a folder to write to (File name too long)",
+    f"evaluate {LONG}.yml --init": f"file: got '{LONG}.yml'; allowed is a file to write to (File name too long)",
+    f"grade {LONG} --lab 4": f"submissions: got '{LONG}'; allowed is a folder, or a ZIP archive",
+    f"grade in --lab 4 --roster {LONG}": f"roster: {LONG} cannot be read (File name too long)",
+    f"grade in --lab 4 --secret {LONG}": f"secret: got '{LONG}'; allowed",
+    f"run 0 --out {LONG}": f"out: got '{LONG}'; allowed is a folder to write to (File name too long)",
+    f"check {LONG}": f"notebook: got '{LONG}'; allowed is a file that can be read",
     "coverage --write absent.md": "write: got 'absent.md' (No such file or directory); allowed is a text file with the lines",
     "coverage --write folder": "write: got 'folder' (Is a directory); allowed",
     "coverage --write file/x.md": "write: got 'file/x.md' (Not a directory); allowed",

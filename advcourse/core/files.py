@@ -207,8 +207,8 @@ def _holder(lock):
 
 def check_folder(path: Path | str, name: str = "folder") -> None:
     """Raise `InputError`, naming the argument `name`, unless `path` is a writable folder or one that can be made. Makes none."""
-    there = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())
     try:
+        there = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         probe(there)

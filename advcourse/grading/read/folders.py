@@ -1,6 +1,7 @@
 """Find a class's notebooks and their owners, in the downloads of learning systems or in folders made by hand."""
 
 import importlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -91,7 +92,7 @@ def find(folder, lab):
         InputError: if there is no such folder, or nothing handed in is found in it.
     """
     root, told = Path(folder), []
-    if not (root.is_dir() or (root.is_file() and ZIP.search(root.name))):
+    if not (os.path.isdir(root) or (os.path.isfile(root) and ZIP.search(root.name))):
         raise InputError(f"submissions: got {str(folder)!r}; allowed is {LAYOUTS}")
     try:
         there = files(root, told)
