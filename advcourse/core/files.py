@@ -23,6 +23,9 @@ _WEEK = 7 * 24 * 3600
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+LARGEST = 64 * 2**20  # bytes of a settings file, a table or a page that somebody hands in
+
+
 class WriteError(OSError):
     """A file could not be written. The message gives the file, the reason, and what to do."""
 
@@ -205,6 +208,15 @@ def _holder(lock):
     return "an unknown process"
 
 
+def contents(path: Path | str, most: int = LARGEST) -> bytes:
+    """Return the bytes of the file `path`. Raises `OSError`, also for more than `most` bytes: a device may never end."""
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content
+
+
 def check_folder(path: Path | str, name: str = "folder") -> None:
     """Raise `InputError`, naming the argument `name`, unless `path` is a writable folder or one that can be made. Makes none."""
     try:
@@ -249,7 +261,7 @@ def check_between(path: Path | str, begin: str, end: str, name: str = "path") ->
     """
     path, allowed = Path(path), f"allowed is a text file with the lines {begin} and {end}, to write between"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = contents(path).decode("utf-8").replace("\r\n", "\n")
         probe(path.parent)
     except OSError as error:
         raise InputError(f"{name}: got {str(path)!r} ({error.strerror}); {allowed}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from advcourse.core.files import contents
 from advcourse.core.inputs import InputError
 
 _MOST = 20  # problems that are told together
@@ -174,7 +175,7 @@ def parse(path: Path | str) -> tuple[Entry, Problems]:
 
 def _text(path):
     try:
-        content = Path(path).read_bytes()
+        content = contents(path)
     except OSError as error:
         raise InputError(
             f"file: got {str(path)!r}; allowed is a YAML file that can be read ({error.strerror})"

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import importlib
 import json
+import os
 import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from advcourse import labs
-from advcourse.core.files import Taken, WriteError, alone, probe, replacing, sweep
+from advcourse.core.files import Taken, WriteError, alone, contents, probe, replacing, sweep
 from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.core.workers import Failure, check_scheduler, in_processes, on_dask
 from advcourse.grading.read.folders import Found, check_lab, find
@@ -119,6 +120,7 @@ def run(
     check_range(workers, "workers", 1, integer=True)
     check_choice(attempts, "attempts", ATTEMPTS)
     strong = not scheduler and not check_isolation(isolation)
+    _check_outside(out, folder)
     found, told = find(folder, lab)
     given = secret and _secret(secret)
     if scheduler:
@@ -131,6 +133,15 @@ def run(
     found = tuple(max(_same(one, reports), key=lambda attempt: reports[attempt].points) for one in found)
     failed = {one.student: failed[one] for one in found if one in failed}
     return Outcome(lab, tuple(reports[one] for one in found), found, failed, graded, told)
+
+
+def _check_outside(out, folder):
+    """Raise `InputError` if the results would lie among the submissions, and be taken for hand-ins by the next run."""
+    if not os.path.isfile(out) and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
+        raise InputError(
+            f"out: got {str(out)!r}, in the folder of the submissions, where the next run would take results for hand-ins; "
+            "allowed is a folder beside it"
+        )
 
 
 @contextmanager
@@ -262,7 +273,7 @@ def _own_secret(out):
 
 def _secret(path):
     try:
-        secret = Path(path).read_bytes()
+        secret = contents(path)
     except OSError as error:
         raise InputError(
             f"secret: got {str(path)!r}; allowed is a file that can be read ({error})"

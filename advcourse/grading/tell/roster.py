@@ -5,9 +5,8 @@ import unicodedata
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from advcourse.core.files import replacing
+from advcourse.core.files import contents, replacing
 from advcourse.core.inputs import InputError
 
 _BOM = "\ufeff"
@@ -63,7 +62,7 @@ class Sheet:
 
     def _text(self, path, source):
         try:
-            return Path(path).read_bytes().decode("utf-8")
+            return contents(path).decode("utf-8")
         except OSError as error:
             raise InputError(f"{self.told} cannot be read ({error.strerror}); allowed is {source}") from error
         except UnicodeDecodeError as error:
