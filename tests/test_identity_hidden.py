@@ -27,6 +27,13 @@ LEFT, RIGHT = [1.0], [1.0]
 ONE = torch.tensor([1.0])
 
 
+def compiled_in_place(backend):
+    """A module that its own method `compile` has compiled."""
+    model = nn.Identity()
+    model.compile(backend=backend)
+    return model
+
+
 def key(value):
     """The key of a value that can be told."""
     with warnings.catch_warnings():
@@ -161,6 +168,9 @@ PAIRS = {
     "scales of channels": lambda: (by_channel(1.0, 0.5), by_channel(2.0, 3.0)),
     "hook on a compiled model": lambda: (hooked(1), hooked(2)),
     "first hook on a compiled model": lambda: [hooked(k, "register_forward_pre_hook") for k in (1, 2)],
+    "compiled in place by a backend": lambda: [
+        compiled_in_place(lambda graph, inputs, k=k: lambda x: [k]) for k in (1, 2)
+    ],
     "compiled by a backend": lambda: [
         torch.compile(nn.Identity(), backend=lambda graph, inputs, k=k: lambda x: [k]) for k in (1, 2)
     ],

@@ -56,7 +56,12 @@ def modes_set(model: object) -> frozenset[int]:
 
 def own_backend(compiled: nn.Module) -> list:
     """Return the torch.compile backend of a model if it is the user's own; [] for torch's, which keep the answers."""
-    step = compiled.dynamo_ctx.callback
+    if is_compiled(type(compiled)):
+        step = compiled.dynamo_ctx.callback
+    else:  # compiled in place, by its own method `compile`
+        call = vars(compiled)["_compiled_call_impl"]
+        held = dict(zip(call.__code__.co_freevars, call.__closure__ or ()))
+        step = held["callback"].cell_contents if "callback" in held else None
     known = step
     while step is not None:
         known = step

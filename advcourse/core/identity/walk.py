@@ -277,6 +277,8 @@ class _Walk(CodeWalk):
             )
         if parts.is_compiled(kind):
             return self._items("compiled", [value._orig_mod, *parts.own_backend(value)])
+        if vars(value).get("_compiled_call_impl"):
+            self._items("compiled", parts.own_backend(value))
         skipped = {*hooks, "_compiled_call_impl"} | ({"training"} if id(value) in self.evaluated else set())
         return self._object(value, skipped)
 
