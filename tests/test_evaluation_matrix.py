@@ -1,5 +1,6 @@
 """The matrix: nothing is computed twice, nothing that was finished is lost, and it does not matter who computes."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -363,8 +364,15 @@ def test_a_dask_cluster_gives_the_same(here, tmp_path):
         assert run(matrix(), tmp_path, scheduler=cluster.scheduler_address, progress=False).computed == 0
 
 
-def test_the_bar_tells_the_time_left(tmp_path, capsys):
+def test_the_bar_tells_the_time_left(tmp_path, capsys, monkeypatch):
     """The bar's text: how many of how many, and, between the first and the last cell, about how long it takes still."""
+    module = importlib.import_module("advcourse.evaluation.matrix")
+
+    class Eager(module.tqdm):  # drawn after each cell, however quick the machine is
+        def __init__(self, *args, **settings):
+            super().__init__(*args, mininterval=0, miniters=1, **settings)
+
+    monkeypatch.setattr(module, "tqdm", Eager)
     run(matrix(), tmp_path)
     told = capsys.readouterr().err
     assert f"0/{len(SPREAD)} cells" in told and f"{len(SPREAD)}/{len(SPREAD)} cells" in told
