@@ -243,9 +243,10 @@ NOTEBOOKS = {
     "the last value": ["0\n1", "LOW, HIGH = __ or 0, _", BOXED],
     "magics of its own": [
         "from IPython.core.magic import register_line_magic\n@register_line_magic\ndef low(line):\n    return int(line) - 1",
+        "@register_line_magic('top')\ndef first(line):\n    return 3\n@register_line_magic('top')\ndef last(line):\n    return 1",
         "get_ipython().register_magic_function(lambda line, cell: int(cell), 'cell', 'high')",
         "LOW = %low 1",
-        "HIGH = get_ipython().run_cell_magic('high', '', '1')",
+        "HIGH = get_ipython().run_cell_magic('high', '', '1') * get_ipython().run_line_magic('top', '')",
         BOXED,
     ],
     "a file's arguments": [

@@ -138,7 +138,7 @@ class _Execution:
             value = self._loop_of_its_own().run_until_complete(self._begun(code))
         if code.co_flags & inspect.CO_COROUTINE:
             value = self._loop_of_its_own().run_until_complete(value)
-        self._shell.showed(value)
+        self._shell.remember(value)
 
     def _loop_of_its_own(self):
         self._loop = self._loop or asyncio.new_event_loop()

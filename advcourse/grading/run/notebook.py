@@ -117,7 +117,7 @@ class ZMQInteractiveShell(Anything):
 
     _reloads = False
 
-    def showed(self, value):
+    def remember(self, value):
         """Remember the value of a line under the name _, as a notebook does with that of a cell's last line."""
         if value is not None:
             space = self.user_ns
@@ -294,11 +294,11 @@ def _first(setting):
 _MAGICS = {}  # magics that the notebook registers
 
 
-def _own_magic(function):
+def _own_magic(function, name=""):
     """Register a magic under its own name, or, called as register_line_magic("name"), under that one."""
     if isinstance(function, str):
-        return lambda decorated: _MAGICS.setdefault(function, decorated)
-    _MAGICS[function.__name__] = function
+        return lambda decorated: _own_magic(decorated, function)
+    _MAGICS[name or function.__name__] = function
     return function
 
 
