@@ -7,6 +7,7 @@ import pickle
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+import numpy as np
 import pytest
 from drawn_attacks import values_of
 from hypothesis import HealthCheck, given, settings
@@ -30,6 +31,8 @@ class Declared(Attack):
     flag: bool = True
     word: Literal["near", "far"] = "far"
     anything: tuple = ()
+    named: Literal["auto"] | float = number(0.5, low=0)
+    foreign: np.float32 = number(1.0, low=0)
     kind = "budgeted"
     norm = "L2"
 
@@ -43,6 +46,11 @@ REFUSED = [
     ("perhaps", 8, "perhaps: got 8; allowed is an integer <= 7"),
     ("unset", "1", "unset: got '1'; allowed is a number"),
     ("free", "1", "free: got '1'; allowed is a number"),
+    ("free", 1e300, "free: got 1e+300; allowed are numbers up to 1e+12"),
+    ("whole", 2**70, "whole: got 1.18e+21; allowed are numbers up to 1e+12"),
+    ("named", -1, "named: got -1; allowed is a number >= 0"),
+    ("foreign", -2, "foreign: got -2; allowed is a number >= 0"),
+    ("foreign", "junk", "foreign: got 'junk'; allowed is a number >= 0"),
     ("flag", "no", "flag: got 'no'; allowed are True and False"),
     ("word", "here", "word: got 'here'; allowed are 'near', 'far'"),
 ]
@@ -58,7 +66,8 @@ def test_what_a_field_may_not_be_is_refused(name, value, sentence):
 
 def test_the_ends_of_a_range_are_allowed():
     """By hand: 1 is the highest share, -2 the lowest whole number, 7 the highest of `perhaps`, which may be None."""
-    made = Declared(share=1, whole=-2, perhaps=7, free=-1e9, word="near", anything=("a",))
+    made = Declared(share=1, whole=-2, perhaps=7, free=-1e9, word="near", anything=("a",), named="auto")
+    assert made.named == "auto"
     assert (made.share, made.whole, made.perhaps, made.free, made.anything) == (1, -2, 7, -1e9, ("a",))
     assert replace(made, perhaps=None).perhaps is None
 
@@ -68,7 +77,8 @@ def test_a_declared_field_is_an_ordinary_one():
     assert str(inspect.signature(PGD).parameters["eps"]) == "eps: float = 0.3" and PGD.eps == 0.3
     made = Declared()
     text = (
-        "Declared(share=0.5, whole=3, perhaps=None, free=1.5, unset=None, flag=True, word='far', anything=())"
+        "Declared(share=0.5, whole=3, perhaps=None, free=1.5, unset=None, flag=True, word='far', anything=(), "
+        "named=0.5, foreign=1.0)"
     )
     assert repr(made) == text and eval(text) == made
     assert replace(made, whole=4) == Declared(whole=4) and pickle.loads(pickle.dumps(made)) == made

@@ -58,8 +58,8 @@ def test_wilson_stays_in_the_unit_interval_and_hands_nan_on():
         assert ends.low[0] == 0 and ends.high[1] == 1
     some = wilson([0.5, math.nan], 10)
     assert some.low[0] < 0.5 < some.high[0] and math.isnan(some.low[1]) and math.isnan(some.high[1])
-    nothing = counted(0, 0)
-    assert all(map(math.isnan, (nothing.value, nothing.low, nothing.high))) and nothing.n == 0
+    for nothing in (counted(0, 0), wilson(0.5, 0)):
+        assert all(map(math.isnan, (nothing.value, nothing.low, nothing.high))) and nothing.n == 0
 
 
 @given(st.data())

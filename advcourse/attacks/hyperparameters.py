@@ -12,7 +12,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from advcourse.core.inputs import check_choice, check_flag, check_range
+from advcourse.core.inputs import InputError, check_choice, check_flag, check_range
+
+LARGEST = 1e12  # of numbers without a limit of their own: far beyond it float32 overflows
 
 _Number = TypeVar("_Number", bound=float | None)
 
@@ -47,13 +49,15 @@ class Allowed:
         """`value` as Python's own type; `InputError` if the field `name` may not be that."""
         if value is None and self.optional:
             return None
-        if self.choices:
+        if self.choices and (self.kind is None or value in self.choices):
             return check_choice(value, name, self.choices)
         if self.kind is bool:
             return check_flag(value, name)
         if self.kind in (int, float):
             whole, exclusive = self.kind is int, self.exclusive_low
-            return check_range(value, name, self.low, self.high, integer=whole, exclusive_low=exclusive)
+            value = check_range(value, name, self.low, self.high, integer=whole, exclusive_low=exclusive)
+            if self.high is None and abs(value) > LARGEST:
+                raise InputError(f"{name}: got {value:.3g}; allowed are numbers up to {LARGEST:g}")
         return value
 
 
@@ -67,6 +71,8 @@ def allowed(cls: type) -> dict[str, Allowed]:
 def _allowed(kind, declared):
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     choices = tuple(choice for one in kinds if get_origin(one) is Literal for choice in get_args(one))
-    known = next((one for one in (bool, float, int) if one in kinds), None)
+    limits = declared.metadata.get("limits", {})
+    # What has limits is a number, whatever its type is called.
+    known = next((one for one in (float, int, bool) if one in kinds), float if limits else None)
     optional = NoneType in kinds or declared.default is None  # many write `alpha: float = None`
-    return Allowed(known, choices, optional, **declared.metadata.get("limits", {}))
+    return Allowed(known, choices, optional, **limits)

@@ -65,6 +65,7 @@ def wilson(share: float, n: int, z: float = _Z95) -> Interval:
     half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     # At 0 and at 1 the formula's end is the share itself, which rounding must not pass.
     low, high = np.clip(centre - half, 0, share), np.clip(centre + half, share, 1)
+    share = share if n else np.full_like(share, math.nan)  # nothing was measured
     return Interval(*(part if part.ndim else part.item() for part in (share, low, high)), n)
 
 

@@ -54,6 +54,13 @@ def modes_set(model: object) -> frozenset[int]:
     return frozenset(reached)
 
 
+def global_hooks() -> list:
+    """Return the hooks that torch calls for every module, such as those of `register_module_forward_hook`, by kind."""
+    held = vars(nn.modules.module)
+    names = sorted(name for name in held if name.startswith("_global_") and name.endswith("_hooks"))
+    return [part for name in names if held[name] for part in (name, *held[name].values())]
+
+
 def own_backend(compiled: nn.Module) -> list:
     """Return the torch.compile backend of a model if it is the user's own; [] for torch's, which keep the answers."""
     if is_compiled(type(compiled)):

@@ -220,7 +220,11 @@ class _Walk(CodeWalk):
     # Tensors, arrays and models
 
     def _tensor(self, value, kind):
-        self.mark("tensor", f"{value.dtype} {tuple(value.shape)} {value.layout}")
+        try:
+            shape = tuple(value.shape)
+        except RuntimeError as error:  # nested, or of a lazy layer that has seen no input
+            raise Unknown(f"a tensor without a shape ({error})") from error
+        self.mark("tensor", f"{value.dtype} {shape} {value.layout}")
         if kind not in (Tensor, nn.Parameter, nn.Buffer):
             if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
                 raise Unknown(f"a {kind.__name__}")
@@ -275,6 +279,8 @@ class _Walk(CodeWalk):
             self._items(
                 "hooks", [part for number, hook in hooks[name].items() for part in (order[number], hook)]
             )
+        if everywhere := parts.global_hooks():
+            self._items("global hooks", everywhere)
         if parts.is_compiled(kind):
             return self._items("compiled", [value._orig_mod, *parts.own_backend(value)])
         if vars(value).get("_compiled_call_impl"):
