@@ -330,27 +330,6 @@ def test_what_nobody_can_follow_never_matches(name):
         assert all(map(is_fresh, keys)) and keys[0] != keys[1]
 
 
-@pytest.mark.parametrize("kind", ["forward_pre_hook", "forward_hook", "full_backward_hook"])
-def test_a_hook_for_all_modules_counts(kind):
-    """Checks torch's own registers: with another hook in them every model answers otherwise, without any as before."""
-    model = nn.Linear(2, 2)
-    keys = [identity(model)]
-    for k in (1, 2):
-        hook = getattr(nn.modules.module, f"register_module_{kind}")(lambda *_, k=k: None if k else 0)
-        keys.append(identity(model))
-        hook.remove()
-    assert len(set(keys)) == 3 and identity(model) == keys[0]
-
-
-@pytest.mark.parametrize(
-    "thing", [nn.LazyLinear(3), torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])]
-)
-def test_a_tensor_without_a_shape_never_matches(thing):
-    """Checks a layer that has seen no input yet, and a tensor of rows of different length."""
-    with pytest.warns(IdentityWarning, match="without a shape"):
-        assert is_fresh(identity(thing)) and identity(thing) != identity(thing)
-
-
 def test_what_is_followed_is_not_fresh():
     """Checks code whose words are like those that nobody can follow."""
     texts = [

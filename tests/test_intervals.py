@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from advcourse.core.inputs import InputError
-from advcourse.core.intervals import Interval, bootstrap, counted, halves, printed, wilson
+from advcourse.core.intervals import Interval, bootstrap, counted, halves, margin_of_error, printed, wilson
 
 
 def test_wilson_by_hand():
@@ -49,6 +49,15 @@ def test_wilson_equals_scipy_for_every_share(n):
         truth = stats.binomtest(k, n).proportion_ci(0.95, method="wilson")
         estimate = counted(k, n)
         assert (estimate.low, estimate.high) == pytest.approx((truth.low, truth.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 7, 95, 1000])
+def test_the_margin_of_error_holds_for_every_share(n):
+    """Against SciPy's intervals: no end lies farther from its share than the margin says, and some end nearly as far."""
+    said = float(margin_of_error(n).split()[1])
+    ends = [stats.binomtest(k, n).proportion_ci(0.95, method="wilson") for k in range(n + 1)]
+    farthest = max(abs(end - k / n) for k, pair in enumerate(ends) for end in pair)
+    assert said - 1 < 100 * farthest <= said and margin_of_error(n) == f"± {said:.0f} points"
 
 
 def test_wilson_stays_in_the_unit_interval_and_hands_nan_on():
@@ -180,6 +189,7 @@ BAD = {
         r"successes: got 0.34; allowed is an integer >= 0 and <= 62",
     ),
     "more than all": (lambda: counted(6, 5), r"successes: got 6; allowed is an integer >= 0 and <= 5"),
+    "a margin for nothing": (lambda: margin_of_error(0), r"n: got 0; allowed is an integer >= 1"),
     "several are printed": (lambda: printed(wilson([0.1, 0.2], 10)), r"rate: got array"),
     "a table": (
         lambda: bootstrap(np.ones((2, 2)), np.mean),

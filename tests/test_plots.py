@@ -177,6 +177,32 @@ def test_accuracy_against_eps():
     assert not plots.accuracy_against_eps(curves).axes[0].collections
 
 
+@pytest.mark.parametrize("many", range(1, 8))
+def test_no_curve_runs_through_a_legend_or_its_line_of_chance(many):
+    """Checks the picture itself: falling curves, dense enough to leave no corner free, and one that lies on the line."""
+    x = np.linspace(0, 0.4, 9)
+    curves = {f"network {i}": (x, 1 / (1 + np.exp(20 * (x - 0.05 * i)))) for i in range(many)} | {
+        "low": (x, 0 * x + 0.1)
+    }
+    figure = plots.accuracy_against_eps(curves, chance=0.1)
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    boxes = [part.get_window_extent() for part in (axis.get_legend(), *axis.texts)]
+    for line in axis.lines:
+        dense = line.get_transform().transform(line.get_path().interpolated(200).vertices)
+        assert not any(box.contains(*point) for box in boxes for point in dense)
+
+
+@pytest.mark.parametrize("place", [(1.9, 0), (-1.9, 0), (0, 0.5), (1.2, -1)])
+def test_the_name_of_a_point_stays_in_the_plane(place):
+    """Checks the picture itself: the name's box lies between the left and the right end of the axes."""
+    figure = plots.slice2d(np.ones((5, 5), dtype=int), 2, points={"FGSM 0.3": place})
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    [box] = [text.get_window_extent() for text in axis.texts if text.get_text() == "FGSM 0.3"]
+    assert axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
+
+
 def test_bars_say_their_numbers():
     """Checks the texts beside the bars and their lengths against the values."""
     values = {"FGSM": {"digits": 0.8, "signs": float("nan")}, "PGD": {"digits": 1.0}}

@@ -59,16 +59,25 @@ def lines(
             axis.fill_between(x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
     if chance is not None:
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1)
-        axis.text(
-            1, chance, "chance", transform=axis.get_yaxis_transform(), ha="right", va="bottom", color="0.3"
-        )
+        axis.text(1.01, chance, "chance", transform=axis.get_yaxis_transform(), va="center", color="0.3")
     axis.set(xlabel=xlabel, ylabel=ylabel)
     if check_flag(percentages, "percentages"):
         axis.set_ylim(-0.03, 1.03)
         axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize=8)
+    _add_legend(axis)
     return figure
+
+
+def _add_legend(axis):
+    """Put the legend where no curve crosses it: within the axes if there is such a place, else beside them."""
+    style = {"frameon": False, "fontsize": 8}
+    legend = axis.legend(**style)
+    axis.figure.draw_without_rendering()  # only then the place is known
+    box = legend.get_window_extent().padded(3)
+    drawn = (line.get_path().transformed(line.get_transform()) for line in axis.lines)
+    if any(path.intersects_bbox(box, filled=False) for path in drawn):
+        axis.legend(**style, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def accuracy_against_eps(

@@ -59,7 +59,8 @@ def slice2d(
     for i, (name, at) in enumerate({"x": (0, 0), **(points or {})}.items()):
         at, marker = as_numbers(at, f"points[{name!r}]"), "X" if i == 0 else MARKERS[i % len(MARKERS)]
         axis.plot(*at, marker, color="white", markeredgecolor="black", markersize=8)
-        axis.annotate(name, at, (6, 5), textcoords="offset points", fontsize=8, **OUTLINED)
+        place, side = ((6, 5), "left") if at[0] < radius / 2 else ((-6, 5), "right")  # inside the axes
+        axis.annotate(name, at, place, textcoords="offset points", fontsize=8, ha=side, **OUTLINED)
     axis.set(xlim=extent[:2], ylim=extent[2:])
     axis.set_xlabel(xlabel or "along direction 1 (L2)")
     axis.set_ylabel(ylabel or "along direction 2 (L2)")

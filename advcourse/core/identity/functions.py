@@ -52,7 +52,7 @@ class CodeWalk:
             if dispatching:
                 return self._set(frozenset(value.registry.items()), frozenset)
             self._bytecode(value.__code__)
-            self._items("closure", value.__closure__ or ())
+            self._items("closure", parts.cells(value))
             self._items("defaults", (value.__defaults__, value.__kwdefaults__))
         with self._elsewhere():
             self._needed(needs(value.__code__), value.__globals__)

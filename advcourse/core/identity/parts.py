@@ -24,6 +24,11 @@ DISPATCHING = WRAPPING | {"register", "dispatch", "registry", "_clear_cache"}
 NOTES = {np.vectorize: frozenset({"_ufunc", "_doc", "__doc__"})}
 _DISPATCH = functools.singledispatch(lambda _: None).__code__
 _SETTING_THE_MODE = ("train", "eval", "children", "named_children")
+# Hooks of nn.Module that act when weights are saved or loaded, and not on an answer.
+OF_STATES = {
+    f"_{kind}_hooks"
+    for kind in ("state_dict", "state_dict_pre", "load_state_dict_pre", "load_state_dict_post")
+}
 _BACKENDS = ("_torchdynamo_orig_backend", "_torchdynamo_orig_callable", "compiler_fn")
 
 
@@ -52,6 +57,17 @@ def modes_set(model: object) -> frozenset[int]:
         parts = [part._orig_mod] if is_compiled(kind) else held.get("_modules", {}).values()
         waiting += [inner for inner in parts if isinstance(inner, nn.Module)]
     return frozenset(reached)
+
+
+def cells(function: types.FunctionType) -> list:
+    """Return the cells of a function's closure that its answers may depend on.
+
+    A parametrized module's class holds the module that it was made for, but only to look up a cache; a copy of the module
+    keeps that class, and would be told from the original by it.
+    """
+    held = zip(function.__code__.co_freevars, function.__closure__ or ())
+    of_torch = function.__module__ == "torch.nn.utils.parametrize"
+    return [cell for name, cell in held if not (of_torch and name == "module")]
 
 
 def global_hooks() -> list:

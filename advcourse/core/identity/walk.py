@@ -270,9 +270,8 @@ class _Walk(CodeWalk):
             self.mark("values", np.ascontiguousarray(array).tobytes())
 
     def _module(self, value, kind):
-        hooks = {
-            name: held for name, held in vars(value).items() if "_hooks" in name and isinstance(held, dict)
-        }
+        every = {n: held for n, held in vars(value).items() if "_hooks" in n and isinstance(held, dict)}
+        hooks = {n: held for n, held in every.items() if n not in parts.OF_STATES}
         order = {number: rank for rank, number in enumerate(sorted(set().union(*hooks.values())))}
         for name in sorted(name for name, held in hooks.items() if held):
             self.mark("hooks", name)
@@ -285,7 +284,7 @@ class _Walk(CodeWalk):
             return self._items("compiled", [value._orig_mod, *parts.own_backend(value)])
         if vars(value).get("_compiled_call_impl"):
             self._items("compiled", parts.own_backend(value))
-        skipped = {*hooks, "_compiled_call_impl"} | ({"training"} if id(value) in self.evaluated else set())
+        skipped = {*every, "_compiled_call_impl"} | ({"training"} if id(value) in self.evaluated else set())
         return self._object(value, skipped)
 
     # Objects

@@ -1,0 +1,41 @@
+"""What torch itself keeps beside a model: hooks for all modules, parametrizations, tensors without a shape."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from advcourse.core.identity import IdentityWarning, identity, is_fresh
+
+
+@pytest.mark.parametrize("kind", ["forward_pre_hook", "forward_hook", "full_backward_hook"])
+def test_a_hook_for_all_modules_counts(kind):
+    """Checks torch's own registers: with another hook in them every model answers otherwise, without any as before."""
+    model = nn.Linear(2, 2)
+    keys = [identity(model)]
+    for k in (1, 2):
+        hook = getattr(nn.modules.module, f"register_module_{kind}")(lambda *_, k=k: None if k else 0)
+        keys.append(identity(model))
+        hook.remove()
+    assert len(set(keys)) == 3 and identity(model) == keys[0]
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm", "orthogonal"])
+def test_a_copy_of_a_parametrized_layer_has_its_key(kind):
+    """Checks torch's parametrizations, whose classes remember the layer that they were made for: a copy answers alike."""
+    layers = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        layers.append(getattr(nn.utils.parametrizations, kind)(nn.Linear(3, 3)).eval())
+    first, again, other = map(identity, layers)
+    assert first == again == identity(copy.deepcopy(layers[0])) == identity(layers[0]) != other
+
+
+@pytest.mark.parametrize(
+    "thing", [nn.LazyLinear(3), torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])]
+)
+def test_a_tensor_without_a_shape_never_matches(thing):
+    """Checks a layer that has seen no input yet, and a tensor of rows of different length."""
+    with pytest.warns(IdentityWarning, match="without a shape"):
+        assert is_fresh(identity(thing)) and identity(thing) != identity(thing)
