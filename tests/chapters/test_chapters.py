@@ -4,6 +4,7 @@ held against the rules of CONTRIBUTING.md."""
 import ast
 import json
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -33,9 +34,14 @@ def stored(path):
 
 @pytest.fixture(scope="session")
 def run(path, tmp_path_factory):
-    """The report of running a chapter in the fast profile, and the executed notebook."""
+    """The report of running a chapter in the fast profile, in a kernel that watches its pictures, and the executed notebook."""
     out = tmp_path_factory.mktemp(path.stem)
-    report = notebooks.run(path, out, **PARAMETERS, timeout=CELL_LIMIT, progress=False)
+    startup = tmp_path_factory.mktemp("ipython") / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("watched.py"), startup)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(startup.parents[1]))
+        report = notebooks.run(path, out, **PARAMETERS, timeout=CELL_LIMIT, progress=False)
     return report, nbformat.read(out / path.name, as_version=4)
 
 
