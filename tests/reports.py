@@ -7,7 +7,7 @@ import numpy as np
 from records import record
 
 from advcourse.attacks import ThreatModel
-from advcourse.evaluation import Failure, Names, Outcome
+from advcourse.evaluation import FailedCell, Names, Outcome
 
 LINF = ThreatModel("Linf", 0.3, "untargeted")
 SMALL = ThreatModel("Linf", 0.1, "untargeted")
@@ -57,7 +57,7 @@ def matrix():
             measured([1, 0, 0, 0], model, attack="DeepFool", threat=LEAST, picked=5, size=[0.5, 1, 1, 1]),
             measured(four, model, attack="CWL2", threat=LEAST, picked=5, size=[1, 2, 3, 4]),
         ]
-    failures = [Failure(Names("JSMA", "net", "images"), "ValueError: no", "Traceback\n  <frame> & more")]
+    failures = [FailedCell(Names("JSMA", "net", "images"), "ValueError: no", "Traceback\n  <frame> & more")]
     return Outcome(records, failures, len(records))
 
 

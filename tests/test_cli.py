@@ -137,8 +137,8 @@ def test_lab_away_from_a_checkout(tmp_path, monkeypatch):
 
 def test_doctor_exit_status(monkeypatch):
     """Checks the status against findings that are known: an optional one missing is no failure, a needed one is."""
-    optional = doctor.Finding("GPU", False, "none", "buy one", optional=True)
-    needed = doctor.Finding("torch", False, "not installed", "pip install torch")
+    optional = doctor.Diagnosis("GPU", False, "none", "buy one", optional=True)
+    needed = doctor.Diagnosis("torch", False, "not installed", "pip install torch")
     for findings, status in (([optional], 0), ([optional, needed], 1)):
         monkeypatch.setattr(doctor, "examine", lambda findings=findings: findings)
         result = CliRunner().invoke(cli.app, ["doctor"])

@@ -15,7 +15,7 @@ from advcourse.course import doctor
 def findings_of(name):
     """The findings of one examination."""
     found = doctor._EXAMINATIONS[name][0]()
-    return [found] if isinstance(found, doctor.Finding) else list(found)
+    return [found] if isinstance(found, doctor.Diagnosis) else list(found)
 
 
 def test_the_installation_is_found_whole():
@@ -82,7 +82,7 @@ def test_an_examination_that_crashes_is_a_finding(monkeypatch):
     monkeypatch.setitem(doctor._EXAMINATIONS, "data", (broken, "install it again"))
     findings = doctor.examine()
     [finding] = [finding for finding in findings if finding.stops_the_course]
-    assert finding == doctor.Finding("data", False, "ImportError: no module named data", "install it again")
+    assert finding == doctor.Diagnosis("data", False, "ImportError: no module named data", "install it again")
     assert findings[-1].name == "tools for authors"
 
 

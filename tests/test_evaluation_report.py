@@ -16,7 +16,7 @@ from reports import EVIL, LEAST, LEAST_LINF, LINF, LONG, SMALL, Page, matrix, me
 
 from advcourse.core.inputs import InputError
 from advcourse.core.intervals import Interval, counted, printed
-from advcourse.evaluation import Failure, Names, Outcome, report, tables
+from advcourse.evaluation import FailedCell, Names, Outcome, report, tables
 
 FILES = ("report.html", "results.csv", "results.json")
 WHOLE, LEFT = "Accuracy that is left inside a budget", "The smallest change, without a budget"
@@ -181,7 +181,7 @@ def test_names_are_text_and_nothing_else(tmp_path):
     names = {"attack": f"{EVIL} {LONG}", "model": f"{EVIL} {LONG * 3}"}
     records = [measured([1, 1], threat=threat, **names) for threat in (LINF, LEAST)]
     records[1] = replace(records[1], attack=EVIL, names=replace(records[1].names, attack="other"))
-    failure = Failure(Names(EVIL, EVIL, EVIL, EVIL), EVIL, EVIL)
+    failure = FailedCell(Names(EVIL, EVIL, EVIL, EVIL), EVIL, EVIL)
     page = written(tmp_path, *records, failures=[failure], title=EVIL)
     assert not page.all("script") and page.text.count(EVIL) > 10
     assert (tmp_path / "report.html").read_text(encoding="utf-8").count("<script") == 0
@@ -230,7 +230,7 @@ def test_one_image(tmp_path):
 
 def test_failures_only(tmp_path):
     """Checks a matrix in which all failed: the errors are told once with their cells, and the files can be read."""
-    failures = [Failure(Names("PGD", model, "images"), "OSError: no disk") for model in ("a", "b")]
+    failures = [FailedCell(Names("PGD", model, "images"), "OSError: no disk") for model in ("a", "b")]
     page = written(tmp_path, failures=failures)
     assert "0 cells were measured, each an attack on a model; 2 failed." in page.text
     assert "PGD on a, images; PGD on b, images: OSError: no disk" in page.text

@@ -55,7 +55,7 @@ def test_a_disk_that_fills_up_costs_no_result_and_no_grade(tmp_path, at_hand, at
     asked = [
         {**json.loads(path.read_text()), "written": QUESTION} for path in (out / "results").glob(RESULTS)
     ]
-    outcome = classroom.Outcome(
+    outcome = classroom.GradedClass(
         "lab4", tuple(Report.from_json(json.dumps(one)) for one in asked), full.found, {}, 3, ()
     )
     writing.write(outcome, out)
@@ -211,7 +211,9 @@ def test_a_file_where_a_folder_should_be_and_the_other_way_round(tmp_path, at_ha
     with pytest.raises(InputError, match=f"^(out|written): .*{re.escape(place)}.* (allowed|Make sure)"):
         outcome = run(folder, tmp_path / "out")
         reports = [Report(**{**vars(one), "written": WRITTEN}) for one in outcome.reports]
-        writing.write(classroom.Outcome("lab4", tuple(reports), outcome.found, {}, 2, ()), tmp_path / "out")
+        writing.write(
+            classroom.GradedClass("lab4", tuple(reports), outcome.found, {}, 2, ()), tmp_path / "out"
+        )
     obstacle.rmdir() if obstacle.is_dir() else obstacle.unlink()
     again = run(folder, tmp_path / "out")
     assert again.graded == (2 if place in ("results", ".lock") else 0)

@@ -92,9 +92,9 @@ def test_what_comes_of_it_is_what_the_guide_lists(tmp_path):
     report = Report("mia", "lab3", "d" * 64, BUBBLEWRAP, (task,), (Written("question-1", "Why?", 3, "So."),))
     for ids in ({"canvas": "1"}, {"moodle": "2"}):
         found = (Found("mia", tmp_path / "mia.ipynb", **ids),)
-        made = {field.name: None for field in fields(classroom.Outcome)}
+        made = {field.name: None for field in fields(classroom.GradedClass)}
         outcome = {"lab": "lab3", "reports": (report,), "found": found, "failed": {}, "graded": 1, "told": ()}
-        writing.write(classroom.Outcome(**made | outcome), tmp_path)
+        writing.write(classroom.GradedClass(**made | outcome), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == listed - {"results", "secret"}
     assert {"results", "secret"} <= listed  # which test_grading_classroom looks for
 

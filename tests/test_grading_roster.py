@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from advcourse.core.inputs import InputError
 from advcourse.grading.tell.gradebook import canvas_csv, moodle_csv
-from advcourse.grading.tell.roster import Entry, Sheet, match, plain
+from advcourse.grading.tell.roster import ListedStudent, Sheet, match, plain
 
 # Who is who
 
 CLASS = [
-    Entry(0, "11", ("11", "s11", "mm@uni.edu"), "Müller, Mia"),
-    Entry(1, "12", ("12", "s12", "leo@uni.edu"), "O'Neil, Leo"),
-    Entry(2, "13", ("13", "s13", "leo@other.edu"), "Lee, Leo"),
-    Entry(3, "14", ("14", "s14", "lw"), "雷, 李"),
-    Entry(4, "15", ("15", "s15", "jd1"), "Doe, Jo"),
-    Entry(5, "16", ("16", "s16", "jd2"), "Doe, Jo"),
+    ListedStudent(0, "11", ("11", "s11", "mm@uni.edu"), "Müller, Mia"),
+    ListedStudent(1, "12", ("12", "s12", "leo@uni.edu"), "O'Neil, Leo"),
+    ListedStudent(2, "13", ("13", "s13", "leo@other.edu"), "Lee, Leo"),
+    ListedStudent(3, "14", ("14", "s14", "lw"), "雷, 李"),
+    ListedStudent(4, "15", ("15", "s15", "jd1"), "Doe, Jo"),
+    ListedStudent(5, "16", ("16", "s16", "jd2"), "Doe, Jo"),
 ]
 
 

@@ -13,7 +13,7 @@ BEGIN, END = "<!-- coverage: made by `advcourse coverage --write README.md` -->"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CoverageRow:
     """Where the course shows one id of the survey. All fields but `section` and `title` are None if it does not yet.
 
     `code` is "module:name", `chapter` a notebook's name without its suffix, `cell` the tag of the cell in it, `test`
@@ -107,7 +107,7 @@ _TITLES = {
 
 
 def _shown(code, chapter, test, lab=None):
-    """Return the fields of an `Entry`, from names without their common prefixes."""
+    """Return the fields of a `CoverageRow`, from names without their common prefixes."""
     file, function = test.split("::")
     return {
         "code": f"advcourse.{code}",
@@ -287,7 +287,7 @@ _SHOWN = {
 
 def _entry(section, identifier, title):
     shown = _SHOWN.get(identifier, {})
-    return Entry(section, title, cell=identifier if shown else None, **shown)
+    return CoverageRow(section, title, cell=identifier if shown else None, **shown)
 
 
 REGISTRY = {

@@ -16,7 +16,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """The result of one check: whether the thing is there, what was found, and how to get it.
 
     The course runs without an `optional` one.
@@ -36,7 +36,7 @@ class Finding:
 
 def _python():
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later")
+    return Diagnosis("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later")
 
 
 def _requirements():
@@ -54,7 +54,7 @@ def _packages():
             version = None
         there = version is not None and requirement.specifier.contains(version, prereleases=True)
         remedy = f'python -m pip install "{requirement}"'
-        yield Finding(
+        yield Diagnosis(
             requirement.name, there, f"{version or 'not installed'} (needs {requirement.specifier})", remedy
         )
 
@@ -70,7 +70,7 @@ def _gpu():
     remedy = (
         "the fast profile needs no GPU; for the full one, install the GPU's driver and a PyTorch built for it"
     )
-    return Finding("GPU", bool(found), found or "none that PyTorch can use", remedy, optional=True)
+    return Diagnosis("GPU", bool(found), found or "none that PyTorch can use", remedy, optional=True)
 
 
 def _memory(least=2, enough=4):
@@ -79,12 +79,12 @@ def _memory(least=2, enough=4):
     total = psutil.virtual_memory().total / GIB
     found = f"{total:.1f} GiB in all, {psutil.virtual_memory().available / GIB:.1f} GiB free"
     remedy = f"the fast profile runs in {enough} GiB; with less, run one chapter at a time"
-    return Finding("memory", total >= enough, found, remedy, optional=total >= least)
+    return Diagnosis("memory", total >= enough, found, remedy, optional=total >= least)
 
 
 def _disk(enough=0.2):
     free = shutil.disk_usage(".").free / GIB
-    return Finding("disk", free >= enough, f"{free:.1f} GiB free here", f"free {enough} GiB for outputs")
+    return Diagnosis("disk", free >= enough, f"{free:.1f} GiB free here", f"free {enough} GiB for outputs")
 
 
 def _kernel():
@@ -96,7 +96,7 @@ def _kernel():
     try:
         argv = KernelSpecManager().get_kernel_spec(KERNEL).argv
     except NoSuchKernel:
-        return Finding("kernel", False, f"no kernel named {KERNEL}", remedy)
+        return Diagnosis("kernel", False, f"no kernel named {KERNEL}", remedy)
     interpreter = shutil.which(argv[0]) or argv[0]
     # jupyter_client starts a kernel whose command is plain "python" with its own interpreter.
     generic = argv[0] in (
@@ -105,7 +105,7 @@ def _kernel():
         f"python{sys.version_info[0]}.{sys.version_info[1]}",
     )
     same = generic or Path(interpreter).parent == Path(sys.executable).parent
-    return Finding("kernel", same, f"{KERNEL}: {sys.executable if generic else interpreter}", remedy)
+    return Diagnosis("kernel", same, f"{KERNEL}: {sys.executable if generic else interpreter}", remedy)
 
 
 def _shipped(name, remedy, load, *arguments):
@@ -114,8 +114,8 @@ def _shipped(name, remedy, load, *arguments):
     try:
         load(*arguments)
     except InputError as error:
-        return Finding(name, False, str(error), remedy)
-    return Finding(name, True, "complete, checksum correct")
+        return Diagnosis(name, False, str(error), remedy)
+    return Diagnosis(name, True, "complete, checksum correct")
 
 
 def _data():
@@ -139,7 +139,7 @@ def _chapters():
     from advcourse.course.notebooks import chapters, checkout
 
     root = checkout()
-    return Finding("chapters", True, f"{len(chapters(root))} in {root / 'chapters'}")
+    return Diagnosis("chapters", True, f"{len(chapters(root))} in {root / 'chapters'}")
 
 
 def chromium() -> str | None:
@@ -153,7 +153,7 @@ def _browser():
     remedy = (
         'only for the browser tests: python -m pip install playwright; on Debian "apt-get install chromium"'
     )
-    return Finding(
+    return Diagnosis(
         "browser tests",
         not missing,
         f"{' and '.join(missing)} missing" if missing else chromium(),
@@ -172,7 +172,7 @@ def _sandbox():
         remedy += "the system must let it make namespaces"
     else:
         fault, remedy = "not installed", remedy + 'on Debian and Ubuntu "apt-get install bubblewrap"'
-    yield Finding("bubblewrap", not fault, fault or program, remedy, True)
+    yield Diagnosis("bubblewrap", not fault, fault or program, remedy, True)
 
 
 def _fault(command):
@@ -191,7 +191,7 @@ def _authoring():
         if not importlib.util.find_spec(name)
     ]
     found = f"missing: {', '.join(tools)}" if tools else "all installed"
-    return Finding(
+    return Diagnosis(
         "tools for authors", not tools, found, 'python -m pip install -e ".[dev]" in a clone', True
     )
 
@@ -212,19 +212,19 @@ _EXAMINATIONS = {
 }
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Diagnosis]:
     """Return all findings as a list. A check that fails becomes a finding too; nothing is raised."""
     findings = []
     for name, (examination, remedy) in _EXAMINATIONS.items():
         try:
             results = examination()
-            findings += [results] if isinstance(results, Finding) else results
+            findings += [results] if isinstance(results, Diagnosis) else results
         except Exception as error:  # a broken installation may raise anything, and must be reported
-            findings.append(Finding(name, False, f"{type(error).__name__}: {error}", remedy))
+            findings.append(Diagnosis(name, False, f"{type(error).__name__}: {error}", remedy))
     return findings
 
 
-def report(findings: Sequence[Finding]) -> str:
+def report(findings: Sequence[Diagnosis]) -> str:
     """Return the findings as text: one line each, a remedy below each missing one, and the verdict."""
     width = max(len(finding.name) for finding in findings)
     lines = []

@@ -32,7 +32,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass(frozen=True)
-class Report:
+class ChapterRun:
     """Time and memory of one run of a chapter.
 
     `seconds` is wall-clock time; `memory` is the peak, in MiB, of the kernel and its child processes; `error` is None or one
@@ -120,8 +120,8 @@ def run(
     seed: int = 0,
     timeout: int | None = None,
     progress: bool = True,
-) -> Report:
-    """Run the notebook `chapter` with papermill, write the executed notebook into the folder `out`, and return a `Report`.
+) -> ChapterRun:
+    """Run the notebook `chapter` with papermill, write the executed notebook into the folder `out`, and return a `ChapterRun`.
 
     `timeout` is the limit for one cell in seconds (default: none). A chapter that fails is written too, with its error. An
     interrupted one leaves nothing behind.
@@ -155,7 +155,7 @@ def run(
             os.replace(scratch / chapter.name, out / chapter.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Report(chapter.stem, seconds, peak.mib, error)
+    return ChapterRun(chapter.stem, seconds, peak.mib, error)
 
 
 def run_all(
@@ -165,7 +165,7 @@ def run_all(
     device: str = "auto",
     seed: int = 0,
     progress: bool = True,
-) -> list[Report]:
+) -> list[ChapterRun]:
     """Run the chapters one after the other, even if some fail, and write the table of their time and memory.
 
     Raises:
@@ -183,7 +183,7 @@ def run_all(
     return reports
 
 
-def table(reports: Iterable[Report]) -> "DataFrame":
+def table(reports: Iterable[ChapterRun]) -> "DataFrame":
     """Return the reports as a pandas table: chapter, seconds, memory in MiB, result."""
     import pandas
 
@@ -191,7 +191,7 @@ def table(reports: Iterable[Report]) -> "DataFrame":
     return pandas.DataFrame(rows, columns=["chapter", "seconds", "memory (MiB)", "result"])
 
 
-def write_table(reports: Iterable[Report], out: Path | str) -> None:
+def write_table(reports: Iterable[ChapterRun], out: Path | str) -> None:
     """Write the table of `reports` into the folder `out`, as chapters.csv and chapters.md."""
     frame = table(reports)
     with replacing(Path(out) / "chapters.csv") as partial:

@@ -6,7 +6,7 @@ outcome = run(cells, "build/evaluation")        # records, and the cells that fa
 
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, measure
 from advcourse.evaluation.comparison import compare
-from advcourse.evaluation.matrix import Failure, Outcome, run
+from advcourse.evaluation.matrix import FailedCell, Outcome, run
 from advcourse.evaluation.record import Names, Record
 from advcourse.evaluation.store import Store
 
@@ -14,7 +14,7 @@ __all__ = [
     "Cell",
     "Conditions",
     "DataSource",
-    "Failure",
+    "FailedCell",
     "ModelSource",
     "Names",
     "Outcome",

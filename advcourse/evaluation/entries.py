@@ -27,7 +27,7 @@ _REPR.maxstring = _REPR.maxother = 80
 
 
 @dataclass(frozen=True)
-class Entry:
+class YamlEntry:
     """A value of the file: None, a bool, int, float or str, a list of entries, or a dictionary of entries by name.
 
     line: from 1. key: the way to it, "attacks[1].eps"; empty for the whole file.
@@ -46,7 +46,7 @@ class Entry:
         return named.get(type(self.value)) or _REPR.repr(self.value)
 
     @property
-    def items(self) -> list["Entry"]:
+    def items(self) -> list["YamlEntry"]:
         """The entries of a list; of anything else, itself alone."""
         return self.value if isinstance(self.value, list) else [self]
 
@@ -57,7 +57,7 @@ class Problems:
     def __init__(self, path: Path | str):
         self.path, self._found = path, {}
 
-    def add(self, entry: Entry, text: str, part: str | None = None) -> None:
+    def add(self, entry: YamlEntry, text: str, part: str | None = None) -> None:
         """`text` is wrong with the entry; or with its `part`, which it lacks. The first problem of an entry is told, no more."""
         key = ".".join(filter(None, (entry.key, part)))
         self._found.setdefault((entry.line, key), " ".join(text.split()))
@@ -74,7 +74,7 @@ class Problems:
             raise InputError("\n".join(lines[:_MOST] + rest))
 
     @contextmanager
-    def told_of(self, entry: Entry, parts: Mapping[str, Entry]) -> Iterator[None]:
+    def told_of(self, entry: YamlEntry, parts: Mapping[str, YamlEntry]) -> Iterator[None]:
         """An `InputError` inside the block becomes a problem of the one of the `parts` that it names, else of `entry`.
 
         `parts`: the entries by what the error calls them.
@@ -90,7 +90,9 @@ class Problems:
             else:
                 self.add(entry, str(error))
 
-    def parts(self, entry: Entry, allowed: Collection[str], required: Mapping[str, str]) -> dict[str, Entry]:
+    def parts(
+        self, entry: YamlEntry, allowed: Collection[str], required: Mapping[str, str]
+    ) -> dict[str, YamlEntry]:
         """The entries of a mapping by name. A key that is not `allowed` is a problem, and a missing one that is `required`.
 
         `required`: the names that have to be there, and what each may be.
@@ -106,21 +108,21 @@ class Problems:
                 self.add(entry, f"missing; allowed is {what}", name)
         return {name: part for name, part in entry.value.items() if name in allowed}
 
-    def choice(self, entry: Entry, allowed: Collection[str]) -> bool:
+    def choice(self, entry: YamlEntry, allowed: Collection[str]) -> bool:
         """Whether the value is one of the `allowed` words; a problem if not."""
         if isinstance(entry.value, str) and entry.value in allowed:
             return True
         self.add(entry, f"got {entry.told}; allowed are {_listed(entry.value, allowed)}")
         return False
 
-    def single(self, entry: Entry, allowed: str = "one value") -> bool:
+    def single(self, entry: YamlEntry, allowed: str = "one value") -> bool:
         """Whether the value is neither a list nor a mapping, nor left out; a problem if it is."""
         if entry.value is not None and not isinstance(entry.value, list | dict):
             return True
         self.add(entry, f"got {entry.told}; allowed is {allowed}")
         return False
 
-    def text(self, entry: Entry) -> bool:
+    def text(self, entry: YamlEntry) -> bool:
         """Whether the value is text, and not empty; a problem if not."""
         if isinstance(entry.value, str) and entry.value.strip():
             return True
@@ -128,7 +130,7 @@ class Problems:
         self.add(entry, f"got {entry.told}; allowed is text{hint}")
         return False
 
-    def new(self, entry: Entry, name: str, lines: dict[str, int]) -> bool:
+    def new(self, entry: YamlEntry, name: str, lines: dict[str, int]) -> bool:
         """Whether `name` is new to `lines`, a dictionary that remembers the line of each name; a problem if not."""
         if name in lines:
             self.add(entry, f"got {name!r} again, first on line {lines[name]}; allowed is one of a name")
@@ -144,8 +146,8 @@ def _listed(given, allowed):
     return ", ".join(allowed) + (f"; did you mean {folded[near[0]]}?" if near else "")
 
 
-def parse(path: Path | str) -> tuple[Entry, Problems]:
-    """The YAML file at `path` as its whole `Entry`, and its `Problems` so far, such as keys that are given twice.
+def parse(path: Path | str) -> tuple[YamlEntry, Problems]:
+    """The YAML file at `path` as its whole `YamlEntry`, and its `Problems` so far, such as keys that are given twice.
 
     Nothing is ever constructed from a tag. Words and numbers that programs read differently (yes, 010, 1:30) are problems.
 
@@ -212,16 +214,16 @@ class _Loader(yaml.SafeLoader):
 
 
 def _entry(node, line, key, problems):
-    """A node of PyYAML as an `Entry`."""
+    """A node of PyYAML as a `YamlEntry`."""
     if isinstance(node, yaml.SequenceNode):
         items = [
             _entry(one, one.start_mark.line + 1, f"{key}[{place}]", problems)
             for place, one in enumerate(node.value)
         ]
-        return Entry(items, line, key)
+        return YamlEntry(items, line, key)
     if isinstance(node, yaml.MappingNode):
-        return Entry(_mapping(node, key, problems), line, key)
-    return _scalar(node, Entry(node.value, line, key), problems)
+        return YamlEntry(_mapping(node, key, problems), line, key)
+    return _scalar(node, YamlEntry(node.value, line, key), problems)
 
 
 def _mapping(node, key, problems):
@@ -229,7 +231,7 @@ def _mapping(node, key, problems):
     for name, value in node.value:
         line = name.start_mark.line + 1
         if not isinstance(name, yaml.ScalarNode):
-            problems.add(Entry(None, line, key), "got a list or a mapping as a key; allowed is a word")
+            problems.add(YamlEntry(None, line, key), "got a list or a mapping as a key; allowed is a word")
             continue
         way = f"{key}.{name.value}" if key else name.value
         part = _entry(value, line, way, problems)
@@ -247,15 +249,15 @@ def _scalar(node, entry, problems):
     if node.style is not None:
         return entry
     if text.lower() in _WORDS:
-        return Entry(_WORDS[text.lower()], line, key)
+        return YamlEntry(_WORDS[text.lower()], line, key)
     if _INTEGER.fullmatch(text) and len(text) <= 20 and abs(int(text)) <= _LARGEST:
-        return Entry(int(text), line, key)
+        return YamlEntry(int(text), line, key)
     if _NUMBER.fullmatch(text) and not _INTEGER.fullmatch(text):
-        return Entry(float(re.sub(r"\.(?=[a-zA-Z])", "", text)), line, key)
+        return YamlEntry(float(re.sub(r"\.(?=[a-zA-Z])", "", text)), line, key)
     if fraction := _FRACTION.fullmatch(text):
         above, below = map(float, fraction.groups())
         if below:
-            return Entry(above / below, line, key)
+            return YamlEntry(above / below, line, key)
         problems.add(entry, f"got {text}; allowed is a fraction such as 8/255, of a number that is not 0")
     elif _INTEGER.fullmatch(text):
         problems.add(entry, f"got {_REPR.repr(text)[1:-1]}; allowed are whole numbers from -2^63 to 2^63 - 1")

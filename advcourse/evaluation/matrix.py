@@ -17,7 +17,7 @@ from advcourse.evaluation.store import Store
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedCell:
     """A cell that could not be measured: its names, the error in one line, and where it was raised."""
 
     names: Names
@@ -30,7 +30,7 @@ class Outcome:
     """The records of a matrix, in the order of its cells; the cells that failed; and how many were computed just now."""
 
     records: list[Record]
-    failures: list[Failure]
+    failures: list[FailedCell]
     computed: int
 
 
@@ -90,7 +90,7 @@ def run(
             results[cell.names] = replace(deepcopy(computed[places[cell.names]]), names=cell.names)
     in_order = [results[cell.names] for cell in cells]
     records = [result for result in in_order if isinstance(result, Record)]
-    return Outcome(records, [one for one in in_order if isinstance(one, Failure)], len(computed))
+    return Outcome(records, [one for one in in_order if isinstance(one, FailedCell)], len(computed))
 
 
 def _check(cells):
@@ -108,7 +108,9 @@ def _check(cells):
 
 def _told(cell, result):
     """The result of a cell, a failure with the cell's names."""
-    return Failure(cell.names, result.error, result.trace) if isinstance(result, working.Failure) else result
+    return (
+        FailedCell(cell.names, result.error, result.trace) if isinstance(result, working.Failure) else result
+    )
 
 
 class _Progress:

@@ -45,7 +45,7 @@ _NO_JUDGES |= {"gradebook.py", "roster.py", "nbgrader_gradebook.py"}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GradedClass:
     """The result of grading a class.
 
     Args:
@@ -109,7 +109,7 @@ def run(
         attempts: which of a student's notebooks counts: the "newest", or the "best", for which all of them are graded.
 
     Returns:
-        An `Outcome`. If the grader itself fails at a submission, it tries once more, then lists it in `Outcome.failed` and
+        A `GradedClass`. If the grader itself fails at a submission, it tries once more, then lists it in `GradedClass.failed` and
         keeps no result. A result from weak isolation is reused only if this run has nothing stronger.
 
     Raises:
@@ -132,7 +132,7 @@ def run(
         reports, graded, failed = _all(tried, kept, grade, workers, scheduler, progress)
     found = tuple(max(_same(one, reports), key=lambda attempt: reports[attempt].points) for one in found)
     failed = {one.student: failed[one] for one in found if one in failed}
-    return Outcome(lab, tuple(reports[one] for one in found), found, failed, graded, told)
+    return GradedClass(lab, tuple(reports[one] for one in found), found, failed, graded, told)
 
 
 def _check_outside(out, folder):

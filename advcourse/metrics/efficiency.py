@@ -20,7 +20,7 @@ from advcourse.core.inputs import check_range, resolve_device
 _MIB = 2**20
 
 
-class Record(Protocol):
+class Counted(Protocol):
     """What `efficiency` reads of the record of an attack: its `images` (N, C, H, W), and what the whole batch cost."""
 
     @property
@@ -53,7 +53,7 @@ class Efficiency:
     device: str
 
 
-def efficiency(result: Record, memory: float = math.nan) -> Efficiency:
+def efficiency(result: Counted, memory: float = math.nan) -> Efficiency:
     """The `Efficiency` of an attack; NaN for no images.
 
     Args:

@@ -32,7 +32,7 @@ STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.sp
 _UNKNOWN_TO_NUMPY = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 
-class Picture:
+class AccessibleFigure:
     """A figure as PNG with its alternative text, for a notebook: `show` makes it.
 
     A notebook stores it once, as an HTML <img> with its `alt`, and the alternative text as plain text. JupyterLab, VS Code,
@@ -52,8 +52,8 @@ class Picture:
         return f'<img alt="{html.escape(self.alt)}" src="{source}">'
 
 
-def show(figure: Figure, alt: str) -> Picture:
-    """The figure for display as a cell's last line, or with IPython's `display`: a `Picture`.
+def show(figure: Figure, alt: str) -> AccessibleFigure:
+    """The figure for display as a cell's last line, or with IPython's `display`: an `AccessibleFigure`.
 
     Args:
         figure: a matplotlib figure.
@@ -61,7 +61,7 @@ def show(figure: Figure, alt: str) -> Picture:
     """
     if not isinstance(alt, str) or len(alt.split()) < 3:
         raise InputError(f"alt: got {alt!r}; allowed is a text that says what the figure shows")
-    return Picture(png(figure), alt)
+    return AccessibleFigure(png(figure), alt)
 
 
 def png(figure: Figure, optimize: bool = True) -> bytes:

@@ -146,7 +146,7 @@ class Place:
         return is_foreign(value) or not callable(value) and not isinstance(value, types.ModuleType)
 
 
-class Part:
+class SomeNames:
     """Some of the names of a `Place`, because checking few names is cheaper than checking all."""
 
     def __init__(self, whole: Place, names: Iterable[str]):
@@ -182,7 +182,7 @@ def place(owner: types.ModuleType | type) -> Place:
     return known
 
 
-def places(value: object) -> tuple[Place | Part, ...]:
+def places(value: object) -> tuple[Place | SomeNames, ...]:
     """Return where to look for replacements if a library class (with its bases) or function is used."""
     entry = _MENTIONED.get(id(value))
     if entry is None:
@@ -198,7 +198,7 @@ def _places(value):
             continue
         if top_of(module.__name__) in ("torch", "advcourse"):
             yield from _core()
-        yield Part(place(module), _words(owner))
+        yield SomeNames(place(module), _words(owner))
         if isinstance(owner, type) and owner.__flags__ & HEAP_TYPE:
             yield place(owner)
 
@@ -287,7 +287,7 @@ def _core():
                 used = needs(value.__code__)
                 of_torch |= {chain[0] for chain in used.chains.get("torch", ()) if chain}
                 of_functional |= used.words
-    return Part(place(torch), of_torch), Part(functional, of_functional), place(torch.Tensor)
+    return SomeNames(place(torch), of_torch), SomeNames(functional, of_functional), place(torch.Tensor)
 
 
 # Record these as they are when this library is imported.

@@ -15,7 +15,7 @@ from advcourse.grading.read.slicing import Part, Program
 from advcourse.labs import release
 
 __all__ = [
-    "Cell",
+    "NotebookCell",
     "Part",
     "Program",
     "Submission",
@@ -42,7 +42,7 @@ class Unreadable(InputError):
 
 
 @dataclass(frozen=True)
-class Cell:
+class NotebookCell:
     """One cell, without its outputs.
 
     Args:
@@ -76,7 +76,7 @@ class Submission:
             it; else "".
     """
 
-    cells: tuple[Cell, ...]
+    cells: tuple[NotebookCell, ...]
     notes: tuple[str, ...] = ()
     code: tuple[Code, ...] = field(default=(), repr=False)
     written_in: str = ""
@@ -239,14 +239,14 @@ def _listed(value):
 
 
 def _cell(index, raw):
-    """Return one `Cell`; None if `raw` is not a cell."""
+    """Return one `NotebookCell`; None if `raw` is not a cell."""
     if not isinstance(raw, dict):
         return None
     metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
     marks = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
     kind = raw.get("cell_type")
     points = marks.get("points") if marks.get("grade") else None
-    return Cell(
+    return NotebookCell(
         index,
         _text(raw.get("id")),
         _text(marks.get("grade_id")),

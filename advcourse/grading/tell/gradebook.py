@@ -14,7 +14,7 @@ from pathlib import Path
 
 from advcourse.core.files import replacing
 from advcourse.core.inputs import InputError
-from advcourse.grading.tell.roster import Entry, Sheet, match, plain
+from advcourse.grading.tell.roster import ListedStudent, Sheet, match, plain
 
 _OURS = "Graded by program:"
 _LEFT_ALONE = ("EX", "N/A")  # Canvas: excused; the assignment is not this student's
@@ -184,7 +184,7 @@ def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=No
             name = sheet.value(row, "Student") or f"{last}, {sheet.value(row, 'FirstName')}"
             keys = ("ID", "SIS User ID", "SIS Login ID", "Integration ID")
             keys = tuple(sheet.value(row, key) for key in keys)
-            entries.append(Entry(row, keys[0], keys, name))
+            entries.append(ListedStudent(row, keys[0], keys, name))
     rows, unmatched = match([report.student for report in reports], entries, ids or {})
     for report in reports:
         row = rows.get(report.student)
@@ -266,7 +266,7 @@ def moodle_csv(reports, path, roster=None, ids=None, written=None):
         number = re.sub(r"^\D*", "", sheet.value(row, "Identifier"))
         if number:
             keys = tuple(sheet.value(row, key) for key in ("ID number", "Username", "Email address"))
-            entries.append(Entry(row, number, keys, sheet.value(row, "Full name")))
+            entries.append(ListedStudent(row, number, keys, sheet.value(row, "Full name")))
     rows, sentences = match([report.student for report in reports], entries, ids)
     for report in reports:
         row = rows.get(report.student)

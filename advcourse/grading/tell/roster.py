@@ -135,7 +135,7 @@ def _unquoted(cell):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedStudent:
     """A student's row of a class list.
 
     Args:
@@ -159,7 +159,7 @@ def match(students, entries, ids):
 
     Args:
         students: their names.
-        entries: the class list, a list of `Entry`.
+        entries: the class list, a list of `ListedStudent`.
         ids: student -> id.
 
     Returns:
