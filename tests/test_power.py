@@ -49,6 +49,22 @@ def test_no_wrong_answer_passed_and_no_right_one_was_refused(rows):
     assert guilty == {}
 
 
+@pytest.mark.parametrize(
+    "lab, task, name, seed",
+    [
+        ("lab1", "llc", "second_most_likely", 60),
+        ("lab1", "llc", "second_most_likely", 176),
+        ("lab3", "cw_loss", "with_masked_fill", 60),
+        ("lab3", "cw_loss", "with_the_two_largest", 60),
+        ("lab4", "rate", "out_of_a_hundred", 175),
+    ],
+)
+def test_draws_that_once_led_astray(lab, task, name, seed, one_thread):
+    """Checks draws in which counting once found a right answer refused, or a mistake taken for another."""
+    answer, must = power.answers(lab)[task, name]
+    assert power.verdict(lab, task, answer, seed) == must
+
+
 def test_the_page_shows_what_was_counted(rows):
     """Checks the page, character by character, against one that is made anew from the counts."""
     assert power.PAGE.read_text(encoding="utf-8") == table(rows)
