@@ -155,3 +155,14 @@ def at_most():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture
+def one_thread():
+    """As where power is counted and verdicts are stored: with several threads a sum may end in another digit."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

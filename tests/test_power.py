@@ -17,17 +17,6 @@ def rows():
     return power.stored()
 
 
-@pytest.fixture
-def one_thread():
-    """As in the counting: with several threads a sum may end in another digit."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_every_answer_of_every_museum_was_counted(rows):
     """Checks the stored names, and what each answer must get, against the museums themselves."""
     present = {
