@@ -2,7 +2,7 @@
 
 Names are followed from definition to definition, through the modules of `advcourse.labs` and of the museum; in which module a
 definition stands is nothing to it. What carries a call to the student's function and back decides nothing. Comments, docstrings,
-layout and long texts (what a student is told) do not count, so that a better sentence asks for no new measurement.
+types, layout and long texts (what a student is told) do not count, so that a better sentence asks for no new measurement.
 """
 
 import ast
@@ -100,7 +100,15 @@ def _names(node):
 
 
 class _Bare(ast.NodeTransformer):
-    """Takes docstrings and long texts away."""
+    """Takes docstrings, long texts and the types of parameters and results away."""
+
+    def visit_FunctionDef(self, node):
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node):
+        node.annotation = None
+        return node
 
     def visit_Expr(self, node):
         text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -148,6 +148,7 @@ def stranger(x):
         ("FACTOR = 2", "FACTOR = 3", True),
         ("return FACTOR * x", "return x * FACTOR", True),
         ("Doubles.", "Makes it twice as large.", False),
+        ("def helper(x):", "def helper(x: int) -> int:", False),
         ("    return FACTOR", "    # why not\n    return FACTOR", False),
         ("a long sentence that a student is told", "another sentence that a student is told", False),
         ("    return x\n", "    return -x\n", False),
