@@ -85,6 +85,23 @@ def test_a_declared_field_is_an_ordinary_one():
     assert identity(made) == identity(Declared(0.5)) != identity(Declared(whole=4))
 
 
+def test_a_type_that_only_the_class_body_can_name_is_no_obstacle():
+    """Checks a class made in a function, whose types are texts: one is imported there, and all the other fields keep theirs."""
+    from decimal import Decimal
+
+    @dataclass(frozen=True)
+    class Local(Declared):
+        price: Decimal = None
+        rate: Decimal = number(0.5, low=0)
+        again: int = number(1, low=1)
+
+    assert Local(price="any", rate=0.2).again == 1
+    with pytest.raises(InputError, match="rate: got -1"):
+        Local(rate=-1)
+    with pytest.raises(InputError, match="again: got 0"):
+        Local(again=0)
+
+
 def test_a_subclass_takes_over_the_declarations():
     """By hand: a new default is a new declaration, and what is not declared again is as it was."""
 

@@ -183,6 +183,8 @@ def test_printed_numbers_are_in_order(numbers):
 BAD = {
     "share above 1": (lambda: wilson(1.5, 5), r"share: got 1.5; allowed are shares in \[0, 1\]"),
     "share is a word": (lambda: wilson("half", 5), r"share: got str; allowed are numbers"),
+    "z of 0": (lambda: wilson(0.5, 5, z=0), r"z: got 0; allowed is a number > 0 and <= 100"),
+    "z is a word": (lambda: wilson(0.5, 5, z="1.96"), r"z: got '1.96'"),
     "n below 0": (lambda: wilson(0.5, -1), r"n: got -1; allowed is an integer >= 0"),
     "a share for a count": (
         lambda: counted(0.34, 62),

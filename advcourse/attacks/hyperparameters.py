@@ -64,8 +64,17 @@ class Allowed:
 @cache
 def allowed(cls: type) -> dict[str, Allowed]:
     """Name -> what it may be, of all fields of the dataclass `cls`: read from their types, defaults and `number`."""
-    types = get_type_hints(cls)
-    return {one.name: _allowed(types[one.name], one) for one in fields(cls)}
+    return {one.name: _allowed(_type(cls, one.name), one) for one in fields(cls)}
+
+
+def _type(cls, name):
+    """The type of one field; `object` where only the function that made the class knows the name of that type."""
+    owner = next(base for base in cls.__mro__ if name in vars(base).get("__annotations__", {}))
+    alone = {"__annotations__": {name: owner.__annotations__[name]}, "__module__": owner.__module__}
+    try:
+        return get_type_hints(type("Field", (), alone))[name]
+    except NameError:
+        return object
 
 
 def _allowed(kind, declared):

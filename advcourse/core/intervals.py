@@ -46,15 +46,16 @@ def wilson(share: float, n: int, z: float = _Z95) -> Interval:
     Args:
         share: k / n in [0, 1], a number, an array or a tensor of any shape; NaN gives NaN.
         n: how many images were measured; 0 gives NaN.
-        z: the normal distribution's point (default 1.96, which gives 95 %).
+        z: the normal distribution's point, above 0 and at most 100 (default 1.96, which gives 95 %).
 
     Returns:
         the estimate, whose value and ends have the shape of `share`; 0 <= low <= value <= high <= 1.
 
     Raises:
-        InputError: a share outside [0, 1], or `n` not a whole number from 0 on.
+        InputError: a share outside [0, 1], `n` not a whole number from 0 on, or `z` out of range.
     """
     n = check_range(n, "n", 0, integer=True)
+    check_range(z, "z", 0, 100, exclusive_low=True)
     share = _numbers(share, "share")
     if (share < 0).any() or (share > 1).any():
         raise InputError(
