@@ -1,5 +1,6 @@
 """A class on disks that are full or cannot be written, among files of others, and files that are damaged or change."""
 
+import codecs
 import json
 import os
 import re
@@ -126,6 +127,9 @@ def open_folder():
 
 def as_ordinary_user(function):
     """What a function tells when a user without root's rights calls it: its text, or that of its `InputError`."""
+    codecs.lookup(
+        "ascii"
+    )  # is imported at its first use, which somebody who may not read the interpreter's folder can't
     reading, writing_end = os.pipe()
     child = os.fork()
     if not child:

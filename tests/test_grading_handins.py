@@ -143,6 +143,10 @@ def test_the_newest_attempt_counts_or_the_best(graded):
     assert ([one.points for one in outcome.reports], outcome.graded) == ([5, 9], 3)
     assert [one.path.name for one in outcome.found] == ["bob_8_1006_lab1-1.ipynb", "mia_7_1003_lab1-2.ipynb"]
     assert [row["total"] for row in rows(out / "grades.csv")] == ["5", "9"]
+    note = "You handed in 4 notebooks of this lab; mia_7_1003_lab1-2.ipynb counts, the best."
+    assert outcome.reports[1].notes[-1] == note and note in (out / "feedback" / "mia.html").read_text(
+        encoding="utf-8"
+    )
     with pytest.raises(InputError, match="attempts: got 'last'; allowed are 'newest', 'best'"):
         graded(ATTEMPTS, attempts="last")
 

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -130,9 +130,14 @@ def run(
         kept = _Kept(Path(out) / "results", settings, strong)
         tried = found if attempts == "newest" else tuple(_each_attempt(found))
         reports, graded, failed = _all(tried, kept, grade, workers, scheduler, progress)
-    found = tuple(max(_same(one, reports), key=lambda attempt: reports[attempt].points) for one in found)
-    failed = {one.student: failed[one] for one in found if one in failed}
-    return GradedClass(lab, tuple(reports[one] for one in found), found, failed, graded, told)
+    counting = tuple(max(_same(one, reports), key=lambda attempt: reports[attempt].points) for one in found)
+    failed = {one.student: failed[one] for one in counting if one in failed}
+    said = (one.which_counts(other, attempts) for one, other in zip(found, counting, strict=True))
+    told_too = tuple(
+        replace(reports[one], notes=(*reports[one].notes, *notes))
+        for one, notes in zip(counting, said, strict=True)
+    )
+    return GradedClass(lab, told_too, counting, failed, graded, told)
 
 
 def _check_outside(out, folder):

@@ -60,6 +60,11 @@ class Found:
     reason: str = ""
     earlier: tuple["Found", ...] = ()
 
+    def which_counts(self, counts, rule):
+        """Return the sentence for a student with several notebooks: the `Found` named `counts` is the `rule` one; else ()."""
+        several = f"You handed in {len(self.earlier) + 1} notebooks of this lab; {counts.path.name} counts, the {rule}."
+        return (several,) if self.earlier else ()
+
     def read(self, most=LARGEST + 1):
         """Return the first `most` bytes of the file. Raises `OSError`."""
         try:
