@@ -9,13 +9,25 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def labs(root=None, kept="solutions"):
-    """The names of the labs: the folders of solutions/, or of exercises/ where they are `kept` there, that hold a notebook."""
+    """The names of the labs, lab2 before lab10: the folders of solutions/ that hold a notebook.
+
+    Args:
+        root: the clone (default: the one that the package is installed from).
+        kept: "exercises" for the folders of the students' copies.
+
+    Raises `InputError` where that folder is missing.
+    """
     folder = (Path(root) if root else ROOT) / kept
     if not folder.is_dir():
         raise InputError(
             f"root: {folder} is not there; allowed is a clone of the project, which holds {kept}/"
         )
-    return tuple(sorted({path.parent.name for path in folder.glob("*/*.ipynb")}))
+    return tuple(sorted({path.parent.name for path in folder.glob("*/*.ipynb")}, key=in_order))
+
+
+def in_order(name):
+    """A key that sorts names of labs by their numbers: lab2 before lab10."""
+    return len(name), name
 
 
 def release(lab=None, out=None, root=None):
