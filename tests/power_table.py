@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from advcourse.core.intervals import counted
+from advcourse.labs.release import in_order
 
 RIGHT = "right"
 HEAD = """# The power of the labs' checks
@@ -25,9 +26,10 @@ def table(rows):
     for name, row in rows.items():
         lab, task, answer = name.split("/")
         labs[lab][task][answer] = row
+    labs = {lab: labs[lab] for lab in sorted(labs, key=in_order)}
     counts = [sum(row["verdicts"].values()) for row in rows.values()]
     parts = [HEAD.format(bound=_bound(max(counts, default=0)))]
-    for lab, tasks in sorted(labs.items()):
+    for lab, tasks in labs.items():
         parts.append(f"\n## {lab.capitalize().replace('b', 'b ')}\n\n" + _lab(tasks))
     parts.append(_unsteady(labs))
     return "".join(parts)
@@ -78,7 +80,7 @@ def _named(counts):
 def _unsteady(labs):
     """The wrong answers whose message depends on the seed."""
     lines = []
-    for lab, tasks in sorted(labs.items()):
+    for lab, tasks in labs.items():
         for task, answers in sorted(tasks.items()):
             for name, row in sorted(answers.items()):
                 if len(row["verdicts"]) > 1:
