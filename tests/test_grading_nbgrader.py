@@ -3,6 +3,7 @@
 import csv
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from grading_tests import solution
 
 from advcourse.core.inputs import InputError
 from advcourse.grading.tell.nbgrader_gradebook import COURSE, nbgrader_gradebook
@@ -91,12 +93,14 @@ def test_nbgrader_makes_the_students_copies(clone):
 
 @pytest.mark.slow
 def test_nbgrader_knows_the_labs_points(clone):
-    """Checks the gradebook that nbgrader made: of each lab the tasks' points, and 6 for two written questions."""
+    """Checks the gradebook that nbgrader made: of each lab the tasks' points, and of the written questions the rest."""
     with opened(clone / "gradebook.db") as gradebook:
         for lab in labs():
             points = importlib.import_module(f"advcourse.labs.{lab}").LAB.points
             assignment = gradebook.find_assignment(lab)
-            assert (assignment.max_code_score, assignment.max_written_score) == (points, 6), lab
+            (stated,) = re.findall(r"\*\*Points:\*\* (\d+)\.", solution(lab).cells[0].source)
+            scores = assignment.max_code_score, assignment.max_written_score
+            assert scores == (points, int(stated) - points), lab
 
 
 @pytest.mark.slow
