@@ -131,6 +131,17 @@ def test_readme_maps_every_chapter():
         assert f"(chapters/{path.name})" in text, path.name
 
 
+def test_readme_names_each_chapters_labs():
+    """Checks the last column of the README's map against the labs that each chapter's own text names."""
+    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():
+        if row := re.match(r"\| \[\d\d [^|]*\((chapters/\w+\.ipynb)\) \|[^|]*\|([^|]*)\|$", line):
+            cells = json.loads((ROOT / row[1]).read_text(encoding="utf-8"))["cells"]
+            text = "".join("".join(cell["source"]) for cell in cells)
+            assert re.findall(r"\((exercises/lab\d+)\)", row[2]) == sorted(
+                set(re.findall(r"exercises/lab\d+", text))
+            ), row[1]
+
+
 @pytest.mark.skipif(shutil.which("nproc") is None, reason="other systems count their cores otherwise")
 def test_make_counts_the_cores_whatever_the_threads_are():
     """Checks the number of workers against nproc's own, with and without a variable that nproc takes for the answer."""
