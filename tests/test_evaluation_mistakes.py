@@ -92,7 +92,7 @@ ATTACK = {
     "{attack: FGSM, epz: 3}": "line 4, attacks.epz: unknown key; allowed are attack, name, eps, targeted; did you mean eps?",
     "{attack: RFGSM, eps: [0.3, 0.01]}": "line 4, attacks.alpha: got 0.05; allowed is a number >= 0 and <= 0.01",
     "{attack: PGD, restarts: 2, random_start: false}": "line 4, attacks.restarts: got 2 with random_start=False; "
-    "allowed is 1, for all runs would be the same",
+    "allowed is 1, because all runs would be the same",
     "{attack: JSMA, gamma: [0.1, 2]}": "line 4, attacks.gamma[1]: got 2; allowed is a number >= 0 and <= 1",
     "[all, FGSM]": "line 4, attacks[1]: got 'FGSM' again, first on line 4; allowed is one of a name",
     "Table 1": f"line 4, attacks: got 'Table 1'; allowed are all, table 1, {ATTACKS}; did you mean table 1?",

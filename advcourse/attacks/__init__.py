@@ -1,9 +1,9 @@
-"""The attacks. `TABLE_1` has those of the survey's Table 1, `REGISTRY` those and all others: name -> class.
+"""The attacks. `TABLE_1` maps name to class for those of the survey's Table 1, `REGISTRY` for all.
 
-An attack is a frozen dataclass of the paper's hyper-parameters:
+An attack is a frozen dataclass whose fields are the paper's hyper-parameters:
 
-images = PGD(eps=0.3, steps=40)(model, x, y)
-result = PGD(eps=0.3, steps=40).run(model, x, y)   # images, success, distances, passes, seconds
+    >>> images = PGD(eps=0.3, steps=40)(model, x, y)
+    >>> result = PGD(eps=0.3, steps=40).run(model, x, y)  # images, success, distances, passes, seconds
 """
 
 from advcourse.attacks.adaptive import BPDA, EOT

@@ -1,4 +1,4 @@
-"""The one loop behind the gradient-sign family, and the settings that tell its members apart."""
+"""The single loop behind the nine attacks of the gradient-sign family, and the settings in which they differ."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,13 +15,21 @@ Keep = Literal["best", "last", "first"]  # which iterate is returned: see `Sched
 
 @dataclass(frozen=True)
 class Schedule:
-    """What tells the nine apart.
+    """The settings in which the nine attacks of the family differ.
 
-    eps: the budget; alpha: one step's size; steps; norm: "Linf" or "L2"; decay: of the momentum, 0 for none;
-    start: "image", "uniform" in the ball, or "sign", a random corner of the cube of half-side `start_size` around the image;
-    restarts: runs from fresh random starts, each over the images not fooled yet;
-    target: "none", "given" by the caller, or "least likely" class of the clean image;
-    keep: "best", the iterate of lowest margin; "last"; or "first", where an image leaves the batch at its first success.
+    Args:
+        eps: the budget, in the unit of `norm`: pixel range [0, 1] for "Linf", Euclidean length for "L2".
+        alpha: size of a step, in the same unit.
+        steps: number of steps (default 1).
+        norm: "Linf" (default) or "L2".
+        decay: weight of the earlier gradients in the momentum (default 0: no momentum).
+        start: "image" (default); "uniform", a random point of the ball; or "sign", a random corner of the cube around the
+            image whose half-side is `start_size`.
+        start_size: see `start`, in units of the pixel range (default 0).
+        restarts: number of runs, each from a new random start and only for the images that are not fooled yet (default 1).
+        target: "none" (default), "given" by the caller, or "least likely", the least likely class of the clean image.
+        keep: the iterate that is returned: "last" (default); "best", the one with the lowest margin; or "first", where an
+            image leaves the batch at its first success.
     """
 
     eps: float
@@ -37,11 +45,19 @@ class Schedule:
 
 
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
-    """log of the odds that the label is not `labels`, shape (N,): logsumexp_{i != label} Z_i - Z_label.
+    """Return the logarithm of the odds against the label: logsumexp_{i != label} Z_i - Z_label.
 
-    The cross-entropy is softplus of it, so both have the same gradient but for a positive factor, p(not label), for each image.
-    That factor underflows where logits are large, and the gradient with it. These attacks use the gradient's direction
-    alone, so they climb the log-odds: the same steps in exact arithmetic, and no flat places in float32.
+    The cross-entropy is softplus of these log-odds, so for each image both gradients have the same direction and differ only
+    by the positive factor p(not label). In float32 this factor underflows if the logits are large, and the gradient becomes 0.
+    These attacks use only the gradient's direction, so they climb the log-odds: in exact arithmetic the steps are the same,
+    and in float32 there are no flat places.
+
+    Args:
+        logits: (N, K).
+        labels: (N,).
+
+    Returns:
+        the log-odds (N,), in nats.
     """
     labels = labels.unsqueeze(1)
     others = logits.scatter(1, labels, -torch.inf)
@@ -51,16 +67,26 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
 def ascend(
     s: Schedule, victim: Victim, x: Tensor, y: Tensor, target: Tensor | None, noise: Noise
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Run the loop with settings `s` on images `x` (N, C, H, W), labels `y` (N,); `target` (N,) or None for untargeted.
+    """Run the loop with the settings `s`.
 
-    Returns the strongest images found, (N, C, H, W), the steps taken for each, (N,), and nothing more to tell.
+    Args:
+        s: the settings.
+        victim: the attacked model.
+        x: images (N, C, H, W) in [0, 1].
+        y: true labels (N,).
+        target: wanted labels (N,); None for an untargeted attack.
+        noise: the source of the random starts.
+
+    Returns:
+        the strongest images found, (N, C, H, W); the number of steps taken for each, (N,); and an empty dictionary, since
+            these attacks have no details to record.
     """
-    label, away = (y, 1) if target is None else (target, -1)
+    label, sign = (y, 1) if target is None else (target, -1)
     strongest = _Strongest(x)
     left = torch.arange(len(x), device=x.device)
     for restart in range(s.restarts):
         start = _start(s, x, noise, restart)[left]
-        _climb(s, victim, x[left], start, label[left], away, strongest, left)
+        _climb(s, victim, x[left], start, label[left], sign, strongest, left)
         if restart + 1 < s.restarts:
             left = left[strongest.margin[left] >= 0]
             if not len(left):
@@ -69,7 +95,7 @@ def ascend(
 
 
 class _Strongest:
-    """The strongest point seen so far for each image: lowest margin, negative once the model is fooled."""
+    """The strongest point so far for each image: the one with the lowest margin, which is negative once the model is fooled."""
 
     def __init__(self, x):
         self.images = x.clone()
@@ -82,18 +108,18 @@ class _Strongest:
         self.margin[index] = torch.where(better, lead, self.margin[index])
 
 
-def _climb(s, victim, x, x_i, label, away, strongest, index):
-    """One run of the loop from `x_i`; leaves what it finds in `strongest`. `away` is 1 to leave `label`, -1 to reach it."""
+def _climb(s, victim, x, x_i, label, sign, strongest, index):
+    """Run the loop once from `x_i` and offer its iterates to `strongest`. `sign` is 1 to leave `label`, -1 to reach it."""
     g, box = torch.zeros_like(x), _box(s, x)
     for _ in range(s.steps):
         x_i.requires_grad_()
         logits = victim(x_i)
         if s.keep != "last":
-            lead = away * margin(logits.detach(), label)
+            lead = sign * margin(logits.detach(), label)
             strongest.offer(index, x_i.detach(), lead)
             if s.keep == "first" and (lead < 0).all():
                 return
-        gradient = away * victim.gradient(log_odds(logits, label), x_i)
+        gradient = sign * victim.gradient(log_odds(logits, label), x_i)
         x_i = x_i.detach()
         if s.keep == "first" and (lead < 0).any():
             on = lead >= 0
@@ -103,15 +129,15 @@ def _climb(s, victim, x, x_i, label, away, strongest, index):
             gradient = g = s.decay * g + gradient / _per_image(gradient.abs().flatten(1).sum(1))
         x_i = _project(s, x_i + s.alpha * _direction(s, gradient), x, box)
         strongest.steps[index] += 1
-    if s.keep == "last" and s.restarts == 1:  # one candidate: nothing to compare it with
+    if s.keep == "last" and s.restarts == 1:  # a single candidate needs no comparison
         strongest.images[index] = x_i
         return
     with torch.no_grad():
-        strongest.offer(index, x_i, away * margin(victim(x_i), label))
+        strongest.offer(index, x_i, sign * margin(victim(x_i), label))
 
 
 def _per_image(values):
-    # Shaped to divide (N, C, H, W), and never 0: an image without a gradient then takes no step instead of one to NaN.
+    # Shaped to divide (N, C, H, W), and never 0, so that an image without a gradient stays in place instead of becoming NaN.
     return values.clamp_min(torch.finfo(values.dtype).tiny).view(-1, 1, 1, 1)
 
 
@@ -120,16 +146,16 @@ def _direction(s, gradient):
 
 
 def _box(s, x):
-    """The lowest and highest images in the L-infinity ball around `x` and in [0, 1]: made once for all steps."""
+    """Return the lowest and the highest image in the L-infinity ball around `x` and in [0, 1]: computed once for all steps."""
     return (x - s.eps).clamp_min(0), (x + s.eps).clamp_max(1)
 
 
 def _project(s, x_i, x, box):
-    """The point of the ball around `x`, and of [0, 1], that replaces `x_i`; in L-infinity the ball is `box`."""
+    """Project `x_i` onto the ball around `x` and clip it to [0, 1]. In L-infinity, `box` holds the bounds of both."""
     if s.norm == "Linf":
         return torch.clamp(x_i, *box)
     delta = x_i - x
-    # The box holds x, so clipping to it only brings the point nearer to x: the norm stays within the budget.
+    # [0, 1] contains x, so clipping only brings the point nearer to x, and the norm stays within the budget.
     return (x + delta * (s.eps / _per_image(delta.flatten(1).norm(dim=1))).clamp_max(1)).clamp(0, 1)
 
 

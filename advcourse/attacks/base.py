@@ -1,4 +1,4 @@
-"""What every attack is: its contract, its record, and the model as the attack sees it."""
+"""What all attacks share: the base class `Attack`, the record `AttackResult`, and `Victim`, the model as an attack sees it."""
 
 import time
 from dataclasses import dataclass, field
@@ -35,10 +35,16 @@ from advcourse.metrics import margin
 
 
 class Victim:
-    """The model under attack. Every answer passes the gate `inputs.ask`; it counts what is asked, and watches the gradients.
+    """The model under attack. It checks each answer with `inputs.ask`, counts the passes, and watches for zero gradients.
 
-    Attacks reckon in float32 or float64; a model in half precision sees the images, and is differentiated, in its own type
-    `dtype`.
+    An attack computes in float32 or float64. A model in half precision gets the images, and is differentiated, in its own
+    type.
+
+    Args:
+        model: the attacked model.
+        y: true labels (N,); the first answer is checked to have these classes.
+        target: wanted labels (N,), which are checked too; None for an untargeted attack.
+        dtype: the type of the images that the model takes.
     """
 
     def __init__(self, model: nn.Module, y: Tensor, target: Tensor | None, dtype: torch.dtype):
@@ -49,7 +55,11 @@ class Victim:
         self.forward_passes = self.backward_passes = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits (N, K) of the images `x`, with a graph behind them where `x` requires gradients."""
+        """Return the logits (N, K) of the images `x` (N, C, H, W), with a graph if `x` requires gradients.
+
+        Raises:
+            InputError: the model's answer breaks its contract, or it has fewer classes than the labels need.
+        """
         answer = ask(self._model, x.to(self._dtype))
         if not self._answered:
             check_logits(answer)
@@ -57,7 +67,7 @@ class Victim:
                 if labels is not None:
                     check_classes(labels, answer.shape[1], name)
             self._answered = True
-        # Under autocast the answer is of a shorter type than the images.
+        # Under autocast the answer has a less precise type than the images.
         self._exact = max(self._exact, torch.finfo(answer.dtype).eps)
         logits = answer.to(x.dtype)
         self.gradients.follow(x, logits)
@@ -65,9 +75,20 @@ class Victim:
         return logits
 
     def gradient(self, values: Tensor, x: Tensor, keep_graph: bool = False) -> Tensor:
-        """Gradient (N, C, H, W) of each image's own value in `values` (N,): summed, so the batch size does not divide it.
+        """Return the gradient of each image's own value with respect to that image.
 
-        It is a tensor of the caller's own, to change at will.
+        The values are summed, not averaged, so the result does not depend on the batch size.
+
+        Args:
+            values: (N,), one value for each image, or (N, ...), whose entries are added up.
+            x: the images (N, C, H, W) that `values` were computed from.
+            keep_graph: whether the graph can be differentiated again (default False).
+
+        Returns:
+            a new tensor (N, C, H, W), which the caller may change in place.
+
+        Raises:
+            InputError: no gradient reaches the images, or the model was compiled so that its backward pass can run only once.
         """
         self.backward_passes += len(x)
         try:
@@ -78,24 +99,32 @@ class Victim:
             raise
         if gradient is None or self.gradients.missed():
             raise InputError(NO_GRADIENT)
-        # The gradient of a sum is one number, spread out by strides of 0: nothing can be written to it.
+        # The gradient of a sum is a single number expanded with strides of 0, and such a tensor can't be written to.
         return gradient.clone(memory_format=torch.contiguous_format) if 0 in gradient.stride() else gradient
 
     def distance_to_success(self, logits: Tensor, label: Tensor, sign: int) -> Tensor:
-        """Signed distance to success in logits, (N,): negative once `label` (N,) is left (`sign` 1) or reached (`sign` -1).
+        """Return the signed distance to success: negative once the attack has succeeded, by more than rounding can undo.
 
-        It is negative only by more than rounding can undo: the same image in a batch of another size gets logits that
-        differ in their last digits, and a minimum-norm attack ends right at the boundary.
+        The margin for rounding is needed because the same image gets slightly different logits in a batch of another size, and
+        a minimum-norm attack ends right at the boundary.
+
+        Args:
+            logits: (N, K).
+            label: (N,), the label to leave or to reach.
+            sign: 1 if success means leaving `label`, -1 if it means reaching it.
+
+        Returns:
+            (N,), in logits.
         """
         ahead = margin(logits, label)
         return (ahead if sign == 1 else -ahead) + self.blur(logits)
 
     def blur(self, logits: Tensor) -> Tensor:
-        """By how much rounding can move a distance to success, shape (N,), in logits."""
+        """Return by how much rounding can change a distance to success: (N,), in logits."""
         return 4 * self._resolution(logits) * logits.detach().abs().amax(1)
 
     def coarse(self, logits: Tensor) -> bool:
-        """Whether the logits have so few digits that steps which are meant to cross a boundary end on it."""
+        """Return whether the logits have so few digits that a step meant to cross a boundary can end on it."""
         return self._resolution(logits) > 1e-5
 
     def _resolution(self, logits):
@@ -105,22 +134,27 @@ class Victim:
 
 
 _COMPILED = (
-    "model: its compiled backward pass runs once only, and this attack needs it twice. Attack the model as it was before "
-    "torch.compile, model._orig_mod; or set torch._functorch.config.donated_buffer = False before it is compiled"
+    "model: its compiled backward pass can run only once, but this attack needs it twice. Attack the model as it was before "
+    "torch.compile, model._orig_mod, or set torch._functorch.config.donated_buffer = False before compiling it"
 )
 
 
 @dataclass(frozen=True)
 class AttackResult:
-    """The record of one attack on N images.
+    """The record of one attack on N images. It holds its own copies, so later changes to the caller's tensors do not affect it.
 
-    `attack` repeats it; `clean`, `images` (N, C, H, W); `labels`, `target` (N,), target None if untargeted; `logits` (N, K) of a
-    fresh forward pass over `images`; `steps` (N,) taken for each image; `forward_passes` and `backward_passes`, image passes
-    summed over the batch, without that last check; `seconds` for the whole batch; `details`, what this attack alone has to tell:
-    name -> tensor (N, ...), as its docstring says; `abstains`, whether the model's last class says "flagged", no
-    success; `model`, the `identity` of the attacked model, "" where nobody knows it.
-
-    Its tensors are its own: nothing that happens to the caller's afterwards changes the record.
+    Attributes:
+        attack: the attack, with which the run can be repeated.
+        clean, images: the images (N, C, H, W) before and after the attack.
+        labels, target: (N,), the true and the wanted labels; `target` is None if the attack is untargeted.
+        logits: (N, K), from a new forward pass over `images` after the attack.
+        steps: (N,), the number of steps taken for each image.
+        forward_passes, backward_passes: how many times an image went through the model, summed over the batch, without the
+            pass that gives `logits`.
+        seconds: for the whole batch.
+        details: name -> tensor (N, ...), for results that only this attack has; its docstring describes them.
+        abstains: True if the model's last class means "flagged as adversarial", which never counts as success.
+        model: the `identity` of the attacked model; "" if it can't be determined.
     """
 
     attack: "Attack"
@@ -139,92 +173,108 @@ class AttackResult:
 
     @property
     def predictions(self) -> Tensor:
-        """The class that the model sees in each attacked image, shape (N,)."""
+        """The class that the model assigns to each attacked image, shape (N,)."""
         return self.logits.argmax(1)
 
     @property
     def success(self) -> Tensor:
-        """Which attacks did what they wanted, shape (N,) bool."""
+        """Whether the attack on each image succeeded, shape (N,) bool."""
         return metrics.succeeded(self.logits, self.labels, self.target, self.abstains)
 
     @property
     def success_rate(self) -> float:
-        """Share of the N images for which the attack did what it wanted; NaN for N = 0."""
+        """Share of the N images on which the attack succeeded; NaN for N = 0."""
         return metrics.misclassification_rate(self.logits, self.labels, self.target, self.abstains)
 
     @property
     def size(self) -> Tensor:
-        """What the attack bounds or keeps small, shape (N,): the change in the norm of its threat model."""
+        """Size of each change, shape (N,), in the norm that the attack bounds or minimises."""
         return self.attack.size(self) if len(self.images) else self.images.new_zeros(0)
 
     @cached_property
     def distances(self) -> dict[str, Tensor]:
-        """L0 (pixels), L1, L2 and Linf of each change: a dictionary of tensors of shape (N,)."""
+        """L0 (in pixels), L1, L2 and L-infinity of each change: a dictionary of tensors of shape (N,)."""
         norms = {"L0": metrics.l0, "L1": metrics.l1, "L2": metrics.l2, "Linf": metrics.linf}
         return {name: norm(self.clean, self.images) for name, norm in norms.items()}
 
 
 class Attack:
-    """An attack is a frozen dataclass: its fields are the paper's hyper-parameters, and its `repr` repeats it.
+    """Base class of attacks: frozen dataclasses whose fields are the paper's hyper-parameters.
 
-    Each field declares what it may be, see `hyperparameters`; it is checked, and kept as Python's own type.
+    Each field declares which values it allows, see `hyperparameters`. Its value is checked and converted to Python's own type.
+    The `repr` is the code that creates the same attack.
 
-    `attack(model, x, y, target=None)` returns the adversarial images; `attack.run(...)` the whole `AttackResult`.
-    `x` (N, C, H, W) in [0, 1], `y` (N,) the true labels, `target` (N,) the labels wanted by an attack with `targeted=True`.
-    The images come back in [0, 1], inside the budget, detached, and the model and the global random state as they were.
-    Randomness comes from `seed` alone. Bad input raises `InputError`; a model whose gradient is exactly zero for
-    more than 1 % of the images, so that failing means nothing, is warned of by `advcourse.core.inputs.ZeroGradientWarning`.
+    `attack(model, x, y, target=None)` returns the adversarial images; `attack.run(...)` returns the whole `AttackResult`. `x`
+    (N, C, H, W) are images in [0, 1], `y` (N,) the true labels, and `target` (N,) the labels wanted by an attack with
+    `targeted=True`. The returned images are in [0, 1], inside the budget, and detached. The model and the global random state
+    are as they were before. All randomness comes from `seed`.
 
-    An image's result does not depend on the other images, unless the attack is `universal`. In exact arithmetic that is
-    equality; a batch of another size, or another processor, adds the same numbers in another order. In float64 the results
-    of a short search agree to 1e-9. In float32 a long search can turn a rounding error into another end point, as good on
-    the average: the success rate and the mean size stay, the single image need not.
+    Bad input raises `InputError`. If the model's gradient is exactly zero for more than 1 % of the images, a failed attack
+    says nothing about the model, and a `ZeroGradientWarning` says so.
+
+    The result for an image does not depend on the other images, unless the attack is `universal`. In exact arithmetic this is
+    equality. In floating point, a batch of another size or another processor adds the same numbers in another order: in
+    float64 the results of a short search agree to 1e-9; in float32 a long search can turn a rounding error into another end
+    point. That end point is as good on average, so success rate and mean size stay the same, though a single image may differ.
     """
 
     # "budgeted": the strongest point found in a ball; "minimum-norm": the nearest point found that succeeds.
     kind: ClassVar[str]
-    # In which the change is bounded or kept small: see `ThreatModel`.
+    # The norm in which the change is bounded or minimised: see `ThreatModel`.
     norm: ClassVar[str]
     targeted: ClassVar[bool] = False
-    # Aims at the least likely class of the clean image, and takes no target from the caller.
+    # True if it aims at the least likely class of the clean image, and takes no target from the caller.
     chooses_target: ClassVar[bool] = False
-    # Makes one perturbation for all images together, so it sees the whole batch at once.
+    # True if it makes one perturbation for all images together, and so needs the whole batch at once.
     universal: ClassVar[bool] = False
     seed: ClassVar[int] = 0
 
     def __post_init__(self):
-        for name, may_be in allowed(type(self)).items():
-            object.__setattr__(self, name, may_be.check(getattr(self, name), name))
+        for name, field_rule in allowed(type(self)).items():
+            object.__setattr__(self, name, field_rule.check(getattr(self, name), name))
         if self.norm == "Linf":
             self._check_unit()
 
     def _check_unit(self):
-        """Warn of lengths in units of 0 to 255, as many papers give them."""
+        """Warn if a length is above 1, which suggests units of 0 to 255, as many papers use them."""
         for name in ("eps", "alpha"):
             if (getattr(self, name, None) or 0) > 1:
                 warn(
-                    f"{name}: got more than 1, but pixels lie in [0, 1], so that 1 is already the whole range. Did you mean "
-                    f"units of 0 to 255? They are divided by 255: {name}=8/255.",
+                    f"{name}: got more than 1, but pixels lie in [0, 1], so 1 is already the whole range. Did you mean "
+                    f"units of 0 to 255? Then divide by 255, as in {name}=8/255.",
                     BudgetWarning,
                 )
                 return
 
     @property
     def threat_model(self) -> ThreatModel:
-        """What this attack may do and what it wants: a `ThreatModel`."""
+        """What the attacker may change and what counts as success: a `ThreatModel`."""
         eps = self._budget() if self.kind == "budgeted" else None
         return ThreatModel(self.norm, eps, self._aim(), self.universal)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+        """Attack the images `x` (N, C, H, W) and return the adversarial images, of the same shape. Arguments as for `run`."""
         return self._attack(model, x, y, target)[0]
 
     def run(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None, first: int = 0
     ) -> AttackResult:
-        """Attack, and return the whole record: see `AttackResult`.
+        """Attack the images and return the whole record.
 
-        `first`: the place of the first image where `x` is a part of a larger batch: the noise goes by it, so that an attack in
-        parts, each a multiple of 16 images, draws what it draws over the whole.
+        Args:
+            model: a module from images (N, C, H, W) in [0, 1] to logits (N, K).
+            x: images (N, C, H, W) in [0, 1].
+            y: true labels (N,).
+            target: wanted labels (N,), for an attack with `targeted=True` that does not choose its own (default None).
+            first: if `x` is part of a larger batch, the index of its first image there (default 0). The noise depends on this
+                index: if a batch is attacked in parts that start at multiples of 16, the draws are the same as for the whole
+                batch.
+
+        Returns:
+            an `AttackResult`.
+
+        Raises:
+            InputError: model, images or labels break their contract, or a target is missing or not accepted by this attack.
         """
         abstains = check_flag(getattr(model, "abstains", False), "model.abstains")
         began = time.perf_counter()
@@ -235,17 +285,17 @@ class Attack:
         with seeded(x.device, self.seed):  # for models that draw random numbers of their own
             logits = predict(model, images) if len(x) else x.new_zeros(0, 1)
         passes = victim.forward_passes, victim.backward_passes
-        told = seconds, details, abstains, identity(model, quiet=True)
+        rest = seconds, details, abstains, identity(model, quiet=True)
         return AttackResult(
-            self, x.detach().clone(), images, y.clone(), target, logits, steps, *passes, *told
+            self, x.detach().clone(), images, y.clone(), target, logits, steps, *passes, *rest
         )
 
     def size(self, result: AttackResult) -> Tensor:
-        """The size (N,) of each change of its `AttackResult`, in this attack's norm."""
+        """Return the size (N,) of each change in `result`, in this attack's norm."""
         return result.distances[self.norm]
 
     def _perturb(self, victim, x, y, target, noise):
-        """What a subclass writes: adversarial images for one chunk of the batch, the steps taken for each, and its details."""
+        """Return adversarial images for a chunk of the batch, the steps taken for each, and details. Subclasses define it."""
         raise NotImplementedError
 
     def _budget(self):
@@ -264,7 +314,7 @@ class Attack:
         y, target = self._checked(model, x, y, target)
         victim = Victim(model, y, target, x.dtype)
         images, goals, steps, details = [x.detach()[:0]], [y[:0]], [y[:0]], {}
-        # A model may draw random numbers of its own: they follow from the seed as well, and the global state stays.
+        # If the model itself draws random numbers, they follow from the seed as well, and the global state is restored.
         with evaluating(model), seeded(x.device, self.seed), torch.inference_mode(False), torch.enable_grad():
             x = _working_copy(model, x)
             y, target = _recordable(y), _recordable(target)
@@ -276,11 +326,11 @@ class Attack:
                         goal = least_likely(victim(x[part]), y[part])
                 noise = Noise(self.seed, place + first)
                 victim.gradients.begin()
-                perturbed, taken, told = self._perturb(victim, x[part], y[part], goal, noise)
+                perturbed, taken, extra = self._perturb(victim, x[part], y[part], goal, noise)
                 images.append(perturbed.detach().to(images[0].dtype).contiguous())
                 steps.append(taken)
                 goals.append(goal)
-                for name, values in told.items():
+                for name, values in extra.items():
                     details.setdefault(name, []).append(values)
         victim.gradients.report()
         details = {name: torch.cat(values) for name, values in details.items()}
@@ -306,13 +356,15 @@ class Attack:
 
 
 def _recordable(values):
-    """The tensor, or a copy of one made in inference mode, which no graph may hold. None stays None."""
+    """Return the tensor, copied if it was made in inference mode, since no graph can hold such tensors. None stays None."""
     return values.clone() if values is not None and values.is_inference() else values
 
 
 def _working_copy(model, x):
-    """The images as the attack reckons with them: a copy, which no model spoils for the caller, in no less than float32, and laid
-    out in memory as the model's filters are.
+    """Return the images as the attack computes with them.
+
+    They are a copy, so that a model that changes its input can't spoil the caller's; in float32 at least; and with the memory
+    layout of the model's filters.
     """
     x = x.detach().clone()
     if x.dtype in (torch.float16, torch.bfloat16):
@@ -325,8 +377,9 @@ def _working_copy(model, x):
 
 
 def _chunk_size(x, whole=False):
+    """Return how many images of the batch `x` are attacked together: all of them if `whole`."""
     if whole:
         return max(1, len(x))
-    # On a CPU, buffers of larger batches are returned to the system and faulted in again at each step; a GPU wants few launches.
+    # On a CPU, the memory of larger batches is returned to the system and fetched again at each step. A GPU prefers few calls.
     images_of_32_by_32 = 2048 if x.is_cuda else 200
     return max(16, min(images_of_32_by_32, images_of_32_by_32 * 1024 // (x.shape[2] * x.shape[3])))

@@ -1,17 +1,25 @@
-"""What a minimum-norm attack keeps for each image: the nearest point so far that does what the attack wants, and its state."""
+"""What a minimum-norm attack keeps for each image: the nearest successful point so far, and its state."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-Distance = Callable[[Tensor, Tensor], Tensor]  # of images from the clean ones, both (N, C, H, W): (N,)
+Distance = Callable[[Tensor, Tensor], Tensor]  # (clean, images), both (N, C, H, W) -> distances (N,)
 
 
 class Nearest:
-    """The best point so far for each of the images `x` (N, C, H, W); until there is one, the clean image, at distance infinity.
+    """The nearest successful point so far for each image.
 
-    `measure(clean, images)` gives the distances, shape (N,), by which points are compared.
+    Until an image has one, its point is the clean image, at an infinite distance.
+
+    Args:
+        x: the clean images (N, C, H, W).
+        measure: `measure(clean, images)` returns the distances (N,) by which points are compared.
+
+    Attributes:
+        images: the points (N, C, H, W).
+        distance: their distances (N,).
     """
 
     def __init__(self, x: Tensor, measure: Distance):
@@ -21,11 +29,17 @@ class Nearest:
 
     @property
     def found(self) -> Tensor:
-        """For which images a point is known that succeeds, shape (N,) bool."""
+        """Whether a successful point is known for each image, shape (N,) bool."""
         return self.distance.isfinite()
 
     def offer(self, index: Tensor, images: Tensor, success: Tensor) -> None:
-        """Take those of `images`, the points of the images number `index`, that succeed nearer by than any before."""
+        """Keep each of the offered points that succeeds and is nearer than the best so far.
+
+        Args:
+            index: which images the points belong to, (n,) int64.
+            images: the points (n, C, H, W).
+            success: whether each point succeeds, (n,) bool.
+        """
         distance = self._measure(self._clean[index], images)
         nearer = (success & (distance < self.distance[index])).nonzero().squeeze(1)
         if len(nearer):
@@ -35,10 +49,10 @@ class Nearest:
 
 
 class PerImage:
-    """State of an attack whose attributes are tensors with the images first."""
+    """Base class for the state of an attack; all attributes are tensors whose first dimension is the image."""
 
     def keep(self, on: Tensor) -> None:
-        """Go on with the images where `on` (N,) is True."""
+        """Keep only the images where `on` (N,) is True."""
         if on.all():
             return
         for name, values in vars(self).items():

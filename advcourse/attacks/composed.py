@@ -1,4 +1,4 @@
-"""Attacks made of attacks: crafted on another model, or aimed at one wrong class after the other."""
+"""Attacks built from other attacks: run on another model and transferred, or run once for each of several target classes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from advcourse.training.checkpoints import describe
 
 @dataclass(frozen=True)
 class _Composed(Attack):
-    """An attack that another one, `attack`, does the work for: kind, norm, size and seed are that one's."""
+    """Base class for attacks that wrap another attack, `attack`, and inherit its kind, norm, size and seed."""
 
     attack: Attack
 
@@ -57,6 +57,7 @@ class _Composed(Attack):
         return self.attack.threat_model
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+        """Attack the images `x` (N, C, H, W) and return the adversarial images. Arguments as for `run`."""
         return self.run(model, x, y, target).images
 
     def size(self, result: AttackResult) -> Tensor:
@@ -65,27 +66,28 @@ class _Composed(Attack):
 
 @dataclass(frozen=True)
 class Transfer(_Composed):
-    """Craft on another model, and carry the images over: what counts is what the attacked model makes of them.
+    """Run an attack on another model, and measure success on the attacked model.
 
-    Papernot, McDaniel and Goodfellow 2016, "Transferability in Machine Learning" (arXiv 1605.07277). The other model is what the
-    attacker has: a net of their own, a substitute that was trained on the model's answers, the model behind a defense that they
-    know nothing of, or the defense with the gradient that it lacks. So an adaptive attack is a `Transfer`, too, from `BPDA` or
-    `EOT` of the defense to the defense as it is deployed.
+    Paper: Papernot, McDaniel and Goodfellow 2016, "Transferability in Machine Learning" (arXiv 1605.07277). The other model,
+    `source`, is whatever the attacker has: a network of their own, a substitute trained on the model's answers, the model
+    behind a defense that they know nothing about, or the defense with its missing gradient replaced. So an adaptive attack is
+    a `Transfer`, too: from the defense with `BPDA` or `EOT` to the defense as it is deployed.
+
+    The record counts the passes through `source`; its logits, predictions and success are those of the attacked model. A
+    minimum-norm attack ends at the decision boundary of `source`, and such images rarely fool another model, so give it a
+    confidence.
 
     Args:
-        attack: any attack. The threat model is its own.
-        source: the model that it is crafted on, or a function that makes it of the attacked model. Where it is on another device
-            than the images it is copied.
+        attack: any attack; the threat model is the same.
+        source: the model that the images are made on, or a function that returns it, given the attacked model. A source on
+            another device than the images is copied.
 
-    The record counts the passes through `source`; its success, logits and predictions are the attacked model's. A minimum-norm
-    attack ends at the boundary of `source`, which carries over badly: give it a confidence.
+    Raises:
+        InputError: `source` is neither a module nor a function, or its function does not return a module.
 
     Example:
         >>> Transfer(PGD(0.3), models.load("mnist-cnn")).run(model, x, y).success_rate
         >>> Transfer(PGD(0.3), partial(EOT, draws=30)).run(RandomTransformation(model), x, y)
-
-    Raises:
-        InputError: a source that is neither, or whose function returns no module.
     """
 
     source: nn.Module | Callable[[nn.Module], nn.Module]
@@ -108,14 +110,14 @@ class Transfer(_Composed):
     def run(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None, first: int = 0
     ) -> AttackResult:
-        """Attack `source`, and return the record as seen by `model`: see `AttackResult`."""
+        """Attack `source` and return the record, with the answers of `model` to the images. Arguments as for `Attack.run`."""
         check_model(model, check_images(x))
         with called("source"):
             result = self.attack.run(on_device(self._source_of(model), x.device), x, y, target, first)
         with seeded(x.device, self.seed):
             logits = predict(model, result.images) if len(x) else result.logits
-        told = {"abstains": getattr(model, "abstains", False), "model": identity(model, quiet=True)}
-        return replace(result, attack=self, logits=logits, **told)
+        fields = {"abstains": getattr(model, "abstains", False), "model": identity(model, quiet=True)}
+        return replace(result, attack=self, logits=logits, **fields)
 
     def _source_of(self, model):
         if isinstance(self.source, nn.Module):
@@ -136,29 +138,31 @@ class Transfer(_Composed):
 
 @dataclass(frozen=True)
 class EachTarget(_Composed):
-    """An untargeted attack: a targeted one at each of the classes that the model finds likeliest beside `y`.
+    """Untargeted attack that runs a targeted one towards each of the likeliest wrong classes and keeps the best result.
 
-    Of all that succeed the nearest is kept, and else what brought the true label's margin lowest. It is the "best case" of
-    Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks" (arXiv 1608.04644), over the likeliest
-    targets, and the multi-targeted attack of Gowal et al. 2019, "An Alternative Surrogate Loss for PGD-based Adversarial
-    Testing" (arXiv 1910.09338).
+    For each image, the nearest successful result is kept; if none succeeds, the one with the lowest margin of the true label.
 
-    On a model that abstains, `abstains = True`, such as `defenses.Guarded(detector)`, the class "flagged", its last, is never a
-    target, and to be flagged no success. That is the detector-aware attack of Carlini and Wagner 2017, "Adversarial
-    Examples Are Not Easily Detected" (arXiv 1705.07263), with `CWL2(targeted=True)` for theirs: it moves an image over to another
-    class and out of the detector's sight at once.
+    Papers: this is the "best case" of Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks" (arXiv
+    1608.04644), restricted to the likeliest targets, and the multi-targeted attack of Gowal et al. 2019, "An Alternative
+    Surrogate Loss for PGD-based Adversarial Testing" (arXiv 1910.09338).
+
+    If the model abstains (`abstains = True`), like `defenses.Guarded(detector)`, its last class means "flagged": it is never a
+    target, and an image that gets this class is no success. With `CWL2(targeted=True)` this is the detector-aware attack of
+    Carlini and Wagner 2017, "Adversarial Examples Are Not Easily Detected" (arXiv 1705.07263): it changes the class and evades
+    the detector at the same time.
+
+    In the record, `steps`, passes and seconds are the sums over all runs.
 
     Args:
-        attack: with `targeted=True`.
-        targets: classes that are tried, from 1 (default 3); all others for a larger number.
+        attack: an attack with `targeted=True` that takes its target from the caller.
+        targets: how many of the likeliest wrong classes are tried, at least 1 (default 3); a larger number than there are
+            tries them all.
 
-    The record's passes and seconds are those of all runs together, `steps` their sum.
+    Raises:
+        InputError: `attack` is untargeted or chooses its own target.
 
     Example:
         >>> EachTarget(PGD(0.3, targeted=True)).run(Guarded(detector), x, y).success_rate
-
-    Raises:
-        InputError: an attack that is untargeted or chooses its own target.
     """
 
     targets: int = number(3, low=1)
@@ -166,7 +170,9 @@ class EachTarget(_Composed):
     def __post_init__(self):
         super().__post_init__()
         if not self.attack.targeted or self.attack.chooses_target:
-            raise InputError(f"attack: got {self.attack}; allowed is one that takes a target, targeted=True")
+            raise InputError(
+                f"attack: got {self.attack}; allowed is an attack that takes a target, with targeted=True"
+            )
 
     @property
     def threat_model(self) -> ThreatModel:
@@ -178,7 +184,13 @@ class EachTarget(_Composed):
     def run(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None, first: int = 0
     ) -> AttackResult:
-        """Attack at each target, and return the record of the best of each image: see `AttackResult`."""
+        """Attack towards each target, and return an `AttackResult` of the best result for each image.
+
+        Arguments as for `Attack.run`, but `target` must be None.
+
+        Raises:
+            InputError: `target` is given, or model, images or labels break their contract.
+        """
         if target is not None:
             raise InputError("target: got labels; EachTarget chooses its own targets; allowed is None")
         check_model(model, check_images(x))
@@ -192,7 +204,7 @@ class EachTarget(_Composed):
         return best
 
     def _ranked(self, model, x, y):
-        """The likeliest wrong classes: as many tensors (N,) as there are targets."""
+        """Return the likeliest wrong classes, the likeliest first: a tensor (N,) for each target."""
         logits = predict(model, x)
         if getattr(model, "abstains", False):
             logits = logits[:, :-1]
@@ -201,28 +213,30 @@ class EachTarget(_Composed):
         return others.topk(min(self.targets, others.shape[1] - 1), dim=1).indices.unbind(1)
 
 
-def _better(one: AttackResult, other: AttackResult) -> AttackResult:
-    """The better of two records for each image; steps, passes and seconds are those of both."""
-    nearer = other.size < one.size if len(one.images) else one.success
-    lower = _lead(other) < _lead(one)
-    take = torch.where(one.success == other.success, torch.where(one.success, nearer, lower), other.success)
+def _better(first: AttackResult, second: AttackResult) -> AttackResult:
+    """Return the better of two records for each image; steps, passes and seconds are summed."""
+    nearer = second.size < first.size if len(first.images) else first.success
+    lower = _lead(second) < _lead(first)
+    take = torch.where(
+        first.success == second.success, torch.where(first.success, nearer, lower), second.success
+    )
 
     def merged(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(take.view(-1, *[1] * (a.dim() - 1)), b, a)
 
     return replace(
-        one,
-        images=merged(one.images, other.images),
-        logits=merged(one.logits, other.logits),
-        steps=one.steps + other.steps,
-        forward_passes=one.forward_passes + other.forward_passes,
-        backward_passes=one.backward_passes + other.backward_passes,
-        seconds=one.seconds + other.seconds,
-        details={name: merged(value, other.details[name]) for name, value in one.details.items()},
+        first,
+        images=merged(first.images, second.images),
+        logits=merged(first.logits, second.logits),
+        steps=first.steps + second.steps,
+        forward_passes=first.forward_passes + second.forward_passes,
+        backward_passes=first.backward_passes + second.backward_passes,
+        seconds=first.seconds + second.seconds,
+        details={name: merged(value, second.details[name]) for name, value in first.details.items()},
     )
 
 
 def _lead(result):
-    """The true label's lead (N,) over the best wrong class; where the model abstains that counts as no wrong class."""
+    """Return the true label's lead (N,) over the best wrong class, where "flagged" does not count as a wrong class."""
     logits = result.logits[:, :-1] if result.abstains else result.logits
     return margin(logits, result.labels)

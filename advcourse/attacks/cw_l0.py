@@ -1,4 +1,4 @@
-"""C&W L0: the fewest pixels, found by freezing those that matter least."""
+"""C&W L0: change as few pixels as possible, by freezing those that matter least."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,32 +15,31 @@ from advcourse.attacks.slide import step_to_boundary
 
 
 def l0(x: Tensor, images: Tensor) -> Tensor:
-    """How many pixels differ in any channel, (N,)."""
+    """Return the number of pixels that differ in any channel, (N,)."""
     return (images != x).any(1).flatten(1).sum(1).to(x.dtype)
 
 
 @dataclass(frozen=True)
 class CWL0(Attack):
-    """Carlini and Wagner's L0 attack: the L2 attack on ever fewer pixels, until it fails.
+    """Carlini and Wagner's L0 attack: repeat the L2 attack on fewer and fewer pixels until it fails.
 
-    Paper: Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks", section VI.B (arXiv
-    1608.04644). Norm: L0 by pixel, the smallest; a pixel's channels count as one. After each success the pixels of
-    least |grad f . delta| go back to their clean value and stay there; the sum is over |.| of each channel, so that
-    opposite changes of a colour do not cancel, as they do in the authors' code.
+    Paper: Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks", section VI.B (arXiv 1608.04644).
+    Norm: L0, minimised; a pixel counts once, however many of its channels change. After each success the pixels with the
+    smallest |grad f . delta| go back to their clean value and stay there. The absolute value is taken in each channel before
+    summing, so that opposite changes of a colour do not cancel, as they do in the authors' code.
 
-    Beyond the paper: each image freezes on its own and leaves the batch when it is done; it freezes a share of the
-    changed pixels, and when the rest cannot succeed it goes back and freezes half as many, down to one pixel; the L2
-    problem on the free pixels is solved by steps to the linearised boundary (`attacks.slide`), warm-started from the
-    last success.
+    Beyond the paper: each image freezes its own pixels and leaves the batch when it is done. It freezes a share of the changed
+    pixels at once; if the attack fails on the others, it goes back and freezes half as many, down to a single pixel. The L2
+    problem on the free pixels is solved by steps to the linearised boundary (`attacks.slide`) from the last success.
+
+    An image on which the attack fails comes back clean and is flagged.
 
     Args:
-        confidence: by how much the wanted logit shall lead (default 0).
-        steps: tries for one set of pixels (default 10).
+        confidence: margin in logits by which the wanted class must lead (default 0).
+        steps: tries for one set of free pixels (default 10).
         decrease: share of the changed pixels that stay free after a success, from 0.01 to 0.99 (default 0.7).
-        rounds: how many single pixels may prove indispensable before an image is done (default 4).
+        rounds: an image is done after this many single pixels could not be frozen (default 4).
         targeted: reach `target` instead of leaving `y` (default False).
-
-    What fails comes back as the clean image.
 
     Example:
         >>> x_adv = CWL0()(model, x, y)
@@ -59,7 +58,7 @@ class CWL0(Attack):
         start, taken, _ = whole._perturb(victim, x, y, target, noise)
         f = Hinge(victim, y, target, self.confidence, cut=False)
         nearest = Nearest(x, l0)
-        # Where C&W L2 changed nothing, it failed, or there was nothing to do: the clean image is the answer to both.
+        # If C&W L2 changed nothing, it failed or the image was misread already. In both cases the clean image is the result.
         index = (start != x).flatten(1).any(1).nonzero().squeeze(1)
         pruning = _Pruning(x[index], start[index], self.decrease)
         while len(index):
@@ -74,11 +73,12 @@ class CWL0(Attack):
 
 
 class _Pruning(PerImage):
-    """Which pixels of each image may still change, and the image as it is: all tensors have the images first.
+    """Which pixels of each image may still change, and its current point. All tensors have the images first.
 
-    `safe` is the last success and `score` what each of its pixels did for it; `free` the pixels that may change now,
-    `count` how many were frozen to get there; `idle` the tries since then; `misses` single pixels that could not be
-    frozen, of which `skip` since the last success.
+    `safe` is the last success and `score` how much each of its pixels contributed to it. `free` are the pixels that may change
+    now, and `count` is how many were frozen last. `share` is the share of the changed pixels to freeze next. `idle` counts the
+    tries since the last change of `free`. `misses` counts the single pixels that could not be frozen, `skip` those of them
+    since the last success.
     """
 
     def __init__(self, x, start, decrease):
@@ -92,7 +92,7 @@ class _Pruning(PerImage):
         self.count = self.count + 1
 
     def advance(self, to_success, gradient, steps):
-        """Freeze further after a success, go back and freeze less after `steps` tries, and otherwise step to the boundary."""
+        """Freeze more after a success; go back and freeze less after `steps` failed tries; otherwise step to the boundary."""
         success = to_success < 0
         self.idle = torch.where(success, 0, self.idle + 1)
         tired = self.idle >= steps
@@ -113,12 +113,15 @@ class _Pruning(PerImage):
         self.images = torch.where(self.free, torch.where(_wide(again), self.safe, moved), self.x)
 
     def _scores(self, gradient):
-        """What each pixel does for the attack, (N, H, W): |grad f * delta| over its channels. Infinite where nothing changed."""
+        """Return each pixel's contribution, |grad f * delta| summed over channels, (N, H, W); infinite if it is unchanged."""
         change = self.images - self.x
         return torch.where((change != 0).any(1), (gradient * change).abs().sum(1), torch.inf)
 
     def _freeze(self):
-        """What stays free, (N, 1, H, W), when the pixels of least score but for the first `skip` are frozen; and how many are."""
+        """Freeze the pixels with the lowest scores, except for the first `skip` ones.
+
+        Returns the pixels that stay free, (N, 1, H, W) bool, and how many are frozen, (N,).
+        """
         changed = self.score.isfinite()
         number = changed.flatten(1).sum(1)
         count = torch.minimum((self.share * number).long().clamp_min(1), number - self.skip)

@@ -1,4 +1,4 @@
-"""C&W L-infinity: the smallest largest change, by a bound that tightens."""
+"""C&W L-infinity: make the largest change of any pixel as small as possible, with a bound that is lowered step by step."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,33 +14,36 @@ from advcourse.attacks.search import Hinge
 
 
 def linf(x: Tensor, images: Tensor) -> Tensor:
-    """The largest change of any pixel and channel, (N,)."""
+    """Return the largest change of any pixel and channel, (N,)."""
     return (images - x).flatten(1).abs().amax(1)
 
 
 @dataclass(frozen=True)
 class CWLinf(Attack):
-    """Carlini and Wagner's L-infinity attack: minimise c * f(x') + sum_i max(|x'_i - x_i| - tau, 0), with a tau that falls.
+    """Carlini and Wagner's L-infinity attack: minimise c * f(x') + sum_i max(|x'_i - x_i| - tau, 0) while tau is lowered.
 
-    Paper: Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks", section VI.C (arXiv
-    1608.04644), f as in `CWL2`. Norm: L-infinity, the smallest. After a success tau becomes `decrease` times the largest
-    change, and the search goes on from where it is.
+    Paper: Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks", section VI.C (arXiv 1608.04644),
+    with f as in `CWL2`. Norm: L-infinity, minimised. After a success tau becomes `decrease` times the largest change, and the
+    search continues from the current point.
 
-    Beyond the paper: each image has its own tau and leaves the batch when it is done; tau starts at a linear model's
-    distance to the boundary, not at 1, and grows until the first success; when tau cannot be met, the next one is half
-    as ambitious, `rounds` times; a step goes by the sign of the gradient, the steepest descent under L-infinity, where
-    the authors use Adam, whose memory of the penalty holds pixels back; and c is half of what would outweigh the
-    penalty at the steepest pixel.
+    Beyond the paper: each image has its own tau and leaves the batch when it is done. tau starts at the distance to the
+    boundary of a linear model, instead of at 1, and grows until the first success. If the attack fails at a tau, the next
+    reduction is half as large, and an image is done after `rounds` such failures. A step follows the sign of the gradient,
+    which is steepest descent in L-infinity; the authors use Adam, whose memory of the penalty slows pixels down. c is half of
+    the value at which f would outweigh the penalty at the steepest pixel.
+
+    An image on which the attack fails comes back clean and is flagged.
 
     Args:
-        confidence: by how much the wanted logit shall lead (default 0).
+        confidence: margin in logits by which the wanted class must lead (default 0).
         lr: size of a step, as a share of tau (default 0.2).
         steps: tries at one tau (default 10).
-        decrease: of tau after a success, from 0.01 to 0.99 (default 0.9).
-        rounds: how often tau may prove too small before an image is done (default 4).
+        decrease: tau after a success, as a factor of the largest change, from 0.01 to 0.99 (default 0.9).
+        rounds: an image is done after tau was too small this many times (default 4).
         targeted: reach `target` instead of leaving `y` (default False).
 
-    What fails comes back as the clean image. `details`: "tau" (N,), the last bound.
+    Details:
+        tau: (N,), the last bound.
 
     Example:
         >>> x_adv = CWLinf()(model, x, y)
@@ -78,10 +81,10 @@ class CWLinf(Attack):
 
 
 class _Tightening(PerImage):
-    """The bound tau of each image, and the image as it is: all tensors have the images first.
+    """The bound tau of each image, and its current point. All tensors have the images first.
 
-    `share`: by how much tau falls after a success; `reached`, the distance of the last one that counted; `idle`, the
-    tries since then; `misses`, how often tau proved too small.
+    `share` is the share by which tau is lowered after a success, `reached` the distance of the last success that counted,
+    `idle` the number of tries since then, and `misses` how often tau was too small.
     """
 
     def __init__(self, x, to_success, gradient, decrease):
@@ -95,8 +98,8 @@ class _Tightening(PerImage):
         self.idle, self.misses = torch.zeros(2, len(x), dtype=torch.long, device=x.device)
 
     def tighten(self, best, distance, steps):
-        """Lower tau after a success; after `steps` tries without one go back to the `best` point and be half as ambitious."""
-        # A hair's breadth nearer is no success, or an image would never be done.
+        """Lower tau after a success. After `steps` tries without one, go back to the `best` point and halve the reduction."""
+        # A point only slightly nearer does not count as a success; otherwise an image would never be done.
         success = distance < (1 - self.share / 4) * self.reached
         self.reached = torch.where(success, distance, self.reached)
         self.idle = torch.where(success, 0, self.idle + 1)
@@ -111,7 +114,7 @@ class _Tightening(PerImage):
         self.idle = torch.where(tired, 0, self.idle)
 
     def step(self, gradient, lr, steps):
-        """One step on c * f + sum_i max(|x'_i - x_i| - tau, 0), by the sign; `gradient` is that of f."""
+        """Take one sign step on c * f + sum_i max(|x'_i - x_i| - tau, 0); `gradient` is that of f."""
         c = 0.5 / gradient.flatten(1).abs().amax(1).clamp_min(torch.finfo(gradient.dtype).tiny ** 0.5)
         change = self.images - self.x
         penalty = change.sign() * (change.abs() > self.tau.view(-1, 1, 1, 1))

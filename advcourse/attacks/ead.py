@@ -1,4 +1,4 @@
-"""EAD: the elastic net, a mixture of L1 and L2, in place of C&W's L2."""
+"""EAD: C&W's attack with the elastic net, a mixture of L1 and L2, in place of L2."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -12,14 +12,13 @@ from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.search import Hinge, Search, squared_l2
 from advcourse.attacks.slide import slide
 
-# The slide's weight of |d|_1 for each rule, in units of beta / lr. A point that does not move under steps of size a and
-# shrinking by beta minimises |d|_2^2 + beta / a |d|_1, and late in a run a = lr / 2. For the L1 rule |d|_1 is to rule
-# alone.
+# The slide's weight of |d|_1 for each rule, in units of beta / lr. A fixed point of steps of size a with shrinking by beta
+# minimises |d|_2^2 + beta / a |d|_1, and late in a run a = lr / 2. For the L1 rule the weight is so large that |d|_1 dominates.
 _SPARSITY = {"EN": 2, "L1": 30}
 
 
 def l1(x: Tensor, images: Tensor) -> Tensor:
-    """The L1 distance, (N,)."""
+    """Return the L1 distance, (N,)."""
     return (images - x).flatten(1).abs().sum(1)
 
 
@@ -27,30 +26,34 @@ def l1(x: Tensor, images: Tensor) -> Tensor:
 class EAD(Attack):
     """Elastic-net attack: minimise c * max(max_{i != t} Z_i - Z_t, -confidence) + |x' - x|_2^2 + beta |x' - x|_1 in the box.
 
-    Paper: Chen et al. 2018, "EAD: Elastic-Net Attacks to Deep Neural Networks via Adversarial Examples", equations 7
-    and 8, algorithm 1 (arXiv 1709.04114). FISTA minimises; each image has its own binary search on c. Among all points
-    that succeed, `rule="EN"` keeps the one of least |x' - x|_2^2 + beta |x' - x|_1, `rule="L1"` that of least |x' -
-    x|_1.
+    Paper: Chen et al. 2018, "EAD: Elastic-Net Attacks to Deep Neural Networks via Adversarial Examples", equations 7 and 8,
+    algorithm 1 (arXiv 1709.04114). The minimiser is FISTA, and each image has its own binary search on c. Among all successful
+    points, `rule="EN"` keeps the one with the smallest |x' - x|_2^2 + beta |x' - x|_1, and `rule="L1"` the one with the
+    smallest |x' - x|_1.
 
-    Beyond the paper: untargeted, the search aims at the class behind the nearest linearised boundary; the first c is
-    estimated from the model's slope; a run starts from the best point so far; and at the end that point slides along
-    the boundary (`attacks.slide`), by a norm that fits the rule. The paper's own settings are `steps=1000,
-    binary_search_steps=9, initial_const=1e-3, slides=0, doublings=0`. With `beta=0` this is C&W L2 by another optimiser.
+    Beyond the paper: an untargeted search aims at the class behind the nearest linearised boundary. The first c is estimated
+    from the model's slope. Each run starts from the best point so far. At the end, that point slides along the boundary
+    (`attacks.slide`), in a norm that fits the rule. The paper's own settings are `steps=1000, binary_search_steps=9,
+    initial_const=1e-3, slides=0, doublings=0`. With `beta=0` this is C&W L2 with another optimiser.
+
+    An image on which the attack fails comes back clean and is flagged.
 
     Args:
-        beta: weight of the L1 norm (default 0.001). A step shrinks changes by `beta` itself, as the authors' code does.
-        rule: "EN" or "L1" (default "EN").
-        confidence: by how much the wanted logit shall lead (default 0).
-        lr: size of a run's first step; it falls with the square root of the steps left (default 0.01).
-        steps: of FISTA for each c (default 5).
-        binary_search_steps: constants tried (default 5).
-        initial_const: the first c (default None, an estimate for each image).
+        beta: weight of the L1 norm (default 0.001). A step shrinks changes by `beta` itself, as in the authors' code.
+        rule: "EN" (default) or "L1".
+        confidence: margin in logits by which the wanted class must lead (default 0).
+        lr: size of the first step of a run; later steps shrink with the square root of the number of steps left (default
+            0.01).
+        steps: steps of FISTA for each c (default 5).
+        binary_search_steps: number of constants c tried (default 5).
+        initial_const: the first c (default None: estimated for each image).
         slides: steps along the boundary at the end (default 25; 0 for none).
-        doublings: where nothing has succeeded yet, one more run with twice as many steps, and so on, at most so often
-            (default 6; 0 for none). It costs nothing where the runs above succeed; models with flat gradients need it.
+        doublings: for images without a success so far, how many more runs are made, each with twice as many steps as the last
+            (default 6; 0 for none). It costs nothing if the runs before succeed; models with flat gradients need it.
         targeted: reach `target` instead of leaving `y` (default False).
 
-    What fails comes back as the clean image. `details`: "c" (N,), the constant that the search had come to.
+    Details:
+        c: (N,), the last constant of the search.
 
     Example:
         >>> x_adv = EAD(rule="L1")(model, x, y)
@@ -70,7 +73,7 @@ class EAD(Attack):
 
     @property
     def norm(self) -> Literal["EN", "L1"]:
-        """What the rule keeps small: "L1", or "EN" for beta * L1 + L2 squared."""
+        """What the rule minimises: "L1", or "EN" for beta * L1 + L2 squared."""
         return self.rule
 
     def size(self, result: AttackResult) -> Tensor:
@@ -83,7 +86,7 @@ class EAD(Attack):
         )
         for run in search.runs(self.steps, self.binary_search_steps, self.doublings):  # each tries another c
             fista = Fista(run.x, run.start, run.steps, self.beta, self.lr)
-            for c, gradient in run.gradients(fista):  # of max(f, 0); the nearest success on the way is kept
+            for c, gradient in run.gradients(fista):  # of max(f, 0); `run` keeps the nearest success
                 fista.step(c * gradient + 2 * (fista.point - run.x))  # of c * max(f, 0) + |x' - x|_2^2
         sparsity = _SPARSITY[self.rule] * self.beta / self.lr
         f = Hinge(victim, y, target, self.confidence, cut=False)
@@ -97,9 +100,18 @@ class EAD(Attack):
 class Fista:
     """Gradient steps from an extrapolated point, each followed by shrinking (Chen et al. 2018, algorithm 1).
 
-    `x` (N, C, H, W) are the clean images, `start` is where it begins. `images` is the paper's x^(k), and `point` its y^(k),
-    at which the next gradient is taken. `lr` is the size of the first of `steps` steps. Changes are shrunk by `beta`
-    itself, as in the authors' code; textbooks have the step's size times beta.
+    Changes are shrunk by `beta` itself, as in the authors' code; textbooks shrink by the step size times beta.
+
+    Args:
+        x: the clean images (N, C, H, W).
+        start: the images to start from, (N, C, H, W).
+        steps: number of steps that will be taken.
+        beta: how far each step shrinks the change.
+        lr: size of the first step.
+
+    Attributes:
+        images: the paper's x^(k), (N, C, H, W).
+        point: the paper's y^(k), (N, C, H, W), where the next gradient is computed.
     """
 
     def __init__(self, x: Tensor, start: Tensor, steps: int, beta: float, lr: float):
@@ -107,7 +119,7 @@ class Fista:
         self.images = self.point = start
 
     def step(self, gradient: Tensor) -> None:
-        """One step; `gradient` (N, C, H, W) is that of the loss without its L1 norm, at `point`."""
+        """Take one step; `gradient` (N, C, H, W) is that of the loss without its L1 term, at `point`."""
         size = self._lr * (1 - self._k / self._steps) ** 0.5
         images = shrink(self.point - size * gradient, self._x, self._beta)
         self.point = images + self._k / (self._k + 3) * (images - self.images)
@@ -115,14 +127,17 @@ class Fista:
         self._k += 1
 
     def keep(self, on: Tensor) -> None:
-        """Go on with the images where `on` (N,) is True."""
+        """Keep only the images where `on` (N,) is True."""
         apart = self.point is not self.images
         self._x, self.images = self._x[on], self.images[on]
         self.point = self.point[on] if apart else self.images
 
 
 def shrink(z: Tensor, x: Tensor, beta: float) -> Tensor:
-    """S_beta: `z` moved by `beta` towards `x`, or all the way where that is enough, in the box (Chen et al. 2018, equation 8)."""
+    """S_beta: move `z` towards `x` by `beta` in each pixel, at most as far as `x`, and clip to [0, 1].
+
+    Source: Chen et al. 2018, equation 8. All images are (N, C, H, W).
+    """
     change = z - x
     near = change.abs() <= beta
     return torch.where(near, x, (z - beta * change.sign()).clamp(0, 1))

@@ -1,4 +1,4 @@
-"""The gradient-sign family: nine attacks of the survey's Table 1, one loop with different settings (`gradient_family()`)."""
+"""The gradient-sign family: nine attacks of the survey's Table 1, which are one loop with different settings."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,7 +11,7 @@ from advcourse.core.inputs import LARGEST_SEED, InputError, check_range
 
 
 class GradientSign(Attack):
-    """x_{i+1} = project(x_i + alpha * direction): sign (L-infinity) or unit vector (L2) of the gradient."""
+    """Base class: x_{i+1} = project(x_i + alpha * d), where d is the gradient's sign (L-infinity) or unit vector (L2)."""
 
     kind: ClassVar[str] = "budgeted"
     norm: ClassVar[str] = "Linf"
@@ -22,14 +22,14 @@ class GradientSign(Attack):
         reach = s.start_size + s.steps * s.alpha
         if 0 < s.alpha and reach < 0.999 * s.eps:
             warn(
-                f"alpha: got steps that together reach {reach / s.eps:.0%} of eps, so that the budget can't be spent. Take more "
-                f"of them, or longer ones: alpha=None chooses their length.",
+                f"alpha: got steps that together reach {reach / s.eps:.0%} of eps, so part of the budget can't be used. Use more "
+                f"steps or a larger alpha; alpha=None chooses a suitable one.",
                 BudgetWarning,
             )
 
     @property
     def schedule(self) -> Schedule:
-        """This attack as settings of the one loop: a `Schedule`."""
+        """This attack's settings for the common loop."""
         raise NotImplementedError
 
     def _perturb(self, victim, x, y, target, noise):
@@ -41,11 +41,12 @@ class FGSM(GradientSign):
     """Fast gradient sign method: x' = clip(x + eps * sign(grad J(x, y))).
 
     Paper: Goodfellow, Shlens and Szegedy 2015, "Explaining and Harnessing Adversarial Examples", section 4 (arXiv 1412.6572).
-    Norm: L-infinity. Every pixel with a gradient moves by eps or to the end of [0, 1], whether or not that is needed.
+    Norm: L-infinity. Every pixel whose gradient is not 0 moves by eps, or to the end of [0, 1], even if a smaller change would
+    be enough.
 
     Args:
         eps: budget, in units of the pixel range [0, 1] (default 0.3).
-        targeted: descend the loss of `target` instead (default False).
+        targeted: descend the loss of `target` instead of climbing that of `y` (default False).
 
     Example:
         >>> x_adv = FGSM(eps=0.3)(model, x, y)
@@ -61,16 +62,19 @@ class FGSM(GradientSign):
 
 @dataclass(frozen=True)
 class RFGSM(GradientSign):
-    """R+FGSM: a random sign step of alpha, then a gradient sign step of eps - alpha from there.
+    """R+FGSM: a random sign step of size alpha, then a gradient sign step of size eps - alpha from there.
 
-    Paper: Tramer et al. 2018, "Ensemble Adversarial Training", equations 7 and 8 (arXiv 1705.07204). Norm: L-infinity.
-    Other libraries give this name to an iteration of many steps; the paper's takes one.
+    Paper: Tramer et al. 2018, "Ensemble Adversarial Training", equations 7 and 8 (arXiv 1705.07204). Norm: L-infinity. Other
+    libraries use this name for an attack of many steps; the paper's attack takes a single one.
 
     Args:
         eps: budget of both steps together, in units of the pixel range [0, 1] (default 0.3).
         alpha: size of the random step, at most eps (default 0.05, the paper's for MNIST).
-        targeted: descend the loss of `target` instead (default False).
-        seed: of the random step (default 0).
+        targeted: descend the loss of `target` instead of climbing that of `y` (default False).
+        seed: seed of the random step (default 0).
+
+    Raises:
+        InputError: alpha is above eps.
 
     Example:
         >>> x_adv = RFGSM(eps=0.3, alpha=0.05, seed=1)(model, x, y)
@@ -93,10 +97,10 @@ class RFGSM(GradientSign):
 
 @dataclass(frozen=True)
 class LLC(GradientSign):
-    """Least-likely class in one step: x' = clip(x - eps * sign(grad J(x, y_LL))), y_LL the least likely class of x.
+    """Least-likely class in one step: x' = clip(x - eps * sign(grad J(x, y_LL))), where y_LL is the least likely class of x.
 
-    Paper: Kurakin, Goodfellow and Bengio 2017, "Adversarial Machine Learning at Scale", equation 5 (arXiv 1611.01236).
-    Norm: L-infinity. It chooses its own target, which is never the true label.
+    Paper: Kurakin, Goodfellow and Bengio 2017, "Adversarial Machine Learning at Scale", equation 5 (arXiv 1611.01236). Norm:
+    L-infinity. The attack chooses its own target, which is never the true label.
 
     Args:
         eps: budget, in units of the pixel range [0, 1] (default 0.3).
@@ -116,14 +120,17 @@ class LLC(GradientSign):
 
 @dataclass(frozen=True)
 class RLLC(GradientSign):
-    """R+LLC: a random sign step of alpha, then a step of eps - alpha towards the least likely class of the clean image.
+    """R+LLC: a random sign step of size alpha, then a step of size eps - alpha towards the clean image's least likely class.
 
     Paper: Tramer et al. 2018, "Ensemble Adversarial Training", section 4 (arXiv 1705.07204). Norm: L-infinity.
 
     Args:
         eps: budget of both steps together, in units of the pixel range [0, 1] (default 0.3).
         alpha: size of the random step, at most eps (default 0.05).
-        seed: of the random step (default 0).
+        seed: seed of the random step (default 0).
+
+    Raises:
+        InputError: alpha is above eps.
 
     Example:
         >>> x_adv = RLLC(eps=0.3, alpha=0.05)(model, x, y)
@@ -155,11 +162,12 @@ class BIM(GradientSign):
 
     Args:
         eps: budget, in units of the pixel range [0, 1] (default 0.3).
-        alpha: size of a step (default None: 2.5 * eps / steps, to reach the border of the ball and turn there).
+        alpha: size of a step (default None: 2.5 * eps / steps, enough to reach the border of the ball and to turn there).
         steps: number of steps (default 40).
-        targeted: descend the loss of `target` instead (default False).
-        keep: "best" (default) takes all steps and returns the iterate of lowest margin; "last" returns the last, as the paper
-            does; "first" lets an image leave the batch at its first success: fastest, and weakest when carried to another model.
+        targeted: descend the loss of `target` instead of climbing that of `y` (default False).
+        keep: "best" (default) takes all steps and returns the iterate with the lowest margin. "last" returns the last iterate,
+            as in the paper. "first" lets an image leave the batch at its first success, which is the fastest but transfers
+            worst to other models.
 
     Example:
         >>> x_adv = BIM(eps=0.3, alpha=0.02, steps=40)(model, x, y)
@@ -213,12 +221,15 @@ class PGD(GradientSign):
         eps: budget, in the unit of `norm`: pixel range for "Linf" (default 0.3), Euclidean length for "L2".
         alpha: size of a step, in the same unit (default None: 2.5 * eps / steps, Madry's rule).
         steps: number of steps of each run (default 40).
-        random_start: start from a uniform draw from the ball (default True); False starts from the image.
+        random_start: start from a uniform random point of the ball (default True); False starts from the image.
         norm: "Linf" (default) or "L2".
-        restarts: number of runs (default 1); a later run takes only the images that are not fooled yet.
-        targeted: descend the loss of `target` instead (default False).
+        restarts: number of runs (default 1); a later run uses only the images that are not fooled yet.
+        targeted: descend the loss of `target` instead of climbing that of `y` (default False).
         keep: as for `BIM` (default "best").
-        seed: of the random starts (default 0).
+        seed: seed of the random starts (default 0).
+
+    Raises:
+        InputError: restarts is above 1 without random starts.
 
     Example:
         >>> x_adv = PGD(eps=2.0, alpha=0.1, steps=100, norm="L2", restarts=5)(model, x, y)
@@ -238,7 +249,7 @@ class PGD(GradientSign):
         super().__post_init__()
         if self.restarts > 1 and not self.random_start:
             given = f"got {self.restarts} with random_start=False"
-            raise InputError(f"restarts: {given}; allowed is 1, for all runs would be the same")
+            raise InputError(f"restarts: {given}; allowed is 1, because all runs would be the same")
 
     @property
     def schedule(self) -> Schedule:
@@ -255,18 +266,18 @@ class PGD(GradientSign):
 
 @dataclass(frozen=True)
 class UMIFGSM(GradientSign):
-    """U-MI-FGSM, untargeted, with momentum g: the steps go along the sign of a decaying sum of normalised gradients.
+    """U-MI-FGSM: untargeted BIM with momentum, which steps along the sign of a decaying sum g of normalised gradients.
 
-    g_{i+1} = decay * g_i + grad J / ||grad J||_1, x_{i+1} = project(x_i + alpha * sign(g_{i+1})), from g_0 = 0, x_0 = x.
+        g_{i+1} = decay * g_i + grad J / ||grad J||_1, x_{i+1} = project(x_i + alpha * sign(g_{i+1})), from g_0 = 0, x_0 = x.
 
-    Paper: Dong et al. 2018, "Boosting Adversarial Attacks with Momentum", equations 6 and 7 (arXiv 1710.06081).
-    Norm: L-infinity. Made for transfer to other models. The norm of the gradient is each image's own.
+    Paper: Dong et al. 2018, "Boosting Adversarial Attacks with Momentum", equations 6 and 7 (arXiv 1710.06081). Norm:
+    L-infinity. It is made for transfer to other models. Each image's gradient is divided by its own norm.
 
     Args:
         eps: budget, in units of the pixel range [0, 1] (default 0.3).
         alpha: size of a step (default None: eps / steps, as in the paper).
         steps: number of steps (default 10).
-        decay: weight of the gradients so far, mu in the paper (default 1.0).
+        decay: weight of the earlier gradients, mu in the paper (default 1.0).
         keep: as for `BIM` (default "best").
 
     Example:
@@ -289,12 +300,12 @@ class UMIFGSM(GradientSign):
 
 @dataclass(frozen=True)
 class TMIFGSM(UMIFGSM):
-    """T-MI-FGSM, targeted: `UMIFGSM` that descends the loss of `target`, which the caller gives.
+    """T-MI-FGSM: the targeted form of `UMIFGSM`, which descends the loss of the caller's `target`.
 
     Paper: Dong et al. 2018, "Boosting Adversarial Attacks with Momentum", section 3.3 (arXiv 1710.06081).
 
     Args:
-        eps, alpha, steps, decay, keep: as for `UMIFGSM`.
+        eps, alpha, steps, decay, keep: as for `UMIFGSM` (defaults 0.3, None, 10, 1.0, "best").
 
     Example:
         >>> x_adv = TMIFGSM(eps=0.3, steps=10)(model, x, y, target=choose_target(model, x, y))
@@ -304,11 +315,11 @@ class TMIFGSM(UMIFGSM):
 
 
 def _step_size(attack, reach=2.5):
-    """`alpha` where it is given; else steps that together are `reach` budgets long."""
+    """Return `alpha` if it is given; otherwise the step size with which all steps together are `reach` times the budget."""
     return reach * attack.eps / attack.steps if attack.alpha is None else attack.alpha
 
 
 def gradient_family() -> list[tuple[str, Schedule]]:
-    """The nine attacks with their default settings as (name, `Schedule`) pairs: what makes each one out of the same loop."""
+    """Return the nine attacks as pairs (name, `Schedule`), each with its default settings for the common loop."""
     family = (FGSM, RFGSM, LLC, RLLC, BIM, ILLC, PGD, UMIFGSM, TMIFGSM)
     return [(attack.__name__, attack().schedule) for attack in family]

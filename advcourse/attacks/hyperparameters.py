@@ -1,4 +1,4 @@
-"""What the fields of an attack may be. Each says so in its own declaration; `Attack` and the tests read it there.
+"""Which values the fields of an attack allow. Each field declares them itself, and both `Attack` and the tests read them.
 
 eps: float = number(0.3, low=0)              a finite number >= 0
 alpha: float | None = number(None, low=0)    the same, or None
@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from advcourse.core.inputs import InputError, check_choice, check_flag, check_range
 
-LARGEST = 1e12  # of numbers without a limit of their own: far beyond it float32 overflows
+LARGEST = 1e12  # for numbers without an upper limit of their own; far above it float32 overflows
 
 _Number = TypeVar("_Number", bound=float | None)
 
@@ -22,9 +22,17 @@ _Number = TypeVar("_Number", bound=float | None)
 def number(
     default: _Number, low: float | None = None, high: float | None = None, *, exclusive_low: bool = False
 ) -> _Number:
-    """A dataclass field for numbers from `low` to `high` (default None: no limit), both included; not `low` if `exclusive_low`.
+    """Declare a dataclass field for numbers in a range.
 
-    Like `dataclasses.field` it says that it returns a number, so that `eps: float = number(0.3, low=0)` has the type it shows.
+    Like `dataclasses.field`, it claims to return a number, so that `eps: float = number(0.3, low=0)` passes type checkers.
+
+    Args:
+        default: the field's default.
+        low, high: the limits, both allowed (default None: no limit).
+        exclusive_low: True if `low` itself is not allowed (default False).
+
+    Returns:
+        the field.
     """
     limits = {"low": low, "high": high, "exclusive_low": exclusive_low}
     return field(default=default, metadata={"limits": limits})
@@ -32,10 +40,13 @@ def number(
 
 @dataclass(frozen=True)
 class Allowed:
-    """What one field may be.
+    """Which values a field allows.
 
-    `kind`: bool, int or float, the type of its values; None for those that nothing is known of. `choices`: the only values, () if
-    it has no list. `optional`: None is allowed, too. `low`, `high`, `exclusive_low`: the range of a number, as for `number`.
+    Args:
+        kind: the type of the values, bool, int or float; None if it is not known, and then any value is allowed.
+        choices: the only values that are allowed; () if there is no such list.
+        optional: whether None is allowed, too.
+        low, high, exclusive_low: the range of a number, as for `number`.
     """
 
     kind: type | None = None
@@ -46,7 +57,14 @@ class Allowed:
     exclusive_low: bool = False
 
     def check(self, value: Any, name: str) -> Any:
-        """`value` as Python's own type; `InputError` if the field `name` may not be that."""
+        """Check the value of the field `name`.
+
+        Returns:
+            the value, converted to Python's own type.
+
+        Raises:
+            InputError: the field does not allow this value.
+        """
         if value is None and self.optional:
             return None
         if self.choices and (self.kind is None or value in self.choices):
@@ -63,12 +81,12 @@ class Allowed:
 
 @cache
 def allowed(cls: type) -> dict[str, Allowed]:
-    """Name -> what it may be, of all fields of the dataclass `cls`: read from their types, defaults and `number`."""
-    return {one.name: _allowed(_type(cls, one.name), one) for one in fields(cls)}
+    """Return field name -> `Allowed` for the dataclass `cls`, from the fields' types, defaults and calls of `number`."""
+    return {each.name: _allowed(_type(cls, each.name), each) for each in fields(cls)}
 
 
 def _type(cls, name):
-    """The type of one field; `object` where only the function that made the class knows the name of that type."""
+    """Return the type of one field, or `object` if only the function that made the class knows the name of that type."""
     owner = next(base for base in cls.__mro__ if name in vars(base).get("__annotations__", {}))
     alone = {"__annotations__": {name: owner.__annotations__[name]}, "__module__": owner.__module__}
     try:
@@ -79,9 +97,9 @@ def _type(cls, name):
 
 def _allowed(kind, declared):
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    choices = tuple(choice for one in kinds if get_origin(one) is Literal for choice in get_args(one))
+    choices = tuple(choice for type_ in kinds if get_origin(type_) is Literal for choice in get_args(type_))
     limits = declared.metadata.get("limits", {})
-    # What has limits is a number, whatever its type is called.
-    known = next((one for one in (float, int, bool) if one in kinds), float if limits else None)
+    # A field with limits holds a number, whatever its type is called.
+    known = next((type_ for type_ in (float, int, bool) if type_ in kinds), float if limits else None)
     optional = NoneType in kinds or declared.default is None  # many write `alpha: float = None`
     return Allowed(known, choices, optional, **limits)

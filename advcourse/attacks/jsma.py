@@ -1,4 +1,4 @@
-"""Attacks that choose by a saliency map which pixels to change: JSMA."""
+"""JSMA: a saliency map chooses which pixels to change."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,39 +11,42 @@ from advcourse.attacks.hyperparameters import number
 from advcourse.core.inputs import InputError
 
 REACHED, SPENT, STUCK = range(3)
-_SCORES_AT_ONCE = 2**20  # pairs whose scores are in memory together; the result does not depend on it
+_SCORES_AT_ONCE = 2**20  # pairs whose scores are in memory at once; the result does not depend on this number
 
 
 @dataclass(frozen=True)
 class JSMA(Attack):
-    """Jacobian saliency map attack: again and again the one pair of values that raises the target most and lowers the rest.
+    """Jacobian saliency map attack: in each step, change the pair of values that best raises the target and lowers the rest.
 
-    Let Z be the logits and m_i the change that theta makes to value i: theta, or less where [0, 1] ends. Each step changes the
-    pair {p, q} that maximises -A * B, where A = sum_{i in p, q} m_i dZ_t/dx_i and B = sum_{i in p, q} m_i sum_{j != t} dZ_j/dx_i,
-    among the pairs with A > 0 > B. Values that cannot move, m_i = 0, are not searched. That is the paper's rule, `others="sum"`;
-    by default the sum over j is weighted, see `others`.
+    Let Z be the logits and m_i the change that theta makes to value i: theta, or less at the ends of [0, 1]. Each step changes
+    the pair {p, q} that maximises -A * B, where A = sum_{i in p, q} m_i dZ_t/dx_i and B = sum_{i in p, q} m_i sum_{j != t}
+    dZ_j/dx_i, among the pairs with A > 0 > B. Values that cannot move (m_i = 0) are not considered. This is the paper's rule,
+    `others="sum"`; by default the sum over j is weighted, see `others`.
 
-    Paper: Papernot et al. 2016, "The Limitations of Deep Learning in Adversarial Settings", equations 8 to 10 and
-    algorithm 3 (arXiv 1511.07528). Norm: L0, of channel values: each channel of a pixel is a feature of its own, so a colour
-    pixel may count three times. The paper leaves m out: the rules are the same where all values can move by theta, as from
-    black to white, and without m pairs are wasted on pixels that are nearly white (Loison, Combey and Hajri 2020, arXiv
-    2007.06032, put it in as well). It works on logits: of probabilities B is -A always (Carlini and Wagner 2017 call the two
-    forms JSMA-Z and JSMA-F). The best pair is exact, for images of any size.
+    Paper: Papernot et al. 2016, "The Limitations of Deep Learning in Adversarial Settings", equations 8 to 10 and algorithm 3
+    (arXiv 1511.07528). Norm: L0, counting channel values: each channel of a pixel is a feature of its own, so a colour pixel
+    may count three times. The paper leaves out m. Both rules agree if all values can move by theta, for example from black to
+    white; without m, steps are wasted on pixels that are nearly white (Loison, Combey and Hajri 2020, arXiv 2007.06032,
+    include it as well). The attack uses logits, because for probabilities B is always -A (Carlini and Wagner 2017 call the two
+    forms JSMA-Z and JSMA-F). The best pair is found exactly, for images of any size.
 
-    An image ends at its target, after floor(gamma * d / 2) pairs of its d values, or where no pair is admissible.
+    The attack on an image ends at the target, after floor(gamma * d / 2) pairs of its d values, or if no pair is admissible.
 
     Args:
-        theta: what is added to both values of a pair, in [-1, 1] and not 0; the sum is clipped to [0, 1] (default 1.0). A
-            negative one decreases: m_i < 0 turns the paper's inequalities round. A value not at the end may be chosen again.
-        gamma: at most floor(gamma * d) values change, in [0, 1] (default 0.145, the paper's).
-        others: how the other classes enter B. "sum" is the paper's rule: all count alike. "logsumexp" (default) takes for the
-            inner sum the derivative of log sum_{j != t} exp Z_j: each class counts by its probability, so that rivals matter and
-            hopeless classes do not. It is the stronger: with gamma 0.1 it brings 92 % of 493 digits to random targets on
-            `mnist-cnn`, with 20 values in the median; the paper's rule 72 %, with 26. Loison, Combey and Hajri weight by
-            probabilities too.
+        theta: added to both values of a pair, in [-1, 1] and not 0; the sum is clipped to [0, 1] (default 1.0). A negative
+            theta decreases values; m_i < 0 then reverses the paper's inequalities. A value that has not reached an end can be
+            chosen again.
+        gamma: largest share of the d values that may change, in [0, 1]: at most floor(gamma * d) values (default 0.145, the
+            paper's).
+        others: how the other classes enter B. "sum" is the paper's rule, in which all count alike. "logsumexp" (default)
+            replaces the inner sum by the derivative of log sum_{j != t} exp Z_j, which weights each class by its probability,
+            so that close rivals matter and hopeless classes do not. It is stronger: with gamma 0.1 it brings 92 % of 493
+            digits to random targets on `mnist-cnn`, with a median of 20 values changed; the paper's rule 72 %, with 26.
+            Loison, Combey and Hajri weight by probabilities, too.
 
     Details:
-        ended: (N,) why an image ended, a place in `JSMA.ENDED`: 0 target reached, 1 budget spent, 2 no admissible pair.
+        ended: (N,), why the attack on each image ended, as an index into `JSMA.ENDED`: 0 target reached, 1 budget spent, 2 no
+            admissible pair.
 
     Raises:
         InputError: theta is 0.
@@ -67,7 +70,7 @@ class JSMA(Attack):
         super().__post_init__()
         if self.theta == 0:
             raise InputError(
-                "theta: got 0; allowed is a number in [-1, 1] other than 0, which changes nothing"
+                "theta: got 0; allowed is a number in [-1, 1] except 0, which would change nothing"
             )
 
     def _perturb(self, victim, x, y, target, noise):
@@ -95,7 +98,7 @@ class JSMA(Attack):
         return values.view_as(x), steps, {"ended": ended}
 
     def _choose(self, victim, logits, x_i, target):
-        """The best pair (n, 2) for each image, and whether it is admissible (n,)."""
+        """Return the best pair (n, 2) for each image, and whether it is admissible (n,)."""
         alpha, beta = derivatives(victim, logits, x_i, target, self.others)
         values = x_i.detach().flatten(1)
         move = (values + self.theta).clamp_(0, 1) - values
@@ -106,10 +109,19 @@ class JSMA(Attack):
 def derivatives(
     victim: Victim, logits: Tensor, x: Tensor, target: Tensor, others: Literal["sum", "logsumexp"] = "sum"
 ) -> tuple[Tensor, Tensor]:
-    """alpha = dZ_t/dx and beta = sum_{j != t} dZ_j/dx, each (N, d), for `logits` (N, K) of `x` (N, C, H, W), d = C * H * W.
+    """Compute the slopes of the target's logit and of the other logits.
 
-    Two backward passes, whatever the number of classes: a sum's gradient is the sum of the gradients. With `others` "logsumexp"
-    each class is weighted by its probability among those that are not t.
+    It takes two backward passes, however many classes there are, because the gradient of a sum is the sum of the gradients.
+
+    Args:
+        victim: the attacked model.
+        logits: (N, K), computed from `x` with a graph.
+        x: images (N, C, H, W).
+        target: (N,).
+        others: "sum" (default) counts the other classes alike; "logsumexp" weights each by its probability among them.
+
+    Returns:
+        alpha = dZ_t/dx and beta = sum_{j != t} dZ_j/dx, each (N, d) with d = C * H * W.
     """
     target = target.unsqueeze(1)
     if others == "sum":
@@ -121,17 +133,18 @@ def derivatives(
 
 
 def best_pair(gain: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-    """The pair that maximises (gain_p + gain_q) * (loss_p + loss_q) where both sums are positive: exact, each row for itself.
+    """Find the pair that maximises (gain_p + gain_q) * (loss_p + loss_q) where both sums are positive: exactly, for each row.
 
     Args:
-        gain, loss: (N, d); -inf in both for a value that may not be chosen.
+        gain, loss: (N, d); -inf in both for a value that must not be chosen.
 
     Returns:
-        places (N, 2), and (N,) bool, whether there is such a pair; where not, the places mean nothing.
+        the indices (N, 2) of the pair, and whether there is such a pair, (N,) bool. If there is none, the indices mean
+            nothing.
     """
     place, gain, loss = _undominated(gain, loss)
     n, width = gain.shape
-    # Positive factors for each row change no comparison, and keep the products within the range of the type.
+    # Dividing a row by a positive number changes no comparison, and keeps the products within the range of the type.
     gain, loss = (v / _largest(v) for v in (gain, loss))
     best, at = gain.new_zeros(n), torch.zeros(n, dtype=torch.long, device=gain.device)
     rows = max(1, _SCORES_AT_ONCE // (n * width))
@@ -140,7 +153,7 @@ def best_pair(gain: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
         gains = gain[:, part, None] + gain[:, None]
         losses = loss[:, part, None] + loss[:, None]
         score = gains.clamp_min_(0).mul_(losses.clamp_min_(0)).flatten(1)
-        score[:, first :: width + 1] = 0  # the diagonal: a pair has two members
+        score[:, first :: width + 1] = 0  # the diagonal: a value does not form a pair with itself
         top, where = score.max(1)
         at = torch.where(top > best, where + first * width, at)
         best = torch.maximum(best, top)
@@ -154,13 +167,13 @@ def _largest(values):
 
 
 def _undominated(gain, loss):
-    """Those that can belong to a best pair: places (N, m), gain (N, m), loss (N, m), filled up with -inf.
+    """Keep only the values that can belong to a best pair: indices, gain and loss, each (N, m), padded with -inf.
 
-    r dominates p if it is no worse in gain and in loss. In a pair (p, q) with positive sums, r in the place of p then gives no
-    smaller product. So if p has two dominators, one of them is not q, and p can be replaced; and a best pair
-    remains among those that at most one other dominates. Sorted by gain, falling, p is one of these if at most one before it has
-    its loss or more: if its loss is above the second-largest so far. (Equals come in the order of their places, so of many
-    that are equal two stay.)
+    A value r dominates p if neither its gain nor its loss is smaller. In a pair (p, q) with positive sums, replacing p by r
+    then gives no smaller product. If p has two dominators, at least one of them is not q, so p can be replaced. So there is a
+    best pair among the values with at most one dominator. After sorting by falling gain, p is such a value if at most one
+    value before it has the same loss or more, which means that its loss is above the second-largest so far. (Equal values are
+    compared in the order of their indices, so that two of many equal ones are kept.)
     """
     gain, place = gain.sort(dim=1, descending=True, stable=True)
     loss = loss.gather(1, place)

@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and on an image's place in the batch, and on nothing else."""
+"""Random numbers that depend only on the seed and on an image's index in the batch."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,30 @@ _BLOCK = 16  # images that share one generator
 
 @dataclass(frozen=True)
 class Noise:
-    """Draws for the images from place `first` on: the same however the batch is cut into chunks, and on every device.
+    """Random numbers for the images from index `first` on: the same on every device, and however the batch is split.
 
-    `stream` tells independent draws apart, for example the restarts of an attack.
+    Args:
+        seed: the attack's seed.
+        first: index of the first image in the whole batch (default 0).
     """
 
     seed: int
     first: int = 0
 
     def uniform(self, x: Tensor, stream: int = 0) -> Tensor:
-        """Uniform on [0, 1), shaped like `x` (N, ...), on its device and of its type."""
+        """Draw uniformly from [0, 1).
+
+        Args:
+            x: (N, ...), whose shape, device and type the result gets.
+            stream: number of the stream (default 0). Different streams are independent, for example the restarts of an attack.
+
+        Returns:
+            a tensor like `x`.
+        """
         return self._draw(torch.rand, x, stream)
 
     def normal(self, x: Tensor, stream: int = 0) -> Tensor:
-        """Standard normal, shaped like `x` (N, ...), on its device and of its type."""
+        """Draw from the standard normal distribution. Arguments and result as for `uniform`."""
         return self._draw(torch.randn, x, stream)
 
     def _draw(self, distribution, x, stream):

@@ -1,4 +1,4 @@
-"""OptMargin: a point whose whole neighbourhood is misclassified, against defenses that vote over a region."""
+"""OptMargin: find a point whose whole neighbourhood is misclassified, against defenses that vote over a region."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,28 +17,34 @@ _AT_ONCE = 400  # images of 32 x 32 that go through the model together
 
 @dataclass(frozen=True)
 class OptMargin(Attack):
-    """OptMargin: minimise |x' - x|_2^2 + c * mean_i max(Z_y - max_{j != y} Z_j, -confidence), the logits Z taken at x' + v_i.
+    """OptMargin: minimise |x' - x|_2^2 + c * mean_i max(Z_y - max_{j != y} Z_j, -confidence), with the logits Z at x' + v_i.
 
-    Paper: He, Li and Song 2018, "Decision Boundary Analysis of Adversarial Examples", section 3 (OpenReview BkpiPMbA-).
-    Norm: L2, untargeted. The v_i are orthogonal directions whose pixels have the root mean square `radius`, so |v_i|_2
-    = radius * sqrt(d), the same for all images; the last is 0, the image itself. As in the authors' code, x' + v_i is
-    not clipped. Another implementation scales by the largest pixel, which makes the neighbourhood several times
-    smaller. The paper sums over i; with the mean, c does not depend on the number of copies.
+    Paper: He, Li and Song 2018, "Decision Boundary Analysis of Adversarial Examples", section 3 (OpenReview BkpiPMbA-). Norm:
+    L2, minimised; untargeted. The v_i are orthogonal directions whose pixels have the root mean square `radius`, so |v_i|_2 =
+    radius * sqrt(d) for each of them. The last v_i is 0 and stands for the image itself. As in the authors' code, x' + v_i is
+    not clipped. Another implementation scales by the largest pixel, which makes the neighbourhood several times smaller. The
+    paper sums over i; with the mean, c does not depend on the number of copies.
+
+    An image counts as a success only if all copies are misclassified. An image on which the attack fails comes back clean.
 
     Args:
-        copies: n, the points that must all be misclassified, the image itself among them (default 20).
-        radius: root mean square of v_i's pixels, in units of the pixel range [0, 1] (default 0.3; the paper's for
-            CIFAR-10 is 8/255).
-        confidence: by how much the true label shall trail at each of them (default 0).
-        lr: Adam's step in w, where x' = (tanh w + 1) / 2 (default 0.4).
-        steps: of Adam for each c (default 5).
-        binary_search_steps: constants tried (default 4).
-        initial_const: the first c (default None, an estimate for each image).
-        doublings: where nothing has succeeded yet, one more run with twice as many steps, and so on, at most so often
-            (default 3; 0 for none). It costs nothing where the runs above succeed; models with flat gradients need it.
-        seed: of the directions (default 0).
+        copies: n, the number of points that must all be misclassified, including the image itself (default 20).
+        radius: root mean square of v_i's pixels, in units of the pixel range [0, 1] (default 0.3; the paper's for CIFAR-10 is
+            8/255).
+        confidence: margin in logits by which a wrong class must lead at each point (default 0).
+        lr: Adam's step size in w, where x' = (tanh w + 1) / 2 (default 0.4).
+        steps: steps of Adam for each c (default 5).
+        binary_search_steps: number of constants c tried (default 4).
+        initial_const: the first c (default None: estimated for each image).
+        doublings: for images without a success so far, how many more runs are made, each with twice as many steps as the last
+            (default 3; 0 for none). It costs nothing if the runs before succeed; models with flat gradients need it.
+        seed: seed of the directions (default 0).
 
-    An image succeeds only where all copies are misclassified; what fails comes back clean. `details`: "c" (N,).
+    Details:
+        c: (N,), the last constant of the search.
+
+    Raises:
+        InputError: when the attack runs, if `copies` is above C * H * W + 1.
 
     Example:
         >>> x_adv = OptMargin(radius=0.3)(model, x, y)
@@ -70,7 +76,7 @@ class OptMargin(Attack):
 
 
 class _MeanHinge:
-    """What `Search` wants: the distance to success of the worst copy x' + v_i, and the gradient of mean_i max(f(x' + v_i), 0)."""
+    """The `f` of `Search`: the distance to success of the worst copy x' + v_i, and the gradient of mean_i max(f(x' + v_i), 0)."""
 
     def __init__(self, victim, y, directions, confidence):
         self._victim, self._y, self._directions, self._confidence = victim, y, directions, confidence
@@ -92,15 +98,26 @@ class _MeanHinge:
 
 
 def neighbourhood(image: Tensor, copies: int, radius: float, seed: int = 0) -> Tensor:
-    """The directions v_i, shape (copies, C, H, W), for images like `image` (C, H, W): orthogonal, of one length, the last 0.
+    """Return OptMargin's directions v_i: orthogonal, all of the same length, and the last one 0.
 
-    There can be no more than C * H * W + 1 of them.
+    Args:
+        image: (C, H, W), whose shape, device and type the directions get.
+        copies: n, at most C * H * W + 1.
+        radius: root mean square of a direction's pixels, in units of the pixel range [0, 1].
+        seed: seed of the directions (default 0).
+
+    Returns:
+        (copies, C, H, W).
+
+    Raises:
+        InputError: `copies` is too large.
     """
     generator = torch.Generator().manual_seed(seed)
     size = image.numel()
     if copies > size + 1:
         raise InputError(
-            f"copies: got {copies}; allowed are at most {size + 1} for images of {size} values, for the directions are orthogonal"
+            f"copies: got {copies}; allowed are at most {size + 1} for images of {size} values, because the directions "
+            "are orthogonal"
         )
     basis = torch.linalg.qr(torch.randn(size, copies - 1, generator=generator, dtype=torch.float64)).Q
     directions = radius * size**0.5 * basis.T

@@ -1,8 +1,8 @@
-"""Sliding along the decision boundary towards the clean image: how the search of C&W L2 and EAD ends.
+"""Slide along the decision boundary towards the clean image: the last part of the search of C&W L2 and EAD.
 
-Near the boundary the constraint "the model is fooled" is almost linear, f + g.(x' - x_k) <= 0, and the nearest point
-under a linear constraint in the box is known but for one multiplier. Descent on a sum of distance and hinge keeps
-crossing the boundary instead, and needs many more passes to come as close.
+Near the boundary the constraint "the model is fooled" is almost linear, f + g.(x' - x_k) <= 0. The nearest point under a
+linear constraint in the box has a closed form with a single unknown multiplier. Descent on a sum of distance and hinge instead
+keeps crossing the boundary, and needs many more passes to come as close.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,26 @@ from torch import Tensor
 
 from advcourse.attacks.best import Nearest
 
-_NEWTON = 4  # iterations for the multiplier: it is the root of a piecewise linear function
+_NEWTON = 4  # iterations of Newton's method for the multiplier, the root of a piecewise linear function
 _TOO_MUCH = 1e12
 
 
 def slide(f: Callable, x: Tensor, nearest: Nearest, steps: int, sparsity: float = 0.0) -> Tensor:
-    """Bring the points that `nearest` knows closer to the images `x` (N, C, H, W), in at most `steps` steps each.
+    """Bring the successful points of `nearest` closer to the clean images.
 
-    `f(index, images, differentiate)` gives the distance to success, as for `search.Search`, and its gradient, beyond the
-    boundary too. A step from x_k minimises pull * (|d|_2^2 + sparsity * |d|_1) + (1 - pull) * |x + d - x_k|_2^2 over d,
-    under the linearised constraint and in the box. While it succeeds the pull grows; where it does not the pull shrinks,
-    and the next step only restores. A point whose pull has become too small to matter leaves the batch. Returns the steps
-    taken, (N,).
+    A step from x_k minimises pull * (|d|_2^2 + sparsity * |d|_1) + (1 - pull) * |x + d - x_k|_2^2 over d, under the linearised
+    constraint and in the box. While the point succeeds, the pull grows; after a failure it shrinks, and the next step only
+    returns to the boundary. A point whose pull has become too small to matter leaves the batch.
+
+    Args:
+        f: `f(index, images, differentiate)` as for `search.Search`, but its gradient must not vanish beyond the boundary.
+        x: the clean images (N, C, H, W).
+        nearest: the points; improved in place.
+        steps: the largest number of steps.
+        sparsity: weight of the L1 norm (default 0).
+
+    Returns:
+        the number of steps taken for each image, (N,).
     """
     taken = torch.zeros(len(x), dtype=torch.long, device=x.device)
     index = (nearest.found & (nearest.distance > 0)).nonzero().squeeze(1)
@@ -38,10 +46,10 @@ def slide(f: Callable, x: Tensor, nearest: Nearest, steps: int, sparsity: float 
             taken[index] = steps
             break
         pull = torch.where(success, 1.1 * pull, 0.7 * pull).clamp_max(0.9)
-        # Aim beyond the boundary, by a share of the distance: far at first, which finds better parts of it, and ever less.
+        # Aim beyond the boundary by a share of the distance: a large share at first, which finds better parts of it, then less.
         beyond = 0.005 + 0.3 * (1 - step / steps) ** 3
         x_k = step_to_boundary(x, x_k, to_success, g, pull * success, sparsity, beyond)
-        if step % 4 == 3:  # now and then: each look waits for a GPU
+        if step % 4 == 3:  # not in each step, because the check waits for a GPU
             taken[index] = step + 1
             on = pull > 0.02
             if not on.all():
@@ -58,11 +66,20 @@ def step_to_boundary(
     sparsity: float = 0.0,
     beyond: float = 0.005,
 ) -> Tensor:
-    """The next point after x_k (N, C, H, W), as `slide` tells.
+    """Return the next point after x_k, as `slide` describes.
 
-    `to_success`, the distance to success, and `pull` (N,); `g` the gradient of the former: a pixel where it is 0 is moved
-    by `pull` alone. `beyond`: how far over the linearised boundary to aim, as a share of the distance to `x`, or of the
-    distance to the boundary where that is larger: from `x` itself, too, no rounding shall decide on which side it ends.
+    Args:
+        x, x_k: the clean images and the current points, (N, C, H, W).
+        to_success: the distance to success at x_k, (N,).
+        g: its gradient, (N, C, H, W). A pixel whose gradient is 0 is moved only by `pull`.
+        pull: (N,), how strongly the point is pulled towards `x`, in [0, 1).
+        sparsity: weight of the L1 norm (default 0).
+        beyond: how far over the linearised boundary to aim, as a share of the distance to `x`, or of the distance to the
+            boundary if that is larger, so that rounding does not decide on which side a step from `x` itself ends (default
+            0.005).
+
+    Returns:
+        the new points (N, C, H, W), in [0, 1].
     """
     shape = x.shape
     x, x_k, g = x.flatten(1), x_k.flatten(1), g.flatten(1)
@@ -83,7 +100,7 @@ def step_to_boundary(
 
 
 def _prox(d, threshold, low, high):
-    """`d` shrunk by `threshold` and clipped to the box; and where neither holds it, so that it still moves with `d`."""
+    """Return `d` shrunk by `threshold` and clipped to the box, and a mask of where neither stops it from moving with `d`."""
     if threshold is None:
         clipped = d.clamp(low, high)
         return clipped, clipped == d

@@ -1,4 +1,4 @@
-"""Attacks that move pixels instead of changing their values: stAdv."""
+"""stAdv: an attack that moves pixels instead of changing their values."""
 
 import math
 from dataclasses import dataclass
@@ -13,48 +13,49 @@ from advcourse.attacks.best import Nearest
 from advcourse.attacks.hyperparameters import number
 from advcourse.core.inputs import LARGEST_SEED
 
-_CLEAN_LOSS = (
-    16.0  # what L_adv is scaled to on the clean image: about what a digit's logits have, in the paper as here
-)
-_RISE, _FALL = 1.2, 1.1  # by which tau rises after a success, and falls after none
-# Of tau, until the first success. Adam remembers the size of gradients: early ones of a large flow loss would keep its steps
-# short for long after tau has fallen, too short for the ways that hard targets need.
+# L_adv is scaled to this value on the clean image. It is about the value that digits' logits have, in the paper and here.
+_CLEAN_LOSS = 16.0
+_RISE, _FALL = 1.2, 1.1  # tau is multiplied by the first after a success, and divided by the second otherwise
+# The share of tau that is used until the first success. Adam remembers the size of gradients: if the flow loss were large
+# early on, its steps would stay short long after tau has fallen, too short for the distances that hard targets need.
 _UNTIL_FOOLED = 0.1
 _START = 0.01  # standard deviation of the flow at the start, in pixels
 
 
 @dataclass(frozen=True)
 class StAdv(Attack):
-    """Spatially transformed adversarial examples: each pixel is taken from a place nearby, and the places are optimised.
+    """Spatially transformed adversarial examples: each pixel is taken from a place nearby, and these places are optimised.
 
-    x'(u, v) = x(u + du, v + dv), bilinear, with one flow (du, dv) for all channels of a pixel. Minimises L_adv + tau * L_flow:
-    L_adv = max(max_{i != t} Z_i - Z_t, -confidence) (untargeted: max(Z_y - max_{i != y} Z_i, -confidence)); L_flow = sum over the
-    pixels p and their four neighbours q of sqrt(|du_p - du_q|^2 + |dv_p - dv_q|^2 + 1e-8). Returned is, for each image, the
-    iterate of least L_flow among those that succeed; the clean image where none does.
+        x'(u, v) = x(u + du, v + dv), bilinear, with one flow (du, dv) for all channels of a pixel.
 
-    Paper: Xiao et al. 2018, "Spatially Transformed Adversarial Examples", equations 1 to 4 (arXiv 1801.02612). Norm: none;
-    an L_p norm of the change does not say how visible it is. Values are averages of pixels, so they stay in [0, 1] by
-    themselves; a clamp takes off what rounding adds, which is less than 1e-6 in float32.
+    It minimises L_adv + tau * L_flow. L_adv = max(max_{i != t} Z_i - Z_t, -confidence), or untargeted max(Z_y - max_{i != y}
+    Z_i, -confidence). L_flow is the sum over the pixels p and their four neighbours q of sqrt(|du_p - du_q|^2 + |dv_p -
+    dv_q|^2 + 1e-8). For each image it returns the successful iterate with the smallest L_flow, and the clean image if there is
+    none.
 
-    Other than in the paper: Adam, whose step falls to 0 along a cosine, in the place of L-BFGS, which would tie the images of a
-    batch together; L_adv is divided by its value on the clean image and multiplied by 16, so that the scale of a model's
-    logits does not matter; and tau is searched for each image: a step on which the image fools the model raises it by a
-    fifth, one on which it does not lowers it by an eleventh, and until the first success a tenth of it is used.
+    Paper: Xiao et al. 2018, "Spatially Transformed Adversarial Examples", equations 1 to 4 (arXiv 1801.02612). Norm: none,
+    because an L_p norm of the change does not say how visible it is. The new values are averages of pixels, so they lie in [0,
+    1]; a clamp removes the excess due to rounding, which is below 1e-6 in float32.
+
+    Different from the paper: the optimiser is Adam, with a step size that falls to 0 along a cosine, because L-BFGS would make
+    the images of a batch depend on each other. L_adv is divided by its value on the clean image and multiplied by 16, so that
+    the scale of the model's logits does not matter. tau is adapted for each image: a step at which the image fools the model
+    multiplies it by 1.2, any other step divides it by 1.1, and until the first success a tenth of it is used.
 
     Args:
-        tau: weight of the flow loss, at the start if it adapts (default 0.05, the paper's).
-        steps: of Adam (default 100).
+        tau: weight of the flow loss, or its first value if it adapts (default 0.05, the paper's).
+        steps: steps of Adam (default 100).
         lr: size of the first step, in pixels (default 0.2).
-        confidence: by how much the logit wanted should lead, in logits (default 0).
-        adapt: search tau for each image (default True); False keeps it.
-        targeted: reach `target` (default False: leave `y`).
-        seed: of the start, a flow from N(0, 0.01) (default 0).
+        confidence: margin in logits by which the wanted class must lead (default 0).
+        adapt: adapt tau for each image (default True); False keeps it fixed.
+        targeted: reach `target` instead of leaving `y` (default False).
+        seed: seed of the start, a flow drawn from a normal distribution with standard deviation 0.01 pixels (default 0).
 
     Details:
-        flow: (N, 2, H, W), in pixels: du to the right, dv down; 0 where there was no success.
-        flow_loss: (N,) its L_flow.
-        shift: (N,) the longest arrow, in pixels.
-        tau: (N,) at the end.
+        flow: (N, 2, H, W), in pixels: du to the right, dv down; 0 without a success.
+        flow_loss: (N,), its L_flow.
+        shift: (N,), the length of the longest displacement, in pixels.
+        tau: (N,), its last value.
 
     Example:
         >>> x_adv = StAdv(targeted=True)(model, x, y, target=choose_target(model, x, y))
@@ -71,6 +72,7 @@ class StAdv(Attack):
     norm: ClassVar[str] = "flow"
 
     def size(self, result: AttackResult) -> Tensor:
+        """Return the flow loss (N,) of each image in `result`."""
         return result.details["flow_loss"]
 
     def _perturb(self, victim, x, y, target, noise):
@@ -83,7 +85,7 @@ class StAdv(Attack):
         best.offer(torch.arange(len(x), device=x.device), still, clean < 0)
         on = (clean >= 0).nonzero().squeeze(1)
         if len(on):
-            # Not 0 for an image right at the boundary; on the logits' own scale.
+            # Bounded below, relative to the logits, so that it is not 0 for an image right at the boundary.
             unit = (
                 clean.maximum(1e-3 * logits.abs().amax(1)).clamp_min(torch.finfo(x.dtype).tiny) / _CLEAN_LOSS
             )
@@ -96,7 +98,7 @@ class StAdv(Attack):
         return images, self.steps * (clean >= 0).long(), details
 
     def _descend(self, victim, x, label, sign, flow, unit, best, index):
-        """Adam from `flow`; leaves what it finds in `best`. `unit` (n,) is L_adv of the clean image / 16. Returns tau (n,)."""
+        """Run Adam from `flow`, offer its iterates to `best`, return tau (n,). `unit` (n,) is the clean images' L_adv / 16."""
         mean, square = torch.zeros_like(flow), torch.zeros_like(flow)
         tau = weight = x.new_full((len(x),), self.tau)
         for step in range(self.steps + 1):
@@ -123,10 +125,16 @@ class StAdv(Attack):
 
 
 def warp(x: Tensor, flow: Tensor) -> Tensor:
-    """Each pixel of `x` (N, C, H, W) taken from where `flow` (N, 2, H, W) points: bilinear, and the edge's value beyond it.
+    """Take each pixel of the images from the place that the flow points to, by bilinear interpolation.
 
-    flow[:, 0] is the way to the right and flow[:, 1] the way down, in pixels: a flow of (1, 0) moves the picture one pixel
-    to the left.
+    Outside the image, the value at the edge is used. A flow of (1, 0) moves the picture one pixel to the left.
+
+    Args:
+        x: images (N, C, H, W).
+        flow: (N, 2, H, W), in pixels: flow[:, 0] to the right, flow[:, 1] down.
+
+    Returns:
+        (N, C, H, W).
     """
     height, width = x.shape[2:]
     # With align_corners=True, -1 and 1 are the centres of the outermost pixels: the picture is (W - 1) pixels wide.
@@ -137,9 +145,16 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
 
 
 def flow_loss(flow: Tensor) -> Tensor:
-    """L_flow (N,) of `flow` (N, 2, H, W): how unlike their four neighbours the pixels' arrows are, equation 4 of the paper.
+    """Return L_flow: how much the displacements of neighbouring pixels differ (Xiao et al. 2018, equation 4).
 
-    A pair of neighbours counts twice, once from each side. 1e-8 below the root keeps the gradient finite where arrows are equal.
+    Each pair of neighbours counts twice, once for each of them. Adding 1e-8 under the root keeps the gradient finite if two
+    displacements are equal.
+
+    Args:
+        flow: (N, 2, H, W), in pixels.
+
+    Returns:
+        (N,), in pixels.
     """
     across, down = flow.diff(dim=3), flow.diff(dim=2)
     lengths = ((d.square().sum(1) + 1e-8).sqrt().flatten(1).sum(1) for d in (across, down))

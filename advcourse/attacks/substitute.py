@@ -1,4 +1,4 @@
-"""A substitute: a net of the attacker's own that learns to answer like the victim, from the victim's labels alone."""
+"""A substitute: the attacker's own net, trained to answer like the victim, from the victim's labels alone."""
 
 import copy
 import math
@@ -26,11 +26,15 @@ from advcourse.training import fit
 
 @dataclass(frozen=True)
 class SubstituteResult:
-    """What `train_substitute` leaves.
+    """The record of `train_substitute`.
 
-    model: the trained substitute, in eval mode. images (Q, C, H, W), labels (Q,): all that the victim was asked, in that order,
-    and what it said. sizes: how many images each round trained on. agreement: after each round, the share of the held-out
-    images on which substitute and victim say the same; NaN without held-out images.
+    Attributes:
+        model: the trained substitute, in eval mode.
+        images: all images that the victim was asked about, (Q, C, H, W), in that order.
+        labels: the victim's labels for them, (Q,).
+        sizes: number of images that each round trained on.
+        agreement: after each round, the share of the held-out images on which substitute and victim agree; NaN without
+            held-out images.
     """
 
     model: nn.Module
@@ -41,18 +45,30 @@ class SubstituteResult:
 
     @property
     def queries(self) -> int:
-        """How many labels the victim gave away."""
+        """Number of labels that the victim was asked for."""
         return len(self.images)
 
 
 def augment(model: nn.Module, x: Tensor, y: Tensor, step: float = 0.1) -> Tensor:
-    """Jacobian-based augmentation: x + step * sign(dF_y(x) / dx), clipped to [0, 1], for the images x (N, C, H, W).
+    """Jacobian-based augmentation: x + step * sign(dF_y(x) / dx), clipped to [0, 1].
 
-    F_y is the probability that `model` gives the label y (N,). The sign is taken of the gradient of its log-odds: the two differ
-    by the factor F_y (1 - F_y), which is positive, and rounds to 0 in float32 where the model is sure.
+    F_y is the probability that `model` assigns to the label y. The code takes the sign of the gradient of its log-odds
+    instead. The two gradients differ by the positive factor F_y (1 - F_y), which rounds to 0 in float32 if the model is
+    certain.
+
+    Args:
+        model: a module from images to logits (N, K).
+        x: images (N, C, H, W) in [0, 1].
+        y: labels (N,).
+        step: size of the step, in units of the pixel range [0, 1], at least 0 (default 0.1).
+
+    Returns:
+        new images (N, C, H, W) in [0, 1].
 
     Raises:
-        InputError: images or labels against their contract; a step that is negative.
+        InputError: model, images or labels break their contract, or `step` is negative.
+
+    Source: Papernot et al. 2017, see `train_substitute`.
     """
     y = check_labels(y, check_images(x))
     check_model(model, x)
@@ -84,33 +100,38 @@ def train_substitute(
     seed: int = 0,
     progress: bool = False,
 ) -> SubstituteResult:
-    """Train a look-alike of `victim` from the labels that it gives, and nothing else of it.
+    """Train a network to imitate `victim` using only the victim's labels.
 
     Paper: Papernot, McDaniel, Goodfellow, Jha, Celik and Swami 2017, "Practical Black-Box Attacks against Machine Learning"
-    (arXiv 1602.02697). In each round the substitute F learns the labels of all images so far, going on from its weights. Then
-    the set doubles, by images where F changes most: S' = S + {x + step * sign(dF_label(x) / dx)}, see `augment`; only the new
-    ones are asked about. The last round does not double it, so that n images cost n * 2^(rounds - 1) queries.
+    (arXiv 1602.02697). In each round the substitute F continues training on the labels of all images so far. Then the set is
+    doubled by images at which F changes most: S' = S + {x + step * sign(dF_label(x) / dx)}, see `augment`. The victim is asked
+    only about the new ones. The last round does not double the set, so n images cost n * 2^(rounds - 1) queries.
 
-    It gets round any defense that hides its gradient, for the gradient is the substitute's own: craft on `result.model`, and
-    carry over with `Transfer`. How far that carries is another matter: an image that is to be carried over needs room.
-    More digits of the attacker's own help more than more rounds. After 3 rounds from 300 digits, FGSM 0.3 on a small
+    This evades any defense that hides its gradient, because the gradient comes from the substitute: attack `result.model`, and
+    transfer the images with `Transfer`. How often they fool the victim is another question: to transfer, an image needs a
+    margin. More digits of the attacker's own help more than more rounds. After 3 rounds from 300 digits, FGSM 0.3 on a small
     convolutional substitute fools 70 % of a distilled network's digits; after 5 rounds from 150, with twice the queries, 43 %.
 
     Args:
-        victim: images to logits, of which only the argmax is used, in eval mode and without gradients.
-        substitute: a network of the attacker's choice with the victim's classes, on the same device; it is copied, and left as
-            it is.
-        x: the first images (n, C, H, W), the attacker's own; the paper has 150 digits.
+        victim: a module from images to logits. Only the argmax is used, in eval mode and without gradients.
+        substitute: a network of the attacker's choice with the victim's classes, on the same device. It is copied, and not
+            changed.
+        x: the attacker's first images, (n, C, H, W) in [0, 1], n >= 1; the paper uses 150 digits.
         rounds: how often the substitute is trained (default 6).
-        step: lambda (default 0.1, the paper's).
-        held_out: images (M, C, H, W) for the record's `agreement`. That is the judge's business, and counts as no query.
+        step: lambda, the step of `augment` (default 0.1, the paper's).
+        held_out: images (M, C, H, W) on which `agreement` is measured (default None). They serve the evaluation, not the
+            attacker, so they do not count as queries.
         epochs: passes over the images in each round (default 10).
         batch_size, lr: as for `training.fit` (default 32 and 3e-3).
-        seed: decides the order of the images, and what a victim that draws random numbers says.
-        progress: show progress bars.
+        seed: seed of the order of the images, and of a victim that draws random numbers (default 0).
+        progress: show progress bars (default False).
+
+    Returns:
+        a `SubstituteResult`.
 
     Raises:
-        InputError: an argument out of its range; a victim of more classes than the substitute.
+        InputError: an argument is out of range or of the wrong type, `x` is empty, or the victim's labels exceed the
+            substitute's classes.
     """
     check_images(x)
     if not len(x):
@@ -138,7 +159,7 @@ def train_substitute(
 
 
 def _labels(victim: nn.Module, x: Tensor) -> Tensor:
-    """All that is ever asked of the victim: its label (N,) for each image."""
+    """Return the victim's label (N,) for each image, which is all that the victim is ever asked for."""
     return predict(victim, x).argmax(1)
 
 

@@ -1,4 +1,4 @@
-"""Which label a targeted attack aims at."""
+"""Choosing the label that a targeted attack aims at."""
 
 from typing import Literal
 
@@ -9,9 +9,13 @@ from advcourse.core.inputs import check_choice, check_classes, check_images, che
 
 
 def least_likely(logits: Tensor, y: Tensor) -> Tensor:
-    """The least likely class, shape (N,), of `logits` (N, K) of the clean images (Kurakin et al. 2017, equation 4).
+    """Return the least likely class of each image, (N,), except for the true label, which an attack must not aim at.
 
-    The true label `y` (N,) is left out: an attack towards it would be none.
+    Source: Kurakin et al. 2017, "Adversarial Machine Learning at Scale", equation 4 (arXiv 1611.01236).
+
+    Args:
+        logits: (N, K), of the clean images.
+        y: true labels (N,).
     """
     return logits.scatter(1, y.unsqueeze(1), torch.inf).argmin(1)
 
@@ -23,9 +27,21 @@ def choose_target(
     how: Literal["random", "least_likely", "next"] = "random",
     seed: int = 0,
 ) -> Tensor:
-    """A wrong label for each image, shape (N,): what a targeted attack needs beside the true labels `y` (N,).
+    """Choose a wrong label for each image, as the target of a targeted attack.
 
-    `how`: `"random"`, uniform over the wrong classes, from `seed`; `"least_likely"`, of the clean image; `"next"`, (y + 1) mod K.
+    Args:
+        model: a module from images to logits (N, K).
+        x: the clean images (N, C, H, W) in [0, 1].
+        y: true labels (N,).
+        how: "random" (default), uniform over the wrong classes; "least_likely", the class with the smallest logit; or "next",
+            (y + 1) mod K.
+        seed: seed of the random choice (default 0).
+
+    Returns:
+        labels (N,), all different from `y`.
+
+    Raises:
+        InputError: an argument breaks its contract.
     """
     check_choice(how, "how", ("random", "least_likely", "next"))
     seed = check_seed(seed)

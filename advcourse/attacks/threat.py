@@ -1,4 +1,4 @@
-"""What an attacker may do and what he wants: two attacks can be ranked only where these are the same."""
+"""Threat models: what an attacker may change and what counts as success. Only attacks with the same one can be ranked."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,15 @@ _NORMS = {"Linf": "L∞", "EN": "elastic net"}
 
 @dataclass(frozen=True)
 class ThreatModel:
-    """The terms of an attack.
+    """What an attacker may change, and what counts as success.
 
-    norm: "L0", "L1", "L2", "Linf", "EN" (EAD's sum of L1 and L2 squared) or "flow" (stAdv's, of displaced pixels).
-    eps: the budget in that norm (for JSMA the share of the values); None for the smallest change that succeeds.
-    aim: what counts as success: "untargeted", "targeted" (the caller's labels), "least likely class"; more where the attack
-        asks for more, such as a lead in logits.
-    universal: one change for all images.
+    Args:
+        norm: "L0", "L1", "L2", "Linf", "EN" (EAD's sum of L1 and squared L2) or "flow" (stAdv's flow loss).
+        eps: the budget in that norm (for JSMA the share of the values); None if the attack seeks the smallest change that
+            succeeds.
+        aim: what counts as success: "untargeted", "targeted" (towards the caller's labels) or "least likely class", and any
+            further condition, such as a margin in logits.
+        universal: True if one change is used for all images (default False).
     """
 
     norm: str
@@ -23,7 +25,7 @@ class ThreatModel:
 
     @property
     def name(self) -> str:
-        """In words: "L∞ ≤ 0.3, untargeted"; "least L2, targeted"."""
+        """The threat model in words, such as "L∞ ≤ 0.3, untargeted" or "least L2, targeted"."""
         norm = _NORMS.get(self.norm, self.norm)
         size = f"least {norm}" if self.eps is None else f"{norm} ≤ {self.eps:g}"
         size += " of all values" if self.norm == "L0" and self.eps is not None else ""

@@ -1,4 +1,4 @@
-"""Universal adversarial perturbations: one change that fools a model on most images, also on those that it has not seen."""
+"""Universal adversarial perturbations: a single change that fools a model on most images, including new ones."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -12,43 +12,49 @@ from advcourse.attacks.hyperparameters import number
 from advcourse.core.inputs import LARGEST_SEED, InputError, check_images, predict
 from advcourse.metrics import margin
 
-# Images in a step, as many as there are but at most this; with "deepfool" at most a tenth of them, for its steps add up.
+# Largest number of images in a step. With "deepfool" it is also at most a tenth of all images, because the steps are added up.
 _AT_ONCE = {"deepfool": 25, "minibatch": 50}
 _FORWARD_BATCH = 256
-_SHARPNESS = 10  # of the smoothed fooling rate, in units of the clean images' mean margin
+_SHARPNESS = 10  # slope of the smoothed fooling rate, per mean margin of the clean images
 
 
 @dataclass(frozen=True)
 class UAP(Attack):
     """Universal adversarial perturbation: one v, ||v|| <= eps, that changes the model's answer on most images clip(x + v).
 
-    `method="deepfool"`, the paper's: for each image that v does not fool yet, v <- project(v + DeepFool(x_j + v)), over the
-    shuffled images again and again. Paper: Moosavi-Dezfooli, Fawzi, Fawzi and Frossard 2017, "Universal adversarial
-    perturbations", algorithm 1 (arXiv 1610.08401). DeepFool is the L2 one whatever the norm of v, as in the authors' code.
-    Three things differ. The steps of a small batch are computed together, from the same v, and added; `batch=1` is the paper's
-    order, and no stronger. x + v is clipped to [0, 1], as the images that are handed over are. And v is the best of all passes.
+    `method="deepfool"` is the paper's: for each image that v does not fool yet, v <- project(v + DeepFool(x_j + v)), in
+    several passes over the shuffled images. Paper: Moosavi-Dezfooli, Fawzi, Fawzi and Frossard 2017, "Universal adversarial
+    perturbations", algorithm 1 (arXiv 1610.08401). DeepFool always minimises L2, whatever the norm of v, as in the authors'
+    code. There are three differences to the paper: the steps for the images of a small batch are computed together, from the
+    same v, and added (`batch=1` is the paper's order, and not stronger); x + v is clipped to [0, 1], as in the images that the
+    attack returns; and v is the best one of all passes.
 
-    `method="minibatch"`: projected ascent of v along the gradient's sign (in L2 the gradient), over mini-batches. Paper: Shafahi,
-    Najibi, Xu, Dickerson, Davis and Goldstein 2018, "Universal Adversarial Training", algorithm 2 (arXiv 1811.11304). That
-    paper clips the cross-entropy, so that no single image rules. Here v climbs the fooling rate itself, made smooth: the mean
-    of sigmoid(-10 * margin / mean margin of the clean images), margin the lead of the predicted class, which does not depend on
-    the scale of the logits. Steps start at 2 * eps and shrink evenly to 0. It is the stronger of the two, and the faster.
+    `method="minibatch"` is projected ascent of v over mini-batches, along the gradient's sign (in L2 along the gradient).
+    Paper: Shafahi, Najibi, Xu, Dickerson, Davis and Goldstein 2018, "Universal Adversarial Training", algorithm 2 (arXiv
+    1811.11304). That paper clips the cross-entropy, so that no single image dominates. Here v climbs a smoothed fooling rate
+    instead: the mean of sigmoid(-10 * margin / mean margin of the clean images), where the margin is the lead of the predicted
+    class. It does not depend on the scale of the logits. The step size falls linearly from 2 * eps to 0. This method is
+    stronger and faster than the other.
 
-    Both judge by the clean prediction: an image is fooled where the model says something else of it than before, so labels play
-    no part. Both stop after the first pass that fools the share `goal`. `perturbation` returns v, to add to other images.
+    Both methods compare with the prediction on the clean image: an image is fooled if the prediction changes, so labels are
+    not used. Both stop after the first pass that fools the share `goal`. `perturbation` returns v, to add to other images.
 
     Args:
-        eps: budget, in the unit of `norm`: pixel range for "Linf" (default 0.2: at 0.3 random signs already fool a fifth
-            of the digits and more), Euclidean length for "L2".
-        norm: of v, "Linf" (default) or "L2".
+        eps: budget, in the unit of `norm`: pixel range for "Linf" (default 0.2, because at 0.3 random signs already fool a
+            fifth of the digits or more), Euclidean length for "L2".
+        norm: the norm of v, "Linf" (default) or "L2".
         method: "deepfool" (default) or "minibatch".
-        passes: over the images, at most (default 10).
-        goal: the share of images that is enough, 1 - delta in the paper (default 0.8).
-        overshoot, steps: of DeepFool for one image (default 0.02, and at most 10 steps; not crossed by then, it adds nothing).
-        batch: images in a step (default None: a tenth of them, at most 25, with "deepfool"; at most 50 with "minibatch").
-        seed: of the order of the images (default 0).
+        passes: the most passes over the images (default 10).
+        goal: the share of fooled images that is enough, 1 - delta in the paper (default 0.8).
+        overshoot: DeepFool's, for one image (default 0.02).
+        steps: the most steps of DeepFool for one image (default 10). An image that is not fooled by then adds nothing to v.
+        batch: number of images in a step (default None: for "deepfool" a tenth of them, at most 25; for "minibatch" at most
+            50).
+        seed: seed of the order of the images (default 0).
 
-    Details of the record: "perturbation" (N, C, H, W), v for each image; "fooled" (N,) bool, whether the answer changed.
+    Details:
+        perturbation: (N, C, H, W), v repeated for each image.
+        fooled: (N,) bool, whether the prediction changed.
 
     Example:
         >>> v = UAP(eps=0.3, method="minibatch", goal=1.0).perturbation(model, x)
@@ -68,9 +74,18 @@ class UAP(Attack):
     universal: ClassVar[bool] = True
 
     def perturbation(self, model: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """One perturbation v (C, H, W) made from the images `x` (N, C, H, W), N >= 1; add it to others and clip to [0, 1].
+        """Make a single perturbation; add it to any images, and clip the result to [0, 1].
 
-        Labels `y` (N,) are checked where given, and otherwise not needed.
+        Args:
+            model: a module from images to logits (N, K).
+            x: the images that it is made from, (N, C, H, W) in [0, 1], N >= 1.
+            y: labels (N,), which are only checked (default None).
+
+        Returns:
+            v (C, H, W).
+
+        Raises:
+            InputError: `x` is empty, or an argument breaks its contract.
         """
         if not len(check_images(x)):
             raise InputError("x: got no images; allowed is at least one to make a perturbation from")
@@ -100,24 +115,24 @@ class UAP(Attack):
                 best, fooled = v, now
             if fooled.sum() >= self.goal * len(x):
                 break
-        told = {"perturbation": best.expand_as(x), "fooled": fooled}
-        return (x + best).clamp(0, 1), steps, told
+        details = {"perturbation": best.expand_as(x), "fooled": fooled}
+        return (x + best).clamp(0, 1), steps, details
 
     def _deepfool(self, victim, x, said, v, done):
-        """v after the DeepFool steps of those images that it does not fool yet; and the steps of each image."""
+        """Return v after the DeepFool steps of those images that it does not fool yet, and the number of steps of each image."""
         x_v = (x + v).clamp(0, 1)
         over = walk(victim, x_v, said, (self.steps, self.overshoot, "L2"))
         changes = (over.images - x_v) * over.crossed.view(-1, 1, 1, 1)
         return self._project(v + changes.sum(0)), over.steps
 
     def _ascent(self, margins):
-        """The step of projected ascent on the smoothed fooling rate; the `margins` (N,) of the clean images set its width."""
+        """Return the update of projected ascent on the smoothed fooling rate; clean `margins` (N,) set how smooth it is."""
         sharpness = _SHARPNESS / margins.mean().clamp_min(torch.finfo(margins.dtype).tiny)
 
         def step(victim, x, said, v, done):
             x_v = (x + v).clamp(0, 1).requires_grad_()
             rate = torch.sigmoid(-sharpness * margin(victim(x_v), said))
-            # Where x + v was clipped, v has no say.
+            # Where x + v is clipped, it does not depend on v.
             inside = (x + v >= 0) & (x + v <= 1)
             gradient = (victim.gradient(rate, x_v) * inside).sum(0)
             length = gradient.norm().clamp_min(torch.finfo(x.dtype).tiny)

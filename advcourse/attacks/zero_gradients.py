@@ -1,60 +1,60 @@
-"""Whether a model gives gradients at all: without them it looks robust to every attack that follows them."""
+"""Detecting models without a useful gradient, which look robust to every attack that follows the gradient."""
 
 import torch
 from torch import Tensor
 
 from advcourse.core.errors import ZeroGradientWarning, warn
 
-_SHARE = 0.01  # of the images, beyond which a failure is not to be believed
+_SHARE = 0.01  # of the images; above it, a failed attack says nothing about the model
 
 
 class ZeroGradients:
-    """Counts the images that get no gradient, exactly, though one came to their logits: at the first backward pass of each chunk.
+    """Counts the images whose gradient is exactly zero although the gradient at their logits is not.
 
-    It goes by what passes the model's two ends, so an attack's own loss, which may be flat, plays no part. The counts
-    stay on the device until `report`.
+    It counts in the first backward pass of each chunk. Because it looks only at the model's input and output, a flat loss of
+    the attack itself does not count. The counts stay on the device until `report`.
     """
 
     def __init__(self):
         self._counts, self._handles, self._open = [], [], False
 
     def begin(self) -> None:
-        """A new chunk: its first backward pass will be counted."""
+        """Start a new chunk, whose first backward pass will be counted."""
         self._open = True
 
     def follow(self, x: Tensor, logits: Tensor) -> None:
-        """A forward pass from `x` (N, C, H, W) to `logits` (N, K), of which a backward pass may come."""
+        """Watch a forward pass from `x` (N, C, H, W) to `logits` (N, K), in case a backward pass follows."""
         if not (self._open and x.requires_grad and logits.requires_grad):
             return
         self._drop()
-        asked = None
+        reached = None
 
         def at_the_logits(gradient):
-            nonlocal asked
-            asked = (gradient != 0).any(1)
+            nonlocal reached
+            reached = (gradient != 0).any(1)
 
         def at_the_images(gradient):
-            if gradient is None:  # of a part without a backward pass, such as a quantised layer
+            if gradient is None:  # behind a part without a backward pass, such as a quantised layer
                 return
-            self._counts.append(torch.stack([asked, asked & (gradient == 0).flatten(1).all(1)]).sum(1))
+            self._counts.append(torch.stack([reached, reached & (gradient == 0).flatten(1).all(1)]).sum(1))
             self._drop()
             self._open = False
 
         self._handles = [logits.register_hook(at_the_logits), x.register_hook(at_the_images)]
 
     def missed(self) -> bool:
-        """True if a backward pass has come since, but never to the images: no graph leads there."""
+        """Return True if a backward pass has reached the logits but not the images, because no graph leads there."""
         return bool(self._handles)
 
     def report(self) -> None:
-        """Warn if more than 1 % of the images counted had no gradient."""
+        """Warn if more than 1 % of the counted images had no gradient."""
         self._drop()
         asked, zero = torch.stack(self._counts).sum(0).tolist() if self._counts else (0, 0)
         if zero > _SHARE * asked:
             warn(
-                "model: its gradient is exactly zero for more than 1 % of the images. Attacks that follow it are blind there, "
-                "and that they fail does not make the model robust. If a part of it has no useful gradient, such as rounding, "
-                "put attacks.BPDA in its place; if it ends in a softmax, drop that.",
+                "model: its gradient is exactly zero for more than 1 % of the images. Attacks that follow it can't work there, "
+                "so their failure does not show that the model is robust. If a part of the model has no useful gradient, "
+                "such as rounding, replace it by attacks.BPDA; if the model ends in a softmax, remove that.",
                 ZeroGradientWarning,
             )
 
