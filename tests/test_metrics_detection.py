@@ -137,7 +137,7 @@ BAD = {
     "infinite score": (lambda: metrics.auc(ONES / 0, ONES), r"clean_scores: got NaN or infinite values"),
     "NaN threshold": (
         lambda: metrics.true_positive_rate(ONES, math.nan),
-        r"threshold: got nan; allowed is one number",
+        r"threshold: got nan; allowed is a single number",
     ),
     "rate in percent": (
         lambda: metrics.threshold_at(ONES, 5),

@@ -86,7 +86,7 @@ def test_a_threshold_is_one_number(threshold):
         lambda at: metrics.true_positive_rate(OTHERS, at),
         lambda at: metrics.attacker_win_rate(OTHERS, FOOLED, at),
     ):
-        with pytest.raises(InputError, match="^threshold: got .*; allowed is one number"):
+        with pytest.raises(InputError, match="^threshold: got .*; allowed is a single number"):
             metric(threshold)
         assert metric(torch.tensor(0.25)) == metric(np.float32(0.25)) == metric(0.25)
 

@@ -1,4 +1,4 @@
-"""Measures of an attack, a file for each property of the survey's section 3; and of a defense: its utility, its detection."""
+"""Measures of attacks, in one file for each property in the survey's section 3; and of defenses: utility and detection."""
 
 from advcourse.metrics.detection import (
     attacker_win_rate,

@@ -1,4 +1,4 @@
-"""The checks that the metrics share. What they return is detached."""
+"""The checks of arguments that the metrics share. The tensors that they return are detached."""
 
 import math
 
@@ -16,13 +16,17 @@ _REMEDY = "divide pixels of 0..255 by 255, undo a normalisation, or clip what le
 def check_pair(
     x: Tensor, x_adv: Tensor, high: float | None = None, least: int = 1, remedy: str = _REMEDY
 ) -> None:
-    """Raise `InputError` unless `x` and `x_adv` are floating-point images of one shape (N, C, H, W), all numbers finite.
+    """Check that two batches of images are floating-point, finite, and of the same shape (N, C, H, W) on the same device.
 
     Args:
-        high: where the measure depends on the range of the pixels, its upper end: all must be in [0, high] (default None: a
-            distance is also that of images which were not clipped).
-        least: pixels that each side must have (default 1).
-        remedy: what to do where pixels are outside the range.
+        x, x_adv: the batches.
+        high: upper limit of the pixels, for measures that depend on their range: all must be in [0, high] (default None: no
+            limit, because a distance can also be computed for images that were not clipped).
+        least: smallest height and width, in pixels (default 1).
+        remedy: the advice that the message gives if pixels are out of range.
+
+    Raises:
+        InputError: the batches break one of these conditions.
     """
     for name, images in (("x", x), ("x_adv", x_adv)):
         check_batch(images, name)
@@ -47,9 +51,15 @@ def check_pair(
 
 
 def check_outputs(logits: Tensor, name: str = "logits") -> Tensor:
-    """Raise `InputError` unless `logits` is a tensor (N, K) of finite numbers, K >= 2 where N > 0.
+    """Check that `logits` is a tensor (N, K) of finite numbers, with K >= 2 if N > 0.
 
-    A NaN would be no class, and so would count as a misclassification.
+    NaN must be refused: it belongs to no class, so it would count as a misclassification.
+
+    Returns:
+        the logits, detached.
+
+    Raises:
+        InputError: they are not.
     """
     if not isinstance(logits, torch.Tensor) or logits.dim() != 2:
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -58,19 +68,33 @@ def check_outputs(logits: Tensor, name: str = "logits") -> Tensor:
         raise InputError(f"{name}: got shape {tuple(logits.shape)}; allowed is (N, K) with K >= 2 classes")
     _check_real(logits, name)
     if logits.dtype == torch.bool:
-        raise InputError(f"{name}: got torch.bool; allowed are logits, numbers")
+        raise InputError(f"{name}: got torch.bool; allowed are logits, which are numbers")
     if not torch.isfinite(logits).all():
         raise InputError(f"{name}: got NaN or infinite values; allowed are finite logits")
     return logits.detach()
 
 
 def check_values(values: Values, name: str, like: Tensor | None = None) -> Tensor:
-    """Raise `InputError` unless `values` is a tensor or array (N,) of numbers, as long as `like`. Returns a float64 tensor."""
+    """Check that `values` is a tensor or array (N,) of numbers, as long as `like` if that is given.
+
+    Returns:
+        a float64 tensor (N,), on the device of `like`.
+
+    Raises:
+        InputError: it is not.
+    """
     return _vector(values, name, like).double()
 
 
 def check_flags(values: Values, name: str, like: Tensor | None = None) -> Tensor:
-    """Raise `InputError` unless `values` is a tensor or array (N,) of bool, as long as `like`. Returns a tensor."""
+    """Check that `values` is a tensor or array (N,) of bool, as long as `like` if that is given.
+
+    Returns:
+        a tensor (N,) of bool, on the device of `like`.
+
+    Raises:
+        InputError: it is not.
+    """
     values = _vector(values, name, like)
     if values.dtype != torch.bool:
         raise InputError(f"{name}: got {values.dtype}; allowed is bool")
@@ -78,7 +102,7 @@ def check_flags(values: Values, name: str, like: Tensor | None = None) -> Tensor
 
 
 def _check_real(values, name):
-    """Raise `InputError` unless a tensor or array has values, which are real numbers or flags."""
+    """Raise `InputError` unless a tensor or array is dense and holds real numbers or flags."""
     if isinstance(values, np.ndarray):
         real = values.dtype.kind in "biuf"
     else:
@@ -93,7 +117,7 @@ def _check_real(values, name):
 
 
 def share(flags: Tensor) -> float:
-    """The share of `flags` (N,) bool that are True: a float in [0, 1], NaN for N = 0."""
+    """Return the share of `flags` (N,) bool that are True: a float in [0, 1], NaN for N = 0."""
     return flags.double().mean().item()
 
 
@@ -104,7 +128,7 @@ def _vector(values, name, like):
     if like is not None and len(values) != len(like):
         raise InputError(f"{name}: got {len(values)} values; allowed are {len(like)}, one for each image")
     _check_real(values, name)
-    if isinstance(values, np.ndarray):  # in an order and a type that torch takes
+    if isinstance(values, np.ndarray):  # a byte order and a type that torch accepts
         values = values.astype(np.float64 if values.dtype.kind == "f" else values.dtype.newbyteorder("="))
     values = torch.as_tensor(values).detach()
     return values if like is None else values.to(like.device)

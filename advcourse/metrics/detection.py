@@ -1,8 +1,8 @@
-"""Detection: does a detector see adversarial images, and who wins in the end?
+"""Detection: does a detector recognise adversarial images, and how often does the attacker win nevertheless?
 
-A detector gives each image a score, the higher the more suspicious, and flags it where score > threshold. `scores`
-are (N,) numbers, tensors or arrays; NaN and infinity are errors, for a NaN would never be flagged. The threshold is
-fixed ONCE, on clean validation images (`threshold_at`), and not anew for each attack.
+A detector gives each image a score, which is higher for more suspicious images, and flags the image if score > threshold.
+`scores` are (N,) numbers, tensors or arrays. NaN and infinity raise `InputError`, because a NaN would never be flagged. The
+threshold must be fixed ONCE, on clean validation images (`threshold_at`), not anew for each attack.
 """
 
 import numbers
@@ -16,27 +16,54 @@ from advcourse.metrics.arguments import Values, check_flags, check_values, share
 
 
 def true_positive_rate(scores: Values, threshold: float, fooled: Values | None = None) -> float:
-    """TPR: share of the adversarial images that are flagged, in [0, 1]; NaN for none.
+    """TPR: the share of the adversarial images that are flagged.
 
     Args:
-        scores: (N,) of the adversarial images.
-        threshold: number.
-        fooled: (N,) bool, to count only the images that fool the model (default None: all attempts count). Say which.
+        scores: (N,), of the adversarial images.
+        threshold: a number.
+        fooled: (N,) bool, to count only the images that fool the model (default None: count all attempts). Say which you
+            report.
+
+    Returns:
+        a float in [0, 1]; NaN if no image counts.
+
+    Raises:
+        InputError: an argument has another form, or a score is not finite.
     """
     flagged = _flagged(scores, threshold)
     return share(flagged if fooled is None else flagged[check_flags(fooled, "fooled", flagged)])
 
 
 def false_positive_rate(clean_scores: Values, threshold: float) -> float:
-    """FPR: share of the clean images, scores (N,), that are flagged, in [0, 1]; NaN for none."""
+    """FPR: the share of the clean images that are flagged.
+
+    Args:
+        clean_scores: (N,), of the clean images.
+        threshold: a number.
+
+    Returns:
+        a float in [0, 1]; NaN for N = 0.
+
+    Raises:
+        InputError: an argument has another form, or a score is not finite.
+    """
     return share(_flagged(clean_scores, threshold, "clean_scores"))
 
 
 def roc(clean_scores: Values, adversarial_scores: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ROC curve (fpr, tpr, thresholds), three arrays of one length, from nothing flagged to everything flagged.
+    """The ROC curve, from the threshold that flags nothing to the one that flags everything.
 
-    scikit-learn makes it. Its thresholds flag a score that equals them; they are taken to the next number below, so that
-    here too an image is flagged iff score > threshold. Empty sets raise `InputError`.
+    scikit-learn computes it. Its thresholds flag a score equal to them, so each is replaced by the next smaller number; with
+    the result, too, an image is flagged if and only if score > threshold.
+
+    Args:
+        clean_scores, adversarial_scores: (N,) and (M,), at least one each.
+
+    Returns:
+        (fpr, tpr, thresholds), three arrays of the same length.
+
+    Raises:
+        InputError: a set is empty, or a score is not finite.
     """
     from sklearn.metrics import roc_curve  # takes 0.6 s to import
 
@@ -45,10 +72,19 @@ def roc(clean_scores: Values, adversarial_scores: Values) -> tuple[np.ndarray, n
 
 
 def auc(clean_scores: Values, adversarial_scores: Values) -> float:
-    """Area under the ROC curve, in [0, 1]: the chance that an adversarial image scores above a clean one, ties counting half.
+    """Area under the ROC curve: the chance that an adversarial image has a higher score than a clean one; ties count half.
 
-    It hides the corner of few false alarms, the only one in which a detector can be run: show `attacker_win_rate`
-    beside it. scikit-learn computes it. Empty sets raise `InputError`.
+    It hides the part of the curve with few false alarms, the only part in which a detector can be used, so show
+    `attacker_win_rate` beside it. scikit-learn computes it.
+
+    Args:
+        clean_scores, adversarial_scores: (N,) and (M,), at least one each.
+
+    Returns:
+        a float in [0, 1].
+
+    Raises:
+        InputError: a set is empty, or a score is not finite.
     """
     from sklearn.metrics import roc_auc_score  # takes 0.6 s to import
 
@@ -56,16 +92,22 @@ def auc(clean_scores: Values, adversarial_scores: Values) -> float:
 
 
 def threshold_at(clean_scores: Values, fpr: float) -> float:
-    """The lowest threshold, a float, that flags at most the share `fpr` of the clean scores (N,), N >= 1.
+    """Return the lowest threshold that flags at most the share `fpr` of the clean scores.
 
-    Ties are flagged together or not at all, so the measured rate may be well below `fpr`, and is never above it.
-    Where N * fpr < 1 it is the highest clean score, and no clean image is flagged. MagNet's code (Meng and Chen 2017)
-    counts floor(N * fpr) places from the end of the sorted scores, which is place -0, the lowest score, in this case:
-    it then flags nearly everything.
+    Equal scores are flagged together or not at all, so the measured rate may be well below `fpr`, but is never above it. If N
+    * fpr < 1, the threshold is the highest clean score, and no clean image is flagged. MagNet's code (Meng and Chen 2017)
+    counts floor(N * fpr) places from the end of the sorted scores. In this case that is place -0, the lowest score, and it
+    flags nearly everything.
 
     Args:
-        clean_scores: of clean validation images, which are not those that the detector is judged on.
-        fpr: in [0, 1]. At 1 the threshold is -inf.
+        clean_scores: (N,), N >= 1, of clean validation images, which must not be those on which the detector is evaluated.
+        fpr: in [0, 1]; 1 gives -inf.
+
+    Returns:
+        a float.
+
+    Raises:
+        InputError: there are no scores, a score is not finite, or `fpr` is out of range.
     """
     check_range(fpr, "fpr", 0, 1)
     scores = _scores(clean_scores, "clean_scores")
@@ -79,16 +121,22 @@ def threshold_at(clean_scores: Values, fpr: float) -> float:
 
 
 def attacker_win_rate(scores: Values, fooled: Values, threshold: float) -> float:
-    """Share of the N attacked images that fool the model AND are not flagged, in [0, 1]; NaN for N = 0.
+    """Share of the N attacked images that fool the model AND are not flagged.
 
-    The number that counts for security: report it at a clean false positive rate of 1 % and of 5 % (`threshold_at`).
-    A flagged adversarial image counts as defended, as in MagNet (Meng and Chen 2017) and its break (Carlini and
-    Wagner 2017, 1711.08478); a flagged clean image is an error, which the false positive rate tells.
+    This is the number that matters for security. Report it at a clean false positive rate of 1 % and of 5 % (`threshold_at`).
+    A flagged adversarial image counts as defended, as in MagNet (Meng and Chen 2017) and in the attack that broke it (Carlini
+    and Wagner 2017, arXiv 1711.08478). A flagged clean image is an error, which the false positive rate measures.
 
     Args:
-        scores: (N,) of the attacked images.
-        fooled: (N,) bool, as `succeeded` gives it.
-        threshold: number.
+        scores: (N,), of the attacked images.
+        fooled: (N,) bool, from `succeeded`.
+        threshold: a number.
+
+    Returns:
+        a float in [0, 1]; NaN for N = 0.
+
+    Raises:
+        InputError: an argument has another form, or a score is not finite.
     """
     flagged = _flagged(scores, threshold)
     return share(check_flags(fooled, "fooled", flagged) & ~flagged)
@@ -106,13 +154,13 @@ def _flagged(scores, threshold, name="scores"):
     threshold = threshold.item() if single else threshold
     if not isinstance(threshold, numbers.Real) or isinstance(threshold, bool) or threshold != threshold:
         raise InputError(
-            f"threshold: got {reprlib.repr(threshold)}; allowed is one number, as threshold_at gives it"
+            f"threshold: got {reprlib.repr(threshold)}; allowed is a single number, such as the result of threshold_at"
         )
     return _scores(scores, name) > threshold
 
 
 def _labelled(clean_scores, adversarial_scores):
-    """(labels, scores) for scikit-learn: 0 is clean, 1 adversarial."""
+    """Return (labels, scores) for scikit-learn: 0 is clean, 1 adversarial."""
     parts = _scores(clean_scores, "clean_scores"), _scores(adversarial_scores, "adversarial_scores")
     for name, scores in zip(("clean_scores", "adversarial_scores"), parts):
         if not len(scores):

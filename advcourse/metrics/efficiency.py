@@ -1,6 +1,6 @@
-"""Efficiency (the survey's section 3): what does one adversarial example cost?
+"""Efficiency (the survey's section 3): how much does an adversarial example cost?
 
-Seconds depend on the machine, the device and the batch, passes through the model do not: show both.
+Seconds depend on the machine, the device and the batch; passes through the model do not. Show both.
 """
 
 import math
@@ -21,7 +21,7 @@ _MIB = 2**20
 
 
 class Counted(Protocol):
-    """What `efficiency` reads of the record of an attack: its `images` (N, C, H, W), and what the whole batch cost."""
+    """What `efficiency` needs of an attack's record: its `images` (N, C, H, W), and the costs of the whole batch."""
 
     @property
     def images(self) -> Tensor: ...
@@ -38,11 +38,16 @@ class Counted(Protocol):
 
 @dataclass(frozen=True)
 class Efficiency:
-    """The cost of an attack: `seconds`, `forward_passes` and `backward_passes` for one image, the mean over the batch.
+    """The cost of an attack.
 
-    `memory` is the peak of the whole run in MiB, beyond what was held before (NaN if not measured): it is not
-    divided, as it belongs to a batch. `images` and `device` say on how many images, and where. Source: CC of DEEPSEC
-    (Ling et al. 2019).
+    Source: CC (computation cost) of DEEPSEC (Ling et al. 2019).
+
+    Attributes:
+        seconds, forward_passes, backward_passes: for one image, averaged over the batch.
+        memory: peak memory of the whole run in MiB, beyond what was in use before; NaN if not measured. It belongs to a batch,
+            so it is not divided by the number of images.
+        images: number of images.
+        device: type of the device, such as "cpu".
     """
 
     seconds: float
@@ -54,12 +59,15 @@ class Efficiency:
 
 
 def efficiency(result: Counted, memory: float = math.nan) -> Efficiency:
-    """The `Efficiency` of an attack; NaN for no images.
+    """Compute the cost of an attack for one image.
 
     Args:
-        result: a record such as `attack.run(...)` gives, with `images` (N, C, H, W), and `seconds`, `forward_passes` and
+        result: a record such as `attack.run(...)` returns, with `images` (N, C, H, W), and `seconds`, `forward_passes` and
             `backward_passes` of the whole batch.
-        memory: MiB, from `PeakMemory` around the run (default NaN, not measured).
+        memory: in MiB, from `PeakMemory` around the run (default NaN: not measured).
+
+    Returns:
+        the costs; NaN for N = 0.
     """
     n = len(result.images)
     each = 1 / n if n else math.nan
@@ -68,14 +76,21 @@ def efficiency(result: Counted, memory: float = math.nan) -> Efficiency:
 
 
 def slowdown(run: Callable[[], object], reference: Callable[[], object], repeats: int = 5) -> float:
-    """How many times as long `run()` takes as `reference()`: what a defense costs, in training or when it is used.
+    """Measure how many times as long `run()` takes as `reference()`: the cost of a defense, in training or in use.
 
-    The two are called in turn, so that a machine that is busy for a while slows both down, and the medians of their seconds are
-    divided. Each is called once before, unmeasured. It is a timing: it differs from run to run and from machine to machine.
+    The two are called alternately, so that a busy machine slows both down, and the medians of their seconds are divided. Each
+    is called once before, without being measured. The result is a timing, so it differs between runs and between machines.
 
     Args:
-        run, reference: functions without arguments, of the same work on the same images. What they leave to a GPU is waited for.
-        repeats: measured calls of each (default 5).
+        run, reference: functions without arguments that do the same work on the same images. Work that they leave to a GPU is
+            waited for.
+        repeats: number of measured calls of each (default 5).
+
+    Returns:
+        the ratio; above 1 if `run` is slower.
+
+    Raises:
+        InputError: `repeats` is not a whole number of at least 1.
     """
     check_range(repeats, "repeats", 1, integer=True)
     seconds = {run: [], reference: []}
@@ -95,12 +110,11 @@ def _timed(function):
 
 
 class PeakMemory:
-    """What a block takes at its peak, beyond what was held when it began: `with PeakMemory() as memory: ...`.
+    """Measure the peak memory of a block, beyond what was in use when it began: `with PeakMemory() as memory: ...`.
 
-    On CUDA this is torch's own counter of allocated memory, which is reset: measurements do not nest. Elsewhere it is
-    the resident size of this process, looked at every two milliseconds: a shorter peak may be missed, what other
-    threads take counts as well, and memory that was freed before but not yet returned to the system is found again
-    for nothing.
+    On CUDA this is torch's own counter of allocated memory. The counter is reset, so measurements can't be nested. Elsewhere
+    it is the resident size of this process, read every two milliseconds: shorter peaks may be missed, the memory of other
+    threads counts as well, and memory freed earlier but still held by the process is reused and not counted.
 
     Args:
         device: "auto", "cpu", "cuda" ... (default "cpu").

@@ -1,8 +1,9 @@
 """Imperceptibility (the survey's section 3): how large is the change? Pixels are in [0, 1], so L-infinity is too.
 
-`x` and `x_adv` are floating-point images of one shape (N, C, H, W), all numbers finite, else `InputError`. A distance, in the
-unit of the pixels, is also that of images which were not clipped; SSIM, PSD and what is rounded to 8 bit mean nothing beyond the
-range, and raise `InputError` there. Each measure has shape (N,) and is float64: sums of float32 pixels lose digits.
+In all functions `x` and `x_adv` are floating-point images of the same shape (N, C, H, W) with finite values; anything else
+raises `InputError`. Distances are in the unit of the pixels, and can also be computed for images that were not clipped. SSIM,
+PSD and the comparison after rounding to 8 bits are meaningless if pixels are out of range, so they raise `InputError` then.
+Each measure has shape (N,) and type float64, because sums of float32 pixels lose digits.
 """
 
 from typing import Literal
@@ -25,14 +26,20 @@ def _difference(x, x_adv, high=None):
 
 
 def l0(x: Tensor, x_adv: Tensor, per: Literal["pixel", "channel"] = "pixel", rounded: bool = False) -> Tensor:
-    """L0, shape (N,): how many pixels differ.
+    """L0: the number of pixels that differ.
 
-    Source: DEEPSEC (Ling et al. 2019), whose code counts `per="channel"` on rounded images, and divides by their number.
+    Source: DEEPSEC (Ling et al. 2019), whose code uses `per="channel"` on rounded images, and divides by the number of values.
 
     Args:
         x, x_adv: images (N, C, H, W).
-        per: "pixel" counts a pixel once (default), "channel" each of its channel values.
-        rounded: compare the images as a file of 8 bit holds them, where small changes are lost (default False).
+        per: "pixel" (default) counts a pixel once, "channel" counts each of its channel values.
+        rounded: compare the images after rounding to 8 bits, as in a file, where small changes are lost (default False).
+
+    Returns:
+        (N,), float64.
+
+    Raises:
+        InputError: the images have different shapes, values that are not finite or, with `rounded`, out of [0, 1].
     """
     check_choice(per, "per", ("pixel", "channel"))
     rounded = check_flag(rounded, "rounded")
@@ -45,35 +52,40 @@ def l0(x: Tensor, x_adv: Tensor, per: Literal["pixel", "channel"] = "pixel", rou
 
 
 def l1(x: Tensor, x_adv: Tensor) -> Tensor:
-    """L1, shape (N,): the sum of the absolute changes over pixels and channels."""
+    """L1 distance of images (N, C, H, W): the sum of the absolute changes over pixels and channels, (N,) float64."""
     return _difference(x, x_adv).flatten(1).sum(1)
 
 
 def l2(x: Tensor, x_adv: Tensor) -> Tensor:
-    """L2, shape (N,): the Euclidean length of the change, over pixels and channels. Not squared."""
+    """L2 distance of images (N, C, H, W): the Euclidean length of the change, not squared, (N,) float64."""
     return _difference(x, x_adv).flatten(1).square().sum(1).sqrt()
 
 
 def linf(x: Tensor, x_adv: Tensor) -> Tensor:
-    """L-infinity, shape (N,): the largest change of any pixel and channel."""
+    """L-infinity distance of images (N, C, H, W): the largest change of any pixel and channel, (N,) float64."""
     return _difference(x, x_adv).flatten(1).amax(1)
 
 
 def ssim(x: Tensor, x_adv: Tensor, data_range: float = 1.0) -> Tensor:
-    """Structural similarity, shape (N,), in [-1, 1]: 1 for equal images. A similarity, not a distance.
+    """Structural similarity: a similarity, not a distance.
 
-    Source: Wang, Bovik, Sheikh and Simoncelli 2004, as DEEPSEC's ASS takes it (Ling et al. 2019): a uniform window of
-    7 x 7 pixels, C1 = (0.01 R)^2, C2 = (0.03 R)^2, each channel alone, then the mean over channels and windows.
-    Variances are those of the window itself (divided by 49, as in the paper; scikit-image divides by 48 unless told
-    otherwise). Only windows that lie wholly inside the image count: no border is made up.
+    Source: Wang, Bovik, Sheikh and Simoncelli 2004, in the form of ASS of DEEPSEC (Ling et al. 2019): a uniform window of 7 x
+    7 pixels, C1 = (0.01 R)^2, C2 = (0.03 R)^2, computed for each channel, then averaged over channels and windows. Variances
+    are divided by 49, as in the paper; scikit-image divides by 48 by default. Only windows that lie completely inside the
+    image count, so no border is invented.
 
     Args:
         x, x_adv: images (N, C, H, W), H and W at least 7.
-        data_range: R, the span that pixels can take, not the span that these do (default 1.0, for images in [0, 1]). It
-            is never guessed: a wrong one shifts all scores, most where images are flat.
+        data_range: R, the difference between the largest and the smallest value that pixels can take, not the range of these
+            images (default 1.0, for images in [0, 1]). It is never guessed: a wrong one shifts all scores, most of all if
+            images are flat.
+
+    Returns:
+        (N,), float64, in [-1, 1]; 1 for equal images.
 
     Raises:
-        InputError: not images of one shape, smaller than the window, pixels outside [0, R], or R not above 0.
+        InputError: the images have different shapes, are smaller than the window, or have pixels outside [0, R]; or R is not
+            above 0.
     """
     check_range(data_range, "data_range", 0, exclusive_low=True)
     remedy = "divide pixels of 0..255 by 255, or state their range, such as data_range=255"
@@ -82,8 +94,8 @@ def ssim(x: Tensor, x_adv: Tensor, data_range: float = 1.0) -> Tensor:
 
 
 def _ssim(x, x_adv, data_range):
-    # Means over windows are a pooling. torchmetrics gives the same map by a convolution, in float64 many times slower, and its
-    # versions disagree on whether the mirrored border counts.
+    # Means over windows are a pooling. torchmetrics computes the same map by a convolution, which is many times slower in
+    # float64, and its versions disagree on whether the mirrored border counts.
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     n = len(x)
     means = F.avg_pool2d(torch.cat([x, x_adv, x * x, x_adv * x_adv, x * x_adv]), _WINDOW, stride=1)
@@ -95,17 +107,23 @@ def _ssim(x, x_adv, data_range):
 
 
 def psd(x: Tensor, x_adv: Tensor, sensitivity: Literal["bounded", "inverse"] = "bounded") -> Tensor:
-    """Perturbation sensitivity distance, shape (N,): the sum of |change| * Sen over pixels and channels; 0 for no change.
+    """Perturbation sensitivity distance: the sum of |change| * Sen over pixels and channels; 0 without a change.
 
-    A change is seen where the image is flat and hidden where it is busy. s is the standard deviation (of the nine
-    values, divided by nine) in the 3 x 3 neighbourhood of the CLEAN image, each channel alone, mirrored at the edge.
-    Source: Luo et al. 2018, as used by DEEPSEC (Ling et al. 2019); the paper and the code of the latter disagree on
-    Sen.
+    A change is visible where the image is flat, and hidden where it has texture. s is the standard deviation of the nine
+    values (divided by nine) in the 3 x 3 neighbourhood of the CLEAN image, computed for each channel and mirrored at the edge.
+
+    Source: Luo et al. 2018, as used by DEEPSEC (Ling et al. 2019). DEEPSEC's paper and code disagree on Sen.
 
     Args:
         x, x_adv: images (N, C, H, W) in [0, 1], H and W at least 2; `x` is the clean one.
-        sensitivity: "bounded" is Sen = 1 - s, as DEEPSEC's code (default): between 0.5 and 1. "inverse" is Sen = 1 / s, as
-            the papers: +inf where a flat neighbourhood was changed, as on the black ground of a digit.
+        sensitivity: "bounded" (default) is Sen = 1 - s, as in DEEPSEC's code: between 0.5 and 1. "inverse" is Sen = 1 / s, as
+            in the papers: the result is +inf if a flat neighbourhood was changed, such as the black background of a digit.
+
+    Returns:
+        (N,), float64.
+
+    Raises:
+        InputError: the images have different shapes, are smaller than 2 x 2, or have pixels outside [0, 1].
     """
     check_choice(sensitivity, "sensitivity", ("bounded", "inverse"))
     check_pair(x, x_adv, 1, 2)
@@ -118,14 +136,14 @@ def _psd(x, x_adv, sensitivity):
     neighbours = [padded[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]
     s = torch.stack(neighbours).std(0, unbiased=False)
     change = (x_adv - x).abs()
-    # An unchanged pixel counts nothing, even in a flat place, where 0 / 0 would be NaN.
+    # An unchanged pixel counts as 0, even in a flat place, where 0 / 0 would be NaN.
     terms = change * (1 - s) if sensitivity == "bounded" else torch.where(change > 0, change / s, 0)
     return terms.flatten(1).sum(1)
 
 
 def _by_chunks(measure, x, x_adv):
-    """`measure` (n, C, H, W) x 2 -> (n,) in float64, a few images at a time, so that its copies stay small beside the batch."""
-    # Made first: small results that come between large copies would keep these from being returned to the system.
+    """Apply `measure`, images (n, C, H, W) x 2 -> (n,), in float64 to a few images at a time, so that the copies stay small."""
+    # Allocated first: small results between large copies would keep the memory of these from being returned to the system.
     results = x.new_empty(len(x), dtype=torch.float64)
     if len(x):
         size = max(1, 2 ** (20 if x.is_cuda else 16) // max(1, x[0].numel()))
@@ -135,27 +153,47 @@ def _by_chunks(measure, x, x_adv):
 
 
 def mean_over_successes(values: Values, success: Values) -> float:
-    """Mean of `values` (N,) over the images with `success` (N,) bool; NaN where nothing succeeded.
+    """Mean of `values` over the images on which the attack succeeded.
 
-    An average over successes flatters an attack that succeeds only where it is easy: show the misclassification rate
-    beside it.
+    An average over successes flatters an attack that succeeds only on easy images, so show the misclassification rate beside
+    it.
+
+    Args:
+        values: (N,) numbers.
+        success: (N,) bool.
+
+    Returns:
+        a float; NaN if nothing succeeded.
+
+    Raises:
+        InputError: an argument has another form, or a success has the value NaN.
     """
     values, success = _values_and_success(values, success)
     return values[success].mean().item()
 
 
 def median_with_failures(values: Values, success: Values) -> float:
-    """Median of `values` (N,) over ALL images, those without `success` (N,) bool at +inf; NaN for N = 0.
+    """Median of `values` over ALL images, in which failures count as +inf.
 
-    It is infinite unless more than half of the attacks succeeded, so it cannot flatter an attack that succeeds only
-    where it is easy. This is how minimum-norm attacks are to be compared (Carlini et al. 2019).
+    It is infinite unless more than half of the attacks succeeded, so it can't flatter an attack that succeeds only on easy
+    images. Minimum-norm attacks should be compared in this way (Carlini et al. 2019).
+
+    Args:
+        values: (N,) numbers.
+        success: (N,) bool.
+
+    Returns:
+        a float; NaN for N = 0.
+
+    Raises:
+        InputError: an argument has another form, or a success has the value NaN.
     """
     values = _with_failures(values, success)
     return float(np.median(values)) if len(values) else float("nan")
 
 
 def median_with_interval(values: Values, success: Values) -> Interval:
-    """`median_with_failures` with its 95 % bootstrap interval, either end of which may be infinite."""
+    """`median_with_failures` with its 95 % bootstrap interval, whose ends may be infinite. Arguments and errors are the same."""
     return bootstrap(_with_failures(values, success), np.median)
 
 
@@ -165,7 +203,7 @@ def _with_failures(values, success):
 
 
 def _values_and_success(values, success):
-    """Both (N,), checked. A success whose value is NaN would read as "nothing succeeded"."""
+    """Return both (N,), checked. A success with the value NaN is refused, since it would look as if nothing had succeeded."""
     values = check_values(values, "values")
     success = check_flags(success, "success", values)
     if values[success].isnan().any():

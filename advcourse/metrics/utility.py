@@ -1,8 +1,8 @@
-"""What a defense costs on clean images. Source: DEEPSEC (Ling et al. 2019), section "defense utility".
+"""The cost of a defense on clean images. Source: DEEPSEC (Ling et al. 2019), section "defense utility".
 
-`raw_logits` and `defended_logits` are the answers of the model without and with its defense to the same N clean test
-images: logits (N, K), or labels (N,) int64 from a defense that only votes and has no softmax. `y` (N,) are the true
-labels. For N = 0 all measures are NaN.
+In all functions `raw_logits` and `defended_logits` are the answers of the model without and with its defense to the same N
+clean test images: logits (N, K), or labels (N,) int64 from a defense that only votes and has no softmax. `y` (N,) are the true
+labels. For N = 0 all measures are NaN. Arguments of another form raise `InputError`.
 """
 
 import math
@@ -17,7 +17,7 @@ from advcourse.metrics.arguments import check_outputs, share
 
 @dataclass(frozen=True)
 class Utility:
-    """The five measures: floats, with cav = crr - csr. Each has a function, which says what it is."""
+    """The five measures of a defense's utility: floats, with cav = crr - csr. The functions below define them."""
 
     cav: float
     crr: float
@@ -27,7 +27,18 @@ class Utility:
 
 
 def utility(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> Utility:
-    """All five measures of two answers, (N, K) or (N,) each, against the labels `y` (N,), as a `Utility`."""
+    """Return all five measures of a defense's utility.
+
+    Args:
+        raw_logits, defended_logits: the answers without and with the defense, logits (N, K) or labels (N,) int64.
+        y: true labels (N,).
+
+    Returns:
+        the measures; NaN for N = 0.
+
+    Raises:
+        InputError: an argument has another form.
+    """
     return Utility(
         classification_accuracy_variance(raw_logits, defended_logits, y),
         classification_rectify_ratio(raw_logits, defended_logits, y),
@@ -38,28 +49,28 @@ def utility(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> Utility:
 
 
 def classification_accuracy_variance(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
-    """CAV: accuracy with the defense less accuracy without it, in [-1, 1]; negative where the defense costs accuracy."""
+    """CAV: accuracy with the defense minus accuracy without, in [-1, 1]; negative if the defense costs accuracy."""
     before, after = _right(raw_logits, defended_logits, y)
     return share(after) - share(before)
 
 
 def classification_rectify_ratio(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
-    """CRR: share of all images that were wrong and are right with the defense, in [0, 1]."""
+    """CRR: share of all images that are wrong without the defense and right with it, in [0, 1]."""
     before, after = _right(raw_logits, defended_logits, y)
     return share(~before & after)
 
 
 def classification_sacrifice_ratio(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
-    """CSR: share of all images that were right and are wrong with the defense, in [0, 1]."""
+    """CSR: share of all images that are right without the defense and wrong with it, in [0, 1]."""
     before, after = _right(raw_logits, defended_logits, y)
     return share(before & ~after)
 
 
 def classification_confidence_variance(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
-    """CCV: mean |change of the top softmax probability| over the images that both get right, in [0, 1].
+    """CCV: mean |change of the top softmax probability| over the images that are right both times, in [0, 1].
 
-    NaN where there are none, and for labels: DEEPSEC writes 0 for a defense that only votes, which would read as the
-    best.
+    It is NaN if there are no such images, and for labels. For a defense that only votes DEEPSEC writes 0, which would look
+    like the best value.
     """
     pair = _log_softmax_of_both_right(raw_logits, defended_logits, y)
     if pair is None:
@@ -69,17 +80,17 @@ def classification_confidence_variance(raw_logits: Tensor, defended_logits: Tens
 
 
 def classification_output_stability(raw_logits: Tensor, defended_logits: Tensor, y: Tensor) -> float:
-    """COS: mean Jensen-Shannon divergence of the two softmaxes over the images that both get right, in [0, ln 2].
+    """COS: mean Jensen-Shannon divergence between the two softmaxes, over the images that are right both times, in [0, ln 2].
 
-    With natural logarithms, and not its square root. Despite its name, less is more stable. NaN as in
-    `classification_confidence_variance`.
+    It uses natural logarithms, and the divergence itself, not its square root. Despite the name, a smaller value means a more
+    stable output. It is NaN in the same cases as `classification_confidence_variance`.
     """
     pair = _log_softmax_of_both_right(raw_logits, defended_logits, y)
     if pair is None:
         return math.nan
     middle = torch.logaddexp(*pair) - math.log(2)
     halves = [(values.exp() * (values - middle)).sum(1) / 2 for values in pair]
-    # A sum of rounded terms may leave the interval by a last digit.
+    # Rounding may move the sum out of the interval by its last digit.
     return sum(halves).clamp(0, math.log(2)).mean().item()
 
 
@@ -90,7 +101,7 @@ def _answers(outputs, name):
 
 
 def _right(raw_logits, defended_logits, y):
-    """Which images each model gets right: two of shape (N,) bool."""
+    """Return which images each model classifies correctly: two tensors (N,) of bool."""
     raw, defended = _answers(raw_logits, "raw_logits"), _answers(defended_logits, "defended_logits")
     y = check_labels(y, raw)
     check_labels(defended, raw, "defended_logits")
@@ -103,7 +114,7 @@ def _right(raw_logits, defended_logits, y):
 
 
 def _log_softmax_of_both_right(raw_logits, defended_logits, y):
-    """The logarithms of both softmaxes (M, K) of the M images that both get right; None where one gives labels alone."""
+    """Return the log-softmaxes (M, K) of the M images that both classify correctly; None if either answer is only labels."""
     before, after = _right(raw_logits, defended_logits, y)
     if raw_logits.dim() == 1 or defended_logits.dim() == 1:
         return None
