@@ -128,7 +128,7 @@ def own_fonts(monkeypatch):
     """Only matplotlib's own fonts are installed, whatever the machine has, and nothing was told before."""
     own = [entry for entry in fontManager.ttflist if entry.fname.startswith(matplotlib.get_data_path())]
     monkeypatch.setattr(fontManager, "ttflist", own)
-    monkeypatch.setattr(texts, "_told", set())
+    monkeypatch.setattr(texts, "_warned", set())
     texts._fonts_with.cache_clear()
     yield
     texts._fonts_with.cache_clear()

@@ -1,9 +1,10 @@
 """The course's figures. Each function takes arrays or tensors and returns a `matplotlib.figure.Figure`.
 
-No pyplot: no state is left behind and no figure is shown by itself; `show(figure, alt)` displays one, with alternative
-text. All figures can be read in grey: lines differ by marker and dash, areas bear their names, bars are hatched, and
-the map of a change runs from dark (less light) to bright (more light). Colours are those of Okabe and Ito (2008) and the
-map cividis (Nunez, Anderton and Renslow, PLOS ONE 13(7), 2018), which colour-blind readers can tell apart.
+pyplot is not used, so no global state is changed and no figure is shown without being asked for: `show(figure, alt)` displays
+one, with alternative text. All figures can be read in grey: lines differ by marker and dash, areas are labelled, bars are
+hatched, and the map of a change runs from dark (less light) to bright (more light). The colours are those of Okabe and Ito
+(2008) and the colour map cividis (Nunez, Anderton and Renslow, PLOS ONE 13(7), 2018), which colour-blind readers can tell
+apart.
 """
 
 from advcourse.plots.charts import accuracy_against_eps, bars, histogram, lines

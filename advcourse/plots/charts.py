@@ -1,4 +1,4 @@
-"""Curves and bars."""
+"""Charts: curves, bars and histograms."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ from advcourse.plots.texts import legend_name
 
 Curve = tuple[Numbers, Numbers]  # x and y
 
-_MOST_BARS = 41  # of a histogram
+_MOST_BARS = 41  # the most bars of a histogram
 
 
 def lines(
@@ -36,14 +36,20 @@ def lines(
     percentages: bool = False,
     chance: float | None = None,
 ) -> Figure:
-    """Curves over a common axis; each has its own colour, marker and dash.
+    """Draw curves over a common axis; each has its own colour, marker and dash.
 
     Args:
-        curves: name -> (x, y), two sequences of one length; NaN leaves a gap.
-        xlabel, ylabel: what the axes measure, with the unit.
-        samples: where y is a share of this many images: draws the 95 % band of it (Wilson's interval).
+        curves: name -> (x, y), two sequences of the same length; NaN leaves a gap.
+        xlabel, ylabel: what the axes show, with the unit.
+        samples: if y is a share of this many images, its 95 % band is drawn (Wilson's interval; default None: no band).
         percentages: y is a share, shown as 0 to 100 % (default False).
-        chance: a dotted line at this y, the share that guessing reaches.
+        chance: draw a dotted line at this y, the share that guessing reaches (default None).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: there are no curves, or x and y of a curve have different lengths.
     """
     check_mapping(curves, "curves")
     figure, axis = new_chart(5.6, 3.4)
@@ -70,10 +76,10 @@ def lines(
 
 
 def _add_legend(axis):
-    """Put the legend where no curve crosses it: within the axes if there is such a place, else beside them."""
+    """Put the legend where no curve crosses it: inside the axes if there is such a place, otherwise beside them."""
     style = {"frameon": False, "fontsize": 8}
     legend = axis.legend(**style)
-    axis.figure.draw_without_rendering()  # only then the place is known
+    axis.figure.draw_without_rendering()  # the legend's place is known only after drawing
     box = legend.get_window_extent().padded(3)
     drawn = (line.get_path().transformed(line.get_transform()) for line in axis.lines)
     if any(path.intersects_bbox(box, filled=False) for path in drawn):
@@ -87,13 +93,16 @@ def accuracy_against_eps(
     samples: int | None = None,
     chance: float | None = None,
 ) -> Figure:
-    """Accuracy under attack against the budget eps: `lines` with its labels.
+    """Draw accuracy under attack against the budget eps, as `lines` with fitting labels.
 
     Args:
         curves: name -> (eps, accuracy), eps in units of the pixel range [0, 1], accuracy in [0, 1].
-        norm: of the budget, for the label (default "L∞").
-        samples: images measured; draws the 95 % band.
-        chance: accuracy of guessing, 1 / K.
+        norm: the norm of the budget, for the label (default "L∞").
+        samples: number of images measured; if given, the 95 % band is drawn (default None).
+        chance: accuracy of guessing, 1 / K (default None).
+
+    Returns:
+        the figure.
     """
     xlabel = f"eps, {norm} (pixels range from 0 to 1)"
     return lines(curves, xlabel, "accuracy", samples=samples, percentages=True, chance=chance)
@@ -102,12 +111,18 @@ def accuracy_against_eps(
 def bars(
     values: Mapping[str, float | Mapping[str, float]], xlabel: str, *, percentages: bool = False
 ) -> Figure:
-    """Horizontal bars, each with its number; NaN shows as "n/a".
+    """Draw horizontal bars, each with its number; NaN is shown as "n/a".
 
     Args:
         values: name -> number, or name -> {series -> number}.
         xlabel: what is measured, with the unit.
         percentages: the numbers are shares, shown as percentages (default False).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: there are no numbers.
     """
     check_mapping(values, "values")
     table = {name: row if isinstance(row, Mapping) else {"": row} for name, row in values.items()}
@@ -139,15 +154,18 @@ def bars(
 
 
 def histogram(values: Numbers, highest: int, xlabel: str, ylabel: str) -> tuple[Figure, dict[str, int]]:
-    """Bars for whole numbers: how many are 0, 1, ... `highest`; several numbers share a bar where there are more than 40.
+    """Draw how many of the values are 0, 1, ... `highest`; above 40, several numbers share a bar.
 
     Args:
         values: whole numbers in [0, highest].
         highest: the last number on the axis.
-        xlabel, ylabel: what the numbers measure, and what is counted.
+        xlabel, ylabel: what the numbers are, and what is counted.
 
     Returns:
         the figure, and what it shows: "3", or "2 to 3" -> count.
+
+    Raises:
+        InputError: a value is not a whole number from 0 to `highest`, or there are no values.
     """
     values = as_numbers(values, "values").ravel()
     if not len(values) or values.min() < 0 or values.max() > highest or (values % 1).any():

@@ -1,4 +1,4 @@
-"""Maps over an image: a number for each pixel, or an arrow."""
+"""Maps over an image: a number or an arrow for each pixel."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,12 +23,18 @@ from advcourse.plots.texts import PlainFigure
 
 
 def signed_maps(maps: Mapping[str, Numbers], unit: str, marks: Sequence[tuple[int, int]] = ()) -> Figure:
-    """Numbers for each pixel side by side, each with its own scale: below 0 dark, 0 mid-grey, above 0 bright.
+    """Draw maps of numbers side by side, each with its own scale: below 0 dark, 0 mid-grey, above 0 bright.
 
     Args:
-        maps: name -> (H, W).
-        unit: of the numbers, for the scales.
-        marks: (row, column) of pixels that get a ring, in every map (default none).
+        maps: name -> (H, W), a number for each pixel.
+        unit: unit of the numbers, shown at the scales.
+        marks: (row, column) of pixels that get a ring in every map (default none).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: there are no maps, or a map does not have shape (H, W).
     """
     check_mapping(maps, "maps")
     with rc_context(STYLE):
@@ -62,17 +68,24 @@ def bent(
     success: Numbers | None = None,
     shortest: float = 0.25,
 ) -> Figure:
-    """Two rows: clean images with the arrows of a flow, and what became of them; over the images the model's answers.
+    """Draw two rows: clean images with the arrows of a flow, and the resulting images, with the model's answers above.
 
-    An arrow points from where a pixel's value comes from to where it is now, and is drawn at twice its length.
+    An arrow points from the place where a pixel's value comes from to the place where it is now, and is drawn at twice its
+    length.
 
     Args:
         clean, images: (N, 1 or 3, H, W), float in [0, 1], before and after.
-        flow: (N, 2, H, W), in pixels: where each pixel takes its value from, to the right and down of itself.
-        before, after: the model's logits (N, K) for them.
-        classes: names of the K classes (default their numbers).
-        success: (N,) bool, which images get a frame (default: those whose label changed).
+        flow: (N, 2, H, W), in pixels: where each pixel takes its value from, relative to its own place, to the right and down.
+        before, after: the model's logits (N, K) for these images.
+        classes: names of the K classes (default None: their numbers).
+        success: (N,) bool, which images get a frame (default None: those whose label changed).
         shortest: arrows shorter than this are left out, in pixels (default 0.25).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: the shapes do not fit, or pixels are out of range.
     """
     shown, changed = rgb_pictures(clean, "clean"), rgb_pictures(images, "images")
     same_length(changed, shown, "images", "clean")

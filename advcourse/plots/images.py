@@ -1,4 +1,4 @@
-"""Figures made of images."""
+"""Figures that consist of images."""
 
 from collections.abc import Iterable, Sequence
 from textwrap import fill
@@ -14,12 +14,18 @@ from advcourse.plots.texts import PlainFigure
 
 
 def grid(images: Numbers, titles: Iterable[object] | None = None, columns: int = 8) -> Figure:
-    """Images in rows of `columns`, each under its title.
+    """Draw images in rows, each with its title above.
 
     Args:
         images: (N, 1 or 3, H, W), float in [0, 1].
-        titles: N texts (default none).
-        columns: images in a row (default 8).
+        titles: N texts (default None: no titles).
+        columns: images in a row, 1 to 40 (default 8).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: the images or the number of titles are wrong.
     """
     pictures = rgb_pictures(images, "images")
     check_range(columns, "columns", 1, 40, integer=True)
@@ -45,18 +51,24 @@ def adversarial(
     success: Numbers | None = None,
     magnify: float | None = None,
 ) -> Figure:
-    """Three rows: clean images, the change, adversarial images; over the images the model's label and its confidence.
+    """Draw three rows: clean images, the change, adversarial images; above the images the model's label and its confidence.
 
-    The change keeps its sign and is magnified by one factor for the whole figure, which its row states. Zero is mid-grey,
-    what grew darker is dark, what grew lighter is bright: for grey images on the map cividis (blue to yellow), for
-    colour images each channel for itself, as 0.5 + 0.5 * factor * change.
+    The change keeps its sign and is magnified by one factor for the whole figure, which is shown beside its row. Zero is
+    mid-grey; pixels that became darker are dark, and pixels that became lighter are bright. Grey images use the colour map
+    cividis (blue to yellow); in colour images each channel is shown as 0.5 + 0.5 * factor * change.
 
     Args:
         clean, images: (N, 1 or 3, H, W), float in [0, 1], before and after the attack.
-        before, after: the model's logits (N, K) for them.
-        classes: names of the K classes (default their numbers).
-        success: (N,) bool, which images get a frame (default: those whose label changed).
-        magnify: the factor (default: the largest of 1, 2, 3, ... 10, 20, ... that clips nothing).
+        before, after: the model's logits (N, K) for these images.
+        classes: names of the K classes (default None: their numbers).
+        success: (N,) bool, which images get a frame (default None: those whose label changed).
+        magnify: the factor (default None: the largest of 1, 2, 3, ... 10, 20, ... with which no pixel is clipped).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: the shapes do not fit, pixels are out of range, or `magnify` is not above 0.
     """
     shown, changed = rgb_pictures(clean, "clean"), rgb_pictures(images, "images")
     same_length(changed, shown, "images", "clean")
@@ -69,7 +81,7 @@ def adversarial(
     if magnify is None:
         magnify = magnification(change)
     check_range(magnify, "magnify", 0, exclusive_low=True)
-    middle = [change_picture(one, magnify) for one in change]
+    middle = [change_picture(part, magnify) for part in change]
     figure, axes = image_axes([titles, [""] * len(shown), new_titles], left=0.3)
     rows = (("clean", shown), (f"change × {magnify:g}", middle), ("adversarial", changed))
     for row, (name, pictures) in zip(axes, rows, strict=True):
@@ -82,7 +94,7 @@ def adversarial(
 
 
 def magnification(change: Numbers) -> float:
-    """The largest factor of one significant digit, at least 1, by which a change within [-1, 1] stays within [-1, 1]."""
+    """Return the largest factor with one significant digit, at least 1, that keeps a change in [-1, 1] within [-1, 1]."""
     largest = float(np.abs(as_numbers(change, "change")).max(initial=0))
     if not 0 < largest < 1:
         return 1
@@ -92,17 +104,21 @@ def magnification(change: Numbers) -> float:
 
 
 def change_picture(change: Numbers, factor: float) -> np.ndarray:
-    """A signed change (1 or 3, H, W) times `factor` as RGB (H, W, 3): see `adversarial`."""
+    """Return a signed change (1 or 3, H, W) times `factor` as an RGB picture (H, W, 3): see `adversarial`."""
     scaled = np.clip(0.5 + 0.5 * factor * as_numbers(change, "change"), 0, 1)
     return colormaps["cividis"](scaled[0])[..., :3] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
 
 
 def image_axes(titles: Sequence[Sequence[str]], left: float = 0.05) -> tuple[Figure, np.ndarray]:
-    """A figure with an axis without ticks for each title, row by row; and the axes (rows, columns).
+    """Make a figure with an axis without ticks for each title, row by row.
 
     Args:
-        titles: lists of one length, a text (wrapped to fit) for each image; a row of empty ones takes no room.
-        left: inches beside the images, for the names of the rows.
+        titles: lists of the same length, with a text for each image, which is wrapped to fit; a row of empty texts takes no
+            space.
+        left: space for the names of the rows, left of the images, in inches (default 0.05).
+
+    Returns:
+        the figure, and its axes (rows, columns).
     """
     columns = len(titles[0])
     cell, gap = min(1.5, 9 / columns), 0.12
@@ -121,14 +137,14 @@ def image_axes(titles: Sequence[Sequence[str]], left: float = 0.05) -> tuple[Fig
             for c, title in enumerate(row):
                 box = ((left + c * (cell + gap) + gap / 2) / width, top / height, cell / width, cell / height)
                 axes[r, c] = figure.add_axes(box, xticks=[], yticks=[])
-                axes[r, c].set_title(title, y=1)  # a place of its own: matplotlib's search for one is slow
+                axes[r, c].set_title(title, y=1)  # fixed: matplotlib's search for a place is slow
                 axes[r, c].xaxis.set_visible(False)
                 frame(axes[r, c], False)
     return figure, axes
 
 
 def answers(logits: Numbers, classes: Sequence[str] | None = None) -> tuple[np.ndarray, list[str]]:
-    """The model's answers in words, "name\\n98 %", for logits (N, K); and the labels (N,)."""
+    """Return the labels (N,) for logits (N, K), and the model's answers as text, "name\\n98 %"."""
     logits = as_numbers(logits, "logits").astype(float)
     if logits.ndim != 2:
         raise InputError(f"logits: got shape {logits.shape}; allowed is (N, K)")

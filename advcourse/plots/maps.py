@@ -22,17 +22,24 @@ def slice2d(
     path: Numbers | None = None,
     circle: float | None = None,
 ) -> Figure:
-    """A plane through the input space: the model's label as areas, the image that it passes through as a cross.
+    """Draw a plane through the input space: the model's label as coloured areas, and a cross for the image at its centre.
 
     Args:
         predictions: labels (n, n); row i, column j is the model's answer for x + a_j d1 + a_i d2, with a from -radius to
             radius. Row 0 is drawn at the bottom.
         radius: length of the steps at the edge, in the unit of d1 and d2.
-        classes: names of the classes (default their numbers).
-        xlabel, ylabel: of the directions (default "along direction 1 (L2)", and 2 where they have length 1).
-        points: name -> (a1, a2), marked and named in the picture.
-        path: pairs (a1, a2), joined by a line in their order.
-        circle: radius of a dotted circle around the image: the points as far away as this.
+        classes: names of the classes (default None: their numbers).
+        xlabel, ylabel: names of the directions (default None: "along direction 1 (L2)" and "along direction 2 (L2)", for
+            directions of length 1).
+        points: name -> (a1, a2), points to mark and name in the picture (default None).
+        path: pairs (a1, a2), which are joined by a line in this order (default None).
+        circle: radius of a dotted circle around the image, which shows all points at that distance (default None).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: `predictions` does not have this shape, or a radius is out of range.
     """
     labels = as_numbers(predictions, "predictions").astype(int)
     if labels.ndim != 2 or min(labels.shape) < 2:
@@ -46,7 +53,7 @@ def slice2d(
         area = labels == label
         if not area.all():
             axis.contour(area.astype(float), [0.5], colors="white", linewidths=1.2, extent=extent)
-        if area.mean() > 0.004:  # below that there is no room for the name
+        if area.mean() > 0.004:  # smaller areas have no room for the name
             at = (2 * (_deepest(area) + 0.5) / labels.shape[::-1] - 1) * radius
             name = str(label if classes is None else classes[label])
             axis.text(*at, name, ha="center", va="center", fontsize=9, fontweight="bold", **OUTLINED)
@@ -68,8 +75,8 @@ def slice2d(
 
 
 def _deepest(area):
-    """[column, row] of the point of `area` (n, n) that lies farthest from its edge."""
-    from scipy.ndimage import distance_transform_edt  # slow to import, and needed here only
+    """Return [column, row] of the point of `area` (n, n) that is farthest from its edge."""
+    from scipy.ndimage import distance_transform_edt  # slow to import, and only needed here
 
     depth = distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]
     return np.array(np.unravel_index(depth.argmax(), area.shape))[::-1]

@@ -1,4 +1,4 @@
-"""Attacks against models: a table as colours, bars side by side, and how many images are fooled by changes up to a size."""
+"""Figures of attacks against models: heat maps, panels of bars, the share of images fooled up to a size, tables of images."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -33,28 +33,34 @@ from advcourse.plots.texts import PlainFigure, legend_name, letters_across
 Value = TypeVar("Value")
 Blocks = Mapping[str, Mapping[str, Mapping[str, Value]]]  # heading -> row -> column -> value
 
-_LINE, _CHARACTER = 0.16, 0.078  # inches that a line of text of 8 points takes, and a character of it
-_COLUMN = 1.05  # inches of a column of a heat map
-_PANEL = 1.5  # inches of a panel of bars
-_IMAGE = 84  # screen pixels of an image in a table of them, at most; the next whole multiple below, so that pixels are even
-_ASIDE = 1.5  # points between what has the same place: little, so that it can still be read off
-_OVER = {
-    "bbox": {"facecolor": "white", "linewidth": 0, "pad": 1.5}
-}  # a heading stands over the lines of all panels
+_LINE, _CHARACTER = 0.16, 0.078  # height of a line and width of a character of 8-point text, in inches
+_COLUMN = 1.05  # width of a column of a heat map, in inches
+_PANEL = 1.5  # width of a panel of bars, in inches
+# Largest width of an image in a table of images, in screen pixels. The width is a whole multiple, so that pixels look equal.
+_IMAGE = 84
+_ASIDE = 1.5  # distance between markers at the same place, in points; small, to keep the place readable
+# A white background, because a heading covers the lines of all panels.
+_OVER = {"bbox": {"facecolor": "white", "linewidth": 0, "pad": 1.5}}
 
 
 def heat_map(
     blocks: Blocks[float], label: str, *, notes: Blocks[str] | None = None, percentages: bool = False
 ) -> Figure:
-    """A table as colours and numbers, dark for low ones. Its rows stand in blocks, apart from each other.
+    """Draw a table as colours and numbers, with dark colours for low numbers. Its rows are in separate blocks.
 
     Args:
-        blocks: heading -> {row -> {column -> number}}; NaN, or a column that a row lacks, shows as "n/a". The heading "" takes
-            no room.
+        blocks: heading -> {row -> {column -> number}}; NaN, or a column that a row lacks, is shown as "n/a". The heading ""
+            takes no space.
         label: what the numbers are, with the unit.
-        notes: heading -> {row -> {column -> text}}, written after the number (default none).
+        notes: heading -> {row -> {column -> text}}, written after the number (default None).
         percentages: the numbers are shares, shown as percentages, and the colours go from 0 to 1 (default False: from the
             lowest number to the highest).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: there are no numbers.
     """
     columns = _keys(blocks, "blocks")
     names = _wrapped(columns, 13)
@@ -67,13 +73,13 @@ def heat_map(
     shade = Normalize(0, 1) if percentages else _span(values)
     axis = rows.axis(0, _COLUMN * len(columns))
     for heading, block in values.items():
-        edges, told = rows.edges[heading], (notes or {}).get(heading, {})
+        edges, block_notes = rows.edges[heading], (notes or {}).get(heading, {})
         style = {"cmap": colormaps["cividis"].with_extremes(bad="0.88"), "norm": shade, "edgecolors": "white"}
         axis.pcolormesh(np.arange(len(columns) + 1), edges, np.ma.masked_invalid(block), **style)
         for row, line, y in zip(blocks[heading], block, _middles(edges), strict=True):
             for i, (column, value) in enumerate(zip(columns, line, strict=True)):
                 text = percent(value) if percentages else number(value)
-                text = f"{text} {told.get(row, {}).get(column, '')}".strip()
+                text = f"{text} {block_notes.get(row, {}).get(column, '')}".strip()
                 ink = "white" if np.isfinite(value) and shade(value) < 0.45 else "black"
                 axis.text(i + 0.5, y, text, ha="center", va="center", fontsize=8, color=ink)
     axis.set(xlim=(0, len(columns)))
@@ -86,12 +92,18 @@ def heat_map(
 def bar_panels(
     blocks: Blocks[float | Interval], label: str, *, references: Mapping[str, float] | None = None
 ) -> Figure:
-    """Shares as horizontal bars, each with its number; a panel for each column, and rows in blocks as in `heat_map`.
+    """Draw shares as horizontal bars, each with its number: a panel for each column, and rows in blocks as in `heat_map`.
 
     Args:
         blocks: heading -> {row -> {panel -> share, or `Interval`}}; an interval is drawn as a whisker, NaN as "n/a".
         label: what the shares are.
-        references: panel -> share, a dotted line to compare with, whose number stands over the panel (default none).
+        references: panel -> share, drawn as a dotted line to compare with, with its number above the panel (default None).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: there are no shares, or a value is neither a share nor an `Interval`.
     """
     panels, references = _keys(blocks, "blocks"), references or {}
     titles = [
@@ -130,21 +142,27 @@ def distributions(
     *,
     budgets: Mapping[str, tuple[Numbers, Numbers, int]] | None = None,
 ) -> Figure:
-    """The share of images that are fooled by a change of at most a size: steps, each with the 95 % band of Wilson.
+    """Draw the share of images that are fooled by a change of at most a size: step curves, each with Wilson's 95 % band.
 
-    A failure is a size of +inf, so a curve ends at the success rate, and crosses one half at the median over all images.
+    A failure has the size +inf, so a curve ends at the success rate, and crosses one half at the median over all images.
 
     Args:
-        sizes: name -> (N,) numbers, the size of each image's change; may be empty where there are `budgets`.
-        xlabel: in what the size is measured, with the unit.
-        budgets: name -> (eps, share, images), two sequences of one length and a number: attacks that were given budgets, as
-            points (default none). Points of one budget are drawn a hair apart.
+        sizes: name -> (N,) numbers, the size of each image's change; may be empty if there are `budgets`.
+        xlabel: what the size measures, with the unit.
+        budgets: name -> (eps, share, images), two sequences of the same length and a number, for attacks with budgets, which
+            are drawn as points (default None). Points with the same budget are drawn slightly apart.
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: there is nothing to draw, a name occurs twice, or a size is negative or NaN.
     """
     budgets = budgets or {}
     check_mapping({**sizes, **budgets}, "sizes and budgets")
     if sizes.keys() & budgets.keys():
         raise InputError(
-            f"budgets: got the names {[*sizes.keys() & budgets.keys()]} twice; allowed are new ones"
+            f"budgets: got the names {[*sizes.keys() & budgets.keys()]} twice; allowed are names that sizes does not use"
         )
     sizes = {name: _checked_sizes(name, values) for name, values in sizes.items()}
     finite = [values[np.isfinite(values)] for values in sizes.values()]
@@ -217,7 +235,7 @@ def _whiskers(axis, i, place, name, points, aside):
         "markeredgecolor": "white",
         "markeredgewidth": 0.4,
         **_look(i),
-        "markersize": max(5, 9 - 0.8 * place),  # so that of several in one place none hides another
+        "markersize": max(5, 9 - 0.8 * place),  # so that markers at the same place do not hide each other
     }
     spread = [share - band.low, band.high - share]
     axis.errorbar(eps, share, spread, label=legend_name(name), transform=axis.transData + aside, **style)
@@ -230,13 +248,19 @@ def image_table(
     framed: Mapping[str, Sequence[bool] | np.ndarray] | None = None,
     columns: int | None = None,
 ) -> Figure:
-    """Rows of images under each other. All stand in one axis: a figure of a hundred is drawn at once.
+    """Draw rows of images below each other. All are in a single axis, so that a hundred images are drawn quickly.
 
     Args:
         rows: name -> images (k, H, W, 3) or (k, H, W), float in [0, 1]; k is the same in all rows.
-        titles: name -> k texts, of one or more lines, over the images of this row (default none).
-        framed: name -> (k,) bool, which images get the frame of those that fool the model (default none).
-        columns: how many images the figure has room for, so that several are of one scale (default k).
+        titles: name -> k texts of one or more lines, shown above the images of this row (default None).
+        framed: name -> (k,) bool, which images get the frame of those that fool the model (default None).
+        columns: number of images that the figure has room for, so that several figures have the same scale (default None: k).
+
+    Returns:
+        the figure.
+
+    Raises:
+        InputError: there are no images, or the lengths of the rows differ.
     """
     check_mapping(rows, "rows")
     rows = {name: as_numbers(images, f"rows[{name!r}]") for name, images in rows.items()}
@@ -282,13 +306,13 @@ def _image(axis, image, box, title, framed):
         axis.add_patch(border)
 
 
-# Rows in blocks, under headings. Measured out in inches: matplotlib's own layout knows no headings.
+# Rows in blocks below headings. The layout is computed here, in inches, because matplotlib's own has no headings.
 
 
 class _Rows:
-    """A figure whose rows have names on the left, and its axes with y in lines of text from the top down.
+    """A figure whose rows have their names on the left. In its axes, y counts lines of text from the top down.
 
-    edges: heading -> the borders (n + 1,) of its n rows.
+    `edges` maps each heading to the borders (n + 1,) of its n rows.
     """
 
     def __init__(self, blocks, label, width, above, below=0.05):
@@ -322,7 +346,7 @@ class _Rows:
         self.figure.text(0.08 / width, 1 - 0.4 * _LINE / self._size[1], label, va="top", fontsize=8)
 
     def axis(self, left, width):
-        """An axis over all rows, `left` inches from where the names end."""
+        """Add an axis over all rows, `left` inches to the right of the names, with the given width."""
         across, down = self._size
         box = (self._left + left) / across, self._below / down, width / across, self._lines * _LINE / down
         with rc_context(STYLE):
@@ -330,7 +354,7 @@ class _Rows:
 
 
 def _keys(blocks, name):
-    """The columns of all rows, in their order."""
+    """Return the columns of all rows, in the order in which they first occur."""
     check_mapping(blocks, name)
     rows = [row for block in blocks.values() if isinstance(block, Mapping) for row in block.values()]
     keys = list(dict.fromkeys(key for row in rows if isinstance(row, Mapping) for key in row))
@@ -340,7 +364,7 @@ def _keys(blocks, name):
 
 
 def _span(values):
-    """Colours from the lowest number to the highest."""
+    """Return a scale of colours from the lowest number to the highest."""
     known = np.concatenate([block.ravel() for block in values.values()])
     known = known[np.isfinite(known)]
     low, high = (known.min(), known.max()) if len(known) else (0, 1)

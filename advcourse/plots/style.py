@@ -1,4 +1,4 @@
-"""What every figure shares: colours, sizes, the axis of a chart, how a figure is shown, and the checks of what is drawn."""
+"""What all figures share: colours, sizes, the axis of a chart, how a figure is shown, and checks of the input."""
 
 import base64
 import html
@@ -33,12 +33,16 @@ _UNKNOWN_TO_NUMPY = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 class AccessibleFigure:
-    """A figure as PNG with its alternative text, for a notebook: `show` makes it.
+    """A figure as PNG with its alternative text, for display in a notebook. `show` creates it.
 
-    A notebook stores it once, as an HTML <img> with its `alt`, and the alternative text as plain text. JupyterLab, VS Code,
-    nbconvert and previews made with it prefer an output's HTML to its image/png, and JupyterLab and nbconvert drop the
-    alternative text of an image/png; one beside the HTML would be shown by none of them, and double the weight. Where there is no
-    HTML, as in a terminal or in LaTeX, the alternative text stands for the picture.
+    A notebook stores it once, as an HTML <img> with `alt`, and the alternative text as plain text. There is no image/png
+    beside the HTML: JupyterLab, VS Code, nbconvert and previews made with it prefer HTML, so none of them would show it, and
+    it would double the size of the output. Besides, JupyterLab and nbconvert drop the alternative text of an image/png. Where
+    HTML can't be shown, as in a terminal or in LaTeX, the alternative text replaces the picture.
+
+    Args:
+        png: the bytes of the PNG.
+        alt: the alternative text.
     """
 
     def __init__(self, png: bytes, alt: str):
@@ -53,11 +57,17 @@ class AccessibleFigure:
 
 
 def show(figure: Figure, alt: str) -> AccessibleFigure:
-    """The figure for display as a cell's last line, or with IPython's `display`: an `AccessibleFigure`.
+    """Return the figure for display, as the last line of a cell or with IPython's `display`.
 
     Args:
         figure: a matplotlib figure.
-        alt: what the figure shows, for those who cannot see it; at least a few words.
+        alt: a text of at least three words that describes the figure for readers who cannot see it.
+
+    Returns:
+        an `AccessibleFigure`.
+
+    Raises:
+        InputError: `alt` is not such a text.
     """
     if not isinstance(alt, str) or len(alt.split()) < 3:
         raise InputError(f"alt: got {alt!r}; allowed is a text that says what the figure shows")
@@ -65,7 +75,7 @@ def show(figure: Figure, alt: str) -> AccessibleFigure:
 
 
 def png(figure: Figure, optimize: bool = True) -> bytes:
-    """The figure as the bytes of an RGB PNG. `optimize=False` is faster, the file larger."""
+    """Return the figure as the bytes of an RGB PNG. With `optimize=False` (default True) it is faster, and the file larger."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     file = BytesIO()
@@ -81,6 +91,7 @@ def frame(axis: Axes, shown: bool) -> None:
 
 
 def new_chart(width: float, height: float) -> tuple[Figure, Axes]:
+    """Make a figure with a single axis; `width` and `height` are in inches."""
     with rc_context(STYLE):
         figure = PlainFigure(figsize=(width, height), dpi=DPI, layout="constrained")
         axis = figure.add_subplot()
@@ -89,12 +100,23 @@ def new_chart(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def as_numbers(values: Numbers, name: str) -> np.ndarray:
-    """Numbers or tensors, or a list of them, as an array; `InputError`, which calls them `name`, for what is none."""
+    """Convert numbers or tensors, or a list of them, to an array.
+
+    Args:
+        values: the numbers.
+        name: what the error message calls them.
+
+    Returns:
+        an array of the same shape.
+
+    Raises:
+        InputError: the values are not numbers.
+    """
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype in _UNKNOWN_TO_NUMPY else values).numpy()
     if isinstance(values, list | tuple):
-        values = [as_numbers(one, name) if isinstance(one, torch.Tensor) else one for one in values]
+        values = [as_numbers(part, name) if isinstance(part, torch.Tensor) else part for part in values]
     try:
         return np.asarray(values, dtype=None if isinstance(values, np.ndarray) else float)
     except (TypeError, ValueError) as error:
@@ -102,7 +124,18 @@ def as_numbers(values: Numbers, name: str) -> np.ndarray:
 
 
 def rgb_pictures(images: Numbers, name: str) -> np.ndarray:
-    """RGB pictures (N, H, W, 3), float in [0, 1], of a checked batch (N, 1 or 3, H, W)."""
+    """Convert a batch of images to RGB pictures, after checking it.
+
+    Args:
+        images: (N, 1 or 3, H, W), float in [0, 1], N >= 1.
+        name: what the error message calls them.
+
+    Returns:
+        (N, H, W, 3), float in [0, 1].
+
+    Raises:
+        InputError: the images have another form.
+    """
     batch = check_images(
         images if isinstance(images, torch.Tensor) else torch.as_tensor(as_numbers(images, name)), name
     )
@@ -114,10 +147,12 @@ def rgb_pictures(images: Numbers, name: str) -> np.ndarray:
 
 
 def same_length(values: Sized, others: Sized, name: str, other_name: str) -> None:
+    """Raise `InputError` unless both have the same length. The names are for the message."""
     if len(values) != len(others):
         raise InputError(f"{name}: got {len(values)}; allowed are {len(others)}, as many as {other_name}")
 
 
 def check_mapping(values: object, name: str) -> None:
+    """Raise `InputError` unless `values` is a dictionary with at least one entry."""
     if not isinstance(values, Mapping) or not values:
         raise InputError(f"{name}: got {values!r}; allowed is a dictionary with at least one entry")

@@ -1,7 +1,8 @@
-"""Texts in figures: drawn as they stand, in fonts that have their characters.
+"""Texts in figures: drawn letter by letter, in fonts that have their characters.
 
 matplotlib reads a text between two dollar signs as a formula, leaves curves whose name begins with "_" out of a legend, and
-draws boxes for characters that its own font lacks. Names of models, classes and curves are the caller's and may hold all three.
+draws boxes for characters that its own font lacks. The names of models, classes and curves come from the user, and may contain
+all three.
 """
 
 import unicodedata
@@ -15,17 +16,18 @@ from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
-_told = set()  # characters that no font here has, of which a warning has told
+_warned = set()  # characters that no installed font has, and that a warning has named already
 
 
 class PlainFigure(Figure):
-    """A figure without formulas: each text in it, whoever put it there, is drawn letter by letter.
+    """A figure without formulas: each text in it, whoever added it, is drawn letter by letter.
 
-    Only numbers that matplotlib writes at ticks keep their powers of ten. Where the font of a text lacks characters, an installed
-    one that has them stands in; where there is none, a warning says so once, and names the remedy.
+    Only the numbers that matplotlib writes at ticks keep their powers of ten. If the font of a text lacks characters, an
+    installed font that has them is used. If there is none, a warning says so once, and says what to install.
     """
 
     def draw(self, renderer: RendererBase) -> None:
+        """Prepare the texts, then draw the figure as matplotlib does."""
         _name_ticks_plainly(self)
         texts = _plain_texts(self)
         for text in texts:
@@ -34,23 +36,23 @@ class PlainFigure(Figure):
                 text.set_text(_drawable(text.get_text()))
         lost = _choose_fonts(text for text in texts if not text.get_text().isascii())
         with warnings.catch_warnings():
-            if lost:  # they have been told of
+            if lost:  # a warning has named them already
                 warnings.filterwarnings("ignore", r"Glyph \d+ .* missing", UserWarning)
             super().draw(renderer)
 
 
 def legend_name(name: object) -> str:
-    """The name of a curve for a legend, as text. One that begins with "_" gets a space in front, or it would be left out."""
+    """Return the name of a curve for a legend. A name that begins with "_" gets a space in front, or it would be left out."""
     return f" {name}" if str(name).startswith("_") else str(name)
 
 
 def letters_across(text: str) -> int:
-    """How wide the text is, in letters: a Chinese, Japanese or Korean character counts as two."""
+    """Return the width of the text in letters; a Chinese, Japanese or Korean character counts as two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _name_ticks_plainly(figure):
-    """Names at ticks come anew from a function each time the figure is drawn: let that give what can be drawn."""
+    """Make the functions that name ticks return text that can be drawn; matplotlib calls them in each drawing."""
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         formatter = axis.get_major_formatter()
         if isinstance(formatter, FuncFormatter) and not isinstance(formatter.func, _Plainly):
@@ -66,7 +68,7 @@ class _Plainly:
 
 
 def _plain_texts(figure):
-    """All texts but the numbers at ticks, in which matplotlib writes powers of ten as formulas."""
+    """Return all texts except the numbers at ticks, in which matplotlib writes powers of ten as formulas."""
     numbers = {
         id(text)
         for axes in figure.axes
@@ -79,20 +81,23 @@ def _plain_texts(figure):
 
 
 def _drawable(text):
-    """The text with U+FFFD for what has no form: control characters but line ends, and lone surrogates, as of a file's name."""
+    """Return the text with U+FFFD in place of characters without a shape.
+
+    These are control characters except line ends, and lone surrogates, which occur in names of files.
+    """
     return "".join("\ufffd" if c != "\n" and unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
 
 
 def _choose_fonts(texts):
-    """Add fonts to the families of texts that need them. Returns the characters that no font has, after a warning of new ones."""
+    """Add fonts to texts that need them. Return the characters that no font has, after a warning if some of them are new."""
     lost = set()
     for text in texts:
         if lacking := _lacking(text):
             families, none = _fonts_with(lacking)
             text.set_fontfamily([*text.get_fontfamily(), *families])
             lost |= none
-    if lost - _told:
-        _told.update(lost)
+    if lost - _warned:
+        _warned.update(lost)
         warnings.warn(
             f"figure: no installed font has {' '.join(sorted(lost))}, drawn as boxes. Install one, such as Noto Sans CJK "
             "for Chinese, Japanese and Korean (Debian, Ubuntu: apt install fonts-noto-cjk), and remove fontlist-*.json "
@@ -103,7 +108,7 @@ def _choose_fonts(texts):
 
 
 def _lacking(text):
-    """The characters that no font of this text has."""
+    """Return the characters that no font of this text has."""
     lacking = {c for c in text.get_text() if not c.isspace()}
     for family in text.get_fontfamily():
         wanted = text.get_fontproperties().copy()
@@ -114,8 +119,8 @@ def _lacking(text):
 
 @cache
 def _fonts_with(characters):
-    """(names of installed fonts that have the characters, as few as can be; those that none has)."""
-    # of the files of a family the upright one of usual weight comes last, and stays
+    """Return the names of as few installed fonts as possible that have the characters, and the characters that none has."""
+    # In this order the upright file of regular weight comes last in each family, and overwrites the others.
     usable = {entry.name: entry.fname for entry in sorted(fontManager.ttflist, key=_upright_and_regular)}
     chosen, rest = [], set(characters)
     while rest:
@@ -133,11 +138,13 @@ def _upright_and_regular(entry):
 
 
 def _of_font(path, characters):
-    """Those of the characters that the font in this file has; none if matplotlib cannot draw with it."""
+    """Return those of the characters that the font in this file has; none if matplotlib cannot draw with it."""
     try:
         font = get_font(path)
     except (OSError, RuntimeError):
         return set()
-    if not font.scalable or "LastResort" in font.postscript_name:  # pictures; a font of boxes
+    if (
+        not font.scalable or "LastResort" in font.postscript_name
+    ):  # a font of bitmaps, or one that has only boxes
         return set()
     return {c for c in characters if font.get_char_index(ord(c))}
