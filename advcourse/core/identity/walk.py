@@ -23,6 +23,7 @@ its key changes with each use.
 
 import copyreg
 import hashlib
+import itertools
 import types
 import uuid
 import warnings
@@ -51,6 +52,9 @@ from advcourse.core.identity.values import (
 
 FRESH = "fresh-"
 _USUAL = {dict, OrderedDict, list, Tensor, nn.Parameter}
+
+
+MOST_STEPS = 20_000_000  # tuples and frozensets in one another may hold a part exponentially often
 
 
 class IdentityWarning(UserWarning):
@@ -101,14 +105,17 @@ class _Walk(CodeWalk):
     a numbering of their own.
     """
 
-    def __init__(self, evaluated, apart):
+    def __init__(self, evaluated, apart, steps=None):
         self.evaluated, self.apart = evaluated, apart
+        self.steps = steps or itertools.count()  # of this walk and of the smaller ones that it makes
         self.hash = hashlib.sha256()
         self.data, self.shared, self.code, self.kept = {}, {}, {}, []
         self.seen = set()
 
     def mark(self, kind, content=b""):
         """Add one step to the hash. The length precedes the content, so that different walks never hash the same bytes."""
+        if next(self.steps) > MOST_STEPS:
+            raise Unknown(f"more than {MOST_STEPS} parts, perhaps the same ones again and again")
         content = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         if len(content) < 1000:
             self.hash.update(b"%b %d:%b" % (kind.encode(), len(content), content))
@@ -213,7 +220,7 @@ class _Walk(CodeWalk):
         """Return a sort key for a part of a set, because the set's own order differs from process to process."""
         if type(part) in PLAIN:
             return type(part).__name__, PLAIN[type(part)](part), -1
-        walk = _Walk(self.evaluated, self.apart)
+        walk = _Walk(self.evaluated, self.apart, self.steps)
         walk.add(part)
         return "", walk.hash.digest(), self.data.get(id(part), self.code.get(id(part), -1))
 
