@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from identities import Scaled, Slotted, module, using
+from identities import Scaled, Slotted, key, module, using
 from torch import nn
 
 from advcourse.attacks import PGD, Transfer
@@ -32,13 +32,6 @@ def compiled_in_place(backend):
     model = nn.Identity()
     model.compile(backend=backend)
     return model
-
-
-def key(value):
-    """The key of a value that can be told."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", IdentityWarning)
-        return identity(value)
 
 
 def reads_left():
@@ -339,59 +332,6 @@ def test_what_is_followed_is_not_fresh():
         "def f():\n    import sys\n    return sys.maxsize",
     ]
     assert len({key(using()(text)) for text in texts}) == len(texts)
-
-
-def dispatching(*kinds, factor=2):
-    @functools.singledispatch
-    def f(x):
-        return x
-
-    for kind in kinds:
-        f.register(kind, lambda x, kind=kind: factor * x)
-    return f
-
-
-def used(thing, *arguments):
-    for argument in arguments:
-        thing(argument)
-    return thing
-
-
-def method_of_a_class():
-    class Dispatching(nn.Module):
-        @functools.singledispatchmethod
-        def forward(self, x):
-            return x
-
-    return Dispatching()
-
-
-USES = {
-    "singledispatch": (dispatching, 1, "a", True),
-    "registered": (lambda: dispatching(int, float), 1, True, 2.0, "a"),
-    "method": (method_of_a_class, 1, "a"),
-    "vectorize": (lambda: np.vectorize(lambda x: 2 * x), np.ones(2)),
-    "vectorize with types": (lambda: np.vectorize(lambda x: 2 * x, otypes=[float]), np.ones(2)),
-    "cache": (lambda: functools.lru_cache(lambda x: 2 * x), 1, 2),
-}
-
-
-@pytest.mark.parametrize("name", USES)
-def test_use_leaves_the_key(name):
-    """Checks what keeps notes of its calls against itself before it was called."""
-    make, *arguments = USES[name]
-    thing = make()
-    before = key(thing)
-    assert key(used(thing, *arguments)) == before == key(used(make(), *arguments)) == key(make())
-
-
-def test_what_is_registered_counts():
-    """Checks functions for types: none, one, another, and another answer for the same."""
-    others = [dispatching(), dispatching(int), dispatching(float), dispatching(int, factor=3)]
-    others += [dispatching(int, float)]
-    assert len({key(other) for other in others}) == len(others)
-    assert key(np.vectorize(lambda x: x)) != key(np.vectorize(lambda x: 2 * x))
-    assert key(dispatching(int, float)) == key(dispatching(float, int))
 
 
 def test_what_was_saved_and_loaded_keeps_its_key():

@@ -1,4 +1,4 @@
-"""What torch itself keeps beside a model: hooks for all modules, parametrizations, tensors without a shape; and what has no end."""
+"""What torch keeps beside a model: hooks for all modules, parametrizations, tensors without a shape; and what has no end."""
 
 import copy
 
@@ -43,7 +43,7 @@ def test_a_tensor_without_a_shape_never_matches(thing):
 
 @pytest.mark.parametrize("join", [lambda a: (a, a), lambda a: frozenset([a, (a, 1)])])
 def test_what_never_ends_gets_a_fresh_key(join, monkeypatch):
-    """Checks a value of thirty parts that holds the innermost a billion times: with a smaller limit it ends, and matches nothing."""
+    """Checks a value of thirty parts that holds the innermost a billion times: with a limit it ends, and matches nothing."""
     monkeypatch.setattr("advcourse.core.identity.walk.MOST_STEPS", 20_000)
     value = join("x")
     for _ in range(30):
