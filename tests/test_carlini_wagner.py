@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from advcourse import attacks, data, metrics, models
 from advcourse.attacks import CWL0, CWL2, CWLinf
-from advcourse.attacks.base import Victim
+from advcourse.attacks.base import AttackedModel
 from advcourse.attacks.best import Nearest
 from advcourse.attacks.cw_l2 import TanhAdam
 from advcourse.attacks.search import Hinge, squared_l2
@@ -109,7 +109,7 @@ def test_the_slide_ends_at_the_nearest_point_in_the_box():
     y = model(x).argmax(1)
     w = (model.weight[0] - model.weight[1]).detach() * torch.where(y == 0, 1, -1)[:, None]
     start = (w < 0).double().view_as(x)  # the corner that the other class likes best
-    victim = Victim(model, y, None, x.dtype)
+    victim = AttackedModel(model, y, None, x.dtype)
     nearest = Nearest(x, squared_l2)
     nearest.offer(torch.arange(6), start, torch.ones(6, dtype=torch.bool))
     slide(Hinge(victim, y, None, 0.0, cut=False), x, nearest, steps=60)
@@ -200,7 +200,7 @@ def test_the_hinge_by_hand():
     model = Function(lambda x: x.flatten(1))
     z = torch.tensor([3.0, 1.0, 2.0], dtype=torch.float64).view(1, 1, 1, 3)
     zero, one, two = (torch.tensor([k]) for k in range(3))
-    index, victim = torch.tensor([0]), Victim(model, zero, None, z.dtype)
+    index, victim = torch.tensor([0]), AttackedModel(model, zero, None, z.dtype)
     for f, value, slope in (
         (Hinge(victim, zero, None, 0.5), 1.5, [1, 0, -1]),
         (Hinge(victim, zero, None, 0.5, rival=one), 1.5, [1, -1, 0]),

@@ -12,7 +12,7 @@ from nets import Function, Linear, conv, images
 
 from advcourse import attacks, data, metrics, models
 from advcourse.attacks import JSMA, jsma
-from advcourse.attacks.base import Victim
+from advcourse.attacks.base import AttackedModel
 from advcourse.core import inputs
 from advcourse.core.inputs import InputError
 
@@ -80,12 +80,12 @@ def test_of_probabilities_the_score_is_a_squared():
     x = images(3, dtype=torch.float64).requires_grad_()
     y, target, model = torch.zeros(3).long(), torch.tensor([1, 2, 3]), conv(dtype=torch.float64).eval()
     with pytest.warns(inputs.ProbabilitiesWarning):
-        victim = Victim(Function(lambda x: model(x).softmax(1)), y, target, x.dtype)
+        victim = AttackedModel(Function(lambda x: model(x).softmax(1)), y, target, x.dtype)
         alpha, beta = jsma.derivatives(victim, victim(x), x, target)
     torch.testing.assert_close(beta, -alpha, rtol=0, atol=1e-15)
     pair, admissible = jsma.best_pair(alpha, -beta)
     assert admissible.all() and torch.equal(pair.sort(1).values, alpha.topk(2).indices.sort(1).values)
-    victim = Victim(model, y, target, x.dtype)
+    victim = AttackedModel(model, y, target, x.dtype)
     alpha, beta = jsma.derivatives(victim, victim(x), x, target)
     assert not torch.allclose(beta, -alpha, atol=1e-3)  # of logits the others do have a say
 
@@ -95,7 +95,7 @@ def test_two_backward_passes_give_what_the_jacobian_gives(others):
     """torch's own Jacobian, row by row: alpha is row t, beta the sum of the other rows, or their sum weighted by softmax."""
     x = images(2, (1, 4, 4), dtype=torch.float64).requires_grad_()
     model, target = conv((1, 4, 4), dtype=torch.float64).eval(), torch.tensor([3, 1])
-    victim = Victim(model, target, target, x.dtype)
+    victim = AttackedModel(model, target, target, x.dtype)
     alpha, beta = jsma.derivatives(victim, victim(x), x, target, others)
     for i, t in enumerate(target.tolist()):
         jacobian = torch.autograd.functional.jacobian(lambda z: model(z)[0], x[i : i + 1]).flatten(1)

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advcourse.attacks.base import Victim
+from advcourse.attacks.base import AttackedModel
 from advcourse.attacks.noise import Noise
 from advcourse.metrics import margin
 
@@ -65,7 +65,7 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def ascend(
-    s: Schedule, victim: Victim, x: Tensor, y: Tensor, target: Tensor | None, noise: Noise
+    s: Schedule, victim: AttackedModel, x: Tensor, y: Tensor, target: Tensor | None, noise: Noise
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Run the loop with the settings `s`.
 

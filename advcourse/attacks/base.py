@@ -1,4 +1,4 @@
-"""What all attacks share: the base class `Attack`, the record `AttackResult`, and `Victim`, the model as an attack sees it."""
+"""What all attacks share: the base class `Attack`, the record `AttackResult`, and `AttackedModel`, which they see."""
 
 import time
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ from advcourse.core.randomness import seeded
 from advcourse.metrics import margin
 
 
-class Victim:
+class AttackedModel:
     """The model under attack. It checks each answer with `inputs.ask`, counts the passes, and watches for zero gradients.
 
     An attack computes in float32 or float64. A model in half precision gets the images, and is differentiated, in its own
@@ -312,7 +312,7 @@ class Attack:
     def _attack(self, model, x, y, target, place=0):
         check_range(place, "first", 0, integer=True)
         y, target = self._checked(model, x, y, target)
-        victim = Victim(model, y, target, x.dtype)
+        victim = AttackedModel(model, y, target, x.dtype)
         images, goals, steps, details = [x.detach()[:0]], [y[:0]], [y[:0]], {}
         # If the model itself draws random numbers, they follow from the seed as well, and the global state is restored.
         with evaluating(model), seeded(x.device, self.seed), torch.inference_mode(False), torch.enable_grad():

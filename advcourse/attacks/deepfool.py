@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from advcourse.attacks.base import Attack, Victim
+from advcourse.attacks.base import Attack, AttackedModel
 from advcourse.attacks.hyperparameters import number
 
 _STILL_NEAR = 3  # classes considered after the first step: on the shipped models they give the same steps as all classes
@@ -92,7 +92,7 @@ class Walk:
 
 
 def walk(
-    victim: Victim,
+    victim: AttackedModel,
     x: Tensor,
     y: Tensor,
     settings: tuple[int, float, Literal["Linf", "L2"]],
@@ -187,7 +187,7 @@ def _shortest(f, w, norm):
 
 
 def nearest_rival(
-    victim: Victim, x: Tensor, y: Tensor, norm: Literal["Linf", "L2"] = "L2", classes: int = 10
+    victim: AttackedModel, x: Tensor, y: Tensor, norm: Literal["Linf", "L2"] = "L2", classes: int = 10
 ) -> Tensor:
     """Return the class behind the nearest linearised boundary: the class that DeepFool's first step aims at.
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from advcourse.attacks.base import Attack, Victim
+from advcourse.attacks.base import Attack, AttackedModel
 from advcourse.attacks.hyperparameters import number
 from advcourse.core.inputs import InputError
 
@@ -107,7 +107,11 @@ class JSMA(Attack):
 
 
 def derivatives(
-    victim: Victim, logits: Tensor, x: Tensor, target: Tensor, others: Literal["sum", "logsumexp"] = "sum"
+    victim: AttackedModel,
+    logits: Tensor,
+    x: Tensor,
+    target: Tensor,
+    others: Literal["sum", "logsumexp"] = "sum",
 ) -> tuple[Tensor, Tensor]:
     """Compute the slopes of the target's logit and of the other logits.
 

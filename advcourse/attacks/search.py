@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from advcourse.attacks.base import Victim
+from advcourse.attacks.base import AttackedModel
 from advcourse.attacks.best import Distance, Nearest
 
 _TOO_MUCH = 1e12  # upper limit of the constants
@@ -209,7 +209,7 @@ class Hinge:
 
     def __init__(
         self,
-        victim: Victim,
+        victim: AttackedModel,
         y: Tensor,
         target: Tensor | None,
         confidence: float,
