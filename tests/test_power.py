@@ -46,6 +46,9 @@ def test_no_wrong_answer_passed_and_no_right_one_was_refused(rows):
         ("lab3", "cw_loss", "with_masked_fill", 60),
         ("lab3", "cw_loss", "with_the_two_largest", 60),
         ("lab4", "rate", "out_of_a_hundred", 175),
+        ("lab4", "rate", "share_that_holds", 143),
+        ("lab7", "mixed_loss", "a_third_attacked", 96),
+        ("lab7", "mixed_loss", "three_attacked_ones", 170),
     ],
 )
 def test_draws_that_once_led_astray(lab, task, name, seed, one_thread):

@@ -38,13 +38,22 @@ def _won_by(draw, winner):
     return logits.scatter(1, winner[:, None], top)
 
 
-def untargeted(task, draw):
+def untargeted(task, draw, aimed=False):
     """Two cases of different size: where 100 images count, a number of successes reads like a percentage."""
-    return [task.case(draw, **outcomes(draw, None, n)) for n in (120, 60)]
+    return [_uneven(task, draw, n, aimed) for n in (120, 60)]
 
 
 def targeted(task, draw):
-    return [task.case(draw, **outcomes(draw, None, n, aimed=True)) for n in (120, 60)]
+    return untargeted(task, draw, aimed=True)
+
+
+def _uneven(task, draw, n, aimed):
+    """A case whose rate is not 1/2, which is what is left, too."""
+    for _ in range(50):
+        case = task.case(draw, **outcomes(draw, None, n, aimed))
+        if rate(case) != 0.5:
+            break
+    return case
 
 
 def nothing_was_right(task, draw):
