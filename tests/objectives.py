@@ -1,14 +1,57 @@
-"""What tests of training defenses share: models that note what they see, and networks that learnt a thousand digits."""
+"""What tests of training defenses share: all objectives, models that note what they see, and networks that learnt some digits."""
 
-from functools import cache
+import inspect
+from dataclasses import fields
+from functools import cache, partial
 
 import torch
-from tiny import linear, quiet
+from tiny import linear, network, quiet
 from torch import nn
 
-from advcourse import data, models
+from advcourse import data, defenses, models
 from advcourse.core.inputs import accuracy
 from advcourse.training import cross_entropy
+
+# Fields that any objective may have: large enough a budget to matter to tiny images, and few steps.
+QUICK = {"eps": 0.2, "alpha": 0.1, "steps": 2, "replays": 2, "draws": 2, "sigma": 0.1, "cap": 0.2}
+# Fields that one objective needs: without a default, or with one that does not suit tiny images.
+NEEDED = {
+    "EAT": lambda: {"static": (network(seed=5), network(seed=6))},
+    "DeepContractive": lambda: {"weight": 0.01},
+    "InputGradientRegularization": lambda: {"weight": 0.5},
+    "DefensiveDistillation": lambda: {"teacher": network(seed=5), "temperature": 2.0},
+}
+
+
+def is_objective(value):
+    """True for a class whose call takes a model, images and labels."""
+    parameters = ["self", "model", "x", "y"]
+    return inspect.isclass(value) and [*inspect.signature(value.__call__).parameters] == parameters
+
+
+def quick(kind, **settings):
+    """An objective of the class `kind` that is quick on tiny images, with `settings`. A field whose default is None stays so."""
+    known = {field.name: field.default for field in fields(kind) if field.init}
+    chosen = {name: value for name, value in QUICK.items() if known.get(name) is not None}
+    return kind(**chosen | NEEDED.get(kind.__name__, dict)() | settings)
+
+
+def _objectives():
+    """Name -> how to make it, of every objective that the package hands on; one that can ramp stands there twice.
+
+    `LSPGA` learns from codes and not from images: its tests are those of the thermometer.
+    """
+    handed_on = {name: getattr(defenses, name) for name in defenses.__all__}
+    kinds = {name: one for name, one in handed_on.items() if is_objective(one) and name != "LSPGA"}
+    ramped = {
+        f"{name} ramp": partial(quick, kind, ramp=0.9)
+        for name, kind in kinds.items()
+        if "ramp" in {field.name for field in fields(kind)}
+    }
+    return {name: partial(quick, kind) for name, kind in kinds.items()} | ramped
+
+
+OBJECTIVES = _objectives()
 
 
 class Recorder(nn.Module):

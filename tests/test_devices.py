@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from nets import conv, images, linear
-from test_training_defense_contract import OBJECTIVES
+from objectives import OBJECTIVES
 from tiny import blobs, network, same
 from torch import nn
 

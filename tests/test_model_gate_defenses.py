@@ -9,7 +9,7 @@ import inspect
 import pytest
 import torch
 from nets import Function
-from test_training_defense_contract import OBJECTIVES
+from objectives import OBJECTIVES, is_objective
 from tiny import blobs, network, quiet
 from torch import nn
 
@@ -61,12 +61,6 @@ def learning(name, kind):
     if getattr(objective, "ramp", 0):
         objective.following()(0.5)
     return defenses.Thermometer(model, 4) if name == "LSPGA" else model, message, objective
-
-
-def is_objective(value):
-    """True for a class whose call takes a model, images and labels."""
-    parameters = ["self", "model", "x", "y"]
-    return inspect.isclass(value) and [*inspect.signature(value.__call__).parameters] == parameters
 
 
 def test_all_objectives_and_detectors_are_tried():
