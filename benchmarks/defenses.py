@@ -24,15 +24,11 @@ from advcourse.training import cross_entropy, fit
 from advcourse.zoo import deployed, recipes
 
 ORDINARY = recipes.RECIPES["mnist-small"]
+# Each shipped network that one call of `fit` trained, by the defense's title in the zoo.
 TRAINED = {
-    "NAT": "mnist-nat",
-    "PAT": "mnist-pat",
-    "EAT": "mnist-eat",
-    "fast adversarial training": "mnist-fast",
-    "free adversarial training": "mnist-free",
-    "TRADES": "mnist-trades",
-    "deep contractive network": "mnist-dcn",
-    "input gradient regularisation": "mnist-igr",
+    one.title: one.network
+    for name, one in deployed.DEFENSES.items()
+    if name != "none" and one.is_network and type(recipes.RECIPES[one.network]) is recipes.Recipe
 }
 DEPLOYED = {
     "ensemble input transformation": "EIT",

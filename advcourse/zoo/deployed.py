@@ -47,8 +47,8 @@ class Defended:
 
     title: in words. family: of the survey's Table 2. identifier: the survey's id, None where the survey has it not. build: makes
     the deployed module. seen: what an attacker who knows of no defense differentiates (default: the deployed module). adaptive:
-    attacks made for it, by name, L-infinity ones within `EPS`. is_network: whether it is a network and nothing around it, what
-    training made (default False).
+    attacks made for it, by name, L-infinity ones within `EPS`. network: the name of the shipped model, if the defense is a
+    network and nothing around it, what training made (default None).
     """
 
     title: str
@@ -57,7 +57,12 @@ class Defended:
     build: Callable[[], nn.Module]
     seen: Callable[[nn.Module], nn.Module] = itself
     adaptive: dict[str, Attack] = field(default_factory=dict)
-    is_network: bool = False
+    network: str | None = None
+
+    @property
+    def is_network(self) -> bool:
+        """True if the defense is a network and nothing around it."""
+        return self.network is not None
 
 
 def names() -> tuple[str, ...]:
@@ -199,9 +204,10 @@ def _robust(model):
     return models.load("mnist-pat")
 
 
-def _network(name, title, family, identifier=None):
+def _network(name, title, family, identifier=None, adaptive=_STRONG):
+    """Return the defense that is the shipped model `name` and nothing around it."""
     build = partial(models.load, name)
-    return Defended(title, family, identifier, build, adaptive=_STRONG, is_network=True)
+    return Defended(title, family, identifier, build, adaptive=adaptive, network=name)
 
 
 _TRAINING, _MASKING = "adversarial training", "gradient masking"
