@@ -1,5 +1,7 @@
 """The matrix of attacks x defenses, against the attacks run one by one, and minima taken by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -110,6 +112,18 @@ def test_every_defense_has_its_cells():
     for name, one in deployed.DEFENSES.items():
         attacks = {cell.name for cell in cells if cell.model.name == name}
         assert attacks >= {*defended.common(), *(defended.ADAPTIVE + own for own in one.adaptive)}
+
+
+def test_the_page_has_a_row_for_each_defense():
+    """Checks docs/defenses.md against the zoo: one of added, renamed or removed defenses would be missing or left over there."""
+    page = (Path(__file__).parent.parent / "docs" / "defenses.md").read_text(encoding="utf-8")
+    tables = page.split(defended.BEGIN)[1].split(defended.END)[0].strip().split("\n\n")
+    shares, others = ([row.split(" | ")[0] for row in tables[place].splitlines()[2:]] for place in (1, 3))
+    every = deployed.DEFENSES.values()
+    expected = [one.title for one in every], [one.title for one in every if one.is_network]
+    assert (shares, others) == tuple([f"| {title}" for title in titles] for titles in expected), (
+        "run: advcourse matrix --write docs/defenses.md"
+    )
 
 
 BAD = {
