@@ -73,7 +73,7 @@ def test_networks_are_told_from_what_stands_around_one():
         if one.is_network:
             assert torch.equal(deployed.load(name)(X), models.load(one.network)(X))
     built_with_settings = partial(deployed.load, "RT", device="cpu")
-    assert not deployed.Defended("random transformation", "own", None, built_with_settings).is_network
+    assert not deployed.DeployedDefense("random transformation", "own", None, built_with_settings).is_network
 
 
 def test_the_adaptive_attack_does_what_it_is_for():

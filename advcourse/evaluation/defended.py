@@ -54,7 +54,7 @@ def other_norms() -> dict:
 def cells(images: int = 100, seed: int = 0, defenses: Sequence[str] | None = None) -> list[Cell]:
     """The cells of the matrix: for each defense the common attacks, its own, and for networks those in other norms.
 
-    The common attacks differentiate what an attacker sees who knows of no defense: `deployed.Defended.seen`.
+    The common attacks differentiate what an attacker sees who knows of no defense: `deployed.DeployedDefense.seen`.
 
     Args:
         images: held-out digits (default 100), drawn by `seed` (default 0).

@@ -42,7 +42,7 @@ def itself(model: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Defended:
+class DeployedDefense:
     """A defense as it is deployed on digits.
 
     title: in words. family: of the survey's Table 2. identifier: the survey's id, None where the survey has it not. build: makes
@@ -207,7 +207,7 @@ def _robust(model):
 def _network(name, title, family, identifier=None, adaptive=_STRONG):
     """Return the defense that is the shipped model `name` and nothing around it."""
     build = partial(models.load, name)
-    return Defended(title, family, identifier, build, adaptive=adaptive, network=name)
+    return DeployedDefense(title, family, identifier, build, adaptive=adaptive, network=name)
 
 
 _TRAINING, _MASKING = "adversarial training", "gradient masking"
@@ -220,42 +220,42 @@ DEFENSES = {
     "DCN": _network("mnist-dcn", "deep contractive network", _MASKING, "defense.dcn"),
     "DD": _network("mnist-distilled", "defensive distillation", _MASKING, "defense.distillation"),
     "IGR": _network("mnist-igr", "input gradient regularisation", _MASKING, "defense.igr"),
-    "EIT": Defended(
+    "EIT": DeployedDefense(
         "ensemble input transformation",
         _TRANSFORMATION,
         "defense.eit",
         input_transformation,
         adaptive={"BPDA and EOT": Transfer(PGD(EPS, steps=20), shown_through)},
     ),
-    "RT": Defended(
+    "RT": DeployedDefense(
         "random transformation",
         _TRANSFORMATION,
         "defense.rt",
         random_transformation,
         adaptive={"EOT": Transfer(_PGD, partial(EOT, draws=30))},
     ),
-    "PixelDefend": Defended(
+    "PixelDefend": DeployedDefense(
         "PixelDefend",
         _TRANSFORMATION,
         "defense.pixeldefend",
         pixel_defend,
         adaptive={"BPDA": Transfer(_PGD, purified_with_gradient)},
     ),
-    "Thermometer": Defended(
+    "Thermometer": DeployedDefense(
         "thermometer encoding",
         _TRANSFORMATION,
         "defense.thermometer",
         thermometer,
         adaptive={"BPDA": Transfer(_PGD, Thermometer.attackable)},
     ),
-    "RC": Defended(
+    "RC": DeployedDefense(
         "region-based classification",
         "region-based classification",
         "defense.rc",
         region,
         adaptive={"EOT": Transfer(_PGD, mean_voter), "OptMargin": Transfer(OptMargin(), undefended)},
     ),
-    "LID": Defended(
+    "LID": DeployedDefense(
         "LID",
         _DETECTION,
         "defense.lid",
@@ -263,7 +263,7 @@ DEFENSES = {
         undefended,
         {"aware": _aware(0.3)},
     ),
-    "FS": Defended(
+    "FS": DeployedDefense(
         "feature squeezing",
         _DETECTION,
         "defense.squeezing",
@@ -276,7 +276,7 @@ DEFENSES = {
             "every view, C&W": Transfer(CWL2(confidence=15), every_view),
         },
     ),
-    "MagNet": Defended(
+    "MagNet": DeployedDefense(
         "MagNet",
         _DETECTION,
         "defense.magnet",
@@ -287,7 +287,7 @@ DEFENSES = {
     "FastAT": _network("mnist-fast", "fast adversarial training", _TRAINING),
     "FreeAT": _network("mnist-free", "free adversarial training", _TRAINING),
     "TRADES": _network("mnist-trades", "TRADES", _TRAINING),
-    "Thermometer + AT": Defended(
+    "Thermometer + AT": DeployedDefense(
         "thermometer encoding, trained on adversarial codes",
         _TRANSFORMATION,
         None,
