@@ -152,7 +152,7 @@ def test_bad_input_is_told_in_a_line_and_nothing_is_written(advcourse):
     Path("list.csv").write_text("a,b\n1,2\n")
     wrong = {
         ("none", "--lab", "4"): "submissions: got 'none'",
-        ("in", "--lab", "44"): "lab: got 'lab44'",
+        ("in", "--lab", "0"): "lab: got 'lab0'",
         ("in", "--lab", "4", "--workers", "0"): "workers: got 0",
         ("in", "--lab", "4", "--roster", "list.csv"): "roster: list.csv lacks columns",
         ("in", "--lab", "4", "--roster", "no.csv"): "roster: no.csv cannot be read",

@@ -152,7 +152,7 @@ def test_only_the_files_at_work_are_in_memory(tmp_path, monkeypatch):
 BAD = {
     "no folder": (lambda f, out: run(f / "none", out), "submissions: got '.*none'; allowed is a folder"),
     "an empty folder": (lambda f, out: run(out.parent / "empty", out), "submissions: no notebook of lab4 in"),
-    "an unknown lab": (lambda f, out: classroom.run(f, 99, out), "lab: got 'lab99'; allowed are 'lab1', "),
+    "an unknown lab": (lambda f, out: classroom.run(f, 0, out), "lab: got 'lab0'; allowed are 'lab1', "),
     "no worker": (lambda f, out: run(f, out, workers=0), "workers: got 0; allowed is an integer >= 1"),
     "an unknown isolation": (
         lambda f, out: run(f, out, isolation="none"),

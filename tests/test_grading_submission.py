@@ -138,8 +138,8 @@ def test_the_released_copy_is_of_a_lab():
     assert [c.id for c in released("lab1").cells] == [
         c["id"] for c in json.loads(stored("lab1", "exercises"))["cells"]
     ]
-    with pytest.raises(InputError, match="lab: got 'lab99'.*exercises"):
-        released("lab99")
+    with pytest.raises(InputError, match="lab: got 'lab0'.*exercises"):
+        released("lab0")
     with pytest.raises(InputError, match="elsewhere"):
         released("lab1", "elsewhere")
 
