@@ -4,6 +4,5 @@
 its result is no image); `definitions` holds the formulas that the judge goes by, and `victims` the models; `advice` says what
 torch's errors mean; `measuring` tries an attack out; `release` makes the students' notebooks.
 
-A new lab is a package here, as `lab1`, a notebook in `solutions/`, its right and wrong answers in `tests/museum/`, and a test
-that takes over `tests/lab_tests.py`.
+Labs are found by their folders, so that a new one adds files and changes none: CONTRIBUTING.md says which.
 """
