@@ -68,7 +68,7 @@ MISTAKES = {
     "evaluate absent.yml": "file: got 'absent.yml'; allowed is a YAML file that can be read (No such file",
     "evaluate folder": "file: got 'folder'; allowed is a YAML file",
     "evaluate empty": "empty: got an empty file; allowed is YAML",
-    "evaluate torn.yml": "torn.yml, line 2: got what is no YAML",
+    "evaluate torn.yml": "torn.yml, line 2: got text that is not valid YAML",
     "evaluate list.yml": "list.yml, line 1: got a list; allowed is a mapping of title",
     "evaluate binary.yml": "binary.yml, line 1: got the byte 0xff; allowed is text in UTF-8",
     "evaluate speed.yml": "speed.yml, line 4, speed: unknown key; allowed are title",

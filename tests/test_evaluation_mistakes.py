@@ -22,18 +22,18 @@ FILES = {
     "# nothing\n": "m.yml: got an empty file; allowed is YAML",
     b"data: \xff": "m.yml, line 1: got the byte 0xff; allowed is text in UTF-8",
     "title: T\ndata: \x07": "m.yml, line 2: got the character '\\x07'; allowed is text",
-    "[" * 5000: "m.yml: got lists in lists in lists, too deep to read; allowed are few levels",
+    "[" * 5000: "m.yml: got lists that are nested too deeply to read; allowed are a few levels",
     "- data": f"m.yml, line 1: got a list; allowed is a mapping of {KEYS}",
     "data": f"m.yml, line 1: got 'data'; allowed is a mapping of {KEYS}",
-    "title: T\nmodels: [a, b\ndata: x\n": "m.yml, line 3: got what is no YAML (while parsing a flow sequence, "
+    "title: T\nmodels: [a, b\ndata: x\n": "m.yml, line 3: got text that is not valid YAML (while parsing a flow sequence, "
     "expected ',' or ']', but got ':'; it began on line 2)",
-    "data: a: b": "m.yml, line 1: got what is no YAML (mapping values are not allowed here)",
-    "a: b\n---\nc: d\n": "m.yml, line 2: got what is no YAML (expected a single document in the stream, "
+    "data: a: b": "m.yml, line 1: got text that is not valid YAML (mapping values are not allowed here)",
+    "a: b\n---\nc: d\n": "m.yml, line 2: got text that is not valid YAML (expected a single document in the stream, "
     "but found another document; it began on line 1)",
 }
 
 # What YAML has, and these files have not.
-NO_TAGS = "got a tag, an anchor or an alias (!, & or *); allowed are values as they stand"
+NO_TAGS = "got a tag, an anchor or an alias (!, & or *); allowed are plain values"
 FILES |= {
     "title: !!python/object/apply:os.system [touch hacked]": f"m.yml, line 1: {NO_TAGS}",
     "data: x\nmodels: !mine x": f"m.yml, line 2: {NO_TAGS}",
@@ -52,16 +52,16 @@ DATA = {
     "{name: mnist-5k, image: 4}": "line 2, data.image: unknown key; allowed are name, split, images, seed; did you mean images?",
     "[{images: 3}]": "line 2, data[0].name: missing; allowed is text",
     "[mnist-5k, {name: mnist-5k, seed: 1}]": "line 2, data[1]: got 'mnist-5k test' again, first on line 2; "
-    "allowed is one of a name",
+    "allowed is each name once",
     "[]": "line 2, data: got an empty list; allowed is a data set, or a list of them",
     "": "line 2, data: got nothing; allowed are mnist-5k, signs, mnist, cifar10, gtsrb",
 }
 MODEL = {
     "mnist-mpl": f"line 3, models: got 'mnist-mpl'; allowed are {MODELS}; did you mean mnist-mlp?",
-    "[mnist-mlp, mnist-mlp]": "line 3, models[1]: got 'mnist-mlp' again, first on line 3; allowed is one of a name",
+    "[mnist-mlp, mnist-mlp]": "line 3, models[1]: got 'mnist-mlp' again, first on line 3; allowed is each name once",
     "{name: x, folder: absent}": "line 3, models.folder: got 'absent'; allowed is a folder of models, "
     "NAME.json and NAME.safetensors",
-    "{name: x, folder: a, build: b}": "line 3, models.folder: got 'a' beside build; allowed is one of the two",
+    "{name: x, folder: a, build: b}": "line 3, models.folder: got 'a' together with build; allowed is only one of the two",
     "{name: mnist-mlp, biuld: a}": "line 3, models.biuld: unknown key; allowed are name, folder, build; did you mean build?",
     "[3]": "line 3, models[0]: got 3; allowed is text, in quotes: '3'",
     "[]": "line 3, models: got an empty list; allowed is a model, or a list of them",
@@ -77,8 +77,8 @@ ATTACK = {
     "{attack: PGD, eps: []}": "line 4, attacks.eps: got an empty list; allowed is a number, or a list of numbers",
     "{attack: PGD, eps: [[0.1]]}": "line 4, attacks.eps[0]: got a list; allowed is one value",
     "{attack: PGD, eps: [0.1, 0.10]}": "line 4, attacks.eps[1]: got 'PGD, eps 0.1' again, first on line 4; "
-    "allowed is one of a name",
-    "{attack: PGD, eps: 0.1, eps: 0.2}": "line 4, attacks.eps: given twice, first on line 4; allowed is one key of a name",
+    "allowed is each name once",
+    "{attack: PGD, eps: 0.1, eps: 0.2}": "line 4, attacks.eps: given twice, first on line 4; allowed is each key once",
     "{attack: PGD, steps: [1, 2]}": "line 4, attacks.steps: got a list; allowed is one value",
     "{attack: PGD, steps: {a: 1}}": "line 4, attacks.steps: got a mapping; allowed is one value",
     "{attack: PGD, steps: }": "line 4, attacks.steps: got nothing; allowed is one value",
@@ -94,10 +94,10 @@ ATTACK = {
     "{attack: PGD, restarts: 2, random_start: false}": "line 4, attacks.restarts: got 2 with random_start=False; "
     "allowed is 1, because all runs would be the same",
     "{attack: JSMA, gamma: [0.1, 2]}": "line 4, attacks.gamma[1]: got 2; allowed is a number >= 0 and <= 1",
-    "[all, FGSM]": "line 4, attacks[1]: got 'FGSM' again, first on line 4; allowed is one of a name",
+    "[all, FGSM]": "line 4, attacks[1]: got 'FGSM' again, first on line 4; allowed is each name once",
     "Table 1": f"line 4, attacks: got 'Table 1'; allowed are all, table 1, {ATTACKS}; did you mean table 1?",
     "[{attack: PGD, eps: [1]}, {attack: BIM, name: 'PGD, eps 1'}]": "line 4, attacks[1]: got 'PGD, eps 1' again, "
-    "first on line 4; allowed is one of a name",
+    "first on line 4; allowed is each name once",
 }
 
 # Words and numbers that are not what they look like.
@@ -115,7 +115,7 @@ REST = {
     "seed: 9223372036854775808": "line 5, seed: got 9223372036854775808; allowed are whole numbers from -2^63 to 2^63 - 1",
     # Keys.
     "atacks: FGSM": f"line 5, atacks: unknown key; allowed are {KEYS}; did you mean attacks?",
-    "seed: 1\nthreads: 1\nseed: 1": "line 7, seed: given twice, first on line 5; allowed is one key of a name",
+    "seed: 1\nthreads: 1\nseed: 1": "line 7, seed: given twice, first on line 5; allowed is each key once",
     "? [a]\n: b": "line 5: got a list or a mapping as a key; allowed is a word",
     "<<: {seed: 1}": f"line 5, <<: unknown key; allowed are {KEYS}",
     # Conditions.
@@ -138,7 +138,7 @@ REST = {
     "transformations: [8bit]": "line 5, transformations[0]: got '8bit'; allowed are {noise: a number}, {blur: a number}, "
     "{jpeg: a number} and 8-bit",
     "transformations: [8-bit, 8-bit]": "line 5, transformations[1]: got '8 bit' again, first on line 5; "
-    "allowed is one of a name",
+    "allowed is each name once",
 }
 
 

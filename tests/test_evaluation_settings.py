@@ -181,7 +181,7 @@ BUILDS = {
     "NAME": "allowed is 'package.module:function', which can be imported",
     "NAME:number": "returned int; allowed is a torch.nn.Module",
     "NAME:raises": "got 'NAME:raises', which raises KeyError: 'lost'",
-    "NAME:random": "which gives another model each time; allowed is one whose weights are set",
+    "NAME:random": "which gives a different model each time; allowed is one with fixed weights",
     "NAME:three": "(InputError: y: got label",
 }
 
@@ -203,9 +203,9 @@ def test_a_model_for_other_images():
     """Checks a model of road signs on digits, and digits that the model has no class for: neither is left to fail in the run."""
     [line] = told(BASE.replace("mnist-mlp", "[mnist-mlp, signs-cnn]") + "attacks: FGSM\n")
     assert line.startswith(
-        "m.yml, line 2, models[1]: got a model that does not read mnist-5k, images of 1 x 28 x 28 ("
+        "m.yml, line 2, models[1]: got a model that fails on mnist-5k, images of 1 x 28 x 28 ("
     )
-    assert line.endswith("; allowed is one that gives logits for them")
+    assert line.endswith("; allowed is a model that gives logits for them")
 
 
 def test_a_data_set_that_is_not_here(monkeypatch):

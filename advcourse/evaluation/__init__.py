@@ -1,7 +1,7 @@
-"""Evaluation: attacks x models x data, measured once, kept, compared and told.
+"""Evaluation: measure attacks x models x data once, keep the results, compare and report them.
 
-cells = [Cell(name, attack(), ModelSource("mnist-cnn")) for name, attack in attacks.TABLE_1.items()]
-outcome = run(cells, "build/evaluation")        # records, and the cells that failed
+>>> cells = [Cell(name, attack(), ModelSource("mnist-cnn")) for name, attack in attacks.TABLE_1.items()]
+>>> outcome = run(cells, "build/evaluation")  # records, and the cells that failed
 """
 
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, measure

@@ -37,9 +37,12 @@ from advcourse.evaluation.record import Names, Record, as_array
 class ModelSource:
     """Where a model comes from.
 
-    name: of the model in tables and, with neither `build` nor `module`, in `models.load`. folder: of its weights (default: the
-    shipped ones). build: a function without arguments that returns the model, or where to import it: "package.module:function".
-    module: the model itself.
+    Args:
+        name: the model's name in tables. Without `build` and `module`, it is also the name for `models.load`.
+        folder: folder with the weights (default None: the shipped ones).
+        build: a function without arguments that returns the model, or where to import this function from:
+            "package.module:function" (default None).
+        module: the model itself (default None).
     """
 
     name: str
@@ -48,9 +51,17 @@ class ModelSource:
     module: nn.Module | None = None
 
     def load(self, device: str | torch.device = "cpu") -> nn.Module:
-        """The model on `device`; a `module` that is elsewhere stays there, and is copied.
+        """Load the model.
 
-        Raises `InputError` where it cannot be had.
+        Args:
+            device: where to put it (default "cpu"). A `module` on another device is copied, and the original stays where it
+                is.
+
+        Returns:
+            the model.
+
+        Raises:
+            InputError: the model can't be loaded, or `build` does not return a module.
         """
         if self.module is not None:
             return on_device(self.module, resolve_device(device))
@@ -65,7 +76,11 @@ class ModelSource:
 
 
 def imported(path: str) -> Any:
-    """What "package.module:name", or "file.py:name", names. Raises `InputError` where it cannot be imported."""
+    """Import the object that "package.module:name" or "file.py:name" refers to.
+
+    Raises:
+        InputError: it can't be imported.
+    """
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module.removesuffix(".py")), name)
@@ -77,7 +92,15 @@ def imported(path: str) -> Any:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Which images: `images` of the set `name`, drawn by `seed` with classes in turn; or `given` (x, y), as they are."""
+    """Which images to use.
+
+    Args:
+        name: name of the data set (default "mnist-5k").
+        split: "test" (default) or "train".
+        images: number of images, drawn from all classes in turn (default 100).
+        seed: seed of the draw (default 0).
+        given: images and labels (x, y) to use as they are, instead of a data set (default None).
+    """
 
     name: str = "mnist-5k"
     split: str = "test"
@@ -86,7 +109,7 @@ class DataSource:
     given: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (N, C, H, W) and labels (N,), on the CPU."""
+        """Return images (N, C, H, W) and labels (N,), on the CPU."""
         if self.given is None:
             return data.load(self.name, self.split).pick(self.images, self.seed)
         x, y = self.given
@@ -97,10 +120,20 @@ class DataSource:
 class Conditions:
     """How a cell is measured.
 
-    target: how the labels of targeted attacks are chosen, see `attacks.choose_target` (default "random"). seed: of the targets.
-    device: "cpu" (default), "cuda", "auto". threads: of the processor for each cell (default 1, so that cells side by side, and
-    on machines with more cores, add up in the same order). batch: images attacked together (default 496), a multiple of 16;
-    universal attacks take all at once. transformations: after which a success shall still be one. pictures: how many to keep.
+    Args:
+        target: how the labels of targeted attacks are chosen, see `attacks.choose_target` (default "random").
+        seed: seed of these labels (default 0).
+        device: "cpu" (default), "cuda" or "auto".
+        threads: number of processor threads for each cell (default 1, so that sums are added in the same order if cells run
+            side by side, and on machines with more cores).
+        batch: number of images attacked together, a multiple of 16 (default 496). Universal attacks always use all images at
+            once.
+        transformations: transformations of the attacked images, after each of which success is measured again (default: the
+            standard ones).
+        pictures: number of images to keep for the report (default 6).
+
+    Raises:
+        InputError: a value is out of range.
     """
 
     target: str = "random"
@@ -123,7 +156,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Cell:
-    """An attack on a model, on data, under conditions. `name` and `variant` are what it is called in tables."""
+    """An attack on a model, with data and conditions. `name` and `variant` are the attack's name in tables."""
 
     name: str
     attack: Attack
@@ -134,15 +167,21 @@ class Cell:
 
     @property
     def names(self) -> Names:
-        """What the cell is called."""
+        """The names of the cell's parts, as tables show them."""
         return Names(self.name, self.model.name, f"{self.data.name} {self.data.split}", self.variant)
 
 
 def determinants(cell: Cell, known: dict[ModelSource | DataSource, str] | None = None) -> dict:
-    """All that determines the numbers of a cell, as plain values: code, settings, seeds, weights, images, device, versions.
+    """Return everything that determines a cell's numbers: code, settings, seeds, weights, images, device and versions.
 
-    "attack" and, of the conditions, "transformations" are texts for readers; "keys" are the `identity` of both.
-    `known`: a dictionary that remembers models and images from one cell to the next.
+    Args:
+        cell: the cell.
+        known: remembers the identities of models and images from one cell to the next; filled in place (default None: a new
+            dictionary).
+
+    Returns:
+        a dictionary of plain values. "attack" and, in the conditions, "transformations" are texts for readers; "keys" holds
+            the `identity` of both.
     """
     known = {} if known is None else known
     for source, summary in ((cell.model, identity), (cell.data, digest)):
@@ -150,7 +189,7 @@ def determinants(cell: Cell, known: dict[ModelSource | DataSource, str] | None =
             known[source] = summary(source.load())
     conditions = cell.conditions
     settings = {field.name: getattr(conditions, field.name) for field in fields(conditions)}
-    settings["transformations"] = [repr(one) for one in conditions.transformations]
+    settings["transformations"] = [repr(transform) for transform in conditions.transformations]
     settings["device"] = _device_name(conditions.device)
     return {
         "attack": repr(cell.attack),
@@ -173,19 +212,23 @@ def _device_name(device):
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def key(told: dict) -> str:
-    """A name for what `determinants` tells, but for its texts: 32 hexadecimal digits.
+def key(determined: dict) -> str:
+    """Return a name for the result of `determinants`, which ignores its texts for readers: 32 hexadecimal digits.
 
-    Where the model, the attack or a transformation cannot be told from another, the name says so: see `identity.is_fresh`.
+    If the model, the attack or a transformation can't be told apart from others, the name says so, see `identity.is_fresh`.
     """
-    conditions = {name: value for name, value in told["conditions"].items() if name != "transformations"}
-    decisive = {name: value for name, value in told.items() if name != "attack"} | {"conditions": conditions}
-    fresh = any(map(is_fresh, (told["model"], *told["keys"].values())))
+    conditions = {
+        name: value for name, value in determined["conditions"].items() if name != "transformations"
+    }
+    decisive = {name: value for name, value in determined.items() if name != "attack"} | {
+        "conditions": conditions
+    }
+    fresh = any(map(is_fresh, (determined["model"], *determined["keys"].values())))
     name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
     return FRESH + name if fresh else name
 
 
-# Cells of one model come one after the other. With the checksum in the key, changed weights or images are read anew.
+# Cells with the same model follow each other. Since the checksum is an argument, changed weights or images are read again.
 @lru_cache(maxsize=1)
 def _model(source, device, checksum):
     model = source.load(device)
@@ -200,31 +243,42 @@ def _data(source, checksum):
     return x, y
 
 
-def _same(found, wanted, what):
-    if found != wanted and not is_fresh(wanted):
-        raise InputError(f"{what}: other here than where the work was handed out; allowed is the very same")
+def _same(actual, wanted, what):
+    if actual != wanted and not is_fresh(wanted):
+        raise InputError(
+            f"{what}: differs from that of the process which started the run; allowed is exactly the same"
+        )
 
 
 def measure(cell: Cell, wanted: dict | None = None) -> Record:
-    """Attack, and measure all that the survey's section 3 asks for: a `Record`. Memory is that of one batch at a time.
+    """Run the attack of a cell and measure everything in the survey's section 3.
 
-    `wanted`: the cell's `determinants` where the work was handed out. Raises `InputError` where code, attack, transformations,
-    model, images, device or version of torch are others here.
+    Only one batch at a time is in memory.
+
+    Args:
+        cell: the cell.
+        wanted: the cell's `determinants` in the process that started the run (default None: not compared).
+
+    Returns:
+        a `Record`.
+
+    Raises:
+        InputError: the code, attack, transformations, model, images, device or version of torch here differ from `wanted`.
     """
     wanted = deepcopy(wanted) if wanted else determinants(cell)
     _same(code_digest(), wanted["code"], "advcourse")
     _same(torch.__version__, wanted["torch"], "torch")
     _same(_device_name(cell.conditions.device), wanted["conditions"]["device"], "device")
-    for name, found in _keys(cell).items():
-        _same(found, wanted["keys"][name], name)
+    for name, here in _keys(cell).items():
+        _same(here, wanted["keys"][name], name)
     device = resolve_device(cell.conditions.device)
-    # A model may draw random numbers: they follow from the seed, whoever measures, and the caller's state stays.
+    # If the model draws random numbers, they depend only on the seed, and the caller's random state is restored.
     with torch_threads(cell.conditions.threads), seeded(device, cell.conditions.seed):
         return _Measurement(cell, wanted).record()
 
 
 class _Measurement:
-    """One cell while it is measured: the values of batch after batch."""
+    """The measurement of one cell, which collects the values of its batches."""
 
     def __init__(self, cell, wanted):
         self.cell, self.conditions, self.identity = cell, cell.conditions, wanted
@@ -258,7 +312,7 @@ class _Measurement:
             self.identity,
             len(x),
             metrics.Efficiency(*costs, self.memory, len(index), self.device.type),
-            {one.name: self._clean_accuracy(one, x, y) for one in conditions.transformations},
+            {t.name: self._clean_accuracy(t, x, y) for t in conditions.transformations},
             {name: np.concatenate([part[name] for part in self.parts]) for name in names},
             self.pictures,
         )
@@ -289,7 +343,7 @@ class _Measurement:
         self.parts.append({name: as_array(value) for name, value in values.items()})
 
     def _after_transformations(self, run, first):
-        """For each transformation: which attacks do what they want after it, and what is misread."""
+        """For each transformation, return which attacks still succeed after it, and which images are misclassified."""
         values = {}
         for transform in self.conditions.transformations:
             logits = predict(self.model, transform(run.images, first))
@@ -300,7 +354,7 @@ class _Measurement:
 
 
 def _of_the_attack(run):
-    """The numbers of one batch that need nothing but its `AttackResult`."""
+    """Return the numbers of one batch that need only its `AttackResult`."""
     prediction, none = run.predictions, torch.full_like(run.labels, -1)
     return {
         "target": none if run.target is None else run.target,

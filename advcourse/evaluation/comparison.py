@@ -1,4 +1,4 @@
-"""Comparing attacks, where they can be compared."""
+"""Comparing attacks, if they can be compared."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -21,35 +21,37 @@ def compare(
     *,
     across_models: bool = False,
 ) -> pd.DataFrame:
-    """Attacks on the same images of one model, side by side; ranked only where they had the same threat model.
+    """Compare attacks on the same images of one model; rank them only if they had the same threat model.
 
     Args:
         runs: name -> `AttackResult` of `attack.run(...)`, or `Record` of the matrix.
-        by: None (default) for the given order; "success", highest first; "size", smallest median first, in the attacks' norm.
-        at: a budget, in the unit of the sizes: a success counts only up to this size. It makes minimum-norm attacks comparable
-            with budgeted ones of the same norm and this very budget. In L0 only sizes have it, as a number of changed pixels: a
-            budget there is a share of all values, and neither follows from the other where a pixel has several values.
-        across_models: True lets the runs be on different models, and the models are then compared as well: a row says what an
-            attack does to its own model. The images must still be the very same, so that of two models it takes images that
-            both read correctly. False (default) refuses them.
+        by: None (default) keeps the given order; "success" puts the highest success rate first; "size" puts the smallest
+            median size first, in the attacks' norm.
+        at: a budget, in the unit of the sizes: a success counts only if its size is at most this (default None). With it,
+            minimum-norm attacks can be compared with budgeted ones of the same norm and exactly this budget. In L0 it applies
+            only to sizes, as a number of changed pixels: an L0 budget is a share of all values, and neither can be computed
+            from the other if a pixel has several values.
+        across_models: True allows runs on different models, which are then compared as well: each row shows how an attack does
+            on its own model. The images must still be exactly the same, so use images that all models classify correctly.
+            False (default) refuses different models.
 
     Returns:
-        a frame with a row for each attack: threat model; images; success with its 95 % interval (Wilson); median size, in the
-        attack's own norm, failures at infinity, with its 95 % interval (bootstrap); common, the number of images where all
-        succeed, and the mean of each distance over those.
+        a frame with a row for each attack: threat model; images; success with its 95 % interval (Wilson); median size in the
+            attack's own norm, with failures at infinity, and its 95 % interval (bootstrap); common, the number of images on
+            which all attacks succeed; and the mean of each distance over those images.
 
     Raises:
-        InputError: no runs, other images or labels, another model; a ranking of attacks whose threat models differ, which says
-            how; `at` for several norms, or in another unit than the sizes.
+        InputError: there are no runs; images, labels or models differ; the attacks to rank have different threat models (the
+            message says how they differ); or `at` is given for several norms, or in another unit than the sizes.
     """
     check_choice(by, "by", (None, "success", "size"))
     across_models = check_flag(across_models, "across_models")
     if runs is None or isinstance(runs, Mapping) and not runs:
         raise InputError("runs: got none; allowed is at least one")
     if not isinstance(runs, Mapping) or not all(
-        isinstance(one, AttackResult | Record) for one in runs.values()
+        isinstance(run, AttackResult | Record) for run in runs.values()
     ):
-        given = ", ".join(type(one).__name__ for one in runs.values()) if isinstance(runs, Mapping) else ""
+        given = ", ".join(type(run).__name__ for run in runs.values()) if isinstance(runs, Mapping) else ""
         raise InputError(
             f"runs: got a {type(runs).__name__}{given and f' of {given}'}; allowed is a dictionary, name -> what attack.run(...) "
             "returns, or a Record of the matrix"
@@ -73,7 +75,7 @@ def compare(
 
 
 class _Run:
-    """What is compared, of a result or of a record, as arrays."""
+    """The parts of a result or record that are compared, as arrays."""
 
     def __init__(self, run):
         attack = run.attack if isinstance(run, AttackResult) else run
@@ -93,29 +95,31 @@ def _array(values):
 
 
 def _check_images(runs):
-    (first, one), *others = runs.items()
+    (first, reference), *others = runs.items()
     for name, run in others:
-        if len(one.images) != len(run.images) or not all(map(np.array_equal, one.images, run.images)):
+        if len(reference.images) != len(run.images) or not all(
+            map(np.array_equal, reference.images, run.images)
+        ):
             raise InputError(
-                f"runs: {name!r} attacked other images than {first!r}; allowed are runs on the very same, "
-                f"for which images an attack is tried on decides how well it does"
+                f"runs: {name!r} attacked other images than {first!r}; allowed are runs on exactly the same images, "
+                f"because success depends on them"
             )
 
 
 def _check_models(runs):
-    """Raise `InputError` unless all runs attacked one model. One that cannot be told from others is no other's equal."""
-    (first, one), *others = runs.items()
+    """Raise `InputError` unless all runs attacked the same model. A model that can't be identified equals no other."""
+    (first, reference), *others = runs.items()
     for name, run in others:
-        if run.model != one.model or not one.model:
+        if run.model != reference.model or not reference.model:
             raise InputError(
-                f"runs: {name!r} attacked another model than {first!r} (or one that had changed, or cannot be told from others: "
-                f"{one.model[:12] or 'unknown'} and {run.model[:12] or 'unknown'}); allowed are runs on one model, for which "
-                f"model an attack is tried on decides how well it does, or across_models=True"
+                f"runs: {name!r} attacked another model than {first!r} (or one that had changed, or cannot be identified: "
+                f"{reference.model[:12] or 'unknown'} and {run.model[:12] or 'unknown'}); allowed are runs on one model, "
+                f"because success depends on the model, or across_models=True"
             )
 
 
 def _check_threats(runs, by, at):
-    """Raise `InputError` unless all runs played by the same rules."""
+    """Raise `InputError` unless all runs had the same threat model."""
     rules = {}
     for name, run in runs.items():
         threat = run.threat
@@ -131,18 +135,18 @@ def _check_threats(runs, by, at):
     budgets = [run.threat.eps for run in runs.values() if run.threat.eps is not None]
     if by == "size" and budgets:
         raise InputError(
-            f"by: got 'size' for attacks with the budget {budgets[0]:g}, which they may spend whether or not it is needed; "
+            f"by: got 'size' for attacks with the budget {budgets[0]:g}, which they may use up even if less is enough; "
             f"allowed is by='success'"
         )
     if by == "success" and not budgets and at is None:
         raise InputError(
-            "by: got 'success' for attacks without a budget, which succeed sooner or later; allowed is by='size', or a budget "
-            "by `at`"
+            "by: got 'success' for attacks without a budget, which succeed if the change is large enough; allowed is by='size', "
+            "or a budget `at`"
         )
 
 
 def _check_budget(runs, at):
-    """Raise `InputError` unless `at` is in the unit in which all runs are measured."""
+    """Raise `InputError` unless `at` is in the unit of all runs' sizes."""
     check_range(at, "at", 0)
     norms = list(dict.fromkeys(run.threat.norm for run in runs.values()))
     if len(norms) > 1:

@@ -1,4 +1,4 @@
-"""The matrix of attacks x defenses: what each defense of the zoo leaves right, under common attacks and those made for it."""
+"""The matrix of attacks x defenses: how accurate each defense of the zoo is under common attacks and attacks made for it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,22 +20,29 @@ from advcourse.evaluation.tables import frame, survivors
 from advcourse.metrics import median_with_failures, share_with_interval
 from advcourse.zoo import deployed
 
-ADAPTIVE = "adaptive: "  # before the names of the attacks that were made for one defense
+ADAPTIVE = "adaptive: "  # prefix of the names of attacks that were made for one defense
 BEGIN, END = "<!-- matrix: made by `advcourse matrix --write docs/defenses.md` -->", "<!-- matrix ends -->"
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """Makes the deployed module of a defense: equal for equal names, so that a model is loaded once for all its cells."""
+    """Function that returns the deployed module of a defense.
+
+    Two of these are equal if their names are equal, so that a model is loaded only once for all its cells.
+    """
 
     name: str
 
     def __call__(self) -> nn.Module:
+        """Load the module."""
         return deployed.load(self.name)
 
 
 def common() -> dict:
-    """The attacks that every defense meets, by name, all within `EPS` in L-infinity; the last knows nothing but digits."""
+    """Return the attacks that every defense has to meet, by name, all within `EPS` in L-infinity.
+
+    The last, "transfer", uses a network of the attacker's own, and knows nothing about the defense.
+    """
     multi_step = PGD(deployed.EPS, steps=40)
     return {
         "FGSM": FGSM(deployed.EPS),
@@ -47,54 +54,64 @@ def common() -> dict:
 
 
 def other_norms() -> dict:
-    """Attacks in other norms than L-infinity, for the networks: the smallest change that succeeds, in the attack's own norm."""
+    """Return the attacks in other norms than L-infinity, for networks. They seek the smallest change in their own norm."""
     return {"C&W L2": CWL2(), "EAD": EAD(), "stAdv": StAdv(), "JSMA": JSMA()}
 
 
 def cells(images: int = 100, seed: int = 0, defenses: Sequence[str] | None = None) -> list[Cell]:
-    """The cells of the matrix: for each defense the common attacks, its own, and for networks those in other norms.
+    """Return the cells of the matrix: each defense under the common attacks and its own, networks also under other norms.
 
-    The common attacks differentiate what an attacker sees who knows of no defense: `deployed.DeployedDefense.seen`.
+    The common attacks differentiate the model that an attacker sees who does not know of any defense:
+    `deployed.DeployedDefense.seen`.
 
     Args:
-        images: held-out digits (default 100), drawn by `seed` (default 0).
-        defenses: names of the zoo (default None: all).
+        images: number of held-out digits, at least 1 (default 100).
+        seed: seed by which they are drawn (default 0).
+        defenses: names in the zoo (default None: all).
+
+    Returns:
+        the cells.
 
     Raises:
-        InputError: an unknown defense, numbers out of their range.
+        InputError: a defense is unknown, or a number is out of range.
     """
     check_range(images, "images", 1, integer=True)
     check_range(seed, "seed", 0, integer=True)
     chosen = deployed.names() if defenses is None else defenses
     digits, how = DataSource("mnist-5k", images=images, seed=seed), Conditions(transformations=(), pictures=0)
-    found = []
+    result = []
     for name in chosen:
-        one = deployed.DEFENSES[check_choice(name, "defenses", deployed.names())]
-        attacks = {known: _as_seen(attack, one) for known, attack in common().items()}
-        attacks |= {ADAPTIVE + own: attack for own, attack in one.adaptive.items()}
-        attacks |= other_norms() if one.is_network else {}
+        defense = deployed.DEFENSES[check_choice(name, "defenses", deployed.names())]
+        attacks = {known: _as_seen(attack, defense) for known, attack in common().items()}
+        attacks |= {ADAPTIVE + own: attack for own, attack in defense.adaptive.items()}
+        attacks |= other_norms() if defense.is_network else {}
         source = ModelSource(name, build=Deployed(name))
-        found += [Cell(title, attack, source, digits, how) for title, attack in attacks.items()]
-    return found
+        result += [Cell(title, attack, source, digits, how) for title, attack in attacks.items()]
+    return result
 
 
-def _as_seen(attack, one):
-    plain = one.seen is deployed.itself or isinstance(attack, Transfer)
-    return attack if plain else Transfer(attack, one.seen)
+def _as_seen(attack, defense):
+    plain = defense.seen is deployed.itself or isinstance(attack, Transfer)
+    return attack if plain else Transfer(attack, defense.seen)
 
 
 def accuracies(records: Iterable[Record]) -> pd.DataFrame:
-    """A row for each defense: the share of the digits that it reads correctly, clean and under each attack within `deployed.EPS`.
+    """Return the share of the digits that each defense classifies correctly, clean and under each attack within `deployed.EPS`.
 
-    "adaptive" is the strongest of its own attacks; "minimum" the share that withstands every attack in the table, image by image,
-    with Wilson's 95 % interval in "minimum low" and "minimum high".
+    Args:
+        records: the measured cells.
+
+    Returns:
+        a frame with a row for each defense. "adaptive" is the accuracy under the strongest of its own attacks. "minimum" is
+            the share of the digits that withstand every attack in the table, image by image, with Wilson's 95 % interval in
+            "minimum low" and "minimum high".
     """
     rows = _accuracies(records)
     return frame(rows.values(), list(rows))
 
 
 def _accuracies(records):
-    """The rows of `accuracies` by the names of the defenses."""
+    """Return the rows of `accuracies` by the names of the defenses."""
     rows, shared = {}, tuple(common())
     for name, group in _by_defense(records).items():
         left = {r.names.attack: survivors(r, "Linf", deployed.EPS) for r in group}
@@ -109,9 +126,13 @@ def _accuracies(records):
 
 
 def sizes(records: Iterable[Record]) -> pd.DataFrame:
-    """A row for each network: the median size of the smallest change that fools it, failures counted as infinite.
+    """Return the median size of the smallest change that fools each network, in which failures count as infinite.
 
-    C&W in L2, EAD in its own measure, stAdv in its flow, JSMA in changed pixels.
+    Args:
+        records: the measured cells.
+
+    Returns:
+        a frame with a row for each network: C&W in L2, EAD in its own measure, stAdv in its flow loss, JSMA in changed pixels.
     """
     rows, known = {}, tuple(other_norms())
     for name, group in _by_defense(records).items():
@@ -122,9 +143,10 @@ def sizes(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def as_markdown(records: Sequence[Record]) -> str:
-    """Both tables, for the docs. Accuracies are rounded to whole points, sizes to two digits.
+    """Return both tables as Markdown for the docs. Accuracies are rounded to percentage points, sizes to two digits.
 
-    Raises `InputError` where there are no records.
+    Raises:
+        InputError: there are no records.
     """
     if not records:
         raise InputError("records: got none; allowed is at least one, as `run(defended.cells())` gives")
@@ -132,13 +154,14 @@ def as_markdown(records: Sequence[Record]) -> str:
     shares = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["by", "minimum"], errors="ignore")
     table = shares.map(lambda share: "" if pd.isna(share) else percent(share))
     table["minimum"] = [printed(row["minimum"]) for row in rows.values()]
-    table["the strongest of its own"] = [row.get("by", "") for row in rows.values()]
+    table["strongest adaptive attack"] = [row.get("by", "") for row in rows.values()]
     images = records[0].picked
     parts = [
-        f"{images} held-out digits, L∞ ≤ {deployed.EPS:g}: the share that is read correctly; for the minimum how many, and the "
-        "95 % interval.",
+        f"{images} held-out digits, L∞ ≤ {deployed.EPS:g}: the share that is read correctly; for the minimum also the number of "
+        "digits, and the 95 % interval.",
         _table(table),
-        "The median size of the smallest change that fools, in each attack's own measure; `inf` where half of the attacks fail.",
+        "The median size of the smallest change that fools the model, in each attack's own measure; `inf` if half of the attacks "
+        "fail.",
     ]
     return "\n\n".join(
         [*parts, _table(others.map(lambda size: number(size, 2) if np.isfinite(size) else "inf"))]
@@ -146,7 +169,11 @@ def as_markdown(records: Sequence[Record]) -> str:
 
 
 def write(path: Path | str, records: Sequence[Record]) -> None:
-    """Put the tables between the markers of the Markdown file at `path`. Raises `InputError` where they are missing."""
+    """Write the tables between the markers of the Markdown file at `path`.
+
+    Raises:
+        InputError: the file has no such markers, or can't be written.
+    """
     write_between(path, BEGIN, END, as_markdown(records))
 
 

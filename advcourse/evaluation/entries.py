@@ -1,4 +1,4 @@
-"""A small YAML file as entries that know their line and key, so that what is wrong with one can be told where it stands."""
+"""Read a small YAML file as entries that know their line and key, so that an error message can say where the mistake is."""
 
 import difflib
 import re
@@ -13,14 +13,14 @@ import yaml
 from advcourse.core.files import contents
 from advcourse.core.inputs import InputError
 
-_MOST = 20  # problems that are told together
-_LARGEST = 2**63 - 1  # of whole numbers, as seeds are held
+_MOST = 20  # problems that one message lists
+_LARGEST = 2**63 - 1  # the largest whole number, as for seeds
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(
     r"[-+]?((\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.(inf|Inf|INF))|\.(nan|NaN|NAN)"
 )
 _FRACTION = re.compile(r"([-+]?[0-9]+(?:\.[0-9]*)?) ?/ ?([0-9]+)")
-_OCTAL = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?")  # to some programs
+_OCTAL = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?")  # an octal number to some programs
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 80
@@ -28,9 +28,12 @@ _REPR.maxstring = _REPR.maxother = 80
 
 @dataclass(frozen=True)
 class YamlEntry:
-    """A value of the file: None, a bool, int, float or str, a list of entries, or a dictionary of entries by name.
+    """A value in the file.
 
-    line: from 1. key: the way to it, "attacks[1].eps"; empty for the whole file.
+    Attributes:
+        value: None, a bool, int, float or str, a list of entries, or a dictionary of entries by name.
+        line: its line, counted from 1.
+        key: its place, such as "attacks[1].eps"; empty for the whole file.
     """
 
     value: object
@@ -38,8 +41,8 @@ class YamlEntry:
     key: str
 
     @property
-    def told(self) -> str:
-        """The value as a message tells it."""
+    def as_text(self) -> str:
+        """The value as messages show it."""
         if self.value is None or isinstance(self.value, bool):
             return {None: "nothing", True: "true", False: "false"}[self.value]
         named = {list: "a list", dict: "a mapping"}
@@ -47,23 +50,29 @@ class YamlEntry:
 
     @property
     def items(self) -> list["YamlEntry"]:
-        """The entries of a list; of anything else, itself alone."""
+        """The entries of a list; for any other value, a list of this entry alone."""
         return self.value if isinstance(self.value, list) else [self]
 
 
 class Problems:
-    """What is wrong with the file at `path`, collected, to be told all at once."""
+    """Collects everything that is wrong with the file at `path`, to report it in one message."""
 
     def __init__(self, path: Path | str):
         self.path, self._found = path, {}
 
     def add(self, entry: YamlEntry, text: str, part: str | None = None) -> None:
-        """`text` is wrong with the entry; or with its `part`, which it lacks. The first problem of an entry is told, no more."""
+        """Add a problem of the entry, or of its missing `part`. Only the first problem of each is reported.
+
+        Args:
+            entry: where the problem is.
+            text: what is wrong.
+            part: the name of a part that the entry lacks (default None).
+        """
         key = ".".join(filter(None, (entry.key, part)))
         self._found.setdefault((entry.line, key), " ".join(text.split()))
 
     def stop(self) -> None:
-        """Raise an `InputError` of all problems, in the order of their lines, if there are any."""
+        """Raise an `InputError` that lists all problems by line, if there are any."""
         places = sorted(self._found, key=lambda place: place[0])
         lines = [
             f"{self.path}, line {line}{f', {key}' if key else ''}: {self._found[line, key]}"
@@ -74,10 +83,12 @@ class Problems:
             raise InputError("\n".join(lines[:_MOST] + rest))
 
     @contextmanager
-    def told_of(self, entry: YamlEntry, parts: Mapping[str, YamlEntry]) -> Iterator[None]:
-        """An `InputError` inside the block becomes a problem of the one of the `parts` that it names, else of `entry`.
+    def collecting(self, entry: YamlEntry, parts: Mapping[str, YamlEntry]) -> Iterator[None]:
+        """Turn an `InputError` inside the block into a problem of the part that it names, or else of `entry`.
 
-        `parts`: the entries by what the error calls them.
+        Args:
+            entry: the entry that the block deals with.
+            parts: the entries by the names that the error uses for them.
         """
         try:
             yield
@@ -90,15 +101,19 @@ class Problems:
             else:
                 self.add(entry, str(error))
 
-    def parts(
-        self, entry: YamlEntry, allowed: Collection[str], required: Mapping[str, str]
-    ) -> dict[str, YamlEntry]:
-        """The entries of a mapping by name. A key that is not `allowed` is a problem, and a missing one that is `required`.
+    def parts(self, entry: YamlEntry, allowed: Collection[str], required: Mapping[str, str]) -> dict[str, YamlEntry]:
+        """Return the parts of a mapping by name. An unknown key and a missing one are problems.
 
-        `required`: the names that have to be there, and what each may be.
+        Args:
+            entry: the mapping.
+            allowed: the names that may be there.
+            required: the names that must be there, and which value each may have.
+
+        Returns:
+            name -> entry, for the allowed names.
         """
         if not isinstance(entry.value, dict):
-            self.add(entry, f"got {entry.told}; allowed is a mapping of {', '.join(allowed)}")
+            self.add(entry, f"got {entry.as_text}; allowed is a mapping of {', '.join(allowed)}")
             return {}
         for name, part in entry.value.items():
             if name not in allowed:
@@ -109,50 +124,54 @@ class Problems:
         return {name: part for name, part in entry.value.items() if name in allowed}
 
     def choice(self, entry: YamlEntry, allowed: Collection[str]) -> bool:
-        """Whether the value is one of the `allowed` words; a problem if not."""
+        """Return whether the value is one of the `allowed` words; if not, add a problem."""
         if isinstance(entry.value, str) and entry.value in allowed:
             return True
-        self.add(entry, f"got {entry.told}; allowed are {_listed(entry.value, allowed)}")
+        self.add(entry, f"got {entry.as_text}; allowed are {_listed(entry.value, allowed)}")
         return False
 
     def single(self, entry: YamlEntry, allowed: str = "one value") -> bool:
-        """Whether the value is neither a list nor a mapping, nor left out; a problem if it is."""
+        """Return whether the value is a single one: no list, no mapping, and not left out. If not, add a problem."""
         if entry.value is not None and not isinstance(entry.value, list | dict):
             return True
-        self.add(entry, f"got {entry.told}; allowed is {allowed}")
+        self.add(entry, f"got {entry.as_text}; allowed is {allowed}")
         return False
 
     def text(self, entry: YamlEntry) -> bool:
-        """Whether the value is text, and not empty; a problem if not."""
+        """Return whether the value is text and not empty; if not, add a problem."""
         if isinstance(entry.value, str) and entry.value.strip():
             return True
-        hint = f", in quotes: '{entry.told}'" if isinstance(entry.value, bool | int | float) else ""
-        self.add(entry, f"got {entry.told}; allowed is text{hint}")
+        hint = f", in quotes: '{entry.as_text}'" if isinstance(entry.value, bool | int | float) else ""
+        self.add(entry, f"got {entry.as_text}; allowed is text{hint}")
         return False
 
     def new(self, entry: YamlEntry, name: str, lines: dict[str, int]) -> bool:
-        """Whether `name` is new to `lines`, a dictionary that remembers the line of each name; a problem if not."""
+        """Return whether `name` is new, and remember its line in `lines`; if it is not new, add a problem."""
         if name in lines:
-            self.add(entry, f"got {name!r} again, first on line {lines[name]}; allowed is one of a name")
+            self.add(entry, f"got {name!r} again, first on line {lines[name]}; allowed is each name once")
             return False
         lines[name] = entry.line
         return True
 
 
 def _listed(given, allowed):
-    """The `allowed` words, and the one that may have been meant by `given`."""
+    """Return the `allowed` words as text, with the one that `given` may have been meant to be."""
     folded = {word.casefold(): word for word in allowed}
     near = difflib.get_close_matches(given.casefold(), folded, 1) if isinstance(given, str) else []
     return ", ".join(allowed) + (f"; did you mean {folded[near[0]]}?" if near else "")
 
 
 def parse(path: Path | str) -> tuple[YamlEntry, Problems]:
-    """The YAML file at `path` as its whole `YamlEntry`, and its `Problems` so far, such as keys that are given twice.
+    """Read the YAML file at `path`.
 
-    Nothing is ever constructed from a tag. Words and numbers that programs read differently (yes, 010, 1:30) are problems.
+    No objects are ever constructed from tags. Words and numbers that programs read in different ways (yes, 010, 1:30) are
+    problems.
+
+    Returns:
+        the whole file as a `YamlEntry`, and its `Problems` so far, such as keys that occur twice.
 
     Raises:
-        InputError: no such file, not UTF-8, no YAML, or an empty file.
+        InputError: the file does not exist, is empty, not in UTF-8, or not valid YAML.
     """
     problems, text = Problems(path), _text(path)
     try:
@@ -170,7 +189,7 @@ def parse(path: Path | str) -> tuple[YamlEntry, Problems]:
         raise InputError(_syntax(path, error)) from None
     except RecursionError:
         raise InputError(
-            f"{path}: got lists in lists in lists, too deep to read; allowed are few levels"
+            f"{path}: got lists that are nested too deeply to read; allowed are a few levels"
         ) from None
     raise InputError(f"{path}: got an empty file; allowed is YAML")
 
@@ -192,33 +211,33 @@ def _text(path):
 
 
 def _syntax(path, error):
-    told = ", ".join(filter(None, (error.context, error.problem)))
+    message = ", ".join(filter(None, (error.context, error.problem)))
     if error.context_mark and error.context_mark.line != error.problem_mark.line:
-        told += f"; it began on line {error.context_mark.line + 1}"
-    return f"{path}, line {error.problem_mark.line + 1}: got what is no YAML ({told})"
+        message += f"; it began on line {error.context_mark.line + 1}"
+    return f"{path}, line {error.problem_mark.line + 1}: got text that is not valid YAML ({message})"
 
 
 class _Refused(yaml.MarkedYAMLError):
-    """What YAML has, and these files have not."""
+    """Raised for what YAML allows but these files do not."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes that stand in the file once, without tags."""
+    """Composes nodes without tags, each of which occurs only once in the file."""
 
     def compose_node(self, parent, index):
         event = self.peek_event()
         if event.anchor or event.tag:  # an alias has an anchor, too
-            told = "got a tag, an anchor or an alias (!, & or *); allowed are values as they stand"
-            raise _Refused(problem=told, problem_mark=event.start_mark)
+            message = "got a tag, an anchor or an alias (!, & or *); allowed are plain values"
+            raise _Refused(problem=message, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 
 def _entry(node, line, key, problems):
-    """A node of PyYAML as a `YamlEntry`."""
+    """Return a node of PyYAML as a `YamlEntry`."""
     if isinstance(node, yaml.SequenceNode):
         items = [
-            _entry(one, one.start_mark.line + 1, f"{key}[{place}]", problems)
-            for place, one in enumerate(node.value)
+            _entry(item, item.start_mark.line + 1, f"{key}[{place}]", problems)
+            for place, item in enumerate(node.value)
         ]
         return YamlEntry(items, line, key)
     if isinstance(node, yaml.MappingNode):
@@ -237,14 +256,14 @@ def _mapping(node, key, problems):
         part = _entry(value, line, way, problems)
         if name.value in parts:
             problems.add(
-                part, f"given twice, first on line {parts[name.value].line}; allowed is one key of a name"
+                part, f"given twice, first on line {parts[name.value].line}; allowed is each key once"
             )
         parts.setdefault(name.value, part)
     return parts
 
 
 def _scalar(node, entry, problems):
-    """The entry with its word or number as it is meant: quoted ones are text."""
+    """Return the entry with its word or number as a Python value. Quoted values stay text."""
     text, (line, key) = node.value, (entry.line, entry.key)
     if node.style is not None:
         return entry

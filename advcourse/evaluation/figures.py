@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from records: each as a PNG with alternative text and a caption."""
+"""The figures of a report, drawn from records: each is a PNG with alternative text and a caption."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -22,11 +22,15 @@ _UNITS = {
     "flow": "roughness of the flow that moves the pixels (pixels)",
 }
 _SHARE = "share of all values that may be changed (L0)"
-_CURVES = 8  # in one chart; beyond that each model gets one of its own
+_CURVES = 8  # the most curves in one chart; if there are more, each model gets a chart of its own
 
 
 def places(records: Sequence[Record]) -> dict[tuple[str, str], tuple[str, list[Record]]]:
-    """Model and data -> (what they are called together, their records): the data are named where there are several."""
+    """Group records by model and data set.
+
+    Returns:
+        (model, data) -> (title, records). The title names the data only if there are several sets.
+    """
     several = len({record.names.data for record in records}) > 1
     groups = {}
     for record in records:
@@ -37,7 +41,7 @@ def places(records: Sequence[Record]) -> dict[tuple[str, str], tuple[str, list[R
 
 
 def by_threat_model(records: Iterable[Record]) -> dict[ThreatModel, list[Record]]:
-    """Threat model -> its records: one norm after the other, untargeted attacks before targeted ones, small budgets first."""
+    """Group records by threat model: sorted by norm, untargeted before targeted, small budgets first."""
     groups = {}
     for record in records:
         groups.setdefault(record.threat_model, []).append(record)
@@ -56,24 +60,24 @@ def _place_of(threat):
 
 
 def accuracy(record: Record) -> float:
-    """Share of the picked images that the model reads correctly under attack; NaN for none."""
+    """Return the share of the picked images that the model classifies correctly under attack; NaN if there are none."""
     return (len(record) - record.values["wrong"].sum()) / record.picked if record.picked else np.nan
 
 
 def overview(records: Sequence[Record]) -> Drawing:
-    """The heat map: attacks in blocks of one threat model, models as columns, accuracy under attack as colour and number."""
+    """Draw the heat map: attacks in blocks by threat model, models as columns, accuracy under attack as colour and number."""
     titles = {place: title for place, (title, _) in places(records).items()}
     blocks, notes = {"": {"no attack": {}}}, {}
     for title, group in places(records).values():
         blocks[""]["no attack"][title] = group[0].clean_accuracy
     for threat, group in by_threat_model(records).items():
-        block, told = blocks.setdefault(threat.name, {}), notes.setdefault(threat.name, {})
+        block, medians = blocks.setdefault(threat.name, {}), notes.setdefault(threat.name, {})
         for record in group:
             row, column = record.names.full_attack, titles[record.names.model, record.names.data]
             block.setdefault(row, {})[column] = accuracy(record)
             if threat.eps is None:
                 median = size(metrics.median_with_failures(record.size, record.success))
-                told.setdefault(row, {})[column] = f"({median})"
+                medians.setdefault(row, {})[column] = f"({median})"
     label = "share of all images that are read correctly; in brackets, without a budget, the median size"
     alt = "Heat map of accuracy under attack, dark where it is low. " + "; ".join(
         f"{row}{f' ({heading})' if heading else ''}: "
@@ -85,7 +89,10 @@ def overview(records: Sequence[Record]) -> Drawing:
 
 
 def against_eps(records: Sequence[Record]) -> list[Drawing]:
-    """For each model, and each norm and aim with several budgets or minimum-norm attacks beside a budget: success against eps."""
+    """Draw success against eps: one chart for each model and each norm and aim with enough to show.
+
+    That is the case if its attacks had several budgets, or if there are minimum-norm attacks beside a budgeted one.
+    """
     drawings = []
     for title, group in places(records).values():
         for terms, alike in _by(group, _terms).items():
@@ -98,7 +105,10 @@ def against_eps(records: Sequence[Record]) -> list[Drawing]:
 
 
 def distributions(records: Iterable[Record]) -> list[Drawing]:
-    """For each threat model without a budget: the share of images fooled up to a size, models side by side while few."""
+    """Draw the share of images fooled up to a size, for each threat model without a budget.
+
+    All models are in one chart as long as there are few curves.
+    """
     drawings = []
     for threat, group in by_threat_model(
         record for record in records if record.threat_model.eps is None
@@ -120,7 +130,7 @@ def distributions(records: Iterable[Record]) -> list[Drawing]:
 
 
 def robustness(records: Sequence[Record]) -> list[Drawing]:
-    """For each model: the share of the successes that outlive each transformation, beside the clean accuracy after it."""
+    """Draw for each model the share of the successes that survive each transformation, and the clean accuracy after it."""
     drawings = []
     for title, group in places(records).values():
         blocks = {}
@@ -131,7 +141,7 @@ def robustness(records: Sequence[Record]) -> list[Drawing]:
         if clean:
             label = "successes that still succeed after; dotted: clean images that the model still reads correctly"
             alt = (
-                f"Bars for {title}: the share of each attack's successes that succeed still after "
+                f"Bars for {title}: the share of each attack's successes that still succeed after "
                 + ", ".join(f"{name} (clean accuracy {percent(share)})" for name, share in clean.items())
             )
             drawings.append(_drawing(plots.bar_panels(blocks, label, references=clean), alt, title))
@@ -139,7 +149,10 @@ def robustness(records: Sequence[Record]) -> list[Drawing]:
 
 
 def pictures(records: Sequence[Record], columns: int = 6) -> list[Drawing]:
-    """Clean images, the change, attacked images: for each attack on the first model; of several variants the first."""
+    """Draw clean images, the change, and attacked images, for each attack on the first model.
+
+    Of several variants of an attack only the first is shown, with at most `columns` images (default 6).
+    """
     drawings, shown = [], set()
     for record in next(iter(places(records).values()))[1] if records else ():
         if record.names.attack not in shown and len(record.pictures.get("clean", ())):
@@ -164,13 +177,13 @@ def _pictures(record, columns):
         columns=columns,
     )
     caption = f"{record.names.full_attack} ({record.threat_model.name})"
-    told = ", ".join(f"{label} read as {now}" for label, now in zip(labels, read, strict=True))
-    alt = f"Clean images, the change times {factor:g}, and attacked images, by {caption}: {told}"
+    described = ", ".join(f"{label} read as {now}" for label, now in zip(labels, read, strict=True))
+    alt = f"Clean images, the change times {factor:g}, and attacked images, by {caption}: {described}"
     return _drawing(figure, alt, caption)
 
 
 def _shown(images):
-    """Images as they can be shown: channels that are no colours are averaged."""
+    """Return images that can be shown: if the channels are not colours, they are averaged."""
     images = images.astype(np.float64)
     return images if images.shape[1] in (1, 3) else images.mean(1, keepdims=True)
 
@@ -188,13 +201,13 @@ def _by(records, key):
 
 
 def _terms(record):
-    """What two attacks must share to stand in one chart. An L0 budget is a share, an L0 size a number of pixels."""
+    """Return what attacks must share to be in the same chart. An L0 budget is a share, an L0 size a number of pixels."""
     threat = record.threat_model
     return threat.norm, threat.aim, threat.universal, threat.norm == "L0" and threat.eps is not None
 
 
 def _in_words(threat):
-    """The threat model without its budget."""
+    """Return the threat model as text, without its budget."""
     return replace(threat, eps=None).name.removeprefix("least ")
 
 
@@ -203,7 +216,7 @@ def _sizes(records):
 
 
 def _budgets(records):
-    """Curve -> (eps, success, images). An attack at several budgets is one curve, unless two of its variants share one."""
+    """Return curve -> (eps, success, images). An attack's budgets form one curve, unless two variants have the same budget."""
     curves = {}
     for name, alike in _by(records, lambda record: record.names.attack).items():
         apart = len({record.threat_model.eps for record in alike}) < len(alike)

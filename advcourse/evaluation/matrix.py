@@ -1,4 +1,4 @@
-"""The matrix: attacks x models x data, each cell computed once, kept, and found again."""
+"""The matrix: attacks x models x data, in which each cell is computed once, kept on disk, and read from there later."""
 
 import time
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from advcourse.evaluation.store import Store
 
 @dataclass(frozen=True)
 class FailedCell:
-    """A cell that could not be measured: its names, the error in one line, and where it was raised."""
+    """A cell that could not be measured: its names, the error in one line, and the traceback."""
 
     names: Names
     error: str
@@ -27,7 +27,13 @@ class FailedCell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The records of a matrix, in the order of its cells; the cells that failed; and how many were computed just now."""
+    """The result of a matrix.
+
+    Attributes:
+        records: the measured cells, in the order of the cells.
+        failures: the cells that failed.
+        computed: number of cells that were computed in this run.
+    """
 
     records: list[Record]
     failures: list[FailedCell]
@@ -41,23 +47,27 @@ def run(
     scheduler: str | None = None,
     progress: bool = True,
 ) -> Outcome:
-    """Measure all `cells`, and keep each in `folder`. What is there already, from the same code and settings, is found again.
+    """Measure all cells and keep the results in a folder. Results that the same code and settings left there are reused.
+
+    The records are the same wherever they are computed, bit for bit on processors of the same kind, except for seconds and
+    memory. A cell that fails appears in `Outcome.failures`, does not stop the others, and is tried again by the next run. If a
+    run is killed, only the cells in progress are lost, and the next run continues with the others. A cell that can't be told
+    apart from others, see `advcourse.core.identity`, is measured each time and not kept.
 
     Args:
-        cells: a list of `Cell`.
-        folder: of the finished cells; made with the first of them where it is missing.
-        workers: 1 (default) computes in this process, more in so many processes of their own.
-        scheduler: the address of a dask scheduler whose workers compute instead.
-        progress: show a bar with the time left.
+        cells: the cells, each with a different name.
+        folder: folder for the results; created with the first of them if it does not exist.
+        workers: 1 (default) computes in this process; a larger number starts that many processes.
+        scheduler: address of a dask scheduler whose workers compute instead (default None).
+        progress: show a bar with the time left (default True).
 
-    The records are the same whoever computes them, bit for bit on one kind of processor, but for seconds and memory. A cell that
-    fails is told in `Outcome.failures`, stops no other, and is tried again by the next run. Killed at any moment, a run loses the
-    cells that were under way, and the next goes on from the finished ones. A cell that cannot be told from others, see
-    `advcourse.core.identity`, is measured each time and not kept.
+    Returns:
+        an `Outcome`.
 
     Raises:
-        InputError: no cells, two cells of one name, a folder that cannot be written to, no scheduler at the address.
-        WriteError: a cell that cannot be written, on a full disk for example; those before it are kept.
+        InputError: there are no cells, two cells have the same name, the folder can't be written to, or there is no scheduler
+            at the address.
+        WriteError: a result can't be written, for example because the disk is full; the results before it are kept.
     """
     cells = list(cells)
     check_range(workers, "workers", 1, integer=True)
@@ -66,13 +76,13 @@ def run(
     for cell in cells:
         try:
             wanted = determinants(cell, known)
-        except Exception as error:  # a model that cannot be loaded is a failure of its own cells
-            results[cell.names] = _told(cell, working.failure(error))
+        except Exception as error:  # if a model can't be loaded, only its own cells fail
+            results[cell.names] = _named(cell, working.failure(error))
             continue
         place = places[cell.names] = key(wanted)
-        found = store.get(place, cell.names)
-        if found:
-            results[cell.names] = found
+        stored = store.get(place, cell.names)
+        if stored:
+            results[cell.names] = stored
         else:
             tasks.setdefault(place, (cell, wanted))
     if tasks and scheduler:
@@ -83,14 +93,14 @@ def run(
         for place, result in working.work(pending, workers, scheduler) if tasks else ():
             if isinstance(result, Record) and not is_fresh(place):
                 store.put(place, result)
-            computed[place] = result = _told(tasks[place][0], result)
+            computed[place] = result = _named(tasks[place][0], result)
             bar.advance(place, result)
     for cell in cells:
         if cell.names not in results:
             results[cell.names] = replace(deepcopy(computed[places[cell.names]]), names=cell.names)
     in_order = [results[cell.names] for cell in cells]
     records = [result for result in in_order if isinstance(result, Record)]
-    return Outcome(records, [one for one in in_order if isinstance(one, FailedCell)], len(computed))
+    return Outcome(records, [result for result in in_order if isinstance(result, FailedCell)], len(computed))
 
 
 def _check(cells):
@@ -101,20 +111,21 @@ def _check(cells):
         if names in known:
             raise InputError(
                 f"cells: got two called {names.full_attack!r} on {names.model!r} and {names.data!r}; "
-                f"allowed is one cell of a name"
+                f"allowed is each name once"
             )
         known.add(names)
 
 
-def _told(cell, result):
-    """The result of a cell, a failure with the cell's names."""
-    return (
-        FailedCell(cell.names, result.error, result.trace) if isinstance(result, working.Failure) else result
-    )
+def _named(cell, result):
+    """Return the result of a cell; a failure gets the cell's names."""
+    return FailedCell(cell.names, result.error, result.trace) if isinstance(result, working.Failure) else result
 
 
 class _Progress:
-    """A bar over the cells, with about how long the rest takes: by what each attack took on other models, else by their mean."""
+    """A bar over the cells, with an estimate of the time left.
+
+    It assumes that an attack takes as long as it took on other models, or else as long as the mean of all attacks.
+    """
 
     def __init__(self, tasks, results, shown):
         self.left = {place: cell for place, (cell, _) in tasks.items()}
@@ -138,7 +149,7 @@ class _Progress:
         self.bar.close()
 
     def advance(self, place, result):
-        """One more is done."""
+        """Count one more result, and update the bar."""
         del self.left[place]
         self.worked += self._learn(result)
         if self.worked and self.left:

@@ -1,4 +1,4 @@
-"""What came out of a matrix, short enough for a terminal."""
+"""The results of a matrix as a short text for a terminal."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,11 @@ _HEAD = "Success with its 95 % interval, and the median size of the change; an a
 
 
 def overview(records: Sequence[Record], width: int | None = None) -> str:
-    """The records as text: a line for each attack, a column for each model (and data set, where there are several).
+    """Return the records as text: a line for each attack, a column for each model (and data set, if there are several).
 
-    `width`: of the terminal in characters, to which columns are broken (default None: they are not).
+    Args:
+        records: the records; if there are none, the text says so.
+        width: width of the terminal in characters, at which columns are wrapped (default None: they are not).
     """
     if not records:
         return "Nothing was measured."

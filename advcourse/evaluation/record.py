@@ -1,4 +1,4 @@
-"""What was measured of one attack on one model: a number for each image, so that every average can still be chosen."""
+"""The measurements of one attack on one model: a number for each image, so that any average can be computed later."""
 
 from dataclasses import dataclass, field
 
@@ -10,14 +10,14 @@ from advcourse.metrics import Efficiency
 
 
 def as_array(values: torch.Tensor) -> np.ndarray:
-    """A tensor's values for numpy, which has no bfloat16: those become float32, exactly."""
+    """Return a tensor's values as a numpy array. numpy has no bfloat16, so these values become float32, without any loss."""
     values = values.detach().cpu()
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a cell is called in tables. `variant` tells budgets of one attack apart: "eps 0.1"; it may be empty."""
+    """The names of a cell in tables. `variant` tells budgets of one attack apart, such as "eps 0.1", and may be empty."""
 
     attack: str
     model: str
@@ -26,24 +26,28 @@ class Names:
 
     @property
     def full_attack(self) -> str:
-        """The attack with its variant."""
+        """The name of the attack, with its variant."""
         return f"{self.attack}, {self.variant}" if self.variant else self.attack
 
 
 @dataclass(frozen=True)
 class Record:
-    """One attack on one model, on the images that the model reads correctly: N of the `picked` ones.
+    """The measurements of one attack on one model, for the N of the `picked` images that the model classifies correctly.
 
-    names: what it is called. attack: its `repr`. kind, threat_model: see `attacks.Attack`. identity: all that determines the
-    numbers, see `cells.determinants`. efficiency: per attacked image. clean: transformation -> the model's accuracy on the
-    picked images after it.
-
-    values: arrays by name, with a row for each attacked image:
-        "index" its place among the picked; "label"; "target", -1 if untargeted; "prediction" under attack; "success" what the
-        attack wanted; "wrong" any wrong label; "size" in the attack's own norm; "L0" pixels, "L1", "L2", "Linf" of the change;
-        "SSIM"; "PSD"; "wrong confidence", of the prediction; "true confidence"; "noise tolerance"; "steps"; and for each
-        transformation T "success T", the attack does what it wanted after T, and "wrong T", any wrong label after T.
-    pictures: "clean" and "attacked", the first images (k, C, H, W).
+    Attributes:
+        names: the names of the cell.
+        attack: the attack's `repr`.
+        kind, threat_model: as for `attacks.Attack`.
+        identity: everything that determines the numbers, see `cells.determinants`.
+        picked: number of images that were drawn from the data set.
+        efficiency: the costs for one attacked image.
+        clean: transformation -> the model's accuracy on the picked images after it.
+        values: arrays by name, with a row for each attacked image: "index", its index among the picked images; "label";
+            "target", -1 if untargeted; "prediction" under attack; "success", whether the attack succeeded; "wrong", whether
+            any wrong label was reached; "size" in the attack's own norm; "L0" in pixels, "L1", "L2" and "Linf" of the change;
+            "SSIM"; "PSD"; "wrong confidence", that of the prediction; "true confidence"; "noise tolerance"; "steps"; and for
+            each transformation T "success T" and "wrong T", which are "success" and "wrong" after T.
+        pictures: the first k images, "clean" and "attacked", (k, C, H, W) each.
     """
 
     names: Names
@@ -62,12 +66,12 @@ class Record:
 
     @property
     def model(self) -> str:
-        """The identity of the attacked model: see `advcourse.core.identity`."""
+        """The identity of the attacked model, see `advcourse.core.identity`."""
         return self.identity["model"]
 
     @property
     def success(self) -> np.ndarray:
-        """Which attacks did what they wanted, (N,) bool."""
+        """Whether the attack on each image succeeded, (N,) bool."""
         return self.values["success"]
 
     @property
@@ -77,17 +81,17 @@ class Record:
 
     @property
     def distances(self) -> dict[str, np.ndarray]:
-        """L0 (pixels), L1, L2 and Linf of each change: a dictionary of arrays (N,)."""
+        """L0 (in pixels), L1, L2 and L-infinity of each change: a dictionary of arrays (N,)."""
         return {name: self.values[name] for name in ("L0", "L1", "L2", "Linf")}
 
     @property
     def success_rate(self) -> float:
-        """Share of the N attacked images for which the attack did what it wanted; NaN for N = 0."""
+        """Share of the N attacked images on which the attack succeeded; NaN for N = 0."""
         return self.success.mean() if len(self) else float("nan")
 
     @property
     def clean_accuracy(self) -> float:
-        """Share of the picked images that the model reads correctly when nobody attacks."""
+        """Share of the picked images that the model classifies correctly without an attack; NaN if there are none."""
         return len(self) / self.picked if self.picked else float("nan")
 
     @property

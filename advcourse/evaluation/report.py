@@ -18,22 +18,23 @@ _HEAD = ("model", "data", "attack", "threat model")
 
 
 def write(outcome: Outcome, folder: Path | str, title: str = "Attacks, measured") -> Path:
-    """Write report.html, results.csv and results.json into `folder`, each of which appears whole or not at all.
+    """Write report.html, results.csv and results.json into a folder. Each file appears completely or not at all.
 
-    report.html is one file: it needs no network and no script. results.csv has a row for each cell, the columns of
-    `tables.everything`. results.json has the same numbers, what determines each cell, and the cells that failed; it is strict
-    JSON, in which null stands for "not a number", such as a mean over no successes, and the texts "inf" and "-inf" for infinity.
+    report.html is a single file that needs no network and no scripts. results.csv has a row for each cell, with the columns of
+    `tables.everything`. results.json has the same numbers, the determinants of each cell, and the cells that failed. It is
+    strict JSON, in which null means "not a number", such as a mean over no successes, and the texts "inf" and "-inf" mean
+    infinity.
 
     Args:
         outcome: an `Outcome` of `run`.
-        folder: where to; made where it is missing.
-        title: of the page (default "Attacks, measured").
+        folder: where to write; created if it does not exist.
+        title: title of the page (default "Attacks, measured").
 
     Returns:
         the path of report.html.
 
     Raises:
-        InputError: no title, or a folder that cannot be written to.
+        InputError: the title is empty or not text, or the folder can't be written to.
     """
     if not isinstance(title, str) or not title.strip():
         raise InputError(f"title: got {title!r}; allowed is text")
@@ -58,29 +59,29 @@ def _files(outcome, title):
 
 
 def _json(outcome, rows, title):
-    told = {"format": FORMAT, "notation": 'null: not a number; "inf", "-inf": infinity', "title": title}
-    told["cells"] = [
+    content = {"format": FORMAT, "notation": 'null: not a number; "inf", "-inf": infinity', "title": title}
+    content["cells"] = [
         {"attack": record.names.attack, "variant": record.names.variant}
         | {"model": record.names.model, "data": record.names.data, "kind": record.kind}
         | {"picked images": record.picked, "clean accuracy": record.clean_accuracy}
         | {"settings": record.attack, "measured": row, "identity": record.identity}
         for record, row in zip(outcome.records, rows, strict=True)
     ]
-    told["failures"] = [
+    content["failures"] = [
         {"attack": failure.names.attack, "variant": failure.names.variant}
         | {"model": failure.names.model, "data": failure.names.data}
         | {"error": failure.error, "trace": failure.trace}
         for failure in outcome.failures
     ]
-    return json.dumps(_plain(told), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(_plain(content), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def _plain(value):
-    """The value with nothing in it that JSON lacks."""
+    """Return the value with everything that JSON lacks replaced."""
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(part) for part in value]
     if isinstance(value, np.generic):
         return _plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""What a report says, section by section: the records as text, figures and tables, and how to read each."""
+"""The sections of a report: the records as text, figures and tables, and how to read each of them."""
 
 import math
 from collections.abc import Sequence
@@ -11,76 +11,83 @@ from advcourse.core.rounding import percent, size
 from advcourse.evaluation import figures, tables
 from advcourse.evaluation.matrix import Outcome
 
-_FEW = 60  # rows of a table that are shown at once
+_FEW = 60  # the most rows of a table that are shown from the start
 
 _OVERVIEW = (
     "Each number is the share of all images that the model reads correctly under attack. Dark is low: good for the "
-    "attacker. Compare inside a block only: its attacks had the same norm, budget and aim. Without a budget (“least "
-    "…”) an attack may change an image as much as it needs, so there 0 % is no news: compare the median size in "
-    "brackets. n/a: not measured."
+    "attacker. Compare only attacks in the same block, because they had the same norm, budget and aim. Without a budget "
+    "(“least …”) an attack may change an image as much as it needs, so 0 % is no surprise there: compare the median size "
+    "in brackets. n/a: not measured."
 )
 _STRONGEST = (
     "An attacker may try every attack on every image, so an image counts as safe only if none of them fools the "
-    "model: the per-image minimum. A mean over attacks would answer a question that nobody has: one attack that "
-    "always succeeds and one that never does leave no image safe, not half of them."
+    "model: the per-image minimum. A mean over attacks would mislead: if one attack always succeeds and another never "
+    "does, no image is safe, but the mean says that half of them are."
 )
 _BUDGETS = (
-    "Every attack counts, whatever it was made for, as far as its changes stay inside the budget; any wrong label "
-    "counts. Where several are equally strong alone, the first is named. The interval is Wilson's, 95 %."
+    "Every attack counts, whatever it was made for, if its change stays inside the budget; any wrong label counts. If "
+    "several attacks are equally strong alone, the first is named. The interval is Wilson's, 95 %."
 )
 _LEAST = (
-    "Attacks without a budget are strong where the change is small: the attack with the smallest median, and the "
-    "median of the smallest change that any of them found for each image. Failures are infinite. The interval is a "
-    "bootstrap one, 95 %."
+    "An attack without a budget is strong if its changes are small. The table names the attack with the smallest median "
+    "size, and gives the median of the smallest change that any attack found for each image. Failures count as infinite. "
+    "The interval is a bootstrap interval, 95 %."
 )
 _EPS = (
-    "Points: attacks that were given a budget, with 95 % whiskers; those of one budget are drawn a hair apart. Steps:"
-    " attacks that look for the smallest change, and the share of images that they fool with a change of at most that"
-    " size. Where success falls as the budget grows, the attack is to blame: a larger budget allows all that a smaller"
-    " one does."
+    "Points: attacks that were given a budget, with 95 % whiskers; points with the same budget are drawn slightly apart. "
+    "Steps: attacks that look for the smallest change, and the share of images that they fool with a change of at most "
+    "that size. If success falls as the budget grows, the cause is the attack: a larger budget allows everything that a "
+    "smaller one does."
 )
 _SIZES = (
-    "A curve is the share of images that are fooled by a change of at most a size: further left is stronger. Failures"
-    " are infinitely large, so a curve ends at the success rate, and crosses the dotted half at the median, or never."
+    "A curve shows the share of images that are fooled by a change of at most the given size: further left is stronger. "
+    "Failures count as infinite, so a curve ends at the success rate. It crosses the dotted line at one half at the "
+    "median size, or never, if the median is infinite."
 )
 _OUTLIVE = (
-    "A bar is the share of an attack's successes that succeed still after the transformation, with its 95 % interval."
-    " The dotted line is the model's accuracy on clean images after the same transformation: where that is low, the "
-    "transformation ruins all images, and says nothing of attacks."
+    "A bar is the share of an attack's successes that still succeed after the transformation, with its 95 % interval. "
+    "The dotted line is the model's accuracy on clean images after the same transformation: if that is low, the "
+    "transformation ruins all images, and the bars say nothing about attacks."
 )
 _MISCLASSIFICATION = (
-    "Success is what the attack wanted; “any wrong label” also counts a targeted attack that missed its target. The "
-    "other numbers are means over the successes alone: the confidence in the wrong label (ACAC), what is left to the "
-    "true one (ACTC), and the lead of the first class over the second (noise tolerance, NTE)."
+    "A success is a result that the attack aimed at; “any wrong label” also counts a targeted attack that missed its "
+    "target. The other numbers are means over the successes only: the confidence in the wrong label (ACAC), the "
+    "confidence left to the true label (ACTC), and the lead of the first class over the second (noise tolerance, NTE)."
 )
 _IMPERCEPTIBILITY = (
     "Medians count every failure as infinitely large, so they cannot flatter an attack that fools only the easy "
-    "images. The means are over the successes alone and can: read them with the success rate, and compare attacks by "
-    "the table “On the same images”. The first median is in the norm of the threat model. SSIM 1 is no difference; "
-    "PSD 0 is no change."
+    "images. The means are over the successes only, so they can: read them together with the success rate, and compare "
+    "attacks in the table “On the same images”. The first median is in the norm of the threat model. SSIM 1 and PSD 0 "
+    "mean that nothing changed."
 )
 _ROBUSTNESS = (
-    "Survival is the share of the successes that succeed still. Destruction is the share of the misread images that "
-    "are read correctly again. Clean is the model's own accuracy on clean images after the transformation, to be read"
-    " first."
+    "Survival is the share of the successes that still succeed after the transformation. Destruction is the share of the "
+    "misread images that are read correctly again. Clean is the model's accuracy on clean images after the "
+    "transformation; read it first."
 )
 _EFFICIENCY = (
-    "Passes through the model depend on attack and model alone; seconds also on the machine. Memory is the peak of a "
-    "batch, beyond what was held before; not divided by the images."
+    "Passes through the model depend only on attack and model; seconds depend on the machine, too. Memory is the peak of "
+    "a batch, beyond what was in use before; it is not divided by the number of images."
 )
 _COMMON = (
-    "Over its own successes, an attack that reaches only the easy images looks the finest. Here the attacks of one "
-    "threat model are averaged over the images where all of them succeed, so their sizes can be compared; the success"
-    " rates cannot be left out."
+    "Averaged over its own successes, an attack that fools only the easy images would seem to need the smallest change. "
+    "Here the attacks of one threat model are averaged over the images on which all of them succeed, so their sizes can "
+    "be compared. Read them together with the success rates."
 )
 _PICTURES = (
-    "Above: the true label. Below: what the model reads under attack, and how sure it is; a frame says that the attack did"
-    " what it wanted. In the middle row the change is multiplied by the factor beside it; mid-grey is no change."
+    "Above: the true label. Below: the model's answer under attack, and its confidence; a frame means that the attack "
+    "succeeded. In the middle row the change is multiplied by the factor beside it; mid-grey means no change."
 )
 
 
 def page(outcome: Outcome, rows: Sequence[tables.Row], title: str) -> Html:
-    """The page of an `Outcome`; `rows` are those of `tables.rows_of_everything`."""
+    """Return the page of an `Outcome`.
+
+    Args:
+        outcome: the result of the matrix.
+        rows: its rows of `tables.rows_of_everything`.
+        title: title of the page.
+    """
     records = outcome.records
     sections = {"What was run": _run(outcome)}
     if outcome.failures:
@@ -122,10 +129,10 @@ def _drawn(how, drawings, otherwise):
 
 def _run(outcome):
     records, count = outcome.records, len(outcome.failures)
-    told = f"{len(records)} cells were measured, each an attack on a model"
-    told += f"; {count} failed." if count else "."
+    message = f"{len(records)} cells were measured, each an attack on a model"
+    message += f"; {count} failed." if count else "."
     if not records:
-        return [element("p", told)]
+        return [element("p", message)]
     columns = {
         "model": lambda one: one["title"],
         "images": lambda one: one["record"].picked,
@@ -146,7 +153,7 @@ def _run(outcome):
     }
     attacks = {(record.names.full_attack, record.attack): record for record in records}
     return [
-        element("p", told),
+        element("p", message),
         table("Models and images", columns, {"": seen.values()}),
         element("ul", *(element("li", f"{name}: {text}") for name, text in _conditions(records).items())),
         element(
@@ -158,8 +165,8 @@ def _run(outcome):
 
 
 def _conditions(records):
-    """What the records' identities say of how they were measured; several answers where the records differ."""
-    told = {}
+    """Return how the records were measured, according to their identities; several answers if the records differ."""
+    collected = {}
     for record in records:
         identity, conditions = record.identity, record.identity["conditions"]
         answers = {
@@ -173,8 +180,8 @@ def _conditions(records):
             "Checksum of the code": identity["code"][:12],
         }
         for name, answer in answers.items():
-            told.setdefault(name, {})[str(answer)] = None
-    return {name: " or ".join(answers) for name, answers in told.items()}
+            collected.setdefault(name, {})[str(answer)] = None
+    return {name: " or ".join(answers) for name, answers in collected.items()}
 
 
 def _failures(failures):
@@ -187,8 +194,8 @@ def _failures(failures):
         items.append(
             element("li", element("strong", cells), ": ", error, *([where] if group[0].trace else []))
         )
-    told = "These cells have no numbers; nothing below counts them. The next run tries them again."
-    return element("div", element("p", told), element("ul", *items), class_="failures")
+    message = "These cells have no numbers, and are not counted below. The next run tries them again."
+    return element("div", element("p", message), element("ul", *items), class_="failures")
 
 
 # The strongest attack
@@ -224,7 +231,7 @@ def _strongest(records):
 
 
 def _by_place(rows, records):
-    """The rows by what the page calls their model and data."""
+    """Group the rows by the page's title for their model and data."""
     titles, groups = figures.places(records), {}
     for row in rows:
         groups.setdefault(titles[row["model"], row["data"]][0], []).append(row)
@@ -246,7 +253,7 @@ class _Lines:
                 blocks.setdefault(threat.name, []).extend(of[id(record)] for record in alike)
 
     def table(self, caption, columns):
-        """Tables with, first of all, the success rate."""
+        """Return tables with these columns after the success rate."""
         first = {
             "attack": lambda row: row["attack"],
             "images": lambda row: row["images"],
@@ -256,7 +263,7 @@ class _Lines:
 
 
 def _model_by_model(caption, columns, groups):
-    """A table for each model, below its name; of many rows only the first model's are shown until the reader asks for more."""
+    """Return a table for each model. If there are many rows, all but the first model's are folded."""
     if len(groups) == 1:
         return element("div", table(caption, columns, *groups.values()))
     few = sum(len(rows) for blocks in groups.values() for rows in blocks.values()) <= _FEW
@@ -312,7 +319,7 @@ def _survival(records):
 def _common(records, order):
     rows = tables.common(records).to_dict("records")
     if not rows:
-        return [element("p", "No two attacks have one threat model on one model.")]
+        return [element("p", "No two attacks have the same threat model on the same model.")]
     columns = {
         "attack": lambda row: row["attack"],
         "common images": lambda row: row["common images"],

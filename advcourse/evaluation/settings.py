@@ -1,4 +1,4 @@
-"""The settings file of an evaluation: a small YAML file, read into cells, and what is wrong with it told before anything runs."""
+"""The settings file of an evaluation: a small YAML file that is read into cells and checked before anything runs."""
 
 import sys
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -14,7 +14,7 @@ from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource
 from advcourse.evaluation.entries import parse
 
 DEFAULT = Path(__file__).with_name("default.yml")
-TEMPLATE = Path(__file__).with_name("template.yml")  # to begin a file of one's own with
+TEMPLATE = Path(__file__).with_name("template.yml")  # a starting point for a user's own file
 
 _REQUIRED = {
     "data": "a data set, or a list of them",
@@ -23,31 +23,35 @@ _REQUIRED = {
 }
 _CONDITIONS = tuple(field.name for field in fields(Conditions))
 _TRANSFORMATIONS = {"noise": GaussianNoise, "blur": GaussianBlur, "jpeg": JPEG}
-_STRENGTHS = {"noise": "std", "blur": "radius", "jpeg": "quality"}  # what file and class call them
+_STRENGTHS = {"noise": "std", "blur": "radius", "jpeg": "quality"}  # their names in the file and in the class
 _ROUNDING = "8-bit"
-_GROUPS = {"all": REGISTRY, "table 1": TABLE_1}  # what one word stands for
-_BUDGETS = ("eps", "gamma")  # of which an attack may have a list
+_GROUPS = {"all": REGISTRY, "table 1": TABLE_1}  # words that stand for several attacks
+_BUDGETS = ("eps", "gamma")  # fields for which an attack may have a list of values
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a file asks for: a title, and the cells, those of one model together."""
+    """The content of a settings file: a title, and the cells, sorted by model."""
 
     title: str
     cells: tuple[Cell, ...]
 
 
 def read(path: Path | str | None = None, device: str | None = None, images: int | None = None) -> Settings:
-    """The `Settings` in the YAML file at `path`. Models and images are loaded once, to see whether they can be.
+    """Read the settings file at `path`. Models and images are loaded once, to check that this works.
+
+    If the file builds a model or an attack from the user's own code, the file's folder becomes the first place where modules
+    are searched.
 
     Args:
-        path: of the file (default None: the one that ships, `DEFAULT`). docs/evaluation.md says what it may hold.
-        device, images: in place of what the file says (default None: as it says).
+        path: the YAML file (default None: the shipped one, `DEFAULT`). docs/evaluation.md describes what it may contain.
+        device, images: replace the values in the file (default None: keep them).
 
-    Where a model or an attack is built by code of one's own, the file's folder becomes the first in which modules are looked for.
+    Returns:
+        the `Settings`.
 
     Raises:
-        InputError: all that is wrong, a line each, with file, line and key, what was given and what is allowed.
+        InputError: lists everything that is wrong, with file, line and key, what was given and what is allowed.
     """
     path = DEFAULT if path is None else Path(path)
     whole, problems = parse(path)
@@ -68,14 +72,14 @@ def read(path: Path | str | None = None, device: str | None = None, images: int 
 
 
 def _listed(entry, what, problems):
-    """The entries of the list `entry`, or itself alone; none if it is missing. An empty list is a problem."""
+    """Return the entries of the list `entry`, or itself if it is none; nothing if it is missing. An empty list is a problem."""
     if entry is not None and entry.value == []:
         problems.add(entry, f"got an empty list; allowed is {_REQUIRED[what]}")
     return [] if entry is None else entry.items
 
 
 def _named(entry, keys, problems):
-    """The parts of an entry that is a mapping with a name, or the name alone."""
+    """Return the parts of an entry that is a mapping with a name, or the name alone."""
     if isinstance(entry.value, dict):
         return problems.parts(entry, keys, {"name": "text"})
     return {"name": entry}
@@ -85,26 +89,26 @@ def _named(entry, keys, problems):
 
 
 def _sets(entry, images, problems):
-    """The data sources, each with its images and labels."""
+    """Return the data sources, each with its images and labels."""
     if images is not None:
         check_range(images, "images", 1, integer=True)
     sets, lines = {}, {}
-    for one in _listed(entry, "data", problems):
-        parts = _named(one, ("name", "split", "images", "seed"), problems)
+    for item in _listed(entry, "data", problems):
+        parts = _named(item, ("name", "split", "images", "seed"), problems)
         choices = {"name": data.names(), "split": ("train", "test")}
         chosen = [problems.choice(parts[key], choices[key]) for key in choices if key in parts]
         if "name" not in parts or not all(chosen):
             continue
         given = {key: part.value for key, part in parts.items() if problems.single(part)}
         source = DataSource(**given | ({} if images is None else {"images": images}))
-        with problems.told_of(one, parts):
+        with problems.collecting(item, parts):
             most = len(data.load(source.name, source.split))
             if images is not None and images > most:
-                problems.add(one, f"got {images} images in place of the file's; allowed are at most {most}")
+                problems.add(item, f"got {images} images in place of the file's; allowed are at most {most}")
                 continue
             check_range(source.images, "images", 1, most, integer=True)
             check_range(source.seed, "seed", 0, integer=True)
-            if problems.new(one, f"{source.name} {source.split}", lines):
+            if problems.new(item, f"{source.name} {source.split}", lines):
                 sets[source] = source.load()
     return sets
 
@@ -116,92 +120,93 @@ def _conditions(parts, device, sets, problems):
     given = {}
     for name in _CONDITIONS:
         if name in parts and name not in ("transformations", "device") and problems.single(parts[name]):
-            with problems.told_of(parts[name], parts):
+            with problems.collecting(parts[name], parts):
                 Conditions(**{name: parts[name].value})
                 given[name] = parts[name].value
     if "transformations" in parts:
         given["transformations"] = _transformations(parts["transformations"], sets, problems)
-    # "auto" is settled here, for elsewhere, where a cell may be measured, it might mean another device.
+    # "auto" is resolved here, because on another machine, where a cell may be measured, it might mean another device.
     if device is not None:
         given["device"] = str(resolve_device(device))
     elif "device" in parts and problems.text(parts["device"]):
-        with problems.told_of(parts["device"], parts):
+        with problems.collecting(parts["device"], parts):
             given["device"] = str(resolve_device(parts["device"].value))
     return Conditions(**given)
 
 
 def _transformations(entry, sets, problems):
-    """Those of the list, each tried on an image of each set."""
-    found, lines = [], {}
-    for one in entry.items:
-        parts = one.value if isinstance(one.value, dict) else {}
-        if one.value != _ROUNDING and len(parts) != 1:
+    """Return the transformations of the list, each tried on an image of each set."""
+    transforms, lines = [], {}
+    for item in entry.items:
+        parts = item.value if isinstance(item.value, dict) else {}
+        if item.value != _ROUNDING and len(parts) != 1:
             settings = ", ".join(f"{{{name}: a number}}" for name in _TRANSFORMATIONS)
-            problems.add(one, f"got {one.told}; allowed are {settings} and {_ROUNDING}")
+            problems.add(item, f"got {item.as_text}; allowed are {settings} and {_ROUNDING}")
             continue
-        parts = problems.parts(one, tuple(_TRANSFORMATIONS), {}) if parts else {}
-        with problems.told_of(one, {_STRENGTHS[name]: part for name, part in parts.items()}):
-            made = [EightBit()] if one.value == _ROUNDING else []
+        parts = problems.parts(item, tuple(_TRANSFORMATIONS), {}) if parts else {}
+        with problems.collecting(item, {_STRENGTHS[name]: part for name, part in parts.items()}):
+            made = [EightBit()] if item.value == _ROUNDING else []
             for name, part in parts.items():
                 if problems.single(part):
                     made = [_with_declared(_TRANSFORMATIONS[name], {_STRENGTHS[name]: part.value})]
             for transform in made:
                 for x, _ in sets.values():
                     transform(x[:1])
-                if problems.new(one, transform.name, lines):
-                    found.append(transform)
-    return tuple(found)
+                if problems.new(item, transform.name, lines):
+                    transforms.append(transform)
+    return tuple(transforms)
 
 
 # Models
 
 
 def _models(entry, path, sets, problems):
-    """The model sources; each model has been loaded, and has read an image of each set."""
+    """Return the model sources. Each model has been loaded and tried on an image of each set."""
     sources, lines = [], {}
-    for one in _listed(entry, "models", problems):
-        parts = _named(one, ("name", "folder", "build"), problems)
+    for item in _listed(entry, "models", problems):
+        parts = _named(item, ("name", "folder", "build"), problems)
         if "name" not in parts or not all([problems.text(part) for part in parts.values()]):
             continue
         source = ModelSource(**{key: part.value for key, part in parts.items()})
         if source.build and source.folder:
             problems.add(
-                parts["folder"], f"got {parts['folder'].told} beside build; allowed is one of the two"
+                parts["folder"],
+                f"got {parts['folder'].as_text} together with build; allowed is only one of the two",
             )
         elif source.build or (source := _in_folder(source, parts, path, problems)):
             if problems.new(parts["name"], source.name, lines) and _fits(
-                source, one, parts, path, sets, problems
+                source, item, parts, path, sets, problems
             ):
                 sources.append(source)
     return sources
 
 
 def _in_folder(source, parts, path, problems):
-    """The source of a model that is in its folder, with the folder's whole path; None, and a problem, if it is not."""
+    """Return the source with the folder's full path if the model is in its folder; otherwise add a problem and return None."""
     folder = source.folder and (path.parent / Path(source.folder).expanduser()).resolve()
     if folder and not models.names(folder):
-        told = f"got {parts['folder'].told}; allowed is a folder of models, NAME.json and NAME.safetensors"
-        problems.add(parts["folder"], told)
+        message = (
+            f"got {parts['folder'].as_text}; allowed is a folder of models, NAME.json and NAME.safetensors"
+        )
+        problems.add(parts["folder"], message)
     elif problems.choice(parts["name"], models.names(folder)):
         return replace(source, folder=folder and str(folder))
     return None
 
 
 def _fits(source, entry, parts, path, sets, problems):
-    """Whether the model can be had, and gives logits for the images and labels of each set; problems if not."""
+    """Return whether the model can be loaded and gives logits for the images and labels of each set; if not, add problems."""
     at = parts.get("build", entry)
     if source.build:
         _look_beside(path)
     model = _load(source, at, problems)
-    for one, (x, y) in sets.items() if model else ():
+    for data_source, (x, y) in sets.items() if model else ():
         try:
             check_classes(y, predict(model, x[:1]).shape[1])
-        except Exception as error:  # whatever a model raises that was made for other images
+        except Exception as error:  # a model that was made for other images can raise anything
             shape = " x ".join(str(side) for side in x.shape[1:])
-            told = (
-                f"a model that does not read {one.name}, images of {shape} ({type(error).__name__}: {error})"
-            )
-            problems.add(at, f"got {told}; allowed is one that gives logits for them")
+            given = f"a model that fails on {data_source.name}, images of {shape} ({type(error).__name__}: {error})"
+            problems.add(at, f"got {given}; allowed is a model that gives logits for them")
             return False
     return model is not None
 
@@ -213,7 +218,7 @@ def _look_beside(path):
 
 
 def _load(source, at, problems):
-    """The model; None, and a problem, if it cannot be had, or is another each time."""
+    """Load the model. If this fails, or gives a different model each time, add a problem and return None."""
     try:
         model = source.load()
         key = identity(model) if source.build else ""
@@ -221,12 +226,13 @@ def _load(source, at, problems):
     except InputError as error:
         problems.add(at, str(error).removeprefix("build: "))
         return None
-    except Exception as error:  # of code of the user's own
-        problems.add(at, f"got {at.told}, which raises {type(error).__name__}: {error}")
+    except Exception as error:  # raised by the user's own code
+        problems.add(at, f"got {at.as_text}, which raises {type(error).__name__}: {error}")
         return None
     if not same:
         problems.add(
-            at, f"got {at.told}, which gives another model each time; allowed is one whose weights are set"
+            at,
+            f"got {at.as_text}, which gives a different model each time; allowed is one with fixed weights",
         )
     return model if same else None
 
@@ -235,24 +241,24 @@ def _load(source, at, problems):
 
 
 def _attacks(entry, path, problems):
-    """(name, variant, attack) of each."""
+    """Return (name, variant, attack) of each attack."""
     rows, lines = [], {}
-    for one in _listed(entry, "attacks", problems):
-        if isinstance(one.value, dict):
-            found = _with_settings(one, path, problems)
-        elif problems.choice(one, (*_GROUPS, *REGISTRY)):
-            group = _GROUPS.get(one.value) or {one.value: REGISTRY[one.value]}
-            found = [(one, name, "", kind()) for name, kind in group.items()]
+    for item in _listed(entry, "attacks", problems):
+        if isinstance(item.value, dict):
+            made = _with_settings(item, path, problems)
+        elif problems.choice(item, (*_GROUPS, *REGISTRY)):
+            group = _GROUPS.get(item.value) or {item.value: REGISTRY[item.value]}
+            made = [(item, name, "", kind()) for name, kind in group.items()]
         else:
-            found = []
-        for at, name, variant, attack in found:
+            made = []
+        for at, name, variant, attack in made:
             if problems.new(at, f"{name}, {variant}" if variant else name, lines):
                 rows.append((name, variant, attack))
     return rows
 
 
 def _with_settings(entry, path, problems):
-    """(entry, name, variant, attack) of a mapping: one, or one for each budget of a list."""
+    """Return (entry, name, variant, attack) for a mapping: one of them, or one for each budget in a list."""
     key = "build" if "build" in entry.value else "attack"
     kind = _kind(entry, key, path, problems)
     if kind is None:
@@ -270,12 +276,15 @@ def _with_settings(entry, path, problems):
         return [(entry, name, "", attack)] if attack else []
     if not given[budget].value:
         problems.add(given[budget], "got an empty list; allowed is a number, or a list of numbers")
-    made = [(one, _attack(kind, given | {budget: one}, entry, problems)) for one in given[budget].items]
-    return [(one, name, f"{budget} {one.value:g}", attack) for one, attack in made if attack]
+    made = [(item, _attack(kind, given | {budget: item}, entry, problems)) for item in given[budget].items]
+    return [(item, name, f"{budget} {item.value:g}", attack) for item, attack in made if attack]
 
 
 def _kind(entry, key, path, problems):
-    """The class of attacks, or of one's own also the attack, that a mapping names; None, and a problem, if there is none."""
+    """Return the class of attacks that a mapping names, or the attack that the user's own code makes.
+
+    If there is none, add a problem and return None.
+    """
     which = entry.value.get(key)
     if which is None:
         problems.add(entry, f"missing; allowed are {', '.join(REGISTRY)}", key)
@@ -290,50 +299,51 @@ def _kind(entry, key, path, problems):
         made = made if _is_attack(made) else made()
     except InputError as error:
         problems.add(which, str(error).removeprefix("build: "))
-    except Exception as error:  # of code of the user's own
-        problems.add(which, f"got {which.told}, which raises {type(error).__name__}: {error}")
+    except Exception as error:  # raised by the user's own code
+        problems.add(which, f"got {which.as_text}, which raises {type(error).__name__}: {error}")
     else:
         if _is_attack(made):
             return made
         allowed = (
             "allowed is an attack, a class of attacks, or a function without arguments that returns an attack"
         )
-        problems.add(which, f"{which.told} returned {type(made).__name__}; {allowed}")
+        problems.add(which, f"{which.as_text} returned {type(made).__name__}; {allowed}")
     return None
 
 
 def _is_attack(value):
-    """Whether it is an attack, or a class of attacks."""
+    """Return whether the value is an attack or a class of attacks."""
     return isinstance(value, Attack) or (
         isinstance(value, type) and issubclass(value, Attack) and is_dataclass(value)
     )
 
 
 def _attack(kind, given, entry, problems):
-    """The attack with the `given` entries for settings; None, and problems, if it refuses them."""
+    """Return the attack with the `given` entries as settings; if it refuses them, add problems and return None."""
     settings = allowed(kind)
     if not all([_usable(part, settings[name], problems) for name, part in given.items()]):
         return None
-    with problems.told_of(entry, given):
+    with problems.collecting(entry, given):
         return _with_declared(kind, {name: part.value for name, part in given.items()})
 
 
-def _usable(part, may_be, problems):
-    """Whether a setting has a value of the right form; the attack itself sees to the rest."""
-    if part.value is None and may_be.optional:
+def _usable(part, rule, problems):
+    """Return whether a setting has a value of the right form. The attack itself checks everything else."""
+    if part.value is None and rule.optional:
         return True
-    if may_be.kind is bool and not isinstance(part.value, bool):
-        problems.add(part, f"got {part.told}; allowed are true and false")
+    if rule.kind is bool and not isinstance(part.value, bool):
+        problems.add(part, f"got {part.as_text}; allowed are true and false")
         return False
     return problems.single(part, "one value")
 
 
 def _with_declared(kind, values):
-    """The dataclass with these values, whole numbers as floats where it declares one: so `eps: 1` has the `repr` of 1.0.
+    """Create the dataclass with these values, after turning whole numbers into floats where it declares floats.
 
-    Raises `InputError`, which tells a value as it was written, where the class refuses one.
+    So `eps: 1` gives the same `repr` as `eps: 1.0`. If the class refuses a value, the `InputError` shows the value as it was
+    written.
     """
     kind(**values)
-    decimal = {name for name, may_be in allowed(kind).items() if may_be.kind is float}
+    decimal = {name for name, rule in allowed(kind).items() if rule.kind is float}
     whole = {name for name, value in values.items() if isinstance(value, int) and not isinstance(value, bool)}
     return kind(**values | {name: float(values[name]) for name in decimal & whole})

@@ -1,4 +1,4 @@
-"""Finished cells on disk: one file each, which appears whole or not at all, and is found again by what determines it."""
+"""Finished cells on disk: one file each, which appears completely or not at all, under a key of all that determines it."""
 
 import json
 from dataclasses import asdict
@@ -16,7 +16,14 @@ FORMAT = "advcourse evaluation 1"
 
 
 class Store:
-    """A folder of records by key, made with the first one. Several processes may write to it at once."""
+    """A folder of records by key. Several processes may write to it at the same time.
+
+    Args:
+        folder: the folder; created with the first record if it does not exist.
+
+    Raises:
+        InputError: `folder` is not a usable path.
+    """
 
     def __init__(self, folder: Path | str):
         check_folder(folder)
@@ -24,15 +31,15 @@ class Store:
         sweep(self.folder)
 
     def path(self, key: str) -> Path:
-        """Where the record `key` is, or would be."""
+        """Return the path of the record `key`, whether or not it exists."""
         return self.folder / f"{key}.safetensors"
 
     def get(self, key: str, names: Names) -> Record | None:
-        """The record `key`, called `names`; None where there is none, or where its file is damaged."""
+        """Return the record `key` with the given `names`; None if there is none or its file is damaged."""
         try:
             content = self.path(key).read_bytes()
-            arrays, told = safetensors.numpy.load(content), _told(content)
-            if told["format"] != FORMAT:
+            arrays, described = safetensors.numpy.load(content), _description(content)
+            if described["format"] != FORMAT:
                 return None
         except (OSError, ValueError, KeyError, safetensors.SafetensorError):
             return None
@@ -42,32 +49,32 @@ class Store:
             groups[group][name] = array
         return Record(
             names,
-            told["attack"],
-            told["kind"],
-            ThreatModel(**told["threat_model"]),
-            told["identity"],
-            told["picked"],
-            Efficiency(**told["efficiency"]),
-            told["clean"],
+            described["attack"],
+            described["kind"],
+            ThreatModel(**described["threat_model"]),
+            described["identity"],
+            described["picked"],
+            Efficiency(**described["efficiency"]),
+            described["clean"],
             **groups,
         )
 
     def put(self, key: str, record: Record) -> None:
-        """Write a record. Its names are not part of it: one measurement may be called differently in two reports."""
-        told = asdict(record)
+        """Write a record under `key`, without its names, because two reports may name the same measurement differently."""
+        described = asdict(record)
         arrays = {
             f"{group}/{name}": array
             for group in ("values", "pictures")
-            for name, array in told.pop(group).items()
+            for name, array in described.pop(group).items()
         }
-        del told["names"]
-        text = json.dumps({"format": FORMAT, **told})
+        del described["names"]
+        text = json.dumps({"format": FORMAT, **described})
         make_folder(self.folder)
         with replacing(self.path(key)) as partial:
             partial.write_bytes(safetensors.numpy.save(arrays, metadata={"record": text}))
 
 
-def _told(content):
-    """The description in the head of a safetensors file: eight bytes of its length, then JSON."""
+def _description(content):
+    """Return the description at the start of a safetensors file: eight bytes that give its length, then JSON."""
     length = int.from_bytes(content[:8], "little")
     return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["record"])

@@ -1,10 +1,10 @@
-"""Tables of records, as pandas frames of plain numbers: shares in [0, 1], NaN where nothing succeeded.
+"""Tables of records, as pandas frames of plain numbers: shares in [0, 1], NaN if nothing succeeded.
 
-An average over successes flatters an attack that succeeds only where it is easy. So each table has the success rate beside the
-size, the medians count a failure as infinite, and `common` averages over the images where all attacks of a kind succeed.
+An average over successes flatters an attack that succeeds only on easy images. So each table has the success rate beside the
+size, medians count failures as infinite, and `common` averages over the images on which all comparable attacks succeed.
 
-A table is made as rows, dictionaries in which an estimate is an `Interval`. `frame` writes one as three numbers, so that they are
-columns of CSV and JSON: "success", "success low", "success high".
+A table is first made as rows: dictionaries in which an estimate is an `Interval`. `frame` turns each estimate into three
+numbers, which become columns of CSV and JSON: "success", "success low", "success high".
 """
 
 import math
@@ -23,52 +23,53 @@ NORMS = ("L0", "L1", "L2", "Linf")
 
 
 def success(records: Iterable[Record]) -> pd.DataFrame:
-    """The share of successes with Wilson's 95 % interval, and the share of any wrong label, which a targeted attack may miss."""
+    """Success rate with Wilson's 95 % interval, and the share of any wrong label (a targeted attack may miss its target)."""
     return _table(records, _success)
 
 
 def misclassification(records: Iterable[Record]) -> pd.DataFrame:
-    """Success, and the mean confidences over the successes: of the wrong class (ACAC), the true one (ACTC), and NTE."""
+    """Success, and means over the successes: confidence in the wrong class (ACAC) and in the true one (ACTC), and NTE."""
     return _table(records, _success, _confidence)
 
 
 def imperceptibility(records: Iterable[Record]) -> pd.DataFrame:
-    """Success, and sizes: medians with failures at infinity, the first in the attack's own norm with a 95 % bootstrap interval.
+    """Success, and sizes.
 
-    The means are over the successes alone.
+    The medians count failures as infinite; the first median is in the attack's own norm and has a 95 % bootstrap interval. The
+    means are over the successes only.
     """
     return _table(records, _success, _size)
 
 
 def robustness(records: Iterable[Record]) -> pd.DataFrame:
-    """Success, and what is left of it after each transformation, beside the model's clean accuracy under the same one."""
+    """Success, the share of it that survives each transformation, and the model's clean accuracy after the same one."""
     return _table(records, _success, _survival)
 
 
 def efficiency(records: Iterable[Record]) -> pd.DataFrame:
-    """Success, and its price: seconds and passes for one image, MiB for one batch."""
+    """Success, and the costs: seconds and passes for one image, MiB for one batch."""
     return _table(records, _success, _price)
 
 
 def everything(records: Iterable[Record]) -> pd.DataFrame:
-    """All of these in one row a record."""
+    """All of the tables above, in one row for each record."""
     return frame(rows_of_everything(records))
 
 
 def rows_of_everything(records: Iterable[Record]) -> list[Row]:
-    """The rows of `everything`."""
+    """Return the rows of `everything`."""
     return _rows(records, _success, _confidence, _size, _survival, _price)
 
 
 def frame(rows: Iterable[Row], index: Sequence[str] | None = None) -> pd.DataFrame:
-    """Rows as a pandas frame of plain numbers; `index` names them (default: they are numbered)."""
+    """Return rows as a pandas frame of plain numbers; `index` names them (default: they are numbered)."""
     return pd.DataFrame([_flat(row) for row in rows], index)
 
 
 def common(records: Iterable[Record]) -> pd.DataFrame:
-    """Attacks of one threat model on one model, on the images where all of them succeed: mean sizes and SSIM there, side by side.
+    """Mean sizes and SSIM of attacks with one threat model on one model, over the images on which all of them succeed.
 
-    Over its own successes an attack that reaches only the easy images would look the finest.
+    Without this restriction, an attack that succeeds only on easy images would have the smallest mean size.
     """
     rows = []
     for group in _alike(records):
@@ -86,17 +87,17 @@ def common(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def strongest(records: Iterable[Record]) -> pd.DataFrame:
-    """For each model and each budget that an attack was given: the per-image minimum over ALL attacks, never a mean over them.
+    """For each model and each budget of any attack: the per-image minimum over ALL attacks, never a mean over them.
 
-    An image survives where the model reads it correctly and no attack makes it misread one inside the budget, whatever the attack
-    was made for. `accuracy` is the share of the picked images that survive, with Wilson's interval; beside it stands the single
-    strongest attack. L0 budgets, which are shares, are left out.
+    An image survives if the model classifies it correctly and no attack makes the model misclassify it inside the budget,
+    whatever the attack was made for. `accuracy` is the share of the picked images that survive, with Wilson's interval; beside
+    it is the single strongest attack. L0 budgets are left out, because they are shares.
     """
     return frame(rows_of_strongest(records))
 
 
 def rows_of_strongest(records: Iterable[Record]) -> list[Row]:
-    """The rows of `strongest`."""
+    """Return the rows of `strongest`."""
     rows = []
     for (model, data, *_), group in _by(records, _place).items():
         budgets = {(r.threat_model.norm, r.threat_model.eps) for r in group if r.threat_model.eps is not None}
@@ -113,24 +114,23 @@ def rows_of_strongest(records: Iterable[Record]) -> list[Row]:
 
 
 def least(records: Iterable[Record]) -> pd.DataFrame:
-    """For each model and each threat model without a budget: the per-image minimum over its attacks, of the changes' sizes.
+    """For each model and each threat model without a budget: the smallest change of each image over all attacks.
 
-    `minimum` is the median of the smallest change that any of them found for each image, failures at infinity, with its 95 %
-    bootstrap interval; beside it stands the attack of the smallest median.
+    `minimum` is the median of these changes, in which failures count as infinite, with its 95 % bootstrap interval; beside it
+    is the attack with the smallest median.
     """
     return frame(rows_of_least(records))
 
 
 def rows_of_least(records: Iterable[Record]) -> list[Row]:
-    """The rows of `least`."""
+    """Return the rows of `least`."""
     free = [record for record in records if record.threat_model.eps is None and len(record)]
     rows = []
     for group in _by(free, lambda record: (*_place(record), record.threat_model)).values():
         reached = [np.where(record.success, record.size, math.inf) for record in group]
         medians = [float(np.median(sizes)) for sizes in reached]
-        best = np.minimum.reduce(
-            reached
-        )  # all attacked the same images: those that the model reads correctly
+        # All attacked the same images: those that the model classifies correctly.
+        best = np.minimum.reduce(reached)
         rows.append(
             _head(group[int(np.argmin(medians))])
             | {"attacks": len(group), "median size": min(medians)}
@@ -140,9 +140,9 @@ def rows_of_least(records: Iterable[Record]) -> list[Row]:
 
 
 def survivors(record: Record, norm: str, eps: float) -> np.ndarray:
-    """Which of the picked images, (picked,) bool, are read correctly unless the change is larger than `eps` in `norm`."""
+    """Return which picked images are classified correctly if only changes of at most `eps` in `norm` count, (picked,) bool."""
     values = record.values
-    # A float32 pixel holds the budget to an ulp, and a sum of them to a little more.
+    # In float32 the largest change may exceed the budget by rounding, and a sum over pixels by a little more.
     fooled = values["wrong"] & (values[norm] <= eps * (1 + 1e-5) + 1e-7)
     right = np.zeros(record.picked, dtype=bool)
     right[values["index"][~fooled]] = True
@@ -157,18 +157,18 @@ def _by(records, key):
 
 
 def _place(record):
-    """Model and data by name, and, since a name can be given twice, by what they are."""
+    """Return the names of model and data, and their identities, since a name can be used twice."""
     return record.names.model, record.names.data, record.identity["model"], record.identity["data"]
 
 
 def _alike(records):
-    """The records that differ in nothing but the attack, as lists of two or more."""
+    """Return the groups of records that differ only in the attack, as lists of two or more."""
     groups = _by(records, lambda record: (*_place(record), record.threat_model))
     return [group for group in groups.values() if len(group) > 1]
 
 
 def _shared(group):
-    """The places of the images where all attacks of the group succeed."""
+    """Return the indices of the images on which all attacks of the group succeed."""
     return sorted(
         set.intersection(*(set(record.values["index"][record.success].tolist()) for record in group))
     )
@@ -232,7 +232,7 @@ def _survival(record):
     values, row = record.values, {"successes": int(record.success.sum())}
     for name in record.transformations:
         row[f"{name}: survival"] = metrics.share_with_interval(values[f"success {name}"][record.success])
-        right = np.ones(len(record), dtype=bool)  # only such images are attacked
+        right = np.ones(len(record), dtype=bool)  # only images that are classified correctly are attacked
         row[f"{name}: destruction rate"] = metrics.destruction_rate(
             right, ~values["wrong"], ~values[f"wrong {name}"]
         )
