@@ -49,15 +49,15 @@ class File:
     folder: bool = False
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.parts[-1]
 
     @property
-    def shown(self):
+    def shown(self) -> str:
         """The path as a message can show it."""
         return "/".join(self.parts)
 
-    def read(self, most=LARGEST + 1):
+    def read(self, most: int = LARGEST + 1) -> bytes:
         """Return the first `most` bytes. Raises `Refused` if an archive does not give them, and `OSError`."""
         if not self.entries:
             with open(self.path, "rb") as file:
@@ -66,7 +66,7 @@ class File:
         return _inner(_on_disk_opened(self.path, about.st_mtime_ns, about.st_size), self.entries, most)
 
 
-def files(root, told):
+def files(root: Path | str, told: list[str]) -> list[File]:
     """Return every file and folder below `root`, a folder or ZIP archive. Sentences about what is skipped go into `told`."""
     root = Path(root)
     if root.is_dir():
@@ -74,12 +74,12 @@ def files(root, told):
     return inside(File((), root, changed=root.stat().st_mtime), told)
 
 
-def inside(archive, told, total=None):
+def inside(archive: File, told: list[str], total: int | None = None) -> list[File]:
     """Return the files and folders in an archive; their parts begin with the archive's own.
 
     Args:
-        archive: its `File`.
-        told: list to which sentences about what is skipped are appended.
+        archive: the file that holds it.
+        told: sentences about what is skipped are appended to it.
         total: the most bytes that all files may have unpacked; None (default): any number.
 
     Raises:
@@ -110,7 +110,7 @@ def inside(archive, told, total=None):
     return listed
 
 
-def spelled(name):
+def spelled(name: str) -> str:
     """Return a name of the file system as text, in composed letters.
 
     Undecodable bytes and invisible characters are replaced by their numbers, so that different names stay different.

@@ -3,13 +3,14 @@
 import ast
 import re
 import warnings
+from collections.abc import Sequence
 from itertools import takewhile
 
-from advcourse.grading.read.parsing import DEFINED, IMPORTS, UNPARSABLE, compiler_says, standing
+from advcourse.grading.read.parsing import DEFINED, IMPORTS, UNPARSABLE, Code, compiler_says, standing
 
 
-def cause(task, submitted):
-    """Return why the last cell that tries to define the task fails; "" if no cell tries. submitted: `parsing.Code`s."""
+def cause(task: str, submitted: Sequence[Code]) -> str:
+    """Return why the last cell that tries to define the task fails; "" if no cell tries."""
     if reason := split(task, submitted):
         return reason
     for code in submitted:
@@ -22,7 +23,7 @@ def cause(task, submitted):
     return reason
 
 
-def split(task, submitted):
+def split(task: str, submitted: Sequence[Code]) -> str:
     """Return a sentence if the last definition of the task goes on in the next cells, which cannot stand alone; "" if not."""
     codes = [code for code in submitted if not code.drafted and code.written.strip()]
     for place, code in reversed(list(enumerate(codes))):

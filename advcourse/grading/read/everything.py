@@ -6,8 +6,10 @@ the whole notebook is executed as "Run All" does it.
 """
 
 import ast
+from collections.abc import Collection
+from typing import Protocol
 
-from advcourse.grading.read.parsing import DEFINITIONS, FUNCTIONS, IMPORTS, UNWRITTEN, standing
+from advcourse.grading.read.parsing import DEFINITIONS, FUNCTIONS, IMPORTS, UNWRITTEN, Statement, standing
 
 UNSEEN = set(  # names that can reach or bind others without spelling them out
     "exec eval compile globals locals vars setattr sys modules inspect builtins __builtins__ __main__ importlib "
@@ -18,7 +20,25 @@ OF_THE_NOTEBOOK = ("__dict__", "__globals__", "user_ns", "run_cell", "ex", "push
 HAPPENS = (ast.Call, ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
 
 
-def runs(task, names, winner, taken):
+class Names(Protocol):
+    """What has to be known of a notebook's names, see `slicing`.
+
+    `tasks` are the names of the lab's tasks, and `tools` those that are imported from the lab. `own` are the statements of the
+    student's code cells, and `released` those of the students' copy, each in order.
+    """
+
+    tasks: Collection[str]
+    tools: set[str]
+    own: dict[Statement, None]
+    released: dict[Statement, None]
+
+    def is_result(self, statement: Statement) -> bool:
+        """Return whether a statement gives a written function's name to something else."""
+
+
+def runs(
+    task: str, names: Names, winner: Statement | None, taken: set[Statement]
+) -> tuple[list[set[Statement]], bool]:
     """Return sets of statements to execute, one set after the other, if `taken` gives no right answer.
 
     They cover the notebook up to the first check of the answer, up to the last check, and to its end; each once as it stands,

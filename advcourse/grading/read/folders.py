@@ -60,12 +60,12 @@ class Found:
     reason: str = ""
     earlier: tuple["Found", ...] = ()
 
-    def which_counts(self, counts, rule):
+    def which_counts(self, counts: "Found", rule: str) -> tuple[str, ...]:
         """Return the sentence for a student with several notebooks: the `Found` named `counts` is the `rule` one; else ()."""
         several = f"You handed in {len(self.earlier) + 1} notebooks of this lab; {counts.path.name} counts, the {rule}."
         return (several,) if self.earlier else ()
 
-    def read(self, most=LARGEST + 1):
+    def read(self, most: int = LARGEST + 1) -> bytes:
         """Return the first `most` bytes of the file. Raises `OSError`."""
         try:
             return (self.file or File((), self.path)).read(most)
@@ -82,8 +82,8 @@ class Missing(str):
         return made
 
 
-def find(folder, lab):
-    """Return what was handed in for one lab: a tuple of `Found`, sorted by student, and sentences about anything unusual.
+def find(folder: Path | str, lab: str) -> tuple[tuple[Found, ...], tuple[str, ...]]:
+    """Return what was handed in for one lab, sorted by student, and sentences about anything unusual.
 
     Each student has one `Found`. Of several notebooks, one of this lab is preferred to others, and a newer to an older one.
     Owners are never guessed: each file whose owner cannot be determined is reported, and so is each student whose folder has
@@ -246,8 +246,8 @@ def _rank(one, lab, notebook=True):
     return speaks, time, one.attempt, one.file.changed, one.file.parts
 
 
-def lateness(one, deadline=None):
-    """Return in words how late something was handed in, by Canvas's mark and by a deadline (a `datetime`); "" if not late."""
+def lateness(one: Found, deadline: datetime | None = None) -> str:
+    """Return in words how late something was handed in, by Canvas's mark and by a deadline; "" if not late."""
     parts = ["marked late by Canvas"] if one.late else []
     if deadline and one.when and one.when > deadline:
         minutes = int((one.when - deadline).total_seconds() // 60)
@@ -259,13 +259,13 @@ def lateness(one, deadline=None):
     return "; ".join(parts)
 
 
-def moodle_folder(one):
+def moodle_folder(one: Found) -> str:
     """Return the name of a student's folder in Moodle's downloads, by which Moodle takes feedback back."""
     return f"{one.moodle_name or one.student}_{one.moodle}_assignsubmission_file_"
 
 
-def check_deadline(text):
-    """Return the `datetime` in "2026-11-20 23:59", in local time unless it has an offset; None for None. Raises `InputError`."""
+def check_deadline(text: str | None) -> datetime | None:
+    """Return the time in "2026-11-20 23:59", in local time unless it has an offset; None for None. Raises `InputError`."""
     try:
         when = datetime.fromisoformat(text.strip()) if text else None
         if not when or not re.search(r"\d[ T]\d", text):
@@ -300,18 +300,18 @@ def _tasks_in(content, lab):
     return [task for task in tasks if f"def {task}(".encode() in content]
 
 
-def shown(path, root):
+def shown(path: Path | str, root: Path | str) -> str:
     """Return the path below `root` as a message can show it."""
     return "/".join(map(spelled, Path(path).relative_to(root).parts))
 
 
-def check_lab(lab):
+def check_lab(lab: str | int) -> str:
     """Return the lab's name, "lab3", for 3, "3", "lab3" or "Lab 3". Raises `InputError` for an unknown lab."""
     name = squeezed(f"{lab}")
     return check_choice(name if name.startswith("lab") else f"lab{name}", "lab", labs())
 
 
-def lab_of(path, content):
+def lab_of(path: Path | str, content: bytes) -> str:
     """Return the lab that a notebook belongs to, by its import, else by its file's name, else by the tasks in it.
 
     Raises:

@@ -4,12 +4,13 @@ Each system has one small reader, a function (name, folder, context) -> `Sign`, 
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import yaml
 
-from advcourse.grading.read.archives import Refused
+from advcourse.grading.read.archives import File, Refused
 
 METADATA = "submission_metadata.yml"  # of Gradescope
 STAMP = "timestamp.txt"  # of nbgrader
@@ -75,10 +76,10 @@ class Context:
     """
 
     folders: tuple[str, ...] = ()
-    files: dict = field(default_factory=dict)
-    is_lab: object = bool  # text -> whether it is a lab's name
+    files: dict[str, File] = field(default_factory=dict)
+    is_lab: Callable[[str], bool] = bool
 
-    def text(self, name, most):
+    def text(self, name: str, most: int) -> str:
         """Return the text of a file beside it; "" if it is missing, cannot be read, or has more than `most` bytes."""
         try:
             content = self.files[name].read(most + 1) if name in self.files else b""
@@ -195,12 +196,12 @@ def _ilias(name, folder, context):
 SYSTEMS = (_moodle, _blackboard, _brightspace, _gradescope, _canvas, _ilias)
 
 
-def read(name, folder, context):
+def read(name: str, folder: bool, context: Context) -> Sign | None:
     """Return the `Sign` in the name of a file or folder, or None if no learning system has named it."""
     return next((sign for system in SYSTEMS if (sign := system(name, folder, context))), None)
 
 
-def stamped(name, stamp):
+def stamped(name: str, stamp: str) -> datetime | None:
     """Return when a file was handed in, or None.
 
     The time comes from nbgrader's `stamp`, the text of timestamp.txt, or from the digits that ILIAS puts in front of `name`.

@@ -3,12 +3,14 @@
 import ast
 import hashlib
 
+from advcourse.grading.read.slicing import Program
+
 _TRIVIAL = 40  # nodes of the syntax tree; two students may well write the same shorter answer
 _LONGEST = 200_000  # characters of an answer and what it needs
 
 
-def fingerprint(program):
-    """Return a checksum (hex) of what a `slicing.Program` executes, without imports; "" for nothing, or too little to compare.
+def fingerprint(program: Program) -> str:
+    """Return a checksum (hex) of what a program executes, without imports; "" for nothing, or too little to compare.
 
     Names count; comments, docstrings, blank lines, spaces and quotes do not. Nothing is run.
     """

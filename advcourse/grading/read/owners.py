@@ -1,8 +1,10 @@
 """Decide whose the files below a folder are, by names that learning systems or people gave. Owners are never guessed."""
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from advcourse.grading.read import layouts
 from advcourse.grading.read.archives import ZIP, File, Refused, inside
@@ -32,23 +34,23 @@ _SAY_NOTHING = set(
 )
 
 
-def squeezed(name):
+def squeezed(name: str) -> str:
     """Return a name without spaces, hyphens and underscores, in lower case."""
     return re.sub(r"[ _-]", "", name).casefold()
 
 
-def lab_in(name):
+def lab_in(name: str) -> str:
     """Return the lab that a name mentions, or ""."""
     mentioned = [f"lab{number}" for number in re.findall(r"(?<![a-z])lab[ _-]?(\d+)(?!\d)", name, re.I)]
     return next((lab for lab in mentioned if lab in labs()), "")
 
 
-def is_lab(name):
+def is_lab(name: str) -> bool:
     """Return whether a name is that of a lab, and nothing else."""
     return bool(lab_in(name)) and lab_in(name) == squeezed(name)
 
 
-def by_hand(name):
+def by_hand(name: str) -> str:
     """Return the person in a file name that somebody has given; "" if it names only a lab, a copy, or a common word."""
     return _person(
         NOTEBOOK.sub("", name) if NOTEBOOK.search(name) else re.sub(r"(\.tar)?\.\w{1,5}$", "", name)
@@ -86,39 +88,39 @@ class Node:
     """A folder, or an archive that is treated as one (then `archive` is its file), and what is directly in it."""
 
     parts: tuple[str, ...] = ()
-    folders: dict = field(default_factory=dict)
-    files: list = field(default_factory=list)
+    folders: dict[str, "Node"] = field(default_factory=dict)
+    files: list[File] = field(default_factory=list)
     archive: File | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.parts[-1] if self.parts else ""
 
     @property
-    def person(self):
+    def person(self) -> str:
         """The owner according to a name given by hand, or "" if the name tells nobody."""
         return by_hand(self.name) if self.archive else _person(self.name)
 
-    def at(self, parts):
+    def at(self, parts: Iterable[str]) -> "Node":
         """Return the folder below that these parts lead to, created if missing."""
         node = self
         for part in parts:
             node = node.folders.setdefault(part, Node((*node.parts, part)))
         return node
 
-    def all(self):
+    def all(self) -> list[File]:
         """Return all files below; an archive counts as one."""
         if self.archive:
             return [self.archive]
         return [*self.files, *(file for node in self.folders.values() for file in node.all())]
 
-    def context(self):
+    def context(self) -> Context:
         folders = tuple(name for name, node in self.folders.items() if not node.archive)
         return Context(folders, {file.name: file for file in self.files}, is_lab)
 
 
-def tree(files, told):
-    """Return the files as a `Node`. ZIP archives become folders in it, unless a learning system has named them."""
+def tree(files: Iterable[File], told: list[str]) -> Node:
+    """Return the files as a tree. ZIP archives become folders in it, unless a learning system has named them."""
     root = Node()
     for file in files:
         _add(root, file, told)
@@ -149,8 +151,8 @@ class Sorting:
         told: sentences about what is nobody's, and why.
     """
 
-    def __init__(self, root, source):
-        """Sort everything below the `Node` `root`. `source` is the path that was given, for the sentences."""
+    def __init__(self, root: Node, source: Path):
+        """Sort everything below `root`. `source` is the path that was given, for the sentences."""
         self.owners, self.told, self._source = {}, [], source
         self._sort(root, {squeezed(source.name), squeezed(source.stem)})
         self._question_numbered()

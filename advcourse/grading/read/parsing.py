@@ -6,7 +6,9 @@ import symtable
 import sys
 import warnings
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 DEFINED, ASSIGNED, UNWRITTEN, NEITHER = "defined", "assigned", "unwritten", "neither"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -50,10 +52,10 @@ class Statement:
     cell: int
     place: int
     node: ast.stmt
-    binds: frozenset
-    uses: frozenset
-    now: frozenset
-    changes: frozenset
+    binds: frozenset[str]
+    uses: frozenset[str]
+    now: frozenset[str]
+    changes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,16 @@ class Code:
     written: str = ""
 
 
-def parse(cells):
-    """Return the code in a notebook's cells, a tuple of `Code`. Cells of text count only if a function begins there."""
+class Cell(Protocol):
+    """What has to be known of a cell; a `submission.NotebookCell` has it."""
+
+    index: int
+    kind: str
+    source: str
+
+
+def parse(cells: Iterable[Cell]) -> tuple[Code, ...]:
+    """Return the code in a notebook's cells. Cells of text count only if a function begins there."""
     codes, length, statements = [], 0, 0
     for cell in cells:
         drafted = cell.kind != "code"
@@ -112,7 +122,7 @@ def _parse_cell(cell, drafted, full):
     return Code(cell.index, source, statements, drafted=drafted, written=cell.source)
 
 
-def why(error):
+def why(error: Exception) -> str:
     """Return what the compiler says about code, with the line if it is known, and whether a newer Python may understand it."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f"line {error.lineno}: {error.msg}{_newer(error)}"
@@ -128,7 +138,7 @@ def _newer(error):
     return ""
 
 
-def compiler_says(node):
+def compiler_says(node: ast.stmt) -> str:
     """Return what the compiler finds wrong in a statement that could be parsed; "" for nothing."""
     try:
         with warnings.catch_warnings():
@@ -238,7 +248,7 @@ def _at_once(node):
             waiting += ast.iter_child_nodes(part)
 
 
-def root(node):
+def root(node: ast.AST) -> str:
     """Return the name at the beginning of a.b[c].d; "" if there is none."""
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value
@@ -260,7 +270,7 @@ def _changes(node):
     return names - {""}
 
 
-def is_stub(node):
+def is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
     """Return whether nothing is written: after the docstring comes `raise NotImplementedError`, or nothing that does anything."""
     body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
     for line in body:
@@ -274,7 +284,7 @@ def is_stub(node):
     return True
 
 
-def standing(statement, name):
+def standing(statement: Statement, name: str) -> str:
     """Return how a statement binds a name: as a function, DEFINED; a value, ASSIGNED; a stub, UNWRITTEN; or not, NEITHER."""
     return _standing(statement.node, name) if name in statement.binds else NEITHER
 
@@ -307,7 +317,7 @@ def _last(function):
     return getattr(function, "attr", getattr(function, "id", ""))
 
 
-def inside(node):
+def inside(node: ast.AST) -> Iterator[ast.stmt]:
     """Yield the simple statements of a block at any depth, but in no function; of what is not a block, the statement itself."""
     waiting = deque([node])
     while waiting:

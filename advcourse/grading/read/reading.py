@@ -15,6 +15,7 @@ import sys
 import time
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 
@@ -64,8 +65,17 @@ class _Late(_Lost):
     """Time ran out before the process was given the processor time that a file may take. The machine is the reason."""
 
 
-def read(content, lab, tasks, root=None, *, seconds=SECONDS, by_the_clock=BY_THE_CLOCK, memory=MEMORY):
-    """Return the `Reading` of a notebook.
+def read(
+    content: bytes,
+    lab: str,
+    tasks: Iterable[str],
+    root: Path | str | None = None,
+    *,
+    seconds: int = SECONDS,
+    by_the_clock: float = BY_THE_CLOCK,
+    memory: int = MEMORY,
+) -> Reading:
+    """Return what a notebook holds.
 
     Args:
         content: the file's bytes.
@@ -224,7 +234,7 @@ _REMEDY = "Does it hold something that does not belong into the lab? Remove that
 # In the process that reads
 
 
-def main():
+def main() -> None:
     """Read one notebook for the grader, which is at the other end of standard input."""
     gc.disable()  # nothing lives long here, and searching a large file for reference cycles takes longest of all
     line = socket.socket(fileno=0)

@@ -4,6 +4,7 @@ import ast
 import re
 
 from advcourse.grading.read.parsing import IMPORTS, NOT_PYTHON, root
+from advcourse.grading.read.submission import Submission
 
 MOST = 40
 OUTWARD = set(
@@ -75,7 +76,7 @@ PATH = re.compile(
 )
 
 
-def signs(submitted, given):
+def signs(submitted: Submission, given: Submission) -> tuple[str, ...]:
     """Return sentences for the instructor about `submitted`, each with cell and line. Cells of the `given` copy are left out."""
     known = {cell.source for cell in given.cells if cell.kind == "code"}
     asked = [s.node for code in given.code for s in code.statements if isinstance(s.node, ast.ImportFrom)]

@@ -6,7 +6,9 @@ constants and imports, in the answer's own cell before others, and in the studen
 
 import ast
 import builtins
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 from advcourse.grading.read.broken import cause, split
 from advcourse.grading.read.everything import runs
@@ -17,6 +19,7 @@ from advcourse.grading.read.parsing import (
     DEFINITIONS,
     IMPORTS,
     UNWRITTEN,
+    Code,
     compiler_says,
     inside,
     standing,
@@ -85,17 +88,17 @@ class Program:
     note: str = ""
     checksum: str = ""
 
-    def as_plain(self):
+    def as_plain(self) -> dict[str, Any]:
         """Return what the sandbox needs, as values that JSON can hold."""
         cells = [asdict(part) | {"statements": list(part.statements)} for part in self.cells]
         return {"task": self.task, "cells": cells, "whole": self.whole}
 
-    def own(self, late=()):
+    def own(self, late: Iterable[tuple[str, int]] = ()) -> frozenset[tuple[str, int]]:
         """Return which of the student's statements are executed, without those that took too long (`late`)."""
         places = {(part.label, i) for part in self.cells if not part.given for i in part.statements}
         return frozenset(places - set(late))
 
-    def tries(self, late=()):
+    def tries(self, late: Collection[tuple[str, int]] = ()) -> Iterator[Self]:
         """Yield the programs of the further tries, without the pairs of label and place in `late`, which took too long."""
         for cells in self.wider:
             left = [
@@ -105,13 +108,13 @@ class Program:
             yield replace(self, cells=tuple(left), wider=(), whole=True, found=True)
 
 
-def program(task, tasks, submitted, given):
-    """Return the `Program` for the function `task`.
+def program(task: str, tasks: Collection[str], submitted: Sequence[Code], given: Sequence[Code]) -> Program:
+    """Return what to execute for the function `task`.
 
     Args:
         task: the function's name.
         tasks: the names of all tasks of its lab.
-        submitted: the code of the student's notebook, a tuple of `parsing.Code`.
+        submitted: the code of the student's notebook.
         given: that of the released notebook.
     """
     names = _Names(tasks, submitted, given)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -99,13 +100,13 @@ class Written:
     answer: str
 
 
-def content(path):
+def content(path: Path | str) -> bytes:
     """Return the bytes of a file; if it is too large to be read, only enough to show that. Raises `OSError`."""
     with open(path, "rb") as file:
         return file.read(LARGEST + 1)
 
 
-def check_size(content):
+def check_size(content: bytes) -> None:
     """Raise `Unreadable` if a file with this content is too large to be read."""
     if len(content) > LARGEST:
         more = " or more" if len(content) == LARGEST + 1 else ""  # see `content`
@@ -115,8 +116,8 @@ def check_size(content):
         )
 
 
-def read(content, name=""):
-    """Return the notebook in the bytes of a file, as a `Submission`.
+def read(content: bytes, name: str = "") -> Submission:
+    """Return the notebook in the bytes of a file.
 
     All versions of the format are read, with or without nbgrader's metadata; outputs are ignored.
 
@@ -269,15 +270,15 @@ def _text(source):
     return source.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is not text
 
 
-def labs():
+def labs() -> tuple[str, ...]:
     """Return the names of the labs that can be graded: those that have a released copy, and tasks in `advcourse.labs`."""
     folder = Path(release.__file__).parent
     return tuple(lab for lab in release.labs(kept="exercises") if (folder / lab / "tasks.py").is_file())
 
 
 @cache
-def released(lab, root=None):
-    """Return the students' copy of a lab, such as "lab3", as a `Submission`.
+def released(lab: str, root: Path | str | None = None) -> Submission:
+    """Return the students' copy of a lab, such as "lab3".
 
     Args:
         lab: the lab's name.
@@ -295,8 +296,8 @@ def released(lab, root=None):
         ) from error
 
 
-def program(task, tasks, submitted, given):
-    """Return the part of the notebook `submitted` that defines the function `task`, as a `Program`.
+def program(task: str, tasks: Iterable[str], submitted: Submission, given: Submission) -> Program:
+    """Return the part of the notebook `submitted` that defines the function `task`.
 
     Args:
         task: the function's name.
@@ -310,8 +311,8 @@ def program(task, tasks, submitted, given):
     return result
 
 
-def written(submitted, given):
-    """Return the written questions of the released copy with the student's answers, a tuple of `Written`."""
+def written(submitted: Submission, given: Submission) -> tuple[Written, ...]:
+    """Return the written questions of the released copy with the student's answers."""
     questions, title = [], ""
     for cell in given.cells:
         if cell.kind == "code":
