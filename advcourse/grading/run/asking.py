@@ -7,8 +7,11 @@ from dataclasses import fields
 
 import torch
 
-from advcourse.grading.run.wire import Broken, Late
-from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN, Reply
+from advcourse.grading.run.sandbox import Limits
+from advcourse.grading.run.watch import Watch
+from advcourse.grading.run.wire import Broken, Late, Wire
+from advcourse.labs.checks import Task
+from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN, Call, Reply
 from advcourse.labs.verdicts import CRASHED, TIMED_OUT, Finding
 from advcourse.labs.victims import BlackBox, Victim
 
@@ -16,7 +19,7 @@ _KINDS = (CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN)
 LONGEST = 4000  # characters of text in a reply
 
 
-def words(told, most=LONGEST):
+def words(told: object, most: int = LONGEST) -> str:
     """Return a text from the student's process as it can be shown and kept: cut to `most` characters, all printable.
 
     Line feeds and tabs stay; other characters that cannot be printed are replaced. Raises `TypeError` if it is not text.
@@ -31,14 +34,14 @@ class Unwritten:
 
     has_gpu = False
 
-    def __init__(self, task):
+    def __init__(self, task: Task):
         self._task = task
 
-    def parameters(self):
+    def parameters(self) -> tuple[str, ...]:
         """Return the parameters that the task wants."""
         return self._task.parameters
 
-    def __call__(self, call):
+    def __call__(self, call: Call) -> Reply:
         """Return the reply of a function that reaches `raise NotImplementedError()`."""
         return Reply(UNWRITTEN, detail=self._task.name)
 
@@ -52,11 +55,11 @@ class PipeRunner:
 
     has_gpu = False  # the sandbox hides GPUs: memory on a GPU has no limit
 
-    def __init__(self, wire, watch, limits, task):
+    def __init__(self, wire: Wire, watch: Watch, limits: Limits, task: Task):
         self._wire, self._watch, self._limits, self._task = wire, watch, limits, task
         self._sent, self.reason = {Victim.__module__}, ""
 
-    def parameters(self):
+    def parameters(self) -> tuple[str, ...]:
         """Return the names of the function's parameters, see `LocalRunner`."""
         message, _ = self._exchange({"ask": "parameters"})
         try:
@@ -64,8 +67,8 @@ class PipeRunner:
         except (TypeError, KeyError) as error:
             raise self.stopped(error) from error
 
-    def __call__(self, call):
-        """Return the `Reply` to a call."""
+    def __call__(self, call: Call) -> Reply:
+        """Return what came back from a call."""
         victim, box = call.victim, None
         if isinstance(victim, BlackBox):
             arrays = [value for value in call.arguments.values() if isinstance(value, torch.Tensor)]
@@ -112,7 +115,7 @@ class PipeRunner:
         except (Broken, Late) as error:
             raise self.stopped(error) from error
 
-    def stopped(self, error):
+    def stopped(self, error: Exception) -> Finding:
         """Return the finding for an exchange that failed, and remember its reason."""
         limits = self._limits
         self.reason = self._watch.why() or _reason(error)

@@ -17,7 +17,7 @@ from advcourse.core.workers import torch_threads
 from advcourse.grading.read import reading
 from advcourse.grading.read.submission import Unreadable, labs
 from advcourse.grading.run.asking import PipeRunner, Unwritten, words
-from advcourse.grading.run.sandbox import Sandbox, SandboxError
+from advcourse.grading.run.sandbox import Limits, Sandbox, SandboxError
 from advcourse.grading.run.staging import ALLOWED
 from advcourse.grading.run.wire import Broken, Late, Starved
 from advcourse.grading.tell.report import SYNTAX, Report, TaskResult
@@ -31,11 +31,11 @@ class Grader:
     """Grades one submission after the other: `with Grader() as grader: report = grader.grade(content, "lab3", "Ada")`.
 
     Args:
-        limits: what the code of one task may take (`advcourse.grading.run.sandbox.Limits`).
+        limits: what the code of one task may take.
         isolation: "bubblewrap", "process" or "auto" (default), see `Sandbox`, whose errors it raises.
     """
 
-    def __init__(self, limits=None, isolation="auto"):
+    def __init__(self, limits: Limits | None = None, isolation: str = "auto"):
         self._sandbox = Sandbox(limits, isolation)
         self._one_at_a_time = threading.Lock()
         # Of one notebook: the lab's tasks; what took too long in a try, and is not waited for again; and, for each set of the
@@ -49,16 +49,23 @@ class Grader:
         self.close()
 
     @property
-    def isolation(self):
+    def isolation(self) -> str:
         """ "bubblewrap" or "weak isolation"."""
         return self._sandbox.isolation
 
-    def close(self):
+    def close(self) -> None:
         """End the sandbox."""
         self._sandbox.close()
 
-    def grade(self, content, lab, student="", secret=None, seed=None):
-        """Grade the notebook in `content` and return a `Report`. Nothing in the notebook makes this raise an error.
+    def grade(
+        self,
+        content: bytes,
+        lab: str,
+        student: str = "",
+        secret: bytes | None = None,
+        seed: int | None = None,
+    ) -> Report:
+        """Grade the notebook in `content`. Nothing in the notebook makes this raise an error.
 
         Args:
             content: the file's bytes.

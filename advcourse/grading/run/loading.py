@@ -12,9 +12,14 @@ import re
 import signal
 import sys
 import types
+from typing import TYPE_CHECKING
 
 from advcourse.grading.run.notebook import ELSEWHERE, elsewhere, offer
 from advcourse.labs.running import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 SECONDS = {
     signal.ITIMER_PROF: 2,
@@ -22,7 +27,9 @@ SECONDS = {
 }  # seconds that a statement may take if the whole notebook is run
 
 
-def load(program, tasks):
+def load(
+    program: "dict[str, Any]", tasks: "Iterable[str]"
+) -> "tuple[Callable | None, str, list[list], dict[str, str], list[str]]":
     """Execute the statements of a program and return its function.
 
     A statement that fails is tried again after the others, as long as that helps: what it needs may come further down. If the
@@ -70,7 +77,7 @@ def _is_own(function, stubs):
     return callable(function) and getattr(getattr(function, "__code__", None), "co_filename", "") not in stubs
 
 
-def with_cause(trace, lost):
+def with_cause(trace: str, lost: dict[str, str]) -> str:
     """Return a trace, after that of the statement that should have bound the missing name. For `lost` see `load`."""
     match = re.search(r"NameError: name '(\w+)' is not defined[^\n]*$", trace)
     cause = match and lost.get(match[1])

@@ -16,8 +16,12 @@ import types
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 STANDS_IN_FOR = ("IPython", "ipykernel", "ipywidgets", "matplotlib_inline", "nest_asyncio")
 ELSEWHERE = "google"  # google.colab, which not every notebook has
@@ -25,7 +29,7 @@ RUNS_ITS_CELL = ("capture", "prun", "time")  # cell magics that execute the rest
 OPTIONS = re.compile(r"(\s*-([nrp] *\d+|[tcqov])(?=\s|$))*\s*")  # of %timeit
 
 
-def offer(module):
+def offer(module: types.ModuleType) -> "ZMQInteractiveShell":
     """Give `module` and this process what a notebook gives to its code. Returns what get_ipython() returns."""
     sys.meta_path.insert(0, _Finder(STANDS_IN_FOR))
     _forget(STANDS_IN_FOR)
@@ -43,7 +47,7 @@ def offer(module):
 
 
 @contextmanager
-def elsewhere():
+def elsewhere() -> "Iterator[None]":
     """Provide `google.colab` inside the block. Outside of it, importing that fails."""
     finder = _Finder((ELSEWHERE,))
     sys.meta_path.append(finder)
@@ -71,10 +75,10 @@ class Anything(metaclass=_Kind):
         """Return a new object; used as a decorator, what it decorates."""
         return _decorated(args, named) or super().__new__(cls)
 
-    def __init__(self, *args, **named):
+    def __init__(self, *args: object, **named: object):
         self.__dict__.update(named)
 
-    def __call__(self, *args, **named):
+    def __call__(self, *args: object, **named: object) -> object:
         return _decorated(args, named) or Anything()
 
     def __getattr__(self, name):
@@ -117,24 +121,24 @@ class ZMQInteractiveShell(Anything):
 
     _reloads = False
 
-    def remember(self, value):
+    def remember(self, value: object) -> None:
         """Remember the value of a line under the name _, as a notebook does with that of a cell's last line."""
         if value is not None:
             space = self.user_ns
             space["___"], space["__"], space["_"] = space.get("__", ""), space.get("_", ""), value
 
-    def run_cell(self, source, *_, **__):
+    def run_cell(self, source: str, *_: object, **__: object) -> None:
         exec(compile(source, "<cell>", "exec"), self.user_ns)
 
     ex = run_cell
 
-    def ev(self, source):
+    def ev(self, source: str) -> object:
         return eval(source, self.user_ns)
 
-    def push(self, variables, *_, **__):
+    def push(self, variables: dict[str, object], *_: object, **__: object) -> None:
         self.user_ns.update(variables)
 
-    def run_cell_magic(self, name, line, cell):
+    def run_cell_magic(self, name: str, line: str, cell: str) -> object:
         if name in _MAGICS:
             return _MAGICS[name](line, cell)
         if name in RUNS_ITS_CELL:
@@ -144,7 +148,7 @@ class ZMQInteractiveShell(Anything):
         elif name in ("writefile", "file"):
             self._write(shlex.split(self._filled(line)), cell)
 
-    def run_line_magic(self, name, line, *_, **__):
+    def run_line_magic(self, name: str, line: str, *_: object, **__: object) -> object:
         line = self._filled(line)
         if name in _MAGICS:
             return _MAGICS[name](line)
@@ -218,14 +222,16 @@ class ZMQInteractiveShell(Anything):
             sys.argv = before
         self.user_ns.update({name: value for name, value in space.items() if not name.startswith("__")})
 
-    def register_magic_function(self, function, magic_kind="line", magic_name=None):
+    def register_magic_function(
+        self, function: "Callable", magic_kind: str = "line", magic_name: str | None = None
+    ) -> None:
         _MAGICS[magic_name or function.__name__] = function
 
-    def getoutput(self, line="", *_, **__):
+    def getoutput(self, line: str = "", *_: object, **__: object) -> list[str]:
         self.system(line)
         return []
 
-    def system(self, line="", *_, **__):
+    def system(self, line: str = "", *_: object, **__: object) -> None:
         """Create the folders of `mkdir`; do nothing else."""
         command, *words = shlex.split(self._filled(line), comments=True) or [""]
         if command == "mkdir":
@@ -242,7 +248,7 @@ def _own(name):
     return path if path.is_relative_to(Path.home().resolve()) else None
 
 
-def display(*_, display_id=None, **__):
+def display(*_: object, display_id: object = None, **__: object) -> Anything | None:
     """Show nothing."""
     return Anything() if display_id else None
 
@@ -251,7 +257,7 @@ def _ignore(*_, **__):
     return None
 
 
-def interact(function=None, **settings):
+def interact(function: "Callable | None" = None, **settings: object) -> "Callable":
     """Call the function once with the initial values of its settings, as a notebook does, and return it unchanged."""
     if function is None:
         return lambda decorated: interact(decorated, **settings)
@@ -259,7 +265,7 @@ def interact(function=None, **settings):
     return function
 
 
-def interactive(function, *_, **settings):
+def interactive(function: "Callable", *_: object, **settings: object) -> Anything:
     """Return a widget, and call its function once."""
     interact(function, **settings)
     return Anything(kwargs={name: _first(value) for name, value in settings.items()})
@@ -270,7 +276,7 @@ def _by_hand(function=None, *_, **__):
     return (lambda decorated: decorated) if function is None else function
 
 
-def fixed(value):
+def fixed(value: object) -> Anything:
     """Return a setting that is not a widget."""
     return Anything(value=value)
 

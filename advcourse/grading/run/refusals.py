@@ -121,7 +121,7 @@ _ALLOW, _ERROR = (_RETURN, 0, 0, 0x7FFF0000), 0x00050000
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2  # of prctl
 
 
-def refuse():
+def refuse() -> bool:
     """Refuse these calls to this process from now on. Returns whether that worked.
 
     They fail with "operation not permitted", sockets with "address family not supported", newer calls with "not implemented".
@@ -140,7 +140,7 @@ def refuse():
     return prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0
 
 
-def ask(name, *arguments):
+def ask(name: str, *arguments: int | ctypes.Array) -> int | None:
     """Return the kernel's answer to one of `ASKING`, for which Python has no function; None if the numbers are not known."""
     if sys.platform == "linux" and platform.machine() in _MACHINES:
         return ctypes.CDLL(None).syscall(ASKING[name][_MACHINES[platform.machine()][0]], *arguments)

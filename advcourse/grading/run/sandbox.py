@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -80,7 +81,7 @@ class Sandbox:
         SandboxError: from `task()`, if no task starts.
     """
 
-    def __init__(self, limits=None, isolation="auto"):
+    def __init__(self, limits: Limits | None = None, isolation: str = "auto"):
         check_choice(isolation, "isolation", ISOLATIONS)
         check_system()
         self.limits = limits or Limits()
@@ -101,7 +102,7 @@ class Sandbox:
         self._own = set()
 
     @property
-    def isolation(self):
+    def isolation(self) -> str:
         """The isolation, as a report names it."""
         return BUBBLEWRAP if self.strong else WEAK
 
@@ -115,8 +116,8 @@ class Sandbox:
                 (packages / name).symlink_to(path)
 
     @contextmanager
-    def task(self):
-        """Start a fresh process with its limits in force. Gives the `Wire` to it, and the `Watch` over it.
+    def task(self) -> Iterator[tuple[Wire, Watch]]:
+        """Start a fresh process with its limits in force. Gives the wire to it, and the watch over it.
 
         The process waits for a program. When the block ends, everything that it has started ends.
         """
@@ -178,7 +179,7 @@ class Sandbox:
             if not any([_kill(one) for one in processes]):  # a list, so that all are killed
                 return
 
-    def renew(self):
+    def renew(self) -> None:
         """End the sandbox; the next task gets a new one."""
         if self._process is None:
             return
@@ -333,14 +334,14 @@ def _bubblewrap():
     return shutil.which("bwrap")
 
 
-def check_system():
+def check_system() -> None:
     """Raise `InputError` on a system that cannot start the processes for students' code."""
     if not hasattr(os, "fork"):
         raise InputError("isolation: grading needs Linux, macOS, or Windows with its subsystem for Linux")
 
 
 @cache
-def why_no_bubblewrap():
+def why_no_bubblewrap() -> str:
     """Return why bubblewrap cannot be used here, in words; "" if it can."""
     if sys.platform != "linux":
         return "it is for Linux alone"

@@ -67,7 +67,7 @@ class _Nothing:
 '''
 
 
-def stage(folder):
+def stage(folder: Path | str) -> None:
     """Copy the allowed files of advcourse into `folder`, and of each lab what its notebook gives to answers (its `given`)."""
     package = Path(folder) / "advcourse"
     for name in FILES:
@@ -92,7 +92,7 @@ def _stage_lab(lab, folder):
 
 
 @cache
-def packages():
+def packages() -> dict[str, Path]:
     """Return where the allowed packages are: name of a file or folder of site-packages -> its path."""
     paths, waiting = {}, list(ALLOWED)
     seen = set(waiting)

@@ -30,14 +30,14 @@ class Traces:
             process that a task starts, and each file that it makes, can be noticed by the numbers that the next ones get.
     """
 
-    def __init__(self, folder, alone):
+    def __init__(self, folder: str, alone: bool):
         self._folder, self._alone = folder, alone
         os.listdir(folder)  # sets the time of the last access; later accesses do not
         first, self._file = self._next_file(), self._next_file()
         self._counts = self._file == first + 1  # true since Linux 5.9
         self._state, self._process = self._now(), self._next_process()
 
-    def none(self):
+    def none(self) -> bool:
         """Return whether the task that has just ended left no trace."""
         process, file = self._next_process(), self._next_file()
         one_task = not self._alone or process == self._process + 2  # the task, and the one forked to ask
@@ -45,7 +45,7 @@ class Traces:
         self._process, self._file = process, file
         return one_task and no_file and self.unchanged()
 
-    def unchanged(self):
+    def unchanged(self) -> bool:
         """Return whether the next task would start as the first one did."""
         return self._now() == self._state
 

@@ -3,12 +3,22 @@
 import os
 import threading
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
 INTERVAL = 0.1  # seconds between two checks
 OF_A_FILE = 1024  # bytes that the kernel keeps for a file in memory, even an empty one
+
+
+class Bounds(Protocol):
+    """What has to be known of a task's limits; a `sandbox.Limits` has it."""
+
+    cpu_seconds: int
+    memory: int
+    processes: int
 
 
 class Watch:
@@ -24,7 +34,7 @@ class Watch:
     Args:
         pid: the process that starts the tasks.
         others: the ids of processes that do not count.
-        limits: the task's `Limits`.
+        limits: what the task may use.
         kill: the function that ends the task's processes.
         folder: a folder inside that lies in memory, whose files count as memory; or None (default).
 
@@ -34,7 +44,14 @@ class Watch:
         left: how many processes there were at the end beside the task's own.
     """
 
-    def __init__(self, pid, others, limits, kill, folder=None):
+    def __init__(
+        self,
+        pid: int,
+        others: Collection[int],
+        limits: Bounds,
+        kill: Callable[[], object],
+        folder: str | None = None,
+    ):
         self._pid, self._others, self._limits, self._kill = pid, others, limits, kill
         self._folder, self._task = folder, set()
         self.reason, self.left, self.busy = "", 0, 0.0
@@ -49,14 +66,14 @@ class Watch:
     def __exit__(self, *_):
         self.finish()
 
-    def finish(self):
+    def finish(self) -> None:
         """Look for the last time, and count the processes that are left."""
         if not self._done.is_set():
             self._done.set()
             self._thread.join()
             self.left = max(0, sum(map(_runs, self._processes())) - 1)
 
-    def why(self):
+    def why(self) -> str:
         """Return why the task was stopped, by this watch or, beyond its limit of time, by the system; "" if it was not."""
         return self.reason or ("time" if self._spent_all(self._processes()) else "")
 

@@ -8,8 +8,14 @@ import json
 import math
 import struct
 import time
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import Any
 
 START, STOP, READY, STUCK = (
     b"+",
@@ -64,11 +70,18 @@ class Wire:
             count, up to `PATIENCE` times `seconds`. None (default): all seconds count.
     """
 
-    def __init__(self, socket, seconds=None, most=MOST, most_header=MOST_HEADER, busy=None):
+    def __init__(
+        self,
+        socket: "socket.socket",
+        seconds: float | None = None,
+        most: int = MOST,
+        most_header: int = MOST_HEADER,
+        busy: "Callable[[], float] | None" = None,
+    ):
         self.socket, self.most, self.most_header, self.left = socket, most, most_header, seconds
         self._busy, self._spared, self._seconds = busy, 0.0, seconds
 
-    def send(self, message, arrays=None):
+    def send(self, message: object, arrays: dict[str, torch.Tensor] | None = None) -> None:
         """Send a JSON value, and CPU tensors by name. Raises as `receive` does."""
         arrays = arrays or {}
         header = {"message": message, "arrays": [[k, *_described(v)] for k, v in arrays.items()]}
@@ -78,7 +91,7 @@ class Wire:
         while rest:
             rest = rest[self._timed(self.socket.send, rest) :]
 
-    def receive(self):
+    def receive(self) -> "tuple[Any, dict[str, torch.Tensor]]":
         """Return the next message and its arrays by name. Raises `Broken`, `Late` or `Starved`."""
         size, numbers = _LENGTHS.unpack(self._exactly(_LENGTHS.size))
         if size > self.most_header or numbers > self.most:
@@ -125,7 +138,7 @@ class Wire:
         return self.left > 0
 
 
-def sendable(tensor, most=MOST):
+def sendable(tensor: torch.Tensor, most: int = MOST) -> bool:
     """Return whether a message can hold a tensor of this type and size."""
     return tensor.dtype in _TYPES.values() and tensor.numel() * tensor.element_size() <= most
 

@@ -30,7 +30,7 @@ _SIGNALS = [getattr(signal, f"SIG{name}") for name in ("INT", "TERM", "HUP", "PI
 _PDEATHSIG, _DUMPABLE, _SUBREAPER = 1, 4, 36  # of prctl, Linux
 
 
-def main(strong, scratch, user):
+def main(strong: bool, scratch: str, user: int) -> None:
     """Serve the grader, which speaks through standard input, until it is gone.
 
     Args:
