@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
@@ -66,8 +67,8 @@ class GradedClass:
     told: tuple[str, ...]
 
 
-def grade(content, lab, student, secret, limits, isolation):
-    """Grade one notebook (bytes) and return its `Report` as JSON text. The process keeps its sandbox for the next notebook."""
+def grade(content: bytes, lab: str, student: str, secret: bytes, limits: Limits, isolation: str) -> str:
+    """Grade one notebook and return its `Report` as JSON text. The process keeps its sandbox for the next notebook."""
     text = _grader(limits, isolation).grade(content, lab, student, secret).as_json()
     return text.encode("utf-8", "replace").decode()  # a notebook may hold lone surrogates, which no file can
 
@@ -80,18 +81,18 @@ def _grader(limits, isolation):
 
 
 def run(
-    folder,
-    lab,
-    out,
-    workers=1,
-    scheduler=None,
-    secret=None,
-    limits=None,
-    isolation="auto",
-    progress=True,
-    grade=grade,
-    attempts="newest",
-):
+    folder: Path | str,
+    lab: str | int,
+    out: Path | str,
+    workers: int = 1,
+    scheduler: str | None = None,
+    secret: Path | str | None = None,
+    limits: Limits | None = None,
+    isolation: str = "auto",
+    progress: bool = True,
+    grade: Callable[[bytes, str, str, bytes, Limits, str], str] = grade,
+    attempts: str = "newest",
+) -> GradedClass:
     """Grade all submissions of a lab. A result that `out` already holds for the same file and the same grader is reused.
 
     Args:
@@ -109,8 +110,8 @@ def run(
         attempts: which of a student's notebooks counts: the "newest", or the "best", for which all of them are graded.
 
     Returns:
-        A `GradedClass`. If the grader itself fails at a submission, it tries once more, then lists it in `GradedClass.failed` and
-        keeps no result. A result from weak isolation is reused only if this run has nothing stronger.
+        The class's results. If the grader itself fails at a submission, it tries once more, then lists it in `failed` and keeps
+        no result. A result from weak isolation is reused only if this run has nothing stronger.
 
     Raises:
         InputError: before anything runs for bad arguments, or if another grading is writing to `out`; later if a result cannot
@@ -150,7 +151,7 @@ def _check_outside(out, folder):
 
 
 @contextmanager
-def alone_in(out):
+def alone_in(out: Path | str) -> Iterator[None]:
     """Keep other gradings from writing to the folder `out` inside the block. The folder is created if missing.
 
     Raises:
@@ -196,7 +197,7 @@ def _all(tried, kept, grade, workers, scheduler, progress):
     return reports, graded, {submission: failed[submission] for submission in waiting}
 
 
-def check_isolation(isolation):
+def check_isolation(isolation: str) -> str:
     """Return why students' code can be isolated only weakly here, in words; "" if it can be isolated strongly.
 
     Raises:
@@ -259,7 +260,7 @@ class _Kept:
         return report
 
 
-def make_folder(folder):
+def make_folder(folder: Path) -> None:
     """Create a folder and its parents if missing. Raises `InputError` if that does not work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -316,7 +317,7 @@ def _digest(content):
 
 
 @cache
-def version(lab):
+def version(lab: str) -> str:
     """Return the SHA-256 (hex) of what decides about points: source of labs and grader, released copy, PyTorch's version."""
     root, total = Path(labs.__file__).resolve().parent.parent, hashlib.sha256(torch.__version__.encode())
     files = [path for room in ("labs", "grading") for path in sorted((root / room).rglob("*.py"))]

@@ -1,6 +1,7 @@
 """A student's dry run: the trusted grader on one notebook, with the verdicts shown in a terminal."""
 
 import textwrap
+from pathlib import Path
 
 from advcourse.core.files import replacing
 from advcourse.core.inputs import InputError, check_range
@@ -9,11 +10,13 @@ from advcourse.grading.read.folders import check_lab, lab_of
 from advcourse.grading.read.reading import ReadingError
 from advcourse.grading.run.grader import Grader
 from advcourse.grading.run.sandbox import SandboxError
-from advcourse.grading.tell.report import WEAK
+from advcourse.grading.tell.report import WEAK, Report
 
 
-def check(notebook, lab=None, seed=None, isolation="auto"):
-    """Grade one notebook, with instances of its own, and return a `Report`.
+def check(
+    notebook: Path | str, lab: str | int | None = None, seed: int | None = None, isolation: str = "auto"
+) -> Report:
+    """Grade one notebook, with instances of its own.
 
     Args:
         notebook: the file.
@@ -45,7 +48,7 @@ def check(notebook, lab=None, seed=None, isolation="auto"):
         ) from error
 
 
-def as_text(report):
+def as_text(report: Report) -> str:
     """Return the verdicts in words, the notes about the file, and the total."""
     parts = [f"{report.lab}: {report.error}"] if report.error else [_task(task) for task in report.tasks]
     if report.written:
@@ -60,7 +63,7 @@ def as_text(report):
     return "\n\n".join([*parts, last])
 
 
-def write_page(report, path):
+def write_page(report: Report, path: Path | str) -> None:
     """Write the verdicts, with pictures, as one HTML file."""
     from advcourse.grading.tell import feedback
 

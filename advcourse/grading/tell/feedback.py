@@ -3,7 +3,7 @@
 import re
 
 from advcourse.core.page import Html, Text, document, element, printable, table
-from advcourse.grading.tell.report import WEAK
+from advcourse.grading.tell.report import WEAK, Report
 from advcourse.labs.verdicts import LOOK, marked_up
 
 _STYLE = """
@@ -25,8 +25,8 @@ _READ_BY = "a person reads this"
 _NO_NOTEBOOK = re.compile(r"not a notebook|no notebook|hand in the \.ipynb")  # in an error
 
 
-def page(report):
-    """Return the page of a `Report` for its student, as HTML text. The signs are not on it: they are for the instructor."""
+def page(report: Report) -> Html:
+    """Return the page of a report for its student. The signs are not on it: they are for the instructor."""
     title = f"{lab_title(report.lab)}: {report.student}" if report.student else lab_title(report.lab)
     parts = [element("p", element("strong", total(report)))]
     if report.error:
@@ -43,12 +43,12 @@ def page(report):
     return document(title, *parts, _foot(report), style=_STYLE)
 
 
-def lab_title(lab):
+def lab_title(lab: str) -> str:
     """Return "Lab 3" for "lab3"."""
     return re.sub(r"^lab(?=\d)", "Lab ", lab)
 
 
-def total(report):
+def total(report: Report) -> str:
     """Return the points in a sentence: "18 of 26 points by program; 6 more are given by a person."."""
     more = sum(question.possible for question in report.written)
     if not report.possible:
@@ -57,12 +57,12 @@ def total(report):
     return f"{by_program} by program; {more} more are given by a person." if more else f"{by_program}."
 
 
-def marked(text):
+def marked(text: str) -> Html:
     """Return text whose backticks mark code, as HTML."""
     return Html(marked_up(printable(text)))
 
 
-def outcome(word):
+def outcome(word: str) -> str:
     """Return the outcome in words, after its symbol."""
     return element("span", f"{LOOK[word][0]} {word}", class_="outcome") if word in LOOK else word
 

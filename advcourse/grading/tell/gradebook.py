@@ -10,17 +10,26 @@ import csv
 import html
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from advcourse.core.files import replacing
 from advcourse.core.inputs import InputError
+from advcourse.grading.tell.report import Report
 from advcourse.grading.tell.roster import ListedStudent, Sheet, match, plain
+
+Points = Mapping[str, Mapping[str, float]]  # student -> written question -> points that a person gave
 
 _OURS = "Graded by program:"
 _LEFT_ALONE = ("EX", "N/A")  # Canvas: excused; the assignment is not this student's
 
 
-def grades_csv(reports, path, written=None, late=None):
+def grades_csv(
+    reports: Sequence[Report],
+    path: Path | str,
+    written: Points | None = None,
+    late: Mapping[str, str] | None = None,
+) -> None:
     """Write one row per student, sorted by name: points, every task, how the code was isolated, and all notes.
 
     `total` is what the gradebooks get, `of` the most that it can be; students who handed in nothing have no points here. The
@@ -57,14 +66,14 @@ def grades_csv(reports, path, written=None, late=None):
     _write(path, rows, "utf-8-sig")
 
 
-def total(report, written=None):
+def total(report: Report, written: Points | None = None) -> str:
     """Return a student's points as text: of the tasks, and any that a person gave to the written questions. "" for no grade."""
     if not report.digest:
         return ""
     return _number(report.points + sum((written or {}).get(report.student, {}).values()))
 
 
-def written_points(reports, path):
+def written_points(reports: Sequence[Report], path: Path | str) -> tuple[Points, tuple[str, ...]]:
     """Return the points that a person gave to the written questions, from a sheet that is created and kept up to date here.
 
     The CSV file at `path` has a row per student, with each answer and a column for its points. Fill the points in and save it
@@ -143,7 +152,14 @@ def _points(text, question, sheet, student):
     raise InputError(f"{message}; allowed is a number from 0 to {question.possible}, or nothing")
 
 
-def canvas_csv(reports, path, roster=None, assignment=None, ids=None, written=None):
+def canvas_csv(
+    reports: Sequence[Report],
+    path: Path | str,
+    roster: Path | str | None = None,
+    assignment: str | None = None,
+    ids: Mapping[str, str] | None = None,
+    written: Points | None = None,
+) -> tuple[str, ...]:
     """Write the grades in the form that Canvas's gradebook imports.
 
     For how rows are found, see `advcourse.grading.tell.roster.match`.
@@ -238,7 +254,13 @@ def _canvas_from_nothing(reports, path, assignment, ids, written):
     return tuple(sentences)
 
 
-def moodle_csv(reports, path, roster=None, ids=None, written=None):
+def moodle_csv(
+    reports: Sequence[Report],
+    path: Path | str,
+    roster: Path | str | None = None,
+    ids: Mapping[str, str] | None = None,
+    written: Points | None = None,
+) -> tuple[str, ...]:
     """Write the grades in the form that Moodle imports: as a grading worksheet.
 
     Args:
@@ -304,14 +326,7 @@ def _moodle_from_nothing(reports, path, ids, written):
     if not known:
         return *sentences, f"No Moodle number is known of any student: {path} is not written."
     rows = [
-        [
-            f"Participant {ids[r.student]}",
-            r.student,
-            total(r, written),
-            _most(reports),
-            "-",
-            _comment(r),
-        ]
+        [f"Participant {ids[r.student]}", r.student, total(r, written), _most(reports), "-", _comment(r)]
         for r in known
     ]
     _write(path, [_WORKSHEET, *rows])

@@ -3,18 +3,23 @@
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 
 from advcourse.core.inputs import InputError
+from advcourse.grading.tell.gradebook import Points
+from advcourse.grading.tell.report import Report
 from advcourse.labs.release import ROOT
 
 COURSE = "advcourse"  # as in nbgrader_config.py
 
 
-def nbgrader_gradebook(reports, database, written=None):
+def nbgrader_gradebook(
+    reports: Sequence[Report], database: Path | str, written: Points | None = None
+) -> None:
     """Write the grades into an nbgrader gradebook. Called again, it brings them up to date.
 
     Each task gets its points as the automatic score, and the verdict as the comment. What a person has entered in nbgrader

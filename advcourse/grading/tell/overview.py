@@ -1,6 +1,7 @@
 """The page for the instructor: how the class did, which tasks failed most and how, and which submissions are worth a look."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from advcourse import plots
 from advcourse.core.page import Drawing, Html, Text, document, element, figures, sections, table
 from advcourse.core.rounding import percent
 from advcourse.grading.tell.feedback import marked, outcome
-from advcourse.grading.tell.report import WEAK
+from advcourse.grading.tell.report import WEAK, Report
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, TIMED_OUT, WRONG
 
 STOPPED = {
@@ -23,8 +24,16 @@ _MISTAKES = 20  # rows of the table of mistakes
 _SHOWN = 5  # reasons for a look that are shown before "more"
 
 
-def page(reports, title, links=None, late=None, missing=(), told=(), nobodys=()):
-    """Return the page of all `Report`s of a lab, as HTML text.
+def page(
+    reports: Iterable[Report],
+    title: str,
+    links: Mapping[str, str] | None = None,
+    late: Mapping[str, str] | None = None,
+    missing: Sequence[str] = (),
+    told: Sequence[str] = (),
+    nobodys: Sequence[str] = (),
+) -> Html:
+    """Return the page of all reports of a lab.
 
     Args:
         reports: of one lab.

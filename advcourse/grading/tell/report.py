@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import get_origin
+from typing import Self, get_origin
 
 from advcourse.grading.read.submission import Written
 from advcourse.labs.verdicts import repeat
@@ -42,7 +42,7 @@ class TaskResult:
     answer: str = ""
 
     @property
-    def again(self):
+    def again(self) -> str:
         """The line for the lab's notebook that repeats the check; "" if there is nothing to repeat."""
         return "" if self.key == SYNTAX else repeat(self.outcome, self.task, self.seed)
 
@@ -76,22 +76,22 @@ class Report:
     seconds: float = 0.0
 
     @property
-    def points(self):
+    def points(self) -> int:
         """The points of the tasks graded by program; never more than `possible`."""
         return min(sum(task.points for task in self.tasks), self.possible)
 
     @property
-    def possible(self):
+    def possible(self) -> int:
         """The most that the tasks graded by program can give."""
         return sum(task.possible for task in self.tasks)
 
-    def as_json(self):
+    def as_json(self) -> str:
         """Return the report as JSON text; `from_json` reads it again."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1)
 
     @classmethod
-    def from_json(cls, text):
-        """Return the `Report` in a text from `as_json`. Raises `ValueError` for any other text."""
+    def from_json(cls, text: str) -> Self:
+        """Return the report in a text from `as_json`. Raises `ValueError` for any other text."""
         try:
             values = json.loads(text)
             if set(values) != {field.name for field in fields(cls)}:

@@ -3,8 +3,10 @@
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from advcourse.core.files import contents, replacing
 from advcourse.core.inputs import InputError
@@ -16,7 +18,7 @@ _FORMULA = re.compile(rf"(^|[,;\t\r\n])(?=(?:{_BLANK}){{0,200}}[{_SIGNS}])|^(?=[
 _NUMBER = re.compile(r"\d+([.,]\d+)?")
 
 
-def plain(text):
+def plain(text: str) -> str:
     """Return `text` as a cell in which no spreadsheet finds a formula: an apostrophe goes in front of = + - @.
 
     It also does behind a comma, a semicolon, a tab and a line end: a program that uses another separator begins a new cell
@@ -41,7 +43,9 @@ class Sheet:
         InputError: if the file cannot be read or lacks a column.
     """
 
-    def __init__(self, path, needed, name="roster", source="a CSV file"):
+    def __init__(
+        self, path: Path | str, needed: Sequence[str], name: str = "roster", source: str = "a CSV file"
+    ):
         self.told = f"{name}: {path}"
         text = self._text(path, source)
         self._bom = _BOM if text.startswith(_BOM) else ""
@@ -91,23 +95,23 @@ class Sheet:
     def __len__(self):
         return len(self._rows)
 
-    def value(self, row, column):
+    def value(self, row: int, column: str) -> str:
         """Return the text in a cell, without its quotes and the spaces around it; "" if there is no such cell."""
         cells = self._rows[row][0]
         at = self.columns.index(column) if column in self.columns else len(cells)
         return _unquoted(cells[at]).strip() if at < len(cells) else ""
 
-    def set(self, row, column, value):
+    def set(self, row: int, column: str, value: str) -> None:
         """Put text into a cell of an existing column."""
         self._put(self._rows[row][0], self.columns.index(column), value)
 
-    def add(self, column):
+    def add(self, column: str) -> str:
         """Add an empty column at the end. Returns its name."""
         self._put(self._header[0], len(self.columns), column)
         self.columns.append(column)
         return column
 
-    def append(self):
+    def append(self) -> int:
         """Add an empty row at the end. Returns its number."""
         end = self._header[1] or "\n"
         lines = [self._header, *self._rows]
@@ -122,7 +126,7 @@ class Sheet:
         cells += [""] * (at + 1 - len(cells))
         cells[at] = value
 
-    def write(self, path):
+    def write(self, path: Path | str) -> None:
         """Write the sheet to `path`, which may be the file that it comes from."""
         lines = [self._header, *self._rows]
         text = self._bom + "".join(self._separator.join(cells) + end for cells, end in lines)
@@ -151,7 +155,9 @@ class ListedStudent:
     name: str
 
 
-def match(students, entries, ids):
+def match(
+    students: Iterable[str], entries: Iterable[ListedStudent], ids: Mapping[str, str]
+) -> tuple[dict[str, int], list[str]]:
     """Find the rows of students.
 
     A student is found by the id in `ids` and, if one is known, by nothing else; otherwise by login, e-mail address or its part
@@ -159,7 +165,7 @@ def match(students, entries, ids):
 
     Args:
         students: their names.
-        entries: the class list, a list of `ListedStudent`.
+        entries: the class list.
         ids: student -> id.
 
     Returns:

@@ -6,11 +6,13 @@ import re
 import unicodedata
 import zipfile
 from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from advcourse.core.files import check_target, replacing
 from advcourse.core.inputs import InputError
-from advcourse.grading.classroom import alone_in, make_folder
+from advcourse.grading.classroom import GradedClass, alone_in, make_folder
 from advcourse.grading.read.folders import Missing, lateness, moodle_folder
 from advcourse.grading.read.owners import Nobodys
 from advcourse.grading.tell import feedback, gradebook, overview
@@ -25,7 +27,13 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt
 _ROSTERS = {"canvas": ("ID", "Section"), "moodle": ("Identifier", "Grade", "Last modified (grade)")}
 
 
-def write(outcome, out, roster=None, nbgrader=None, deadline=None):
+def write(
+    outcome: GradedClass,
+    out: Path | str,
+    roster: Path | str | None = None,
+    nbgrader: Path | str | None = None,
+    deadline: datetime | None = None,
+) -> tuple[Path, list[str]]:
     """Write all results of a class into `out`, bringing files that are there up to date.
 
     grades.csv is for people; in written.csv a person enters points for the written questions, see `gradebook.written_points`;
@@ -37,7 +45,7 @@ def write(outcome, out, roster=None, nbgrader=None, deadline=None):
         out: the folder.
         roster: Canvas's export of its gradebook, or Moodle's grading worksheet, which is filled in.
         nbgrader: an nbgrader gradebook (a database) that gets the grades, too.
-        deadline: a `datetime`; what was handed in later is called late, which costs nothing.
+        deadline: what was handed in later is called late, which costs nothing.
 
     Returns:
         The path of the overview, and sentences about what to look at.
@@ -139,7 +147,7 @@ def _for_moodle(outcome, out):
                 )
 
 
-def summary(outcome):
+def summary(outcome: GradedClass) -> str:
     """Return the results of the class in a few sentences."""
     reports, failed = outcome.reports, outcome.failed
     points = [report.points for report in reports if report.student not in failed]
@@ -160,7 +168,7 @@ def summary(outcome):
     return " ".join(sentences)
 
 
-def roster_of(path):
+def roster_of(path: Path | str) -> str:
     """Return which system a class list comes from, "canvas" or "moodle". Raises `InputError` if it is neither's."""
     source = "Canvas's export of its gradebook, or Moodle's grading worksheet (in English)"
     for system, columns in _ROSTERS.items():
@@ -172,7 +180,7 @@ def roster_of(path):
     raise problem
 
 
-def check_written(roster=None, nbgrader=None):
+def check_written(roster: Path | str | None = None, nbgrader: Path | str | None = None) -> None:
     """Raise `InputError` if `write` could not use these arguments, so that this shows before hours of work."""
     if roster:
         roster_of(roster)
@@ -194,7 +202,7 @@ def _begin_of(path):
         return file.read(16)
 
 
-def page_names(students):
+def page_names(students: Iterable[str]) -> dict[str, str]:
     """Return student -> file name of the page: readable, allowed on every file system, and distinct on all of them.
 
     Letters of all scripts stay. If a name had to be changed or is taken, a piece of its checksum follows.
