@@ -48,7 +48,7 @@ def lab(
     instructor: Annotated[
         bool, typer.Option("--instructor", help="Show nbgrader's menus, which learners do not need.")
     ] = False,
-):
+) -> None:
     """Open the course in JupyterLab, on chapter 00."""
     from advcourse.course import jupyter
     from advcourse.course.notebooks import FIRST, checkout
@@ -65,7 +65,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the executed notebooks and the table.")] = Path(
         "build"
     ),
-):
+) -> None:
     """Run chapters; write the executed notebooks and a table of each one's seconds and memory."""
     from advcourse.course import notebooks
 
@@ -85,7 +85,7 @@ def run(
 @app.command()
 def refresh(
     chapter: Annotated[list[str] | None, typer.Argument(help='By number ("2") or name; all if none.')] = None,
-):
+) -> None:
     """Run chapters and store them with their new outputs (for authors)."""
     from tqdm import tqdm
 
@@ -158,7 +158,7 @@ def evaluate(
             "--init", help="Write a settings file to start from (default evaluation.yml), and exit."
         ),
     ] = False,
-):
+) -> None:
     """Measure attacks on models, and write a report. Run again, it continues from what is finished."""
     if init:
         return _begin_settings(file or Path("evaluation.yml"))
@@ -200,7 +200,7 @@ def matrix(
     write: Annotated[
         Path | None, typer.Option(help="Write the tables between the markers in this file.")
     ] = None,
-):
+) -> None:
     """Measure every defense under every attack, including its adaptive ones. Run again, it continues from what is finished."""
     from advcourse.evaluation import defended, report, run
 
@@ -251,7 +251,7 @@ def grade(
     ] = None,
     attempts: Annotated[str, typer.Option(help="Which attempt counts: newest or best.")] = "newest",
     isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
-):
+) -> None:
     """Grade a class's notebooks for one lab. Run again, it continues from what is graded."""
     from advcourse.grading import classroom
     from advcourse.grading.read import folders
@@ -290,7 +290,7 @@ def check(
         typer.Option(help="Write the verdicts, with pictures, into this HTML file.", show_default=False),
     ] = None,
     isolation: Annotated[str, typer.Option(help="auto, bubblewrap, or process (weak).")] = "auto",
-):
+) -> None:
     """Check your own notebook as it will be graded, and say what is right and what is wrong."""
     from advcourse.grading import dryrun
 
@@ -307,7 +307,7 @@ def check(
 def train(
     model: Annotated[list[str] | None, typer.Argument(help="Names of shipped models; all if none.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the weights and cards.")] = Path("build/models"),
-):
+) -> None:
     """Retrain shipped models, and compare a figure, such as the accuracy, with that of the shipped ones."""
     from advcourse import models
     from advcourse.core.inputs import check_choice
@@ -326,7 +326,7 @@ def train(
 
 
 @app.command()
-def doctor():
+def doctor() -> None:
     """Report what is installed, what is missing and how to get it. The exit status is 0 if the course can run."""
     from advcourse.course.doctor import examine, report
 
@@ -342,7 +342,7 @@ def coverage(
     write: Annotated[
         Path | None, typer.Option(help="Write the table between the markers in this file.")
     ] = None,
-):
+) -> None:
     """Report how much of the survey the course covers: code, chapter, test and lab for each of its ids."""
     from advcourse.course import coverage
 
@@ -361,7 +361,7 @@ def release(
     run: Annotated[
         bool, typer.Option("--run", help="First run the authors' notebooks, and store their new outputs.")
     ] = False,
-):
+) -> None:
     """Make the students' copies of the labs in exercises/ from solutions/ (for authors)."""
     from advcourse.labs.release import refresh, release
 
@@ -375,7 +375,7 @@ def release(
 @app.command()
 def completion(
     shell: Annotated[str, typer.Argument(help="bash or zsh.", show_default=False)],
-):
+) -> None:
     """Print the script for TAB completion: put eval "$(advcourse completion bash)" into ~/.bashrc."""
     from typer.completion import get_completion_script
 
@@ -384,7 +384,7 @@ def completion(
     typer.echo(get_completion_script(prog_name="advcourse", complete_var=_COMPLETE, shell=shell))
 
 
-def main():
+def main() -> None:
     """Run the command. Bad input and files that cannot be read or written give one line, no traceback, and exit status 2."""
     if _COMPLETE in os.environ:
         from typer.completion import completion_init
