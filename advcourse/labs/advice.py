@@ -124,7 +124,7 @@ ADVICE = (
 )
 
 
-def meaning(trace):
+def meaning(trace: str) -> str:
     """The sentences for the error at the end of `trace`, the last lines of a traceback; "" where torch's words say enough."""
     for pattern, sentences in ADVICE:
         if re.search(pattern, trace):
@@ -132,7 +132,7 @@ def meaning(trace):
     return ""
 
 
-def explained(trace):
+def explained(trace: str) -> str:
     """The trace, and beneath it what it means, where that is known."""
     found = meaning(trace)
     return f"{trace}\nThis means: {found}" if found else trace

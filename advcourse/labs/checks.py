@@ -5,19 +5,43 @@ may live in. The judge makes the questions, keeps its own copies of images and m
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from advcourse import data
 from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.labs.advice import explained
-from advcourse.labs.measuring import measure
-from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, UNWRITTEN, Call, LocalRunner, usual_state
+from advcourse.labs.measuring import Measurement, measure
+from advcourse.labs.running import (
+    CRASH,
+    NOTHING,
+    NUMBER,
+    OTHER,
+    UNWRITTEN,
+    Call,
+    LocalRunner,
+    Reply,
+    usual_state,
+)
 from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Picture, Verdict
 from advcourse.labs.victims import Victim
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Runner(Protocol):
+        """What calls a student's function: a `LocalRunner`, or what calls one in another process."""
+
+        has_gpu: bool
+
+        def parameters(self) -> tuple[str, ...]: ...
+
+        def __call__(self, call: "Call") -> "Reply": ...
+
 
 SMALLEST_SHOWN = 10  # pixels
 
@@ -45,15 +69,15 @@ class Task:
 
     def case(
         self,
-        draw,
-        kind="smooth",
-        n=4,
-        grey=False,
-        mixed=False,
-        shape=(1, 28, 28),
-        classes=10,
-        **overrides,
-    ):
+        draw: "Draw",
+        kind: str = "smooth",
+        n: int = 4,
+        grey: bool = False,
+        mixed: bool = False,
+        shape: tuple[int, int, int] = (1, 28, 28),
+        classes: int = 10,
+        **overrides: Any,
+    ) -> "Case":
         """A fresh question: a victim of this `kind`, `n` images, and settings; `overrides` replace settings.
 
         `grey` images are so near to 0.5 that no attack of a small budget is clipped; of `mixed` ones every second is a negative.
@@ -78,11 +102,11 @@ class Case:
     def __getitem__(self, name):
         return self.arguments[name]
 
-    def but(self, victim=None, **arguments):
+    def but(self, victim: Victim | None = None, **arguments: Any) -> "Case":
         """The same question with some things changed."""
         return Case(victim or self.victim, self.labels, {**self.arguments, **arguments})
 
-    def to(self, dtype):
+    def to(self, dtype: torch.dtype) -> "Case":
         """The same question with images of another type."""
         changed = {
             k: v.to(dtype)
@@ -91,11 +115,11 @@ class Case:
         }
         return self.but(**changed)
 
-    def image(self, i):
+    def image(self, i: int) -> "Case":
         """The question about image `i` alone: of tensors that have a row for each image, its row."""
         return self.images([i])
 
-    def images(self, chosen):
+    def images(self, chosen: list[int] | torch.Tensor) -> "Case":
         """The question about these images alone."""
         n = len(self.labels)
         rows = {
@@ -107,24 +131,24 @@ class Case:
 class Draw:
     """Fresh randomness for one check; all of it follows from `seed`."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: int):
         self._generator = torch.Generator().manual_seed(seed)
 
-    def integer(self):
+    def integer(self) -> int:
         return int(torch.randint(2**31, (), generator=self._generator))
 
-    def number(self, low, high):
+    def number(self, low: float, high: float) -> float:
         """A number in [low, high] with three decimals."""
         share = torch.rand((), generator=self._generator, dtype=torch.float64).item()
         return round(low + share * (high - low), 3)
 
-    def normal(self, shape):
+    def normal(self, shape: Sequence[int]) -> torch.Tensor:
         return torch.randn(shape, generator=self._generator)
 
-    def uniform(self, shape):
+    def uniform(self, shape: Sequence[int]) -> torch.Tensor:
         return torch.rand(shape, generator=self._generator)
 
-    def images(self, n, shape=(1, 28, 28)):
+    def images(self, n: int, shape: tuple[int, int, int] = (1, 28, 28)) -> tuple[torch.Tensor, torch.Tensor]:
         """`n` digits and their labels; for another shape, coloured noise and labels 0, 1, 2..."""
         if shape == (1, 28, 28):
             return _digits().pick(n, self.integer())
@@ -139,18 +163,18 @@ def _digits():
 class Student:
     """The function of one student, as the properties see it."""
 
-    def __init__(self, runner, task):
+    def __init__(self, runner: "Runner", task: Task):
         self.runner, self.task = runner, task
 
-    def ask(self, case, device="cpu"):
+    def ask(self, case: Case, device: str = "cpu") -> Reply:
         """Whatever came back: a `Reply`."""
         return self.runner(Call(case.victim, case.arguments, device))
 
-    def __call__(self, case):
+    def __call__(self, case: Case) -> torch.Tensor:
         """The images that the function returned, float64, shaped like x; a `Finding` if it returned none."""
         return self.images(self.ask(case), case)
 
-    def images(self, reply, case):
+    def images(self, reply: Reply, case: Case) -> torch.Tensor:
         """As `__call__`, of a reply that is there already."""
         name = self.task.name
         if reply.kind == UNWRITTEN:
@@ -200,7 +224,7 @@ class Student:
             raise Finding("not a number", told)
 
 
-def picture(case, images, i):
+def picture(case: Case, images: torch.Tensor, i: int) -> Picture | None:
     """The `Picture` of image `i` of the batch that the student returned; None where the images are noise of a few pixels."""
     if case["x"].shape[-1] < SMALLEST_SHOWN:
         return None
@@ -208,7 +232,7 @@ def picture(case, images, i):
 
 
 @usual_state()
-def judge(task, runner, seed):
+def judge(task: Task, runner: "Runner", seed: int) -> Verdict:
     """Ask all properties of `task` of the function behind `runner`, with the randomness of `seed`; returns a `Verdict`."""
     student, draw = Student(runner, task), Draw(seed)
     try:
@@ -222,7 +246,7 @@ def judge(task, runner, seed):
     )
 
 
-def task_of(function, task, names, call="check"):
+def task_of(function: Callable[..., Any], task: str | None, names: Iterable[str], call: str = "check") -> str:
     """Which of the tasks `names` a call of check(function, task) is about: `task`, or the one that bears the function's own name.
 
     call: the name of what was called, for the error. Raises `InputError` for what is no function, and where no task is meant.
@@ -247,7 +271,7 @@ def task_of(function, task, names, call="check"):
 class Hint:
     """A hint that shows itself as text."""
 
-    def __init__(self, text):
+    def __init__(self, text: str):
         self.text = text
 
     def __repr__(self):
@@ -257,15 +281,17 @@ class Hint:
 class Lab:
     """The tasks of one lab, and what a student does with them."""
 
-    def __init__(self, name, tasks):
+    def __init__(self, name: str, tasks: Iterable[Task]):
         self.name, self.tasks = name, {task.name: task for task in tasks}
 
     @property
-    def points(self):
+    def points(self) -> int:
         """The sum over the tasks that are graded by program."""
         return sum(task.points for task in self.tasks.values())
 
-    def check(self, function, task=None, seed=None):
+    def check(
+        self, function: Callable[..., Any], task: str | None = None, seed: int | None = None
+    ) -> Verdict:
         """Check a function against its task, and say what is right or wrong.
 
         Args:
@@ -279,11 +305,13 @@ class Lab:
         seed = secrets.randbelow(2**31) if seed is None else check_range(seed, "seed", 0, integer=True)
         return judge(self.tasks[name], LocalRunner(function), seed)
 
-    def measure(self, function, guess=None, n=100, **settings):
+    def measure(
+        self, function: Callable[..., Any], guess: float | None = None, n: int = 100, **settings: Any
+    ) -> Measurement:
         """Try an attack out on `n` digits: see `advcourse.labs.measuring.measure`."""
         return measure(function, guess, n, **settings)
 
-    def hint(self, task, level=1):
+    def hint(self, task: str | Callable[..., Any], level: int = 1) -> Hint:
         """Hint number `level` for a task: 1 is a nudge, the last is nearly the answer."""
         name = task_of(task, None, self.tasks, "hint") if callable(task) else task
         hints = self.tasks[check_choice(name, "task", tuple(self.tasks))].hints

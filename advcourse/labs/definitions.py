@@ -3,10 +3,16 @@
 On linear models the gradient is written out by hand, so that there no automatic differentiation is involved.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
+
+if TYPE_CHECKING:
+    from advcourse.labs.checks import Case
 
 
 @lru_cache(maxsize=4)
@@ -14,24 +20,24 @@ def _built(victim):
     return victim.build(torch.float64)
 
 
-def model_of(case):
+def model_of(case: "Case") -> nn.Module:
     """The judge's own copy of the case's model, in float64."""
     return _built(case.victim)
 
 
-def log_odds(logits, label):
+def log_odds(logits: Tensor, label: Tensor) -> Tensor:
     """log of the odds that an image is not of its class `label`, shape (N,). The cross-entropy J is softplus of it."""
     others = logits.scatter(1, label[:, None], -torch.inf)
     return others.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]
 
 
-def gradient_of(case, x, loss):
+def gradient_of(case: "Case", x: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
     """Gradient (N, C, H, W) of the sum of `loss(logits)` on the victim of `case`."""
     x = x.detach().clone().requires_grad_()
     return torch.autograd.grad(loss(model_of(case)(x)).sum(), x)[0]
 
 
-def rise(case, x, label):
+def rise(case: "Case", x: Tensor, label: Tensor) -> Tensor:
     """Gradient (N, C, H, W) of each image's log-odds against `label`.
 
     It is the gradient of J(x, label) but for one positive factor for each image, the probability of the other classes, which
@@ -45,42 +51,50 @@ def rise(case, x, label):
     return ((others - one_hot(label, logits.shape[1])) @ model[1].weight.detach()).view_as(x)
 
 
-def slope(case, x, label):
+def slope(case: "Case", x: Tensor, label: Tensor) -> Tensor:
     """Gradient (N, C, H, W) of each image's cross-entropy J(x, label) on the victim of `case`."""
     p_of_others = log_odds(logits(case, x), label).sigmoid()
     return p_of_others.view(-1, 1, 1, 1) * rise(case, x, label)
 
 
-def logits(case, x):
+def logits(case: "Case", x: Tensor) -> Tensor:
     with torch.no_grad():
         return model_of(case)(x)
 
 
-def least_likely(case):
+def least_likely(case: "Case") -> Tensor:
     return logits(case, clean(case)).argmin(1)
 
 
-def most_likely(case):
+def most_likely(case: "Case") -> Tensor:
     return logits(case, clean(case)).argmax(1)
 
 
-def clean(case):
+def clean(case: "Case") -> Tensor:
     return case["x"].double()
 
 
-def nearest(x_i, x, eps):
+def nearest(x_i: Tensor, x: Tensor, eps: float) -> Tensor:
     """The point of the L-infinity ball around x, and of the box, that is nearest to x_i."""
     return torch.clamp(x_i, (x - eps).clamp_min(0), (x + eps).clamp_max(1))
 
 
-def nearest_l2(x_i, x, eps):
+def nearest_l2(x_i: Tensor, x: Tensor, eps: float) -> Tensor:
     """x_i drawn back to the L2 ball around x, then clipped to the box."""
     delta = x_i - x
     length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     return (x + delta * torch.where(length > eps, eps / length, 1.0)).clamp(0, 1)
 
 
-def one_step(case, label, away, size=None, start=None, direction=torch.sign, uphill=rise):
+def one_step(
+    case: "Case",
+    label: Tensor,
+    away: int,
+    size: float | None = None,
+    start: Tensor | None = None,
+    direction: Callable[[Tensor], Tensor] = torch.sign,
+    uphill: "Callable[[Case, Tensor, Tensor], Tensor]" = rise,
+) -> Tensor:
     """clip(x + away * size * sign(gradient at x)); `size` is eps by default, and the gradient that of `uphill`."""
     x = clean(case) if start is None else start
     return (x + away * (case["eps"] if size is None else size) * direction(uphill(case, x, label))).clamp(
@@ -88,30 +102,30 @@ def one_step(case, label, away, size=None, start=None, direction=torch.sign, uph
     )
 
 
-def unit(gradient):
+def unit(gradient: Tensor) -> Tensor:
     return gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
 
 
-def normalised(decay, g, gradient):
+def normalised(decay: float, g: Tensor, gradient: Tensor) -> Tensor:
     """The memory of MI-FGSM: each gradient counts by its L1 norm; one of 0 adds nothing."""
     norm = gradient.flatten(1).abs().sum(1).clamp_min(torch.finfo(gradient.dtype).tiny)
     return decay * g + gradient / norm.view(-1, 1, 1, 1)
 
 
 def climb(
-    case,
-    label,
-    away=1,
+    case: "Case",
+    label: Tensor,
+    away: int = 1,
     *,
-    alpha,
-    steps,
-    decay=0.0,
-    memory=normalised,
-    direction=torch.sign,
-    at="here",
-    project="each step",
-    uphill=rise,
-):
+    alpha: float,
+    steps: int,
+    decay: float = 0.0,
+    memory: Callable[[float, Tensor, Tensor], Tensor] = normalised,
+    direction: Callable[[Tensor], Tensor] = torch.sign,
+    at: str = "here",
+    project: str = "each step",
+    uphill: "Callable[[Case, Tensor, Tensor], Tensor]" = rise,
+) -> Tensor:
     """The iteration of BIM (decay 0), PGD and MI-FGSM from x, and, by its last arguments, some ways to get it wrong.
 
     memory(decay, g, gradient): what is remembered; direction(g): the step; at: the gradient's place, "here" or at the clean image

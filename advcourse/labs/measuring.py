@@ -1,6 +1,8 @@
 """Trying an attack out: a student's function on real digits, how many it fools, and some of the pictures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -41,7 +43,16 @@ class Measurement:
 
 
 @usual_state()
-def measure(function, guess=None, n=100, victim="mnist-cnn", norm=None, target=None, clip=True, **settings):
+def measure(
+    function: Callable[..., Any],
+    guess: float | None = None,
+    n: int = 100,
+    victim: str = "mnist-cnn",
+    norm: str | None = None,
+    target: int | None = None,
+    clip: bool = True,
+    **settings: Any,
+) -> Measurement:
     """Run a student's attack on `n` held-out digits that the model gets right; returns a `Measurement`, which shows itself.
 
     `guess`: the number expected beforehand; `norm`: "L0", "L1", "L2" or "Linf", whose mean over the successes is told too, and
@@ -75,7 +86,7 @@ def measure(function, guess=None, n=100, victim="mnist-cnn", norm=None, target=N
     return Measurement(text, fooled.double().mean().item(), images.clamp(0, 1), logits.argmax(1))
 
 
-def known_digits(recipe, n, but=None):
+def known_digits(recipe: Victim, n: int, but: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """`n` held-out digits that the model of this recipe gets right, none of the class `but`; and their labels."""
     x, y = data.load("mnist-5k", "test").pick(min(2 * n, 1000))
     known = (predict(recipe.build(), x).argmax(1) == y) & (y != (-1 if but is None else but))
@@ -89,7 +100,14 @@ def _name(function):
 
 
 @usual_state()
-def measure_universal(function, guess=None, n=200, victim="mnist-cnn", eps=0.3, **settings):
+def measure_universal(
+    function: Callable[..., Any],
+    guess: float | None = None,
+    n: int = 200,
+    victim: str = "mnist-cnn",
+    eps: float = 0.3,
+    **settings: Any,
+) -> Measurement:
     """Make one perturbation by a student's function on `n` digits, and add it to `n` others; returns a `Measurement`.
 
     Counted are the answers of the model that change, there and with random signs of the same size eps; `guess`: the percentage

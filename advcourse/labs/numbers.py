@@ -3,8 +3,13 @@
 `gives` does for them what `recognises` and `follows` of the properties do for images, and says which number is wrong.
 """
 
-import torch
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from advcourse.labs.checks import Case, Draw, Student, Task
 from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 
@@ -12,14 +17,20 @@ CLOSE = 1e-4  # relative; float32 rounding is far below it
 LEAST = 1e-7  # absolute, for what should be 0
 
 
-def near(found, expected, least=LEAST):
+def near(found: Tensor, expected: Tensor, least: float = LEAST) -> Tensor:
     """True where a number is the expected one, each measured by its own size; infinity and NaN are near themselves alone."""
     close = (found - expected).abs() <= CLOSE * expected.abs() + least
     odd = (found == expected) | (found.isnan() & expected.isnan())
     return torch.where(expected.isfinite(), close, odd)
 
 
-def gives(definition, slips=(), least=LEAST, cases=None, **how):
+def gives(
+    definition: Callable[[Case], Tensor],
+    slips: Sequence[tuple[str, str, Callable[[Case], Tensor]]] = (),
+    least: float = LEAST,
+    cases: Callable[[Task, Draw], Sequence[Case]] | None = None,
+    **how: Any,
+) -> Callable[[Student, Draw], None]:
     """The result is that of `definition`, a function of the case. Where it is that of a known slip, the slip is named.
 
     `slips`: rows of (key, message, definition); `least`: how far from 0 a 0 may be. `how`: the case, as for `Task.case`; or
@@ -48,7 +59,7 @@ def gives(definition, slips=(), least=LEAST, cases=None, **how):
     return ask
 
 
-def differs(found, expected, least=LEAST):
+def differs(found: Tensor, expected: Tensor, least: float = LEAST) -> Finding:
     """The finding for numbers that no known slip explains: how many are wrong, and the first of them."""
     if found.dim() == 0:
         return Finding(
@@ -64,7 +75,9 @@ def differs(found, expected, least=LEAST):
     return Finding("formula", told)
 
 
-def can_be_followed(definition, argument, follower, **how):
+def can_be_followed(
+    definition: Callable[[Case], Tensor], argument: str, follower: str, **how: Any
+) -> Callable[[Student, Draw], None]:
     """The result has the gradient by this `argument` that `definition`, a function of the case, has; float64.
 
     `follower`: what follows the gradient, for the message. `how`: the case, as for `Task.case`.

@@ -5,14 +5,17 @@ A property is a function of (student, draw) that returns nothing or raises a `Fi
 """
 
 import re
+from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from advcourse.core.inputs import predict
 from advcourse.core.rounding import percent
-from advcourse.labs.checks import Task, picture
-from advcourse.labs.running import CRASH, NUMBER, TENSOR
+from advcourse.labs.checks import Case, Draw, Student, Task, picture
+from advcourse.labs.running import CRASH, NUMBER, TENSOR, Reply
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import succeeded
 
@@ -37,7 +40,7 @@ _LEFT = {
 }
 
 
-def answers(student, draw):
+def answers(student: Student, draw: Draw) -> None:
     """It takes the parameters asked for, and returns images."""
     wanted, found = student.task.parameters, student.runner.parameters()
     named = [name for name in found if not name.startswith("*")]
@@ -66,12 +69,12 @@ _SHOW = (
 )
 
 
-def keeps_what_it_gets(student, draw):
+def keeps_what_it_gets(student: Student, draw: Draw) -> None:
     """Images, mode, statistics and weights are as before."""
     _left(student, draw, ("input", "mode", "parameters", "buffers", "gradient mode", "defaults"))
 
 
-def leaves_nothing_behind(student, draw):
+def leaves_nothing_behind(student: Student, draw: Draw) -> None:
     """No gradients, flags or random numbers are left over, and the result is free of the graph."""
     reply = leaves_no_trace(student, draw)
     if reply.requires_grad:
@@ -79,7 +82,7 @@ def leaves_nothing_behind(student, draw):
         raise Finding("attached", told)
 
 
-def leaves_no_trace(student, draw):
+def leaves_no_trace(student: Student, draw: Draw) -> Reply:
     """No gradients, flags or random numbers are left over; returns the reply."""
     return _left(student, draw, tuple(_LEFT))
 
@@ -94,7 +97,7 @@ def _left(student, draw, names):
     return reply
 
 
-def changes_the_images(student, draw):
+def changes_the_images(student: Student, draw: Draw) -> None:
     """What comes back is neither the clean image nor a blank one."""
     case = student.task.case(draw, grey=True)
     images, x = student(case), case["x"].double()
@@ -115,7 +118,7 @@ def changes_the_images(student, draw):
         )
 
 
-def asks_the_model(student, draw):
+def asks_the_model(student: Student, draw: Draw) -> None:
     """Another model gives another answer."""
     case = student.task.case(draw, grey=True)
     other = student.task.case(draw, grey=True).victim
@@ -125,7 +128,7 @@ def asks_the_model(student, draw):
         raise Finding("ignores the model", told, picture(case, first, 0))
 
 
-def stays_in_the_box(student, draw):
+def stays_in_the_box(student: Student, draw: Draw) -> None:
     """All pixels are in [0, 1]."""
     case = student.task.case(draw)
     images = student(case)
@@ -140,7 +143,9 @@ def stays_in_the_box(student, draw):
     raise Finding("box", told, picture(case, images, worst))
 
 
-def stays_in_budget(overshoot=None):
+def stays_in_budget(
+    overshoot: Callable[[Case], tuple[float, str, str]] | None = None,
+) -> Callable[[Student, Draw], None]:
     """No pixel moves by more than eps. `overshoot(case)` -> (size, key, message): a known way to go too far, told by its size."""
 
     def ask(student, draw):
@@ -166,7 +171,7 @@ def stays_in_budget(overshoot=None):
     return ask
 
 
-def treats_images_alone(student, draw):
+def treats_images_alone(student: Student, draw: Draw) -> None:
     """A batch of one works, and an image gets the same answer alone and in company."""
     case = student.task.case(draw, n=3, mixed=True)
     together = student(case)
@@ -192,7 +197,7 @@ _OTHER_TYPE = (
 )
 
 
-def other_type(student, draw):
+def other_type(student: Student, draw: Draw) -> None:
     """float64 images come back as float64."""
     case = student.task.case(draw).to(torch.float64)
     reply = student.ask(case)
@@ -205,7 +210,7 @@ def other_type(student, draw):
         raise Finding("other type", told)
 
 
-def other_shape(student, draw):
+def other_shape(student: Student, draw: Draw) -> None:
     """Images in colour, wider than high, work."""
     case = student.task.case(draw, shape=(3, 20, 24))
     reply = student.ask(case)
@@ -215,13 +220,13 @@ def other_shape(student, draw):
     student.images(reply, case)
 
 
-def other_classes(student, draw):
+def other_classes(student: Student, draw: Draw) -> None:
     """A model of another number of classes works."""
     message = "It works for ten classes and fails for seven. Is their number written down somewhere? It is logits.shape[1]."
     _works(student, student.task.case(draw, classes=7), "other classes", message)
 
 
-def other_amount(message, make):
+def other_amount(message: str, make: Callable[[Task, Draw], Case]) -> Callable[[Student, Draw], None]:
     """With another number of something it works too; make(task, draw) gives the case, `message` says of what."""
 
     def ask(student, draw):
@@ -240,7 +245,7 @@ def _works(student, case, key, message):
     student.images(reply, case)
 
 
-def other_device(student, draw):
+def other_device(student: Student, draw: Draw) -> None:
     """Images on a GPU come back on it, but for a result that is a plain number. Asked only where the function has a GPU."""
     if not student.runner.has_gpu:
         return
@@ -255,14 +260,20 @@ def _last_line(reply):
     return f"The error: {reply.detail.splitlines()[-1]}" if reply.kind == CRASH else ""
 
 
-def agree(images, expected, most=MOST):
+def agree(images: Tensor, expected: Tensor, most: float = MOST) -> bool:
     """True where a share of `most` of the pixels are the same; in the worst image a little less will do."""
     close = (images - expected).abs() < SAME * expected.abs().clamp_min(1)  # not every result is an image
     same = (close | (images == expected)).double().reshape(len(images), -1).mean(1)
     return bool(same.mean() >= most and same.min() >= most - 0.03)
 
 
-def recognises(definition, slips, make=Task.case, most=MOST, **how):
+def recognises(
+    definition: Callable[[Case], Tensor],
+    slips: Sequence[tuple[str, str, Callable[[Case, Tensor], bool]]],
+    make: Callable[..., Case] = Task.case,
+    most: float = MOST,
+    **how: Any,
+) -> Callable[[Student, Draw], None]:
     """Where the images are not those of `definition`, a function of the case, but what a known slip gives, the slip is named.
 
     `slips`: rows of (key, message, test), where test(case, images) is True for that slip. `most`: the share of the pixels that
@@ -281,12 +292,17 @@ def recognises(definition, slips, make=Task.case, most=MOST, **how):
     return ask
 
 
-def same_as(definition, most=MOST):
+def same_as(definition: Callable[[Case], Tensor], most: float = MOST) -> Callable[[Case, Tensor], bool]:
     """The test of a slip: are these the images that `definition`, a function of the case, gives?"""
     return lambda case, images: agree(images, definition(case), most)
 
 
-def follows(definition, most=MOST, make=Task.case, **how):
+def follows(
+    definition: Callable[[Case], Tensor],
+    most: float = MOST,
+    make: Callable[..., Case] = Task.case,
+    **how: Any,
+) -> Callable[[Student, Draw], None]:
     """The images are those of the `definition`, a function of the case, which is make(task, draw, **how)."""
 
     def ask(student, draw):
@@ -298,7 +314,7 @@ def follows(definition, most=MOST, make=Task.case, **how):
     return ask
 
 
-def formula(case, images, expected):
+def formula(case: Case, images: Tensor, expected: Tensor) -> Finding:
     """The finding for images that no known slip explains."""
     share = ((images - expected).abs() >= SAME).double().mean().item()
     told = f"{percent(share)} of the pixels are not what the formula gives. Compare your lines with it, one symbol at a time."
@@ -313,7 +329,7 @@ def _worst(images, expected):
 OTHER_SEEDS = (1, 2, 420, 1000, 1024)
 
 
-def follows_its_seed(student, case, told, first, again):
+def follows_its_seed(student: Student, case: Case, told: str, first: Tensor, again: Tensor) -> Finding | None:
     """A `Finding` where other seeds give what `case` gave `first`; `told` is said where all do. `again`: the second answer."""
     seeds = [case["seed"], *(case["seed"] + step for step in OTHER_SEEDS)]
     found = [first, *(student(case.but(seed=seed)) for seed in seeds[1:])]
@@ -332,7 +348,7 @@ def follows_its_seed(student, case, told, first, again):
     return None
 
 
-def uses_seed(told, **how):
+def uses_seed(told: str, **how: Any) -> Callable[[Student, Draw], None]:
     """The same seed gives the same images, and another seed others; `told` is said where all seeds give the same.
 
     `how`: the case, as for `Task.case`.
@@ -347,7 +363,7 @@ def uses_seed(told, **how):
     return ask
 
 
-def takes_class_0(student, draw, make=Task.case):
+def takes_class_0(student: Student, draw: Draw, make: Callable[..., Case] = Task.case) -> None:
     """A target of class 0 for every image is a target: the answer is not the one for target=None.
 
     The case is make(task, draw, grey=True), of which both answers are known to differ.
@@ -363,7 +379,9 @@ def takes_class_0(student, draw, make=Task.case):
         raise Finding("class 0 for no target", told, picture(case, images, 0))
 
 
-def fools(right_answer, share=0.7, n=32, **settings):
+def fools(
+    right_answer: Callable[[nn.Module, Case], Tensor], share: float = 0.7, n: int = 32, **settings: Any
+) -> Callable[[Student, Draw], None]:
     """On real digits it fools at least `share` of as many as `right_answer(model, case)` does."""
 
     def ask(student, draw):

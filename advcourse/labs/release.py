@@ -1,14 +1,18 @@
 """The labs' notebooks: the students' copies in exercises/ are made from solutions/, by nbgrader's own preprocessors."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advcourse.core.errors import InputError
 from advcourse.core.files import replacing
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def labs(root=None, kept="solutions"):
+def labs(root: Path | str | None = None, kept: str = "solutions") -> tuple[str, ...]:
     """The names of the labs, lab2 before lab10: the folders of solutions/ that hold a notebook.
 
     Args:
@@ -25,12 +29,14 @@ def labs(root=None, kept="solutions"):
     return tuple(sorted({path.parent.name for path in folder.glob("*/*.ipynb")}, key=in_order))
 
 
-def in_order(name):
+def in_order(name: str) -> tuple[int, str]:
     """A key that sorts names of labs by their numbers: lab2 before lab10."""
     return len(name), name
 
 
-def release(lab=None, out=None, root=None):
+def release(
+    lab: str | None = None, out: Path | str | None = None, root: Path | str | None = None
+) -> list[Path]:
     """Make the students' copies: answers, hidden tests and outputs removed, tests and explanations locked.
 
     Args:
@@ -56,7 +62,7 @@ def release(lab=None, out=None, root=None):
     return written
 
 
-def student_copy(notebook):
+def student_copy(notebook: "NotebookNode") -> "NotebookNode":
     """The student's copy of an author's notebook, as `nbgrader generate_assignment` makes it; the argument stays as it is."""
     import nbformat
 
@@ -84,7 +90,7 @@ def student_copy(notebook):
     return copy
 
 
-def refresh(lab=None, root=None):
+def refresh(lab: str | None = None, root: Path | str | None = None) -> list[Path]:
     """Run the authors' notebooks and store them with their new outputs, in place. Returns their paths.
 
     Raises nbclient's `CellExecutionError` where a cell fails; that notebook is then left as it was.

@@ -13,6 +13,7 @@ import random
 import sysconfig
 import traceback
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,10 +71,10 @@ class Reply:
 class LocalRunner:
     """Calls a function of this process. `has_gpu`: whether it can be called with images on a GPU."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[..., object]):
         self._function, self.has_gpu = function, torch.cuda.is_available()
 
-    def parameters(self):
+    def parameters(self) -> tuple[str, ...]:
         """The names of the function's parameters as a `def` has them: "eps", "eps=" with a default value, "*args", "**kwargs".
 
         A function that does not tell its parameters, such as one of TorchScript, may take any.
@@ -86,7 +87,7 @@ class LocalRunner:
         stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
         return tuple(stars.get(p.kind, "") + p.name + ("" if p.default is p.empty else "=") for p in found)
 
-    def __call__(self, call):
+    def __call__(self, call: Call) -> Reply:
         """Make the call in the usual state, on copies of its arrays, and put the process back into its own. Returns a `Reply`."""
         with usual_state():
             return self._call(call)
@@ -198,7 +199,7 @@ def _quiet():
 
 
 @contextlib.contextmanager
-def usual_state():
+def usual_state() -> Iterator[None]:
     """Torch as in a fresh process: it records gradients, and new tensors hold float32 on the CPU. Afterwards all is as before.
 
     A cell of the notebook may have changed any of it, and neither the judge nor the function is to answer for that.
@@ -257,7 +258,7 @@ def _same(a, b):
     return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
-def failure(error):
+def failure(error: BaseException) -> Reply:
     """The `Reply` for an exception of the student's code."""
     frames = _frames(error)
     if isinstance(error, NotImplementedError) and frames:

@@ -1,6 +1,8 @@
 """`show(function)`: what a student's function makes of real digits and attacks, in words and in a picture."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from advcourse import plots
 from advcourse.labs.checks import Draw, task_of
@@ -44,7 +46,7 @@ class Show:
     infinite: tuple[str, ...] = ()
 
     @usual_state()
-    def __call__(self, function, guess=None, task=None):
+    def __call__(self, function: Callable[..., Any], guess: object = None, task: str | None = None) -> Shown:
         """Try a student's function out on digits; returns a `Shown`, which shows itself.
 
         Args:

@@ -41,7 +41,7 @@ class Picture:
         return change if change.abs().max() > 1e-5 else torch.zeros_like(change)  # less is rounding
 
     @property
-    def alt(self):
+    def alt(self) -> str:
         """The picture in words."""
         change = self._change
         return (
@@ -49,7 +49,7 @@ class Picture:
             f"and the {self._third}, from {change.min():+.3f} to {change.max():+.3f}."
         )
 
-    def png(self):
+    def png(self) -> bytes:
         """The picture as PNG bytes."""
         change = self._change
         factor = plots.magnification(change)
@@ -66,7 +66,7 @@ def _rgb(image):
     return image.detach().float().clamp(0, 1).expand(3, -1, -1).movedim(0, -1).numpy()
 
 
-def image_tag(png, alt):
+def image_tag(png: bytes, alt: str) -> str:
     """An HTML image that carries its PNG bytes, and its words for those who do not see it."""
     return (
         f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}" '
@@ -74,12 +74,12 @@ def image_tag(png, alt):
     )
 
 
-def marked_up(text):
+def marked_up(text: str) -> str:
     """Plain text as HTML; what stands between backticks becomes code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
-def repeat(outcome, task, seed):
+def repeat(outcome: str, task: str, seed: int) -> str:
     """The line of code that repeats a check; "" where there is nothing to repeat."""
     return f"check({task}, seed={seed})" if outcome in (WRONG, CRASHED, TIMED_OUT) else ""
 
@@ -87,7 +87,9 @@ def repeat(outcome, task, seed):
 class Finding(Exception):
     """What a property has to say against an answer. `key` names the mistake; `message` tells it, and what to look at."""
 
-    def __init__(self, key, message, picture=None, outcome=WRONG, trace=""):
+    def __init__(
+        self, key: str, message: str, picture: Picture | None = None, outcome: str = WRONG, trace: str = ""
+    ):
         super().__init__(message)
         self.key, self.message, self.picture, self.outcome, self.trace = key, message, picture, outcome, trace
 
@@ -112,11 +114,11 @@ class Verdict:
     trace: str = ""
 
     @property
-    def right(self):
+    def right(self) -> bool:
         """True for full points."""
         return self.outcome == RIGHT
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, str | int]:
         """All but the picture, as JSON can hold it."""
         return {name: value for name, value in vars(self).items() if name != "picture"}
 

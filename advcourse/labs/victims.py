@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advcourse import models
 from advcourse.core.inputs import check_choice
@@ -55,7 +55,7 @@ class Victim:
     gain: float = 40.0
     training: bool = False
 
-    def build(self, dtype=torch.float32, device="cpu"):
+    def build(self, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> nn.Module:
         """A new copy of the model, in eval mode unless it is `training`."""
         model = _copied(_drawn(self))
         as_drawn = dtype == torch.float32 and torch.device(device).type == "cpu"
@@ -89,10 +89,10 @@ class Questions:
     `asked`: how many images it has been asked. Raises `RuntimeError` beyond `most`; the images of that call count as asked, too.
     """
 
-    def __init__(self, ask, most):
+    def __init__(self, ask: Callable[[Tensor], Tensor], most: int):
         self._ask, self.most, self.asked = ask, most, 0
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         self.asked += len(x)
         if self.asked > self.most:
             raise RuntimeError(f"the model was asked {self.asked} images, and {self.most} are allowed")
@@ -111,7 +111,7 @@ class BlackBox:
     labels: bool = False
     ask: Callable | None = None
 
-    def build(self, dtype=torch.float32, device="cpu"):
+    def build(self, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Questions:
         """Something to ask: a `Questions`, which counts."""
         return Questions(self.ask or self._from(self.victim.build(dtype, device)), self.queries)
 
@@ -127,11 +127,11 @@ class BlackBox:
 class Centre(nn.Module):
     """(x - 0.5) * gain: images in [0, 1] around 0."""
 
-    def __init__(self, gain):
+    def __init__(self, gain: float):
         super().__init__()
         self.gain = gain
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return (x - 0.5) * self.gain
 
 
@@ -190,12 +190,12 @@ class TwoHills(nn.Module):
     From z `lower` is taken away.
     """
 
-    def __init__(self, size, lower=1.0):
+    def __init__(self, size: float, lower: float = 1.0):
         super().__init__()
         self.lower = lower
         self.slope = nn.Parameter(torch.tensor([3.0, 0.5]) / size)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         along = x.flatten(1)[:, 0] - 0.5
         z = self.slope[0] * along.relu() + self.slope[1] * (-along).relu() - self.lower
         return torch.stack([torch.zeros_like(z), z], 1)
@@ -219,14 +219,14 @@ class Ridge(nn.Module):
 
     STEEP = 1000.0
 
-    def __init__(self, signs):
+    def __init__(self, signs: Tensor):
         super().__init__()
         signs[0] = 1.0
         beyond = -signs
         beyond[0], beyond[-1] = 1.0, float(len(signs))
         self.slopes = nn.Parameter(torch.stack([signs, self.STEEP * beyond]))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
         here, beyond = (flat @ self.slopes.T).unbind(1)
         z = torch.where(flat[:, 0] > 0.5, beyond, here) / flat.shape[1]
@@ -242,11 +242,11 @@ def _ridge(victim):
 class TwoPixels(nn.Module):
     """Logits (-z, z), where z is `gain` times last pixel but one - last: gradients by the image sum to 0, all but two are 0."""
 
-    def __init__(self, gain):
+    def __init__(self, gain: float):
         super().__init__()
         self.gain = nn.Parameter(torch.tensor(gain))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
         z = self.gain * (flat[:, -2] - flat[:, -1])
         return torch.stack([-z, z], 1)
@@ -255,7 +255,7 @@ class TwoPixels(nn.Module):
 class Doubled(nn.Dropout):
     """Dropout that leaves nothing out: twice what comes in, in training mode. It draws nothing."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return 2 * x if self.training else x
 
 
@@ -268,16 +268,16 @@ class Stairs(nn.Module):
 
     BLOCKS = 8
 
-    def __init__(self, signs, height):
+    def __init__(self, signs: Tensor, height: float):
         super().__init__()
         self.signs, self.height = nn.Parameter(signs), height
 
-    def climbed(self, x):
+    def climbed(self, x: Tensor) -> Tensor:
         """How far each block has moved along the pattern, on average over its pixels, (N, blocks)."""
         along = (x.flatten(1) - 0.5) * self.signs
         return torch.stack([block.mean(1) for block in along.tensor_split(self.BLOCKS, 1)], 1)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         climbed = self.climbed(x)
         reached = (climbed[:, :-1] >= self.height).to(x).cumprod(1)
         z = (climbed[:, 0] + (reached * climbed[:, 1:]).sum(1)) / self.height - 2
