@@ -1,12 +1,15 @@
 """Models that are sure of their answers, where the choice of the loss shows, and the slips that are known by it."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, Task, picture
 from advcourse.labs.properties import agree, same_as
 from advcourse.labs.verdicts import Finding
 
@@ -31,7 +34,7 @@ def _labelled(case, labels):
     return replace(case, labels=labels, arguments={**case.arguments, **given})
 
 
-def hesitant(task, draw, **how):
+def hesitant(task: Task, draw: Draw, **how: Any) -> Case:
     """A case where some classes share the probability, and the label is the least likely one.
 
     There a loss with another formula than J has another direction. On a model that thinks all classes alike, many have the same.
@@ -44,7 +47,7 @@ def hesitant(task, draw, **how):
     return _labelled(case, by_hand.least_likely(case))
 
 
-def certain(task, draw, **how):
+def certain(task: Task, draw: Draw, **how: Any) -> Case:
     """A case of two classes whose logits are 1000 times as large, or more, so that the softmax is sure of the label.
 
     With two classes all losses that survive have the same direction. The other class has a logit far below 0.
@@ -59,7 +62,7 @@ def certain(task, draw, **how):
     return _labelled(case, by_hand.most_likely(case))
 
 
-def certain_of_many(task, draw, **how):
+def certain_of_many(task: Task, draw: Draw, **how: Any) -> Case:
     """A case of ten classes whose logits are 1000 times as large, so that several probabilities are 0 to the last digit.
 
     Of these argmin takes the first, which is the least likely class of no image.
@@ -72,12 +75,16 @@ def certain_of_many(task, draw, **how):
     return case
 
 
-def least_probable(case):
+def least_probable(case: Case) -> Tensor:
     """The class whose probability, in float32, is the smallest, (N,); of several that are 0 the first."""
     return by_hand.logits(case, by_hand.clean(case)).float().softmax(1).argmin(1)
 
 
-def survives(definition, close=None, **how):
+def survives(
+    definition: Callable[..., Tensor] | None,
+    close: Callable[[Case, Tensor], Tensor] | None = None,
+    **how: Any,
+) -> Callable[[Student, Draw], None]:
     """Where the softmax saturates, the images are still those of `definition`, a function of the case and of the gradient.
 
     close(case, images): which pixels are right; by default those that are the same as in the definition's images.
@@ -136,17 +143,17 @@ LOSSES = (
 )
 
 
-def loss_of(loss):
+def loss_of(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Case, Tensor, Tensor], Tensor]:
     """The gradient of `loss(logits, labels)`, as the definitions take it for `uphill`."""
     return lambda case, x, label: by_hand.gradient_of(case, x, lambda logits: loss(logits, label))
 
 
-def losses(images):
+def losses(images: Callable[..., Tensor]) -> tuple[tuple[str, str, Callable[[Case, Tensor], bool]], ...]:
     """Slips (key, message, test) for the losses that are often taken for J: images(case, uphill) follows that gradient."""
     return tuple((key, told, same_as(_by(images, loss_of(loss)))) for key, told, loss in LOSSES)
 
 
-def signs_of_losses(case, x, label):
+def signs_of_losses(case: Case, x: Tensor, label: Tensor) -> Iterator[tuple[str, str, Tensor]]:
     """(key, message, sign of the gradient) of the same losses at x."""
     for key, told, loss in LOSSES:
         yield key, told, loss_of(loss)(case, x, label).sign()
@@ -156,7 +163,7 @@ def _by(images, uphill):
     return lambda case: images(case, uphill)
 
 
-def skips_none(student, draw):
+def skips_none(student: Student, draw: Draw) -> None:
     """Images that the model misreads already are attacked like the others."""
     case = student.task.case(draw, grey=True)
     case = _labelled(case, by_hand.least_likely(case))

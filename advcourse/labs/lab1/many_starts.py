@@ -1,10 +1,13 @@
 """Many starts: PGD, by its behaviour. Where it starts, how it climbs, and which of its runs it keeps."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from advcourse.core.inputs import predict
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.lab1 import loud
 from advcourse.labs.lab1.one_step import DESCENDS, each_pixel_has_its_own
 from advcourse.labs.properties import MOST, agree, formula, same_as
@@ -16,7 +19,7 @@ RESTARTS = 20  # on two hills each start fails with probability 1/2, so a right 
 SINGLES = 6  # images attacked alone, to tell the last restart from the best
 
 
-def starts_at_random(student, draw):
+def starts_at_random(student: Student, draw: Draw) -> None:
     """After one step of next to nothing the images show the start: uniform in the ball. Grey images, so nothing is clipped."""
     eps = draw.number(0.1, 0.2)
     case = student.task.case(draw, grey=True, eps=eps, alpha=eps * 1e-4, steps=1, restarts=1)
@@ -40,7 +43,7 @@ def starts_at_random(student, draw):
         raise Finding("start not uniform", told, shown)
 
 
-def starts_in_colour(student, draw):
+def starts_in_colour(student: Student, draw: Draw) -> None:
     """In colour, too, each value of an image starts at a place of its own."""
     eps = draw.number(0.1, 0.2)
     settings = {"eps": eps, "alpha": eps * 1e-4, "steps": 1, "restarts": 1}
@@ -49,7 +52,7 @@ def starts_in_colour(student, draw):
     each_pixel_has_its_own(case, (images - by_hand.clean(case)) / eps, images)
 
 
-def follows_the_gradient(student, draw):
+def follows_the_gradient(student: Student, draw: Draw) -> None:
     """One seed, one start: what two step sizes give differs by the step, which has the sign of the gradient at the start."""
     case = loud.hesitant(student.task, draw, eps=0.2, alpha=5e-7, steps=1, restarts=1)
     longer = case.but(alpha=0.03)
@@ -89,7 +92,7 @@ def follows_the_gradient(student, draw):
     raise formula(case, images, start + 0.03 * up.sign())
 
 
-def starts_in_the_box(student, draw):
+def starts_in_the_box(student: Student, draw: Draw) -> None:
     """A step from where x is 0 leads to 0 or alpha, if it began in the box at 0."""
     case = student.task.case(draw, eps=0.2, alpha=1e-6, steps=1, restarts=1)
     longer = case.but(alpha=0.06)
@@ -101,7 +104,7 @@ def starts_in_the_box(student, draw):
         raise Finding("start outside the box", told, picture(case, images, 0))
 
 
-def reaches_the_corner(case, uphill=by_hand.rise):
+def reaches_the_corner(case: Case, uphill: Callable[[Case, Tensor, Tensor], Tensor] = by_hand.rise) -> Tensor:
     """On a linear model with two classes the gradient's sign is the same everywhere: the best point of the ball is a corner."""
     return by_hand.one_step(case, case.labels, 1, uphill=uphill)
 
@@ -123,7 +126,7 @@ def _fooled(case, images):
     return succeeded(predict(case.victim.build(), images.float().clamp(0, 1)), case.labels)
 
 
-def climbs_from_its_start(student, draw):
+def climbs_from_its_start(student: Student, draw: Draw) -> None:
     """On two hills the way up shows at the start alone: at x, in the valley, the model has no gradient."""
     case = _on_two_hills(student, draw, 16, restarts=1)
     images = student(case)
@@ -136,7 +139,7 @@ def climbs_from_its_start(student, draw):
         raise Finding("gradient at x", told)
 
 
-def returns_the_end(student, draw):
+def returns_the_end(student: Student, draw: Draw) -> None:
     """A run counts by its end: steps from corner to corner of the ball lose what the first of them has gained."""
     eps = draw.number(0.1, 0.2)
     case = student.task.case(draw, n=8, grey=True, eps=eps, alpha=2 * eps, steps=2, restarts=1)
@@ -154,7 +157,7 @@ def returns_the_end(student, draw):
     raise formula(case, images, expected)
 
 
-def keeps_the_best(student, draw):
+def keeps_the_best(student: Student, draw: Draw) -> None:
     """Of many restarts it keeps, for each image, the one that does best."""
     case = _on_two_hills(student, draw, 16, restarts=RESTARTS)
     images = student(case)
@@ -184,7 +187,7 @@ def keeps_the_best(student, draw):
         raise Finding("best of the batch", told)
 
 
-def keeps_the_largest_loss(student, draw):
+def keeps_the_largest_loss(student: Student, draw: Draw) -> None:
     """Where no restart fools, the best is the one with the largest loss all the same."""
     case = _on_two_hills(student, draw, 16, RESTARTS, "low hills")
     low = (student(case) - by_hand.clean(case))[:, 0, 0, 0] < 0

@@ -3,7 +3,7 @@
 import torch
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, Task, picture
 from advcourse.labs.lab1 import loud
 from advcourse.labs.lab1.one_step import DESCENDS, proportional_to_the_gradient
 from advcourse.labs.properties import agree, formula, same_as
@@ -56,7 +56,7 @@ PROJECT_FIRST = (
 )
 
 
-def projected_too_early(case):
+def projected_too_early(case: Case) -> tuple[float, str, str]:
     return case["eps"] + case["alpha"], "projects first", PROJECT_FIRST
 
 
@@ -192,7 +192,7 @@ NORM_SLIPS = (
 )
 
 
-def across_the_ridge(task, draw, shape=(3, 20, 24)):
+def across_the_ridge(task: Task, draw: Draw, shape: tuple[int, int, int] = (3, 20, 24)) -> Case:
     """Colour images that cross a ridge, three after one step and one after two; old and new gradients pull against each other.
 
     Whether the memory turns round, and when, depends on the norm by which each gradient is divided.
@@ -205,7 +205,7 @@ def across_the_ridge(task, draw, shape=(3, 20, 24)):
     return case
 
 
-def goes_on_where_it_is_flat(student, draw):
+def goes_on_where_it_is_flat(student: Student, draw: Draw) -> None:
     """The first of two steps leads to the bottom between two hills, where the gradient is exactly 0; the memory leads on.
 
     All numbers are sums of powers of 2, so that the bottom is met to the last digit.
@@ -229,7 +229,7 @@ def goes_on_where_it_is_flat(student, draw):
     raise formula(case, images, iterate(case))
 
 
-def returns_the_end(student, draw):
+def returns_the_end(student: Student, draw: Draw) -> None:
     """The last image comes back, though the first of two steps, from corner to corner of the ball, may have gained more."""
     eps = draw.number(0.1, 0.2)
     case = student.task.case(draw, n=8, grey=True, eps=eps, alpha=2 * eps, steps=2)
@@ -244,7 +244,7 @@ def returns_the_end(student, draw):
     raise formula(case, images, last)
 
 
-def aims_at_the_target(student, draw):
+def aims_at_the_target(student: Student, draw: Draw) -> None:
     """With a target, which is neither the label nor class 0, the loss of the target falls."""
     case = student.task.case(draw, grey=True)
     aimed = case.but(target=(case.labels + draw.integer() % 8) % 9 + 1)

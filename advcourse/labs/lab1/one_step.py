@@ -1,9 +1,12 @@
 """One step: FGSM, LLC and R+FGSM as the judge computes them, and the slips that it knows by their results."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, Task, picture
 from advcourse.labs.lab1 import loud
 from advcourse.labs.properties import MOST, SAME, formula, same_as
 from advcourse.labs.verdicts import Finding
@@ -13,11 +16,11 @@ DESCENDS = (
 )
 
 
-def fgsm(case, uphill=by_hand.rise):
+def fgsm(case: Case, uphill: Callable[[Case, Tensor, Tensor], Tensor] = by_hand.rise) -> Tensor:
     return by_hand.one_step(case, case.labels, 1, uphill=uphill)
 
 
-def proportional_to_the_gradient(case, images):
+def proportional_to_the_gradient(case: Case, images: Tensor) -> bool:
     change = (images - by_hand.clean(case)).flatten(1)
     gradient = by_hand.slope(case, by_hand.clean(case), case.labels).flatten(1)
     cosine = (change * gradient).sum(1) / (change.norm(dim=1) * gradient.norm(dim=1))
@@ -40,7 +43,7 @@ FGSM_SLIPS = (
 )
 
 
-def llc(case, uphill=by_hand.rise):
+def llc(case: Case, uphill: Callable[[Case, Tensor, Tensor], Tensor] = by_hand.rise) -> Tensor:
     return by_hand.one_step(case, by_hand.least_likely(case), -1, uphill=uphill)
 
 
@@ -78,7 +81,7 @@ LEAST_PROBABLE = (
 )
 
 
-def not_class_0(task, draw):
+def not_class_0(task: Task, draw: Draw) -> Case:
     """A hesitant case where class 0 is the most likely or the least likely class of no image, and of no one rank in all."""
     for _ in range(50):
         case = loud.hesitant(task, draw)
@@ -89,12 +92,12 @@ def not_class_0(task, draw):
     return case
 
 
-def too_long_second_step(case):
+def too_long_second_step(case: Case) -> tuple[float, str, str]:
     told = "The random step and the gradient step together are eps + alpha long. The second one may only take eps - alpha."
     return case["eps"] + case["alpha"], "second step", told
 
 
-def two_sign_steps(student, draw):
+def two_sign_steps(student: Student, draw: Draw) -> None:
     """On grey images nothing is clipped, and both steps show: x + alpha s + (eps - alpha) t, s and t being +1 or -1."""
     case = loud.hesitant(student.task, draw)
     images, x, alpha = student(case), by_hand.clean(case), case["alpha"]
@@ -119,7 +122,7 @@ def two_sign_steps(student, draw):
     raise formula(case, images, start + rest * there)
 
 
-def gradient_at_the_start(student, draw):
+def gradient_at_the_start(student: Student, draw: Draw) -> None:
     """On a model that bends, the sign of the second step is that at the place where the first has led."""
     case = student.task.case(draw, grey=True)
     images, x, alpha = student(case), by_hand.clean(case), case["alpha"]
@@ -160,7 +163,7 @@ def _other_sizes(case, images):
     return formula(case, images, by_hand.one_step(case, case.labels, 1))
 
 
-def on_a_random_corner(case, images):
+def on_a_random_corner(case: Case, images: Tensor) -> Tensor:
     """Which pixels of R+FGSM's images are right where the gradient has the same sign everywhere: on a line, with two classes."""
     up = (case["eps"] - case["alpha"]) * by_hand.rise(case, by_hand.clean(case), case.labels).sign()
     return ((images - by_hand.clean(case) - up).abs() - case["alpha"]).abs() < SAME
@@ -179,7 +182,7 @@ def _is_fair(case, images, s):
         raise Finding("one noise for all", told, picture(case, images, 0))
 
 
-def each_pixel_has_its_own(case, noise, images):
+def each_pixel_has_its_own(case: Case, noise: Tensor, images: Tensor) -> None:
     """Raise a `Finding` where `noise` (N, C, H, W) is the same in all channels, rows or columns of an image."""
     for dim, parts in ((1, "channels"), (2, "rows"), (3, "columns")):
         first, second = noise.unbind(dim)[:2]
@@ -191,7 +194,7 @@ def each_pixel_has_its_own(case, noise, images):
             raise Finding(f"one noise for all {parts}", told, picture(case, images, 0))
 
 
-def first_step_in_colour(student, draw):
+def first_step_in_colour(student: Student, draw: Draw) -> None:
     """In colour, too, each value of an image takes a random step of its own."""
     case = student.task.case(draw, grey=True, shape=(3, 20, 24))
     images = student(case)
@@ -200,7 +203,7 @@ def first_step_in_colour(student, draw):
     each_pixel_has_its_own(case, (change - rest).sign(), images)
 
 
-def gradient_in_the_box(student, draw):
+def gradient_in_the_box(student: Student, draw: Draw) -> None:
     """Of dark images every start is clipped where the random step goes down; the gradient is that at the clipped start.
 
     A budget of hardly more than alpha shows the start. Pixels are darker than alpha, so that both of its places are told apart.
@@ -222,7 +225,7 @@ def gradient_in_the_box(student, draw):
     raise formula(case, images, (start + (case["eps"] - alpha) * there).clamp(0, 1))
 
 
-def start_stays_in_the_box(student, draw):
+def start_stays_in_the_box(student: Student, draw: Draw) -> None:
     """Where x is 0, a start that is not clipped ends at eps - 2 alpha, which no right answer gives."""
     case = student.task.case(draw)
     images = student(case)

@@ -1,10 +1,11 @@
 """Projections onto the balls of L-infinity and L2, and the slips that the judge knows by their results."""
 
 import torch
+from torch import Tensor
 
 from advcourse.core.rounding import percent
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.properties import same_as
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import l2
@@ -13,7 +14,7 @@ EXACTLY = 1.0  # no gradient is involved, so every pixel is certain
 TINY = 1e-4  # a budget beside which 1e-6 is a hundredth, and the 1e-7 of torch.renorm a thousandth
 
 
-def project(case):
+def project(case: Case) -> Tensor:
     return by_hand.nearest(case["x_adv"].double(), by_hand.clean(case), case["eps"])
 
 
@@ -72,7 +73,7 @@ PROJECT_SLIPS = (
 )
 
 
-def project_l2(case):
+def project_l2(case: Case) -> Tensor:
     return by_hand.nearest_l2(case["x_adv"].double(), by_hand.clean(case), case["eps"])
 
 
@@ -157,7 +158,7 @@ PROJECT_L2_SLIPS = (
 )
 
 
-def stays_in_the_l2_ball(student, draw):
+def stays_in_the_l2_ball(student: Student, draw: Draw) -> None:
     """No change is longer than eps."""
     case = student.task.case(draw)
     images = student(case)
@@ -169,7 +170,7 @@ def stays_in_the_l2_ball(student, draw):
         raise Finding("budget", told, picture(case, images, int(lengths.argmax())))
 
 
-def takes_short_lengths(student, draw):
+def takes_short_lengths(student: Student, draw: Draw) -> None:
     """In a ball of radius 1e-4 changes are as long as they should be: nothing worth mentioning is added to their length."""
     case = student.task.case(draw, n=6, grey=True).to(torch.float64)
     change, times = draw.normal(case["x"].shape).double(), torch.tensor([0.3, 0.6, 0.99, 1.01, 1.5, 8.0])
