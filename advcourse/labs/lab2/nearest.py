@@ -1,13 +1,17 @@
 """The nearest boundary: distances and the shortest step as the judge computes them, and slips known by their results."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from advcourse.labs import definitions as by_hand
+from advcourse.labs.checks import Case, Draw, Student
 from advcourse.labs.numbers import near
 from advcourse.labs.verdicts import Finding
 
 
-def jacobian(case, x):
+def jacobian(case: Case, x: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (N, K) of the case's model at x, and their gradients (N, K, C, H, W); on a linear model these are its weights."""
     model = by_hand.model_of(case)
     if case.victim.kind == "linear":
@@ -50,7 +54,7 @@ def _ways(logits, gradients, own, norm, size=_dual):
 # Distances
 
 
-def distances(case):
+def distances(case: Case) -> Tensor:
     return _ways(*_given(case), case["norm"])[0]
 
 
@@ -122,17 +126,17 @@ LINF_SLIPS = (
 # The shortest step
 
 
-def step(logits, gradients, own, norm):
+def step(logits: Tensor, gradients: Tensor, own: Tensor, norm: str) -> Tensor:
     """The shortest way (N, C, H, W) to the nearest boundary of the linear model with these logits and gradients."""
     return towards(nearest_class(logits, gradients, own, norm), logits, gradients, own, norm)
 
 
-def nearest_class(logits, gradients, own, norm):
+def nearest_class(logits: Tensor, gradients: Tensor, own: Tensor, norm: str) -> Tensor:
     """The class behind the nearest boundary, (N,)."""
     return _ways(logits, gradients, own, norm)[0].argmin(1)
 
 
-def towards(l, logits, gradients, own, norm):
+def towards(l: Tensor, logits: Tensor, gradients: Tensor, own: Tensor, norm: str) -> Tensor:
     """The shortest way (N, C, H, W) to the boundary of the class `l` of each image."""
     return _towards(l, *_apart(logits, gradients, own), norm)
 
@@ -145,7 +149,7 @@ def _towards(l, f, w, norm):
     return factor.view(-1, 1, 1, 1) * (way if norm == "L2" else way.sign())
 
 
-def shortest_step(case):
+def shortest_step(case: Case) -> Tensor:
     return step(*_given(case), case["norm"])
 
 
@@ -258,7 +262,7 @@ STEP_LINF_SLIPS = (
 )
 
 
-def takes_faint_gradients(definition):
+def takes_faint_gradients(definition: Callable[[Case], Tensor]) -> Callable[[Student, Draw], None]:
     """Where gradients are 10 000 times as faint, the numbers are still those of `definition`, in both norms."""
 
     def ask(student, draw):
@@ -275,7 +279,7 @@ def takes_faint_gradients(definition):
     return ask
 
 
-def moves_at_all(student, draw):
+def moves_at_all(student: Student, draw: Draw) -> None:
     """A step towards the own class would be none."""
     case = student.task.case(draw)
     if (student(case) == 0).all():

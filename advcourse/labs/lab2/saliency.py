@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Task, picture
+from advcourse.labs.checks import Case, Draw, Student, Task, picture
 from advcourse.labs.lab2.nearest import jacobian
 from advcourse.labs.properties import agree, same_as
 from advcourse.labs.verdicts import Finding
@@ -48,7 +50,7 @@ def _pairs(gradients, target, free, others="others", **slip):
     return torch.tensor(found, dtype=torch.double)
 
 
-def best_pair(case, **slip):
+def best_pair(case: Case, **slip: Any) -> Tensor:
     free = torch.ones_like(case["free"]) if slip.pop("all free", False) else case["free"]
     return _pairs(case["gradients"].double(), case["target"], free, **slip)
 
@@ -116,7 +118,7 @@ PAIR_SLIPS = (
 )
 
 
-def finds_the_pair(student, draw):
+def finds_the_pair(student: Student, draw: Draw) -> None:
     """The pair is the judge's, in either order. Where it is that of a slip, the slip is named."""
     case = student.task.case(draw, **MANY)
     found, expected = student(case).sort(1).values, best_pair(case)
@@ -142,7 +144,7 @@ def _a_pair_too_many(i, why, found):
     return Finding("a pair where there is none", told)
 
 
-def says_that_there_is_none(student, draw):
+def says_that_there_is_none(student: Student, draw: Draw) -> None:
     """Where no pair meets the conditions, or only one pixel is free, the answer is (-1, -1); A = 0 and B = 0 do not meet them."""
     case = student.task.case(draw, n=6, shape=MANY["shape"])
     gradients, free, target = case["gradients"].clone(), case["free"].clone(), case["target"]
@@ -178,14 +180,14 @@ def says_that_there_is_none(student, draw):
 class PairsTask(Task):
     """A task for JSMA: two images, since the table of pairs is large. The first, and every second one, is far from its target."""
 
-    def case(self, draw, kind="smooth", n=2, **how):
+    def case(self, draw: Draw, kind: str = "smooth", n: int = 2, **how: Any) -> Case:
         case = super().case(draw, kind, n, **how)
         target = case["target"].clone()
         target[::2] = by_hand.least_likely(case)[::2]
         return case.but(target=target)
 
 
-def jsma(case, **slip):
+def jsma(case: Case, **slip: Any) -> Tensor:
     """JSMA with the settings of the case; what differs in a `slip`: see JSMA_SLIPS."""
     x, theta, target = by_hand.clean(case), slip.get("theta", case["theta"]), case["target"]
     x_i, rounds = x.clone(), int(slip.get("budget", 1) * case["gamma"] * x[0].numel() / 2)
@@ -310,7 +312,7 @@ JSMA_SLIPS = (
 )
 
 
-def changes_few_pixels(student, draw):
+def changes_few_pixels(student: Student, draw: Draw) -> None:
     """At most the share gamma of the pixels changes."""
     case = student.task.case(draw)
     images, d = student(case), case["x"][0].numel()
@@ -321,7 +323,7 @@ def changes_few_pixels(student, draw):
         raise Finding("budget", told, picture(case, images, int(changed.argmax())))
 
 
-def undone(task, draw, **how):
+def undone(task: Task, draw: Draw, **how: Any) -> Case:
     """A case of five rounds in which one round more, twice as many, half of them, and a common stop each end elsewhere."""
     for _ in range(20):
         case = task.case(draw, **SMALL, **how)

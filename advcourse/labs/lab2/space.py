@@ -1,11 +1,15 @@
 """stAdv: the warp and the flow's loss as the judge computes them, and slips known by their results."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from advcourse.core.rounding import number
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.numbers import differs, near
 from advcourse.labs.properties import agree, same_as
 from advcourse.labs.verdicts import Finding, Picture
@@ -13,7 +17,7 @@ from advcourse.labs.verdicts import Finding, Picture
 UNDER_THE_ROOT = 1e-8
 
 
-def flows(draw, x):
+def flows(draw: Draw, x: Tensor) -> dict[str, Tensor]:
     """Each image moves as a whole by up to three pixels, to the right or left and up or down, and trembles a little."""
     n, _, height, width = x.shape
     whole = 1 + 2 * draw.uniform((n, 2, 1, 1))
@@ -46,7 +50,7 @@ def _moved(case, across=1.0, along=1.0, swap=False):
     return _read(x, rows + along * v, columns + across * u)
 
 
-def warp(case):
+def warp(case: Case) -> Tensor:
     return _moved(case)
 
 
@@ -143,7 +147,7 @@ WARP_SLIPS = (
 )
 
 
-def moves_as_told(**how):
+def moves_as_told(**how: Any) -> Callable[[Student, Draw], None]:
     """The images are those that the flow points to. Where they are those of a known slip, the slip is named.
 
     `how`: the case, as for `Task.case`. The picture shows the right image beside the student's.
@@ -164,7 +168,7 @@ def moves_as_told(**how):
     return ask
 
 
-def zero_flow_changes_nothing(student, draw):
+def zero_flow_changes_nothing(student: Student, draw: Draw) -> None:
     """No flow, no change."""
     case = student.task.case(draw)
     case = case.but(flow=torch.zeros_like(case["flow"]))
@@ -207,7 +211,7 @@ def _loss(flow, neighbours=_FOUR, size=None, twice=2):
     return twice * sum(size(_differences(flow, *way)).flatten(1).sum(1) for way in neighbours)
 
 
-def flow_loss(case, **slip):
+def flow_loss(case: Case, **slip: Any) -> Tensor:
     return _loss(case["flow"].double(), **slip)
 
 
@@ -278,7 +282,7 @@ def _pairs_of(case):
     return height * (width - 1) + width * (height - 1)
 
 
-def softens_the_root(student, draw):
+def softens_the_root(student: Student, draw: Draw) -> None:
     """Where neighbours move alike, or nearly, the 1e-8 under the root counts: one flow is constant, the rest tremble a little."""
     case = student.task.case(draw)
     trembling = 10.0 ** -(2 + 2 * torch.arange(len(case["flow"])))  # 1e-4, 1e-6, 1e-8

@@ -1,15 +1,18 @@
 """DeepFool as the judge computes it, and slips known by their results."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.lab2.nearest import jacobian, nearest_class, towards
 from advcourse.labs.properties import agree, same_as
 from advcourse.labs.verdicts import Finding
 
 
-def deepfool(case, **slip):
+def deepfool(case: Case, **slip: Any) -> Tensor:
     """DeepFool with the settings of the case; what differs in a `slip`: see DEEPFOOL_SLIPS."""
     x, steps, norm = by_hand.clean(case), case["steps"], case["norm"]
     eta = slip.get("overshoot", case["overshoot"])
@@ -131,7 +134,7 @@ DEEPFOOL_SLIPS = (
 )
 
 
-def passes_the_boundary(student, draw):
+def passes_the_boundary(student: Student, draw: Draw) -> None:
     """On a linear model one step ends behind the boundary by the overshoot: a closed form. A large overshoot shows itself."""
     eta = draw.number(0.2, 0.4)
     case = student.task.case(draw, "linear", n=8, grey=True, overshoot=eta, steps=2)
@@ -147,7 +150,7 @@ def passes_the_boundary(student, draw):
         raise Finding("overshoot unused", told, picture(case, images, int(reached.nonzero()[0])))
 
 
-def adds_up(student, draw):
+def adds_up(student: Student, draw: Draw) -> None:
     """An image that needs two steps, alone: both count."""
     case = student.task.case(draw, **{**CURVED, "n": 96})
     case = case.but(x=0.25 + 0.5 * case["x"])  # so far inside that no clip matters
@@ -165,7 +168,7 @@ def adds_up(student, draw):
             raise Finding("forgets the sum", told, picture(one, images, 0))
 
 
-def looks_anew(student, draw):
+def looks_anew(student: Student, draw: Draw) -> None:
     """Images for which another boundary is the nearest once they have moved: each step chooses anew. Few are."""
     for _ in range(20):
         case = student.task.case(draw, **BENT)

@@ -1,11 +1,16 @@
 """UAP, the mini-batch variant, as the judge computes it, and slips known by their results."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from advcourse.core.inputs import predict
 from advcourse.core.rounding import percent
 from advcourse.labs import definitions as by_hand
+from advcourse.labs.checks import Case, Draw, Student
 from advcourse.labs.properties import MOST, SAME
 from advcourse.labs.verdicts import Finding, Picture
 
@@ -19,7 +24,7 @@ NOISE = {
 AT_THE_EDGE = {"n": 8, "shape": (1, 8, 8), "batch": 5, "passes": 2}
 
 
-def uap(case, **slip):
+def uap(case: Case, **slip: Any) -> Tensor:
     """The perturbation (C, H, W); what differs in a `slip`: see UAP_SLIPS."""
     x, eps, cap = by_hand.clean(case), case["eps"], case["cap"]
     alpha, model = slip.get("alpha", case["alpha"]), by_hand.model_of(case)
@@ -131,7 +136,7 @@ def _telling(task, draw, shows, how):
     return case
 
 
-def recognises_uap(shows=None, **how):
+def recognises_uap(shows: str | None = None, **how: Any) -> Callable[[Student, Draw], None]:
     """The perturbation is the judge's. Where it is that of a slip, the slip is named. `shows`: see `_telling`."""
 
     def ask(student, draw):
@@ -151,7 +156,7 @@ def recognises_uap(shows=None, **how):
     return ask
 
 
-def is_something(student, draw):
+def is_something(student: Student, draw: Draw) -> None:
     """The perturbation is neither 0 nor beyond the budget."""
     case = student.task.case(draw, grey=True)
     v, eps = student(case), case["eps"]
@@ -163,7 +168,7 @@ def is_something(student, draw):
         raise Finding("budget", told, Picture(case["x"][0], (case["x"][0].double() + v).clamp(0, 1)))
 
 
-def fools_other_images(student, draw):
+def fools_other_images(student: Student, draw: Draw) -> None:
     """Added to digits that it was not made on, it changes the model's answer about as often as the judge's does."""
     settings = {"eps": 0.3, "alpha": 0.05, "passes": 4, "batch": 16, "cap": 3.0}
     case = student.task.case(draw, "mnist-cnn", 64, **settings)
