@@ -1,5 +1,8 @@
 """How an attack's images fare when noise is added: what OptMargin is for."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from advcourse.core.rounding import percent
@@ -9,7 +12,15 @@ from advcourse.labs.victims import Victim
 
 
 @usual_state()
-def around(function, directions, guess=None, n=30, copies=20, radius=0.3, **settings):
+def around(
+    function: Callable[..., Any],
+    directions: Callable[..., Any],
+    guess: float | None = None,
+    n: int = 30,
+    copies: int = 20,
+    radius: float = 0.3,
+    **settings: Any,
+) -> Measurement:
     """Run a student's attack on `n` digits, and look at `copies` of each image, moved by the noise of the student's `directions`.
 
     `guess`: the percentage of the copies expected to fool; `radius`: the noise's root mean square; `settings`: the attack's.

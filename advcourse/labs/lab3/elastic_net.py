@@ -1,9 +1,13 @@
 """EAD: its shrinkage and its loop as the judge computes them, and the slips known by their results."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.lab3.nearest import at_distance
 from advcourse.labs.lab3.questions import lead
 from advcourse.labs.properties import SAME, agree, formula, same_as
@@ -17,7 +21,7 @@ def _shrunk(z, x, beta):
     return (x + change.sign() * (change.abs() - beta).clamp_min(0)).clamp(0, 1)
 
 
-def shrink(case):
+def shrink(case: Case) -> Tensor:
     return _shrunk(case["z"].double(), by_hand.clean(case), case["beta"])
 
 
@@ -83,7 +87,7 @@ SHRINK_SLIPS = (
 )
 
 
-def around(draw, x):
+def around(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
     """Points near x and far from it, some outside the box."""
     beta = draw.number(0.05, 0.1)
     return {"beta": beta, "z": x + 2.5 * beta * draw.normal(x.shape)}
@@ -110,7 +114,13 @@ def _price(rule, case, x_i, weigh=_elastic_net):
     return length if rule == "L1" else weigh(case["beta"], length, square)
 
 
-def ead(case, keep="best", momentum=lambda k: k / (k + 3), decays=True, **changed):
+def ead(
+    case: Case,
+    keep: str = "best",
+    momentum: Callable[[int], float] = lambda k: k / (k + 3),
+    decays: bool = True,
+    **changed: Any,
+) -> Tensor:
     """FISTA with a fixed constant, and the best of its iterates. The rest of the arguments serve the slips.
 
     keep: the "best" (or the "success or end"), "first" or "last" success, or the "end" of the loop; changed: the `rule`, the
@@ -265,7 +275,7 @@ def _told_apart(task, draw, n=32, each=2):
             return case.images(sorted(set(chosen)))
 
 
-def follows_fista(student, draw):
+def follows_fista(student: Student, draw: Draw) -> None:
     """The images of the formula in all cases. A slip is named if it explains all of them."""
     cases = _cases(student.task, draw)
     images = [student(case) for case in cases]

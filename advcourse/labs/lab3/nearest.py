@@ -7,10 +7,11 @@ m / |g| away. And |delta|^2 + c f is least at delta = c g / 2 while that does no
 import math
 
 import torch
+from torch import Tensor
 
 from advcourse.core.rounding import number
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.lab3.questions import lead, seen
 from advcourse.labs.properties import takes_class_0
 from advcourse.labs.verdicts import Finding
@@ -55,18 +56,18 @@ def _length(images):
     return images.flatten(1).norm(dim=1)
 
 
-def at_distance(case, far):
+def at_distance(case: Case, far: Tensor | float) -> Case:
     """The same images, moved along g until the boundary is `far` (a number, or one for each image) away."""
     g, x = _normal(case), by_hand.clean(case)
     surplus = lead(case, x).detach() / _length(g) - far
     return case.but(x=(x + (surplus / _length(g)).view(-1, 1, 1, 1) * g).float())
 
 
-def least_constant(case):
+def least_constant(case: Case) -> float:
     return (2 * lead(case, by_hand.clean(case)) / _length(_normal(case)).square()).mean().item()
 
 
-def fooled(case, images):
+def fooled(case: Case, images: Tensor) -> Tensor:
     """Which images fool, with all the confidence that was asked for."""
     return lead(case, images) < REACHED - case["confidence"]
 
@@ -80,7 +81,7 @@ def _distance(case, images):
     return torch.where(fooled(case, images), l2(by_hand.clean(case), images), torch.inf)
 
 
-def weighs_as_the_formula(student, draw):
+def weighs_as_the_formula(student: Student, draw: Draw) -> None:
     """Whether |delta|^2 + c f fools tells by which constants suffice: those above the closed form's, and no others."""
     case = at_distance(student.task.case(draw, **LINE), FAR).but(**SLOW)
     least = least_constant(case)
@@ -121,7 +122,7 @@ def weighs_as_the_formula(student, draw):
     raise Finding("does not succeed", told)
 
 
-def gives_up_cleanly(student, draw):
+def gives_up_cleanly(student: Student, draw: Draw) -> None:
     """A constant far too small fools nothing: then the clean image comes back, exactly."""
     case = at_distance(student.task.case(draw, **LINE), 0.5)
     case = case.but(const=0.05 * least_constant(case), searches=1, lr=2e-3, steps=10)
@@ -132,7 +133,7 @@ def gives_up_cleanly(student, draw):
         raise Finding("failure not clean", told, picture(case, images, int(astray.nonzero()[0])))
 
 
-def grows_until_it_fools(student, draw):
+def grows_until_it_fools(student: Student, draw: Draw) -> None:
     """From a constant far too small the search must climb: five rounds are a factor of 10000."""
     case = at_distance(student.task.case(draw, **LINE), 0.3)
     case = case.but(const=0.01 * least_constant(case), searches=5, lr=0.02, steps=6)
@@ -144,7 +145,7 @@ def grows_until_it_fools(student, draw):
         raise Finding("search stuck", told)
 
 
-def keeps_the_best(student, draw):
+def keeps_the_best(student: Student, draw: Draw) -> None:
     """More steps never make the result worse, nor do more rounds: any iterate of any round may be the best."""
     case = at_distance(student.task.case(draw, **LINE), 0.3)
     case = case.but(const=3 * least_constant(case), searches=1, lr=0.01)
@@ -168,7 +169,7 @@ def keeps_the_best(student, draw):
         raise Finding("best forgotten", told)
 
 
-def comes_near(student, draw):
+def comes_near(student: Student, draw: Draw) -> None:
     """On the linear model the distance is at most 5 % above the closed form's, and never below."""
     case = at_distance(student.task.case(draw, **LINE), 0.3)
     case = case.but(const=30 * least_constant(case), searches=5, lr=0.005, steps=50)
@@ -182,7 +183,7 @@ def comes_near(student, draw):
         raise Finding("too far", told, picture(case, images, int(ratio.argmax())))
 
 
-def searches_alone(student, draw):
+def searches_alone(student: Student, draw: Draw) -> None:
     """Images at very different distances need different constants: each alone and all together give the same."""
     far = torch.tensor([0.05, 0.5], dtype=torch.float64)
     case = at_distance(student.task.case(draw, n=2, **LINE), far)
@@ -198,7 +199,7 @@ def searches_alone(student, draw):
             raise Finding("search shared", told, picture(case, together, i))
 
 
-def starts_anew(student, draw):
+def starts_anew(student: Student, draw: Draw) -> None:
     """Three rounds give the nearest of what their constants give alone: each starts at x, and knows its own successes alone."""
     case = at_distance(student.task.case(draw, n=len(AROUND), **LINE), MIDDLE * AROUND)
     for first, steps in (FINE, COARSE):
@@ -252,7 +253,7 @@ def _few_digits(value):
     return math.ldexp(round(mantissa * 256), exponent - 8)
 
 
-def leads_by_the_confidence(student, draw):
+def leads_by_the_confidence(student: Student, draw: Draw) -> None:
     """With a confidence the label trails by as much, and the image is no farther than that needs."""
     case = at_distance(student.task.case(draw, **LINE), 0.2)
     confidence = 0.5 * lead(case, by_hand.clean(case)).mean().item()
@@ -293,7 +294,7 @@ def _leads(case, images, which, only):
     raise Finding("confidence", told, picture(case, images, i))
 
 
-def reaches_the_target(student, draw):
+def reaches_the_target(student: Student, draw: Draw) -> None:
     """With a target the images are seen as it. Each has another one, so that no single class will do."""
     case = student.task.case(draw, kind="linear", grey=True)
     ranks = 1 + (draw.integer() + torch.arange(len(case.labels))) % 9
@@ -327,7 +328,7 @@ def _far_from_class_0(task, draw, grey):
             return case
 
 
-def starts_at_saturated_pixels(student, draw):
+def starts_at_saturated_pixels(student: Student, draw: Draw) -> None:
     """Black and white images must be able to move: their pixels start inside the box."""
     case = student.task.case(draw, kind="linear", classes=2)
     case = seen(case.but(x=case["x"].round(), const=100.0, searches=1, lr=0.2, steps=20))
@@ -337,7 +338,7 @@ def starts_at_saturated_pixels(student, draw):
         raise Finding("flat start", told, picture(case, images, 0))
 
 
-def fools_digits(student, draw):
+def fools_digits(student: Student, draw: Draw) -> None:
     """On real digits and the model that ships with the library all are fooled."""
     case = student.task.case(draw, "mnist-cnn", 4, const=10.0, lr=0.3, steps=20, searches=1)
     images = student(case)

@@ -1,8 +1,13 @@
 """OptMargin's directions and C&W L0's freezing of pixels, and the slips known by their results."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from advcourse.core.rounding import number
+from advcourse.labs.checks import Case, Draw, Student
 from advcourse.labs.properties import follows_its_seed
 from advcourse.labs.verdicts import Finding
 
@@ -17,7 +22,7 @@ def _asked(student, draw):
     return case, student(case)
 
 
-def ends_with_the_centre(student, draw):
+def ends_with_the_centre(student: Student, draw: Draw) -> None:
     """The last copy is the image itself: its noise is 0; all others have some."""
     _, noise = _asked(student, draw)
     blank = (noise.flatten(1).abs().amax(1) < 1e-7).tolist()
@@ -33,7 +38,7 @@ def ends_with_the_centre(student, draw):
     raise Finding("blank directions", told)
 
 
-def has_the_radius(student, draw):
+def has_the_radius(student: Student, draw: Draw) -> None:
     """Root mean square over the pixels = radius, exactly, for each copy but the last."""
     case, noise = _asked(student, draw)
     flat, radius = noise[:-1].flatten(1), case["radius"]
@@ -77,7 +82,7 @@ def has_the_radius(student, draw):
     raise Finding("size", told)
 
 
-def counts_all_channels(student, draw):
+def counts_all_channels(student: Student, draw: Draw) -> None:
     """The same in colour: the length follows from all values of an image, those of all channels."""
     case = student.task.case(draw, shape=(3, 20, 24))
     size = student(case)[:-1].flatten(1).square().mean(1).sqrt() / case["radius"]
@@ -94,7 +99,7 @@ def counts_all_channels(student, draw):
         raise Finding("size in colour", told)
 
 
-def is_orthogonal(student, draw):
+def is_orthogonal(student: Student, draw: Draw) -> None:
     """No direction has a part along another."""
     _, noise = _asked(student, draw)
     flat = torch.nn.functional.normalize(noise[:-1].flatten(1), dim=1)
@@ -111,7 +116,7 @@ def is_orthogonal(student, draw):
     raise Finding("not orthogonal", told)
 
 
-def is_no_grid(student, draw):
+def is_no_grid(student: Student, draw: Draw) -> None:
     """Each direction is spread over the whole image."""
     case, noise = _asked(student, draw)
     flat = noise[:-1].flatten(1)
@@ -121,7 +126,7 @@ def is_no_grid(student, draw):
     raise Finding("single pixels", told)
 
 
-def follows_the_seed(student, draw):
+def follows_the_seed(student: Student, draw: Draw) -> None:
     """One seed, one noise; another seed, another."""
     case = student.task.case(draw)
     told = "All seeds give the same directions. Draw from torch.Generator().manual_seed(seed)."
@@ -132,7 +137,9 @@ def follows_the_seed(student, draw):
 # C&W L0's pixels
 
 
-def freeze(case, score=None, skip=True, **changed):
+def freeze(
+    case: Case, score: Callable[[Case, Tensor], Tensor] | None = None, skip: bool = True, **changed: Any
+) -> Tensor:
     """One more pixel of each image frozen, (N, 1, H, W). `score`, `skip` and what is `changed` serve the slips."""
     allowed, product = case["allowed"].double(), case["gradient"].double() * case["delta"].double()
     values = product.abs().sum(1, keepdim=True) if score is None else score(case, product)
@@ -227,13 +234,13 @@ FREEZE_SLIPS = (
 )
 
 
-def smallest_live(case):
+def smallest_live(case: Case) -> Tensor:
     """The smallest score of a pixel that may change, (N,)."""
     score = (case["gradient"].double() * case["delta"].double()).abs().sum(1, keepdim=True)
     return score.masked_fill(case["allowed"] == 0, torch.inf).flatten(1).amin(1)
 
 
-def passes_over_the_frozen(**how):
+def passes_over_the_frozen(**how: Any) -> Callable[[Student, Draw], None]:
     """However large the scores are, a pixel that is frozen already is not chosen. `how`: the case, as for `Task.case`."""
 
     def ask(student, draw):
@@ -255,7 +262,7 @@ def passes_over_the_frozen(**how):
     return ask
 
 
-def half_frozen(draw, x):
+def half_frozen(draw: Draw, x: Tensor) -> dict[str, Tensor]:
     """Gradients and changes of a search half-way: some pixels are frozen, and their change is 0.
 
     The scores of some images are all far above 1, and those of others all far below. In every second image a pixel that may

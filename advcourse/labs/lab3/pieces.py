@@ -1,9 +1,12 @@
 """The pieces of C&W: the change of variables, the objective f and the search for c, and the slips known by their results."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.nn.functional import one_hot
 
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, Task, picture
 from advcourse.labs.lab3.questions import others, own
 from advcourse.labs.numbers import differs, near
 from advcourse.labs.running import TENSOR
@@ -14,18 +17,18 @@ UNBOUNDED = 1e10  # hi, while no constant has succeeded
 FARTHEST = 1e30  # beyond what may stand for infinity, but for the largest number of the type
 
 
-def to_box(w):
+def to_box(w: Tensor) -> Tensor:
     return (torch.tanh(w) + 1) / 2
 
 
-def to_w(case):
+def to_w(case: Case) -> Tensor:
     return torch.atanh(INSIDE * (2 * case["x"].double() - 1))
 
 
 # The change of variables
 
 
-def black_and_white_are_finite(student, draw):
+def black_and_white_are_finite(student: Student, draw: Draw) -> None:
     """arctanh of 1 is infinite: pixels at the border of the box must be drawn in before it is taken."""
     case = student.task.case(draw)
     reply = student.ask(case)
@@ -78,7 +81,7 @@ _STRETCHED = (
 )
 
 
-def tanh_leads_back(student, draw):
+def tanh_leads_back(student: Student, draw: Draw) -> None:
     """(tanh w + 1) / 2 is the image, but for the thousandth that it is drawn in."""
     case = student.task.case(draw)
     w, x = student(case), case["x"].double()
@@ -101,7 +104,7 @@ def tanh_leads_back(student, draw):
     raise Finding("formula", told, shown)
 
 
-def black_and_white_can_move(student, draw):
+def black_and_white_can_move(student: Student, draw: Draw) -> None:
     """The slope of the tanh at black and white pixels, which is all that their gradient ever gets."""
     case = student.task.case(draw)
     slope = (1 - torch.tanh(student(case)).square()) / 2
@@ -121,7 +124,7 @@ def _parts(case, values=None):
     return own(values, case["label"]), others(values, case["label"])
 
 
-def cw_loss(case, values=None, sign=1, floor=-1.0):
+def cw_loss(case: Case, values: Tensor | None = None, sign: int = 1, floor: float = -1.0) -> Tensor:
     """max(Z_y - max of the others, -confidence), or with the roles changed; `values` and `floor` serve the slips."""
     mine, other = _parts(case, values)
     away = sign * (-1 if case["targeted"] else 1)
@@ -205,7 +208,7 @@ TARGET_UNUSED = (
 )
 
 
-def far_apart(task, draw):
+def far_apart(task: Task, draw: Draw) -> tuple[Case, ...]:
     """Logits that are up to 1e30 away from 0 and from each other, with the label on top or not; both attacks."""
     case = task.case(draw)
     logits, label = case["logits"].clone(), case["label"]
@@ -217,7 +220,7 @@ def far_apart(task, draw):
     return tuple(case.but(logits=logits, targeted=targeted) for targeted in (False, True))
 
 
-def leaves_the_label_out(student, draw):
+def leaves_the_label_out(student: Student, draw: Draw) -> None:
     """However far the logits are apart, it is the largest of the others that counts, not a number in the label's place."""
     for case in far_apart(student.task, draw):
         found, expected = student(case), cw_loss(case)
@@ -240,7 +243,7 @@ def leaves_the_label_out(student, draw):
 # The search for the constant
 
 
-def search(case, rule="all", grow=10.0, **changed):
+def search(case: Case, rule: str = "all", grow: float = 10.0, **changed: Any) -> Tensor:
     """One round of the search as (3, N): lo, hi, c. What is `changed`, the `rule` and `grow` serve the slips."""
     lo, hi, c = case["state"].double()
     fooled = case["fooled"]
@@ -328,7 +331,7 @@ SEARCH_SLIPS = (
 )
 
 
-def states(draw, x, n=24, copies=3):
+def states(draw: Draw, x: Tensor, n: int = 24, copies: int = 3) -> dict[str, Tensor]:
     """Constants from 1e-3 to 1e7 in all stages of a search, and outcomes of all kinds."""
     c = 10 ** (10 * (torch.arange(n) // 4 + draw.uniform((n,))) / (n // 4) - 3)
     lo, hi = c * 0.5 * draw.uniform((n,)), c * (1.5 + draw.uniform((n,)))

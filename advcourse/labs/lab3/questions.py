@@ -1,11 +1,13 @@
 """The questions of lab 3: as those of other labs, but y is what the victim sees, so that every image has a way to go."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Case, Task
+from advcourse.labs.checks import Case, Draw, Student, Task
 from advcourse.labs.verdicts import Finding
 
 
@@ -13,29 +15,29 @@ from advcourse.labs.verdicts import Finding
 class NearestTask(Task):
     """A task for an attack that looks for the nearest image that fools. See `Task`."""
 
-    def case(self, draw, *args, **how):
+    def case(self, draw: Draw, *args: Any, **how: Any) -> Case:
         case = super().case(draw, *args, **how)
         return case if "y" in how else seen(case)
 
 
-def seen(case):
+def seen(case: Case) -> Case:
     """The same question with the victim's own prediction as the label of each image."""
     y = by_hand.most_likely(case)
     return Case(case.victim, y, {**case.arguments, "y": y})
 
 
-def own(values, label):
+def own(values: Tensor, label: Tensor) -> Tensor:
     """The value (N,) of the label in each row of `values` (N, K)."""
     return values.gather(1, label[:, None])[:, 0]
 
 
-def others(values, label):
+def others(values: Tensor, label: Tensor) -> Tensor:
     """The largest of `values` (N, K) in each row but that of the label, (N,)."""
     excluded = torch.nn.functional.one_hot(label, values.shape[1]).bool()
     return values.masked_fill(excluded, -torch.inf).amax(1)
 
 
-def lead(case, images):
+def lead(case: Case, images: Tensor) -> Tensor:
     """How far the label's logit is ahead of the best other (N,): below 0 the images fool. With a target, how far it is behind."""
     logits, target = by_hand.model_of(case)(images), case.arguments.get("target")
     label = case.labels if target is None else target
@@ -43,7 +45,7 @@ def lead(case, images):
     return ahead if target is None else -ahead
 
 
-def keeps_the_digits(student, draw):
+def keeps_the_digits(student: Student, draw: Draw) -> None:
     """float64 numbers are not cut to float32's digits on the way."""
     case = student.task.case(draw).to(torch.float64)
     floats = {
