@@ -1,11 +1,13 @@
 """How often an attack succeeds: the rate and its interval as the judge computes them, and the slips known by their results."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from scipy.stats import beta
+from torch import Tensor
 
-from advcourse.labs.checks import Student
+from advcourse.labs.checks import Case, Draw, Student, Task
 from advcourse.labs.numbers import gives
 from advcourse.labs.verdicts import Finding
 
@@ -13,7 +15,7 @@ CLASSES = 6
 Z = 1.96
 
 
-def outcomes(draw, x, n=120, aimed=False):
+def outcomes(draw: Draw, x: Tensor | None, n: int = 120, aimed: bool = False) -> dict[str, Tensor | None]:
     """Logits before and after an attack, labels, and a target where it is `aimed`. A fifth of the images was wrong before."""
     y = _labels(draw, n)
     target = (y + 1 + ((CLASSES - 1) * draw.uniform((n,))).long()) % CLASSES
@@ -38,12 +40,12 @@ def _won_by(draw, winner):
     return logits.scatter(1, winner[:, None], top)
 
 
-def untargeted(task, draw, aimed=False):
+def untargeted(task: Task, draw: Draw, aimed: bool = False) -> list[Case]:
     """Two cases of different size: where 100 images count, a number of successes reads like a percentage."""
     return [_uneven(task, draw, n, aimed) for n in (120, 60)]
 
 
-def targeted(task, draw):
+def targeted(task: Task, draw: Draw) -> list[Case]:
     return untargeted(task, draw, aimed=True)
 
 
@@ -56,7 +58,7 @@ def _uneven(task, draw, n, aimed):
     return case
 
 
-def nothing_was_right(task, draw):
+def nothing_was_right(task: Task, draw: Draw) -> tuple[Case]:
     """Images all of which the model got wrong before."""
     case = task.case(draw)
     return (case.but(y=(case["clean_logits"].argmax(1) + 1) % CLASSES),)
@@ -69,7 +71,7 @@ def _parts(case):
     return before, after, before == case["y"], hit
 
 
-def rate(case):
+def rate(case: Case) -> Tensor:
     *_, right, hit = _parts(case)
     return hit[right].double().mean()
 
@@ -182,7 +184,7 @@ RATE = (
 # The interval
 
 
-def counts(draw, x, m=24):
+def counts(draw: Draw, x: Tensor | None, m: int = 24) -> dict[str, Tensor]:
     """Numbers of images from 5 to 400, and successes from none to all."""
     n = (5 * 80 ** draw.uniform((m,)).double()).round()
     successes = (n * draw.uniform((m,)).double()).round()
@@ -195,7 +197,15 @@ def _given(case):
     return case["successes"].double() / n, n
 
 
-def wilson(case, z=Z, shrinks=True, widens=True, drawn_in=True, root=True, added=lambda n: 4 * n**2):
+def wilson(
+    case: Case,
+    z: float = Z,
+    shrinks: bool = True,
+    widens: bool = True,
+    drawn_in: bool = True,
+    root: bool = True,
+    added: Callable[[Tensor], Tensor] = lambda n: 4 * n**2,
+) -> Tensor:
     """Low and high (2, M). The arguments after `case` serve the slips."""
     p, n = _given(case)
     whole = 1 + z**2 / n
@@ -317,7 +327,7 @@ _INTERVAL_SLIPS = (
 )
 
 
-def has_none_for_none(student, draw):
+def has_none_for_none(student: Student, draw: Draw) -> None:
     """Where n is 0 both ends are NaN, which no other interval may hold; the others are as ever."""
     case = student.task.case(draw)
     none = torch.arange(len(case["n"])) % 5 == 2

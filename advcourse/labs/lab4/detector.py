@@ -3,14 +3,23 @@
 import math
 
 import torch
+from torch import Tensor
 
+from advcourse.labs.checks import Case, Draw, Task
 from advcourse.labs.numbers import gives
 from advcourse.labs.properties import other_amount
 
 VAST = 1e30  # times as large as scores mostly are
 
 
-def scores(draw, x, clean=150, attacks=4, n=90, fpr=(0.045, 0.046)):
+def scores(
+    draw: Draw,
+    x: Tensor | None,
+    clean: int = 150,
+    attacks: int = 4,
+    n: int = 90,
+    fpr: tuple[float, float] = (0.045, 0.046),
+) -> dict[str, Tensor | float]:
     """Scores of clean and of attacked images. The first attack is less suspicious than clean images, the others more and more.
 
     Six images of each attack lie close to the threshold: three below it and three above, before the next clean score.
@@ -31,7 +40,7 @@ def _between(low, high):
     return low + torch.tensor([0.1, 0.5, 0.9]) * (high - low)
 
 
-def many_and_few(task, draw):
+def many_and_few(task: Task, draw: Draw) -> list[Case]:
     """150 clean scores, 6 of which may be flagged; 30, of which none, one or just two may be; 32, of which exactly two may be.
 
     The last ones are vast, so that none is above whatever number stands for an attack that has not fooled.
@@ -42,18 +51,18 @@ def many_and_few(task, draw):
     return [task.case(draw), *(task.case(draw, **values) for values in (*few, exact | vast))]
 
 
-def equal_ones(task, draw):
+def equal_ones(task: Task, draw: Draw) -> tuple[Case]:
     """Clean scores that are equal at the threshold, some attacked ones too."""
     case = task.case(draw, **scores(draw, None, clean=60, fpr=(0.07, 0.08)))
     clean, attacked = ((case[name] * 5).ceil() / 5 for name in ("clean_scores", "scores"))
     return (case.but(clean_scores=clean, scores=attacked),)
 
 
-def of_three(task, draw):
+def of_three(task: Task, draw: Draw) -> Case:
     return task.case(draw, **scores(draw, None, attacks=3))
 
 
-def threshold(clean, fpr):
+def threshold(clean: Tensor, fpr: float) -> Tensor:
     """The smallest of the clean scores above which there is at most the share fpr of them."""
     return clean.double().sort(descending=True).values[math.floor(fpr * len(clean) + 1e-9)]
 
@@ -63,7 +72,7 @@ def _won(case, t, flagged=torch.gt):
     return (case["fooled"] & ~flagged(case["scores"].double(), t)).double().mean(1)
 
 
-def win_rate(case):
+def win_rate(case: Case) -> Tensor:
     return _won(case, threshold(case["clean_scores"], case["fpr"]))
 
 

@@ -3,8 +3,12 @@
 The slips are known by their results. All that says whether the model is right is bool: True where it gives the true label.
 """
 
-import torch
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from advcourse.labs.checks import Case, Draw, Task
 from advcourse.labs.numbers import gives
 from advcourse.labs.properties import other_amount
 
@@ -15,7 +19,7 @@ ASIDE = 1.5e-7  # sizes lie so far on either side of that: five float32 rounding
 # The destruction rate
 
 
-def transformed(draw, x, n=80, number=3):
+def transformed(draw: Draw, x: Tensor | None, n: int = 80, number: int = 3) -> dict[str, Tensor]:
     """Answers before and after so many transformations, of which the first is gentle and the third is harsh."""
     harm = torch.tensor([0.05, 0.2, 0.45, 0.1])[:number, None]
     clean = draw.uniform((n,)) < 0.85
@@ -30,15 +34,15 @@ def transformed(draw, x, n=80, number=3):
     }
 
 
-def three_and_four(task, draw):
+def three_and_four(task: Task, draw: Draw) -> tuple[Case, Case]:
     return task.case(draw), task.case(draw, **transformed(draw, None, number=4))
 
 
-def two_transformations(task, draw):
+def two_transformations(task: Task, draw: Draw) -> Case:
     return task.case(draw, **transformed(draw, None, number=2))
 
 
-def nothing_fooled(task, draw):
+def nothing_fooled(task: Task, draw: Draw) -> tuple[Case]:
     case = task.case(draw)
     return (case.but(attacked=case["attacked"] | case["clean"]),)
 
@@ -61,7 +65,7 @@ def _accuracy(case):
     return case["clean_after"].double().mean(1)
 
 
-def destruction(case):
+def destruction(case: Case) -> Tensor:
     """(2, T): the destruction rates, and the clean accuracies."""
     return torch.stack([_destroyed(case), _accuracy(case)])
 
@@ -178,7 +182,9 @@ DESTRUCTION = (
 # The worst case
 
 
-def attacked(draw, x, n=200, attacks=4, budgets=5):
+def attacked(
+    draw: Draw, x: Tensor | None, n: int = 200, attacks: int = 4, budgets: int = 5
+) -> dict[str, Tensor]:
     """So many attacks and budgets; half of the changes end at a budget, or beyond it by one float32 number or about 1e-6."""
     eps = draw.number(0.8, 1.2) * torch.tensor([0.05, 0.1, 0.15, 0.2, 0.3])[:budgets]
     size = 0.4 * draw.uniform((attacks, n))
@@ -193,14 +199,14 @@ def attacked(draw, x, n=200, attacks=4, budgets=5):
     return {"clean": draw.uniform((n,)) < 0.9, "right": right, "size": size, "eps": eps}
 
 
-def three_and_four_budgets(task, draw):
+def three_and_four_budgets(task: Task, draw: Draw) -> Case:
     return task.case(draw, **attacked(draw, None, attacks=3, budgets=4))
 
 
 VAST = 1e36  # a budget that is larger than whatever number stands for a failure
 
 
-def ordinary_and_vast(task, draw):
+def ordinary_and_vast(task: Task, draw: Draw) -> tuple[Case, Case]:
     """Budgets as they are; and others, the last of which every change is within."""
     ordinary, case = (task.case(draw) for _ in range(2))
     return ordinary, case.but(eps=torch.cat([case["eps"][:-1], case["eps"].new_tensor([VAST])]))
@@ -216,7 +222,7 @@ def _left_right(case, **how):
     return (case["right"] | ~_inside(case, **how)) & case["clean"]
 
 
-def worst_case(case, **how):
+def worst_case(case: Case, **how: Any) -> Tensor:
     """Accuracy (E,) where each image meets its worst attack within the budget."""
     return _left_right(case, **how).all(1).double().mean(1)
 

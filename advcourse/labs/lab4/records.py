@@ -1,8 +1,10 @@
 """Real attacks for the lab's pictures, each run once in a process, on digits that were not trained on."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
+from torch import Tensor, nn
 
 from advcourse import attacks, data
 from advcourse.core.inputs import predict
@@ -26,36 +28,36 @@ ATTACKS = {
 
 
 @cache
-def model():
+def model() -> nn.Module:
     return MODEL.build()
 
 
 @cache
-def digits():
+def digits() -> tuple[Tensor, Tensor]:
     """All 1000 held-out digits, in an order in which classes take turns, and their labels."""
     return data.load("mnist-5k", "test").pick(1000)
 
 
 @cache
-def known(n=DIGITS):
+def known(n: int = DIGITS) -> tuple[Tensor, Tensor]:
     """`n` of them that the model gets right, and their labels."""
     return known_digits(MODEL, n)
 
 
 @cache
-def record(name, n=DIGITS):
+def record(name: str, n: int = DIGITS) -> attacks.AttackResult:
     """The `AttackResult` of one of the ATTACKS on `n` known digits."""
     return ATTACKS[name].run(model(), *known(n))
 
 
 @cache
-def with_old_mistakes(name, n=DIGITS):
+def with_old_mistakes(name: str, n: int = DIGITS) -> attacks.AttackResult:
     """The `AttackResult` of one of the ATTACKS on the first `n` digits, those among them that the model gets wrong anyway."""
     return ATTACKS[name].run(model(), *(values[:n] for values in digits()))
 
 
 @cache
-def against_eps(budgets, n=100):
+def against_eps(budgets: Sequence[float], n: int = 100) -> dict[str, list[attacks.AttackResult]]:
     """The `AttackResult`s of three attacks in L-infinity on `n` known digits, by name, for all of the `budgets`."""
     families = {
         "FGSM": [attacks.FGSM(eps=size) for size in budgets],
@@ -65,12 +67,12 @@ def against_eps(budgets, n=100):
     return {name: [attack.run(model(), *known(n)) for attack in family] for name, family in families.items()}
 
 
-def right(x, y):
+def right(x: Tensor, y: Tensor) -> Tensor:
     """Where the model gives the images their labels, (N,) bool."""
     return predict(model(), x).argmax(1) == y
 
 
-def changes_of_one_length(place=4, far=2.0):
+def changes_of_one_length(place: int = 4, far: float = 2.0) -> tuple[Tensor, dict[str, Tensor]]:
     """One digit (1, 1, H, W), and copies of it by name, each changed in another way and `far` away in L2."""
     x, y = (values[place : place + 1] for values in known())
     square = torch.zeros_like(x)
@@ -95,7 +97,7 @@ def _moved(x, change, far):
     return images
 
 
-def suspicion(x):
+def suspicion(x: Tensor) -> Tensor:
     """A detector's score (N,): how far the probabilities move when the image is blurred. In the manner of Xu et al. 2018."""
     sharp, blurred = (predict(model(), images).softmax(1) for images in (x, GaussianBlur(1.0)(x)))
     return (sharp - blurred).abs().sum(1)

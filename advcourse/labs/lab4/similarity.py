@@ -1,15 +1,19 @@
 """The structural similarity of two images as the judge computes it, window by window, and the slips known by their results."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
+from advcourse.labs.checks import Case, Draw, Task
 from advcourse.labs.numbers import gives
 
 WINDOW = 7
 CLOSE = 1e-6
 
 
-def pairs(draw, x):
+def pairs(draw: Draw, x: Tensor) -> dict[str, Tensor]:
     """Images and noisy copies of them, the noise being of another strength in each; the left third has none."""
     strength = 0.02 + 0.2 * draw.uniform((len(x), 1, 1, 1))
     noise = strength * draw.normal(x.shape)
@@ -17,7 +21,7 @@ def pairs(draw, x):
     return {"x_adv": (x + noise).clamp(0, 1)}
 
 
-def digits_and_faint_ones(task, draw):
+def digits_and_faint_ones(task: Task, draw: Draw) -> list[Case]:
     """Digits; images of little contrast, where the constants and the 49 count; and digits beside their negatives.
 
     All are float64: the small difference of two large numbers, as which a variance is reckoned, would lose digits in float32.
@@ -29,7 +33,7 @@ def digits_and_faint_ones(task, draw):
     return [case.to(torch.float64) for case in (digits, faint.but(x=x, x_adv=x_adv), negatives)]
 
 
-def in_colour(task, draw):
+def in_colour(task: Task, draw: Draw) -> list[Case]:
     return [task.case(draw, shape=(3, 20, 24)).to(torch.float64) for _ in range(2)]
 
 
@@ -40,7 +44,15 @@ def _windows(images, size, stride, padded):
     return cut.reshape(*images.shape[:2], -1, size * size)
 
 
-def ssim(case, size=WINDOW, stride=1, padded=False, weights=None, lost=0, **changed):
+def ssim(
+    case: Case,
+    size: int = WINDOW,
+    stride: int = 1,
+    padded: bool = False,
+    weights: Tensor | None = None,
+    lost: int = 0,
+    **changed: Any,
+) -> Tensor:
     """SSIM (N,). The arguments after `case` serve the slips; weights (size * size,) sum up to 1."""
     x, y = (case[name].double() for name in ("x", "x_adv"))
     if changed.get("grey first"):

@@ -3,8 +3,12 @@
 A table has a row for each attack and a column for each image: `size` (A, N), and `success` (A, N), bool.
 """
 
-import torch
+from collections.abc import Callable
 
+import torch
+from torch import Tensor
+
+from advcourse.labs.checks import Case, Draw, Student, Task
 from advcourse.labs.numbers import gives
 from advcourse.labs.properties import other_amount
 from advcourse.labs.verdicts import Finding
@@ -12,19 +16,19 @@ from advcourse.labs.verdicts import Finding
 # The median
 
 
-def table(draw, x, n=9, attacks=6):
+def table(draw: Draw, x: Tensor | None, n: int = 9, attacks: int = 6) -> dict[str, Tensor]:
     """So many attacks, from one that always succeeds to one that seldom does; failures have sizes, as budgeted attacks' do."""
     wanted = torch.tensor([n, n - 1, n // 2 + 1, n // 2, n // 2 - 1, 0])[:attacks]
     place = draw.uniform((len(wanted), n)).argsort(1)
     return {"size": 0.5 + 2.5 * draw.uniform(place.shape), "success": place < wanted[:, None]}
 
 
-def fewer_of(settings):
+def fewer_of(settings: Callable[..., dict[str, Tensor]]) -> Callable[[Task, Draw], Case]:
     """Questions about three attacks."""
     return lambda task, draw: task.case(draw, **settings(draw, None, attacks=3))
 
 
-def odd_and_even(task, draw):
+def odd_and_even(task: Task, draw: Draw) -> list[Case]:
     return [task.case(draw, **table(draw, None, n)) for n in (9, 10, 11)]
 
 
@@ -42,7 +46,7 @@ def _with_failures(case, at=torch.inf):
     return torch.where(case["success"], case["size"].double(), at)
 
 
-def median_size(case, which="mean"):
+def median_size(case: Case, which: str = "mean") -> Tensor:
     return _middle(_with_failures(case), which)
 
 
@@ -59,7 +63,7 @@ def _median_of_successes(which):
     return lambda case: _row_by_row(case, statistic)
 
 
-def mean_of_successes(case):
+def mean_of_successes(case: Case) -> Tensor:
     return _row_by_row(case, torch.mean)
 
 
@@ -131,7 +135,7 @@ _MEDIAN_SLIPS = (
 )
 
 
-def fails_at_infinity(student, draw):
+def fails_at_infinity(student: Student, draw: Draw) -> None:
     """Where the median is infinite, so is what comes back; a large number is none."""
     for case in odd_and_even(student.task, draw):
         found, expected = student(case), median_size(case)
@@ -154,7 +158,7 @@ MEDIAN_SIZE = (
 # The common successes
 
 
-def attempts(draw, x, attacks=4, n=40):
+def attempts(draw: Draw, x: Tensor | None, attacks: int = 4, n: int = 40) -> dict[str, Tensor]:
     """Attacks that succeed on three images in four; on five images all do, and on three others none does."""
     success = draw.uniform((attacks, n)) < 0.75
     order = draw.uniform((n,)).argsort()
@@ -164,12 +168,12 @@ def attempts(draw, x, attacks=4, n=40):
     return {"size": size, "success": success}
 
 
-def of_four_and_of_three(task, draw):
+def of_four_and_of_three(task: Task, draw: Draw) -> list[Case]:
     """Questions about four attacks, and about three, whose number nobody may write down."""
     return [task.case(draw, **attempts(draw, None, attacks)) for attacks in (4, 4, 3)]
 
 
-def none_in_common(task, draw):
+def none_in_common(task: Task, draw: Draw) -> tuple[Case]:
     """Each image has an attack that fails on it."""
     case = task.case(draw)
     attacks, n = case["size"].shape
@@ -178,7 +182,7 @@ def none_in_common(task, draw):
     return (case.but(success=success),)
 
 
-def failures_at(size):
+def failures_at(size: float) -> Callable[[Task, Draw], tuple[Case]]:
     """Questions in which the failures have this size."""
 
     def cases(task, draw):
