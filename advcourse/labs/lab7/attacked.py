@@ -1,21 +1,24 @@
 """The losses of adversarial training as the judge computes them, and the slips known by their numbers and gradients."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from advcourse.labs.checks import Case, Draw, Task
 from advcourse.labs.lab7.losses import in_logarithms, learning, trains_as, two_learning
 
 
-def losses(logits, y):
+def losses(logits: Tensor, y: Tensor) -> Tensor:
     """Each row's cross-entropy, (N,)."""
     return -logits.log_softmax(1).gather(1, y[:, None])[:, 0]
 
 
 @contextmanager
-def in_mode(model, training, kind=nn.Module):
+def in_mode(model: nn.Module, training: bool, kind: type[nn.Module] = nn.Module) -> Iterator[None]:
     """The model in this mode, or its layers of this kind alone, and afterwards in the one that it had."""
     was = [(layer, layer.training) for layer in model.modules()]
     for layer, _ in was:
@@ -28,13 +31,13 @@ def in_mode(model, training, kind=nn.Module):
             layer.training = mode
 
 
-def uphill(model, x, y):
+def uphill(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """The sign of the gradient of each image's loss, in the mode that the model is in."""
     x = x.detach().clone().requires_grad_()
     return torch.autograd.grad(losses(model(x), y).sum(), x)[0].sign()
 
 
-def answer(model, x, kind=nn.Module):
+def answer(model: nn.Module, x: Tensor, kind: type[nn.Module] = nn.Module) -> Tensor:
     """The classes (N,) that the model gives with its layers of this kind in eval mode."""
     with in_mode(model, False, kind), torch.no_grad():
         return model(x).argmax(1)
@@ -43,7 +46,7 @@ def answer(model, x, kind=nn.Module):
 # A mixed batch
 
 
-def some_attacked(draw, x):
+def some_attacked(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
     """A third of the images, changed, and their weight."""
     few = x[: max(1, len(x) // 3)]
     noise = 0.3 * draw.normal(few.shape).sign()
@@ -51,17 +54,17 @@ def some_attacked(draw, x):
 
 
 def mixed(
-    model,
-    case,
+    model: nn.Module,
+    case: Case,
     *,
-    joined="together",
-    training=True,
-    weight=None,
-    order=None,
-    images=None,
-    over=None,
-    soft=False,
-):
+    joined: str = "together",
+    training: bool = True,
+    weight: Callable[[Tensor], Tensor] | None = None,
+    order: Callable[[Tensor, int], Tensor] | None = None,
+    images: Callable[[Tensor, Tensor], Tensor] | None = None,
+    over: Callable[[Tensor], float] | None = None,
+    soft: bool = False,
+) -> Tensor:
     """The loss of a batch whose first k images gave way to attacked ones. What follows `case` serves the slips."""
     x, x_adv, y, k = case["x"], case["x_adv"], case["y"], len(case["x_adv"])
     w = torch.ones_like(x[:, 0, 0, 0])
@@ -162,7 +165,7 @@ _MIXED_SLIPS = (
 )
 
 
-def two_shares(task, draw):
+def two_shares(task: Task, draw: Draw) -> tuple[Case, Case]:
     """A third of the images attacked, and fewer."""
     third, fewer = two_learning(task, draw)
     return third, fewer.but(x_adv=fewer["x_adv"][:-1])
@@ -174,14 +177,24 @@ MIXED = (trains_as(mixed, _MIXED_SLIPS, two_shares), in_logarithms(mixed))
 # Adversarial examples alone
 
 
-def near_start(draw, x):
+def near_start(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
     """A budget, a step so long that the last point is not always the best, and a random point of the ball."""
     eps = draw.number(0.1, 0.2)
     start = (x + eps * (2 * draw.uniform(x.shape) - 1)).clamp(0, 1)
     return {"start": start, "eps": eps, "alpha": round(1.2 * eps, 3), "steps": 4 + draw.integer() % 3}
 
 
-def iterates(model, case, *, start="start", labels=None, training=False, kind=nn.Module, away=1, budget=True):
+def iterates(
+    model: nn.Module,
+    case: Case,
+    *,
+    start: str = "start",
+    labels: Callable[[nn.Module, Tensor], Tensor] | None = None,
+    training: bool = False,
+    kind: type[nn.Module] = nn.Module,
+    away: int = 1,
+    budget: bool = True,
+) -> list[Tensor]:
     """All points that PGD comes through, the start among them."""
     x, eps = case["x"], case["eps"]
     found = [case[start]]
@@ -194,7 +207,15 @@ def iterates(model, case, *, start="start", labels=None, training=False, kind=nn
     return found
 
 
-def pat(model, case, learns=True, clean=0.0, which=-1, soft=False, **how):
+def pat(
+    model: nn.Module,
+    case: Case,
+    learns: bool = True,
+    clean: float = 0.0,
+    which: int = -1,
+    soft: bool = False,
+    **how: Any,
+) -> Tensor:
     """The loss of PGD's last iterates. What follows `case` serves the slips."""
     x_i = iterates(model, case, **how)[which]
     with in_mode(model, learns):
@@ -331,14 +352,14 @@ _PAT_SLIPS = (
 )
 
 
-def two_lengths(task, draw):
+def two_lengths(task: Task, draw: Draw) -> tuple[Case, Case, Case]:
     """Some steps, and one more, each more than five; and a model where the last iterate is the worst of all."""
     some, more = two_learning(task, draw)
     steps = some["steps"] + 2
     return some.but(steps=steps), more.but(steps=steps + 1), over_the_ridge(task, draw)
 
 
-def over_the_ridge(task, draw):
+def over_the_ridge(task: Task, draw: Draw) -> Case:
     """Images just below a ridge, and high: the first step crosses it, and beyond it the loss is next to 0."""
     case = learning(task, draw, "ridge", n=3, classes=2)
     eps, along = draw.number(0.05, 0.1), case.victim.build().slopes[0].detach().view(1, *case["x"].shape[1:])
@@ -350,7 +371,7 @@ def over_the_ridge(task, draw):
     return case.but(x=x, y=torch.zeros(3, dtype=torch.long), start=start, eps=eps, alpha=alpha)
 
 
-def no_attack(case):
+def no_attack(case: Case) -> dict[str, Tensor | float]:
     """A budget of 0, where all iterates are the image."""
     return {"start": case["x"], "eps": 0.0}
 

@@ -1,8 +1,11 @@
 """Ensemble adversarial training as the judge computes it, source by source, and the slips known by their results."""
 
-import torch
-from torch import nn
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from advcourse.labs.checks import Case, Draw, Student
 from advcourse.labs.lab7.attacked import PARTLY, answer, in_mode, losses, uphill
 from advcourse.labs.lab7.losses import alike, followed, in_logarithms, learning, told, unexplained
 from advcourse.labs.numbers import near
@@ -18,7 +21,7 @@ OTHERS, DRAWS, MOST = 24, 48, 12  # of 25 sources one comes up 12 times of 48 in
 REPEATED = 12  # a draw that ignores the seed repeats these by chance in one of half a million checks
 
 
-def two_others(draw, x):
+def two_others(draw: Draw, x: Tensor) -> dict[str, Any]:
     """Two static networks, a budget, and a seed."""
     shape = tuple(x.shape[1:])
     static = tuple(Victim(kind, draw.integer(), shape) for kind in ("plain", "smooth"))
@@ -26,19 +29,19 @@ def two_others(draw, x):
 
 
 def eat(
-    model,
-    case,
-    s,
+    model: nn.Module,
+    case: Case,
+    s: int,
     *,
-    labels="source",
-    training=False,
-    kind=nn.Module,
-    learns=True,
-    away=1,
-    joined=True,
-    clipped=True,
-    soft=False,
-):
+    labels: str = "source",
+    training: bool = False,
+    kind: type[nn.Module] = nn.Module,
+    learns: bool = True,
+    away: int = 1,
+    joined: bool = True,
+    clipped: bool = True,
+    soft: bool = False,
+) -> Tensor:
     """The loss with source number `s`, the model itself being the last. What follows serves the slips."""
     x, y, nets = case["x"], case["y"], [*_nets(case), model]
     source = nets[s]
@@ -173,7 +176,7 @@ def _explained(answer, known):
     return any(all(alike(answer, loss)) for loss in known)
 
 
-def follows_its_source(student, draw):
+def follows_its_source(student: Student, draw: Draw) -> None:
     """Each of many losses is that of one of the sources; all of them come up, and the same seed brings up the same."""
     case = learning(student.task, draw, n=4).to(torch.float64)
     found = [told(student, case.but(seed=case["seed"] + i)) for i in range(SEEDS)]
@@ -226,7 +229,7 @@ def _all_come_up(seen, number):
         raise Finding("one left out", message)
 
 
-def counts_its_sources(student, draw):
+def counts_its_sources(student: Student, draw: Draw) -> None:
     """With one static network and the model itself, no draw asks for a third source."""
     case = student.task.case(draw)
     case = case.but(static=case["static"][:1])
@@ -240,7 +243,7 @@ def counts_its_sources(student, draw):
             raise Finding("other amount", message)
 
 
-def draws_evenly(student, draw):
+def draws_evenly(student: Student, draw: Draw) -> None:
     """Of many sources the model itself comes up no more often than the others."""
     case = learning(student.task, draw, n=2, shape=(1, 6, 6)).to(torch.float64)
     static = tuple(Victim("linear", draw.integer(), (1, 6, 6)) for _ in range(OTHERS))

@@ -1,38 +1,40 @@
 """TRADES, input gradient regularisation and distillation as the judge computes them, and the slips known by their results."""
 
-import torch
+from collections.abc import Callable
 
+import torch
+from torch import Tensor, nn
+
+from advcourse.labs.checks import Case, Draw, Task
 from advcourse.labs.lab7.attacked import in_mode, losses
 from advcourse.labs.lab7.losses import in_logarithms, learning, trains_as
 
-# TRADES
 
-
-def two_views(draw, x):
+def two_views(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
     """Attacked copies of the images, and the price of the second term."""
     x_adv = (x + 0.2 * draw.normal(x.shape).sign()).clamp(0, 1)
     return {"x_adv": x_adv, "beta": draw.number(1.5, 6)}
 
 
-def divergence(p, q):
+def divergence(p: Tensor, q: Tensor) -> Tensor:
     """KL(p || q) of two rows of log-probabilities each, (N,)."""
     return (p.exp() * (p - q)).sum(1)
 
 
 def trades(
-    model,
-    case,
+    model: nn.Module,
+    case: Case,
     *,
-    joined=True,
-    training=True,
-    away=divergence,
-    mean=torch.mean,
-    clean=1.0,
-    cut=None,
-    on=0,
-    soft=False,
-):
-    """J(x, y) + beta / B * sum of KL(p(x) || p(x')). What follows `case` serves the slips."""
+    joined: bool = True,
+    training: bool = True,
+    away: Callable[[Tensor, Tensor], Tensor] = divergence,
+    mean: Callable[[Tensor], Tensor] = torch.mean,
+    clean: float = 1.0,
+    cut: str | None = None,
+    on: int = 0,
+    soft: bool = False,
+) -> Tensor:
+    """TRADES: J(x, y) + beta / B * sum of KL(p(x) || p(x')). What follows `case` serves the slips."""
     x, x_adv, y = case["x"], case["x_adv"], case["y"]
     with in_mode(model, training):
         logits = model(torch.cat([x, x_adv])).chunk(2) if joined else (model(x), model(x_adv))
@@ -142,7 +144,7 @@ _TRADES_SLIPS = (
 AUDIBLE = 400.0  # no probability is 0 in float64: there the gradient of kl_div by its second argument is NaN
 
 
-def negatives(case):
+def negatives(case: Case) -> dict[str, Tensor]:
     """Attacked copies that are far enough to get another answer."""
     return {"x_adv": 1 - case["x"]}
 
@@ -150,31 +152,28 @@ def negatives(case):
 TRADES = (trains_as(trades, _TRADES_SLIPS), in_logarithms(trades, AUDIBLE, negatives))
 
 
-# Input gradient regularisation
-
-
-def plain_ones(task, draw):
+def plain_ones(task: Task, draw: Draw) -> tuple[Case, Case]:
     """Digits and colours, to a model without batch normalisation, so that no image has a part in another's gradient."""
     return learning(task, draw, "doubled", n=5), learning(task, draw, "doubled", n=7, shape=(3, 12, 14))
 
 
-def a_weight(draw, x):
+def a_weight(draw: Draw, x: Tensor) -> dict[str, float]:
     return {"weight": draw.number(0.5, 3)}
 
 
 def igr(
-    model,
-    case,
+    model: nn.Module,
+    case: Case,
     *,
-    size="squares",
-    of="sum",
-    cut=False,
-    whole=torch.mean,
-    label=False,
-    soft=False,
-    training=True,
-):
-    """The mean of J_i + weight * ||grad J_i||^2. What follows `case` serves the slips."""
+    size: str = "squares",
+    of: str = "sum",
+    cut: bool = False,
+    whole: Callable[[Tensor], Tensor] = torch.mean,
+    label: bool = False,
+    soft: bool = False,
+    training: bool = True,
+) -> Tensor:
+    """Input gradient regularisation: the mean of J_i + weight * ||grad J_i||^2. What follows `case` serves the slips."""
     x, y = case["x"].detach().clone().requires_grad_(), case["y"]
     with in_mode(model, training):
         logits = model(x).softmax(1) if soft else model(x)
@@ -276,16 +275,22 @@ _IGR_SLIPS = (
 IGR = (trains_as(igr, _IGR_SLIPS, plain_ones), in_logarithms(igr))
 
 
-# Distillation
-
-
-def taught(draw, x):
+def taught(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
     """The logits of a teacher, and a temperature."""
     return {"teacher_logits": 8 * draw.normal((len(x), 10)), "temperature": draw.number(3, 8)}
 
 
-def distillation(model, case, *, warm=True, teacher=None, factor=None, training=True, whole=torch.mean):
-    """-sum p log softmax(Z / T), p = softmax(teacher / T), averaged over images. What follows `case` serves the slips."""
+def distillation(
+    model: nn.Module,
+    case: Case,
+    *,
+    warm: bool = True,
+    teacher: Callable[[Tensor, float], Tensor] | None = None,
+    factor: Callable[[float, int], float] | None = None,
+    training: bool = True,
+    whole: Callable[[Tensor], Tensor] = torch.mean,
+) -> Tensor:
+    """Distillation: the mean of -sum p log softmax(Z / T), p = softmax(teacher / T). What follows `case` serves the slips."""
     t = case["temperature"]
     with in_mode(model, training):
         logits = model(case["x"])

@@ -1,10 +1,13 @@
 """What the lab's notebook gives: the iterates of PGD."""
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 
-def climb(model, x, y, start, eps, alpha, steps):
+def climb(
+    model: nn.Module, x: Tensor, y: Tensor, start: Tensor, eps: float, alpha: float, steps: int
+) -> Tensor:
     """PGD's iterates, (steps + 1, N, C, H, W): `start` first, the last one last. The model is asked in the mode that it is in.
 
     x_{i+1} = clip(x_i + alpha sign(grad J(x_i, y))), to at most eps from x, and to [0, 1].

@@ -4,10 +4,14 @@ A rule is a function of (model, case) that gives the loss as a tensor which can 
 judge follows it on a fresh copy of the model in float64, and asks the student in float64 too.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from advcourse.labs.checks import Case, Draw, Student, Task
 from advcourse.labs.numbers import CLOSE, differs, near
 from advcourse.labs.properties import leaves_no_trace
 from advcourse.labs.running import CRASH, NUMBER, TENSOR, Call
@@ -16,18 +20,18 @@ from advcourse.labs.verdicts import Finding
 LOUD = 1e5  # logits of a linear model so many times as large lie thousands apart
 
 
-def learning(task, draw, kind="normed", n=9, **how):
+def learning(task: Task, draw: Draw, kind: str = "normed", n: int = 9, **how: Any) -> Case:
     """A question whose model is in training mode, as one that learns is."""
     case = task.case(draw, kind, n, **how)
     return case.but(replace(case.victim, training=True))
 
 
-def two_learning(task, draw, **how):
+def two_learning(task: Task, draw: Draw, **how: Any) -> list[Case]:
     """Of ten classes, and of seven."""
     return [learning(task, draw, classes=classes, **how) for classes in (10, 7)]
 
 
-def told(student, case):
+def told(student: Student, case: Case) -> tuple[Tensor, Tensor]:
     """The loss, float64, and its gradient by the weights, (W,), as the student's function gives them; a `Finding` if none."""
     reply = student.runner(Call(case.victim, case.arguments, differentiate=True))
     value = student.images(reply, case)
@@ -35,7 +39,7 @@ def told(student, case):
     return value, slope.double()
 
 
-def followed(case, rule):
+def followed(case: Case, rule: Callable[[nn.Module, Case], Tensor]) -> tuple[Tensor, Tensor]:
     """The same of a rule."""
     model = case.victim.build(torch.float64)
     value = rule(model, case)
@@ -43,14 +47,18 @@ def followed(case, rule):
     return value.detach(), torch.cat([gradient.flatten() for gradient in found])
 
 
-def alike(found, expected):
+def alike(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> tuple[bool, bool]:
     """Whether the numbers agree, and whether the gradients do."""
     size = expected[1].norm()
     close = found[1].shape == expected[1].shape and (found[1] - expected[1]).norm() <= CLOSE * size + 1e-12
     return bool(near(found[0], expected[0])), bool(close)
 
 
-def trains_as(rule, slips, cases=two_learning):
+def trains_as(
+    rule: Callable[[nn.Module, Case], Tensor],
+    slips: Sequence[tuple[str, str, Callable[[nn.Module, Case], Tensor]]],
+    cases: Callable[[Task, Draw], Sequence[Case]] = two_learning,
+) -> Callable[[Student, Draw], None]:
     """Number and gradient are those of `rule`. `slips`: rows of (key, message, rule); one is named if it explains all cases."""
 
     def judged(student, draw):
@@ -75,7 +83,11 @@ def trains_as(rule, slips, cases=two_learning):
     return ask
 
 
-def in_logarithms(rule, gain=LOUD, change=lambda case: {}):
+def in_logarithms(
+    rule: Callable[[nn.Module, Case], Tensor],
+    gain: float = LOUD,
+    change: Callable[[Case], dict[str, Any]] = lambda case: {},
+) -> Callable[[Student, Draw], None]:
     """Number and gradient are those of `rule` also where logits are `gain` times as large; `change(case)`: other arguments."""
 
     def ask(student, draw):
@@ -100,7 +112,11 @@ def _holds(student, draw, rule, gain, change):
     return all(alike((reply.value.double(), reply.slope.double()), followed(case, rule)))
 
 
-def unexplained(found, expected, agreed):
+def unexplained(
+    found: Sequence[tuple[Tensor, Tensor]],
+    expected: Sequence[tuple[Tensor, Tensor]],
+    agreed: Sequence[tuple[bool, bool]],
+) -> Finding:
     """The finding for a loss that no known slip explains."""
     for (value, _), (right, _), (same, _) in zip(found, expected, agreed):
         if not same:
@@ -112,7 +128,7 @@ def unexplained(found, expected, agreed):
     return Finding("gradient", message)
 
 
-def can_be_followed(student, draw):
+def can_be_followed(student: Student, draw: Draw) -> None:
     """The result is a tensor that hangs on the graph."""
     case = student.task.case(draw)
     reply = student.ask(case)
@@ -128,7 +144,7 @@ def can_be_followed(student, draw):
         raise Finding("detached", message)
 
 
-def puts_the_mode_back(student, draw):
+def puts_the_mode_back(student: Student, draw: Draw) -> None:
     """A model that comes in training mode goes back in it, and one in eval mode in that."""
     case = learning(student.task, draw)
     reply = student.ask(case)
@@ -150,7 +166,7 @@ def puts_the_mode_back(student, draw):
         raise Finding("always training", message)
 
 
-def takes_other_types(student, draw):
+def takes_other_types(student: Student, draw: Draw) -> None:
     """float64 images work, and the loss is float64 then."""
     case = student.task.case(draw).to(torch.float64)
     reply = student.ask(case)
@@ -164,6 +180,6 @@ def takes_other_types(student, draw):
         raise Finding("other type", message)
 
 
-def leaves_no_gradients(student, draw):
+def leaves_no_gradients(student: Student, draw: Draw) -> None:
     """What every function leaves alone; but the result of this one must hang on the graph."""
     leaves_no_trace(student, draw)

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from advcourse.core.inputs import predict
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import picture
+from advcourse.labs.checks import Case, Draw, Student, Task, picture
 from advcourse.labs.numbers import gives
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import succeeded
@@ -21,13 +22,13 @@ TRACE = 1e-30  # a gradient below it, and not 0
 STEP = 5e-3  # much less than one image's share
 
 
-def margins(case):
+def margins(case: Case) -> Tensor:
     """How far the largest logit of the masked model is above the second, (N,)."""
     first, second = by_hand.logits(case, by_hand.clean(case)).topk(2).values.T
     return first - second
 
 
-def both_kinds(task, draw):
+def both_kinds(task: Task, draw: Draw) -> Case:
     """Digits of the masked model, some with wrong labels: the gradient is 0, or small, or large where the label is wrong."""
     case = task.case(draw, "masked", 70)
     case = case.but(replace(case.victim, gain=draw.number(7, 10)))
@@ -43,11 +44,11 @@ def both_kinds(task, draw):
     return case.but(x=case["x"][chosen], y=y)
 
 
-def two_masked(task, draw):
+def two_masked(task: Task, draw: Draw) -> list[Case]:
     return [both_kinds(task, draw) for _ in range(2)] + [of_two_pixels(task, draw), of_one_sign(task, draw)]
 
 
-def of_one_sign(task, draw):
+def of_one_sign(task: Task, draw: Draw) -> Case:
     """Images whose gradient has one pixel that is not 0: it is negative in the first ones, and positive in the others."""
     n = 16 + draw.integer() % 4
     case = task.case(draw, "two hills", n, classes=2)
@@ -68,7 +69,7 @@ def _of_two_pixels(task, draw):
     return case.but(replace(case.victim, gain=SURE), x=x, y=y)
 
 
-def of_two_pixels(task, draw):
+def of_two_pixels(task: Task, draw: Draw) -> Case:
     """The same, drawn until the share of channels without a gradient is another than that of images with a small one."""
     while True:
         case = _of_two_pixels(task, draw)
@@ -76,7 +77,7 @@ def of_two_pixels(task, draw):
             return case
 
 
-def zero_share(case):
+def zero_share(case: Case) -> Tensor:
     """By the margins: with the right label the gradient is 0 where all other probabilities are; with a wrong one it never is."""
     return ((margins(case) > (ZERO + SMALL) / 2) & _right(case)).double().mean()
 
@@ -186,19 +187,19 @@ ZERO_SHARE = (gives(zero_share, _ZERO_SLIPS, least=STEP, cases=two_masked),)
 # An attack
 
 
-def lead(logits, y):
+def lead(logits: Tensor, y: Tensor) -> Tensor:
     """How far the label's logit is above the best other (N,)."""
     others = logits.masked_fill(one_hot(y, logits.shape[1]).bool(), -torch.inf).amax(1)
     return logits.gather(1, y[:, None])[:, 0] - others
 
 
-def downhill(model, x, y):
+def downhill(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """The sign of the gradient of what is ahead: where to go down to fool."""
     x = x.detach().clone().requires_grad_()
     return torch.autograd.grad(lead(model(x), y).sum(), x)[0].sign()
 
 
-def by_the_logits(model, case, steps=None):
+def by_the_logits(model: nn.Module, case: Case, steps: int | None = None) -> Tensor:
     """Sign steps that bring the label's logit below the others, in the type of x."""
     x, y, eps = case["x"], case.labels, case["eps"]
     steps = case["steps"] if steps is None else steps
@@ -210,7 +211,7 @@ def by_the_logits(model, case, steps=None):
     return x_i
 
 
-def a_budget(draw, x):
+def a_budget(draw: Draw, x: Tensor) -> dict[str, float]:
     return {"eps": draw.number(0.17, 0.185), "steps": 12 + draw.integer() % 5}
 
 
@@ -218,7 +219,7 @@ SHARE = 0.8  # of what the judge's attack fools
 DIGITS = 48
 
 
-def breaks_the_mask(student, draw):
+def breaks_the_mask(student: Student, draw: Draw) -> None:
     """On a model whose cross-entropy has no gradient it fools nearly as many digits as an attack on the logits does."""
     case = student.task.case(draw, "masked", DIGITS)
     case = case.but(replace(case.victim, gain=draw.number(35, 60)))
@@ -272,7 +273,7 @@ def _why_it_fails(model, case, images, lost):
 STEPS = 3
 
 
-def keeps_to_its_steps(student, draw):
+def keeps_to_its_steps(student: Student, draw: Draw) -> None:
     """On stairs it climbs no more of them than it has steps; and an image that is misread already stays so."""
     case = student.task.case(draw, "stairs", 6, classes=2, steps=STEPS, eps=draw.number(0.05, 0.1))
     x, y, eps = torch.full_like(case["x"], 0.5), torch.arange(6) % 2, case["eps"]

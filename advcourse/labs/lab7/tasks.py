@@ -1,8 +1,9 @@
 """Lab 7, "Training a defense, and breaking it": its tasks, points and hints."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from advcourse.labs.checks import Lab, Task
+from advcourse.labs.checks import Case, Draw, Lab, Task
 from advcourse.labs.lab7 import attacked, ensemble, flat, masked
 from advcourse.labs.lab7.losses import (
     can_be_followed,
@@ -39,7 +40,7 @@ _LAST = (other_shape, other_device, leaves_no_gradients)
 class TaughtTask(Task):
     """A task with a teacher, or with other networks, who know as many classes as the model."""
 
-    def case(self, draw, *how, classes=10, **more):
+    def case(self, draw: Draw, *how: Any, classes: int = 10, **more: Any) -> Case:
         """As `Task.case`."""
         case = super().case(draw, *how, classes=classes, **more)
         if "static" in case.arguments:

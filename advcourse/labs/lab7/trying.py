@@ -3,9 +3,12 @@
 `show(zero_share)`: the share of digits without a gradient, by a student's function, before and after distillation.
 """
 
+from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from advcourse import attacks, data, models, plots
 from advcourse.core.inputs import evaluating, predict
@@ -86,7 +89,7 @@ OBJECTIVES = {
 }
 
 
-def learn(objective):
+def learn(objective: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> dict[str, list[float]]:
     """Train a small net for a few seconds; its accuracy under FGSM and PGD at each of the budgets, by the attack's name."""
     model = models.build("mnist-small", seed=0)
     learnt = data.load("mnist-5k", "train").pick(DIGITS)
@@ -104,12 +107,12 @@ def _accuracy(model, x, y):
 
 
 @cache
-def ordinary():
+def ordinary() -> dict[str, list[float]]:
     """The same net after ordinary training."""
     return learn(cross_entropy)
 
 
-def train(function, guess=None, task=None):
+def train(function: Callable[..., Any], guess: object = None, task: str | None = None) -> Shown:
     """Train a small net with a student's loss, and attack it; returns a `Shown`, which shows itself. It takes some seconds.
 
     Args:
@@ -134,7 +137,7 @@ def train(function, guess=None, task=None):
     return _shown(sentences, guess, plots.accuracy_against_eps(curves), "Curves that fall as eps grows.")
 
 
-def show(function, guess=None, task=None):
+def show(function: Callable[..., Any], guess: object = None, task: str | None = None) -> Shown:
     """The share of digits without a gradient by a student's `zero_share`, for a net before and after distillation; a `Shown`.
 
     Arguments and errors as for `train`.
