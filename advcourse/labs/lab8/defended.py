@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from advcourse.labs.victims import Victim
@@ -12,15 +12,15 @@ from advcourse.labs.victims import Victim
 class Levels(nn.Module):
     """Each pixel goes to the nearest of 2^bits grey levels. Its gradient is 0, as that of every step."""
 
-    def __init__(self, bits):
+    def __init__(self, bits: int):
         super().__init__()
         self.bits = int(bits)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return nearest_level(x, self.bits) + 0 * x
 
 
-def nearest_level(x, bits):
+def nearest_level(x: Tensor, bits: int) -> Tensor:
     """Found by its distance to each level, one by one; of two that are equally near it is the darker."""
     last = 2**bits - 1
     best, distance = torch.zeros_like(x), torch.full_like(x, torch.inf)
@@ -34,11 +34,11 @@ def nearest_level(x, bits):
 class Shift(nn.Module):
     """Moves the whole batch by up to `reach` pixels each way, around the edge; a new draw in each pass. Differentiable."""
 
-    def __init__(self, reach, seed):
+    def __init__(self, reach: int, seed: int):
         super().__init__()
         self.reach, self.seed, self.passes = int(reach), seed, 0
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed + 7919 * self.passes)
         self.passes += 1
         return x.roll(self._draw(generator), (2, 3))
@@ -47,7 +47,7 @@ class Shift(nn.Module):
         return tuple(torch.randint(-self.reach, self.reach + 1, (2,), generator=generator).tolist())
 
     @property
-    def moves(self):
+    def moves(self) -> list[tuple[int, int]]:
         """All that it may draw."""
         reach = range(-self.reach, self.reach + 1)
         return [(down, right) for down in reach for right in reach]
@@ -58,11 +58,11 @@ class Counted(Shift):
 
     TOLD = "draws with a gradient, and allowed are"
 
-    def __init__(self, most, seed):
+    def __init__(self, most: int, seed: int):
         super().__init__(1, seed)
         self.most, self.asked = int(most), 0
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         self.asked += torch.is_grad_enabled() and x.requires_grad
         if self.asked > self.most:
             raise RuntimeError(f"{self.asked} {self.TOLD} {self.most}")
@@ -74,11 +74,11 @@ class AtMost(nn.Module):
 
     TOLD = "images at once, and there is memory for"
 
-    def __init__(self, most):
+    def __init__(self, most: int):
         super().__init__()
         self.most = int(most)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if len(x) > self.most:
             raise RuntimeError(f"{len(x)} {self.TOLD} {self.most}")
         return x
@@ -87,14 +87,14 @@ class AtMost(nn.Module):
 class Median(nn.Module):
     """The median of 3 x 3 pixels, black beyond the edge."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return pad(x, (1, 1, 1, 1)).unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).median(-1).values
 
 
 class Blur(nn.Module):
     """The mean of 3 x 3 pixels, black beyond the edge."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return avg_pool2d(x, 3, stride=1, padding=1)
 
 
@@ -109,7 +109,7 @@ class Defended(Victim):
     parts: tuple[tuple[str, int], ...] = ()
     drawn: int = 0
 
-    def build(self, dtype=torch.float32, device="cpu"):
+    def build(self, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> nn.Sequential:
         parts = [self._part(kind, number) for kind, number in self.parts]
         return nn.Sequential(*parts, super().build(dtype, device)).train(self.training)
 
@@ -125,5 +125,5 @@ class Squeezer(Victim):
 
     bits: int = 1
 
-    def build(self, dtype=torch.float32, device="cpu"):
+    def build(self, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> nn.Module:
         return {"levels": lambda: Levels(self.bits), "median": Median, "blur": Blur}[self.kind]().eval()

@@ -1,15 +1,18 @@
 """Feature squeezing's score, and several detectors together, as the judge computes them; and the slips known by their results."""
 
 import math
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
+from advcourse.labs.checks import Case, Draw, Task
 from advcourse.labs.lab8.defended import Squeezer
 from advcourse.labs.numbers import gives
 from advcourse.labs.properties import other_amount
 
 
-def squeezers(draw, x, number=3):
+def squeezers(draw: Draw, x: Tensor, number: int = 3) -> dict[str, tuple[Squeezer, ...]]:
     """So many squeezers, up to four, in a fresh order."""
     shape, bits = tuple(x.shape[1:]), 1 + draw.integer() % 2
     all_four = [
@@ -22,7 +25,7 @@ def squeezers(draw, x, number=3):
     return {"squeezers": tuple(some[first:] + some[:first])}
 
 
-def two_questions(task, draw):
+def two_questions(task: Task, draw: Draw) -> tuple[Case, Case]:
     """With three squeezers, and with four, the last of which moves the first image most."""
     three, four = (_with_squeezers(task, draw, number).to(torch.float64) for number in (3, 4))
     most, some = int(_moved(four).abs().sum(-1)[:, 0].argmax()) + 1, four["squeezers"]
@@ -34,7 +37,7 @@ def _with_squeezers(task, draw, number):
     return case.but(**squeezers(draw, case["x"], number))
 
 
-def two_squeezers(task, draw):
+def two_squeezers(task: Task, draw: Draw) -> Case:
     return _with_squeezers(task, draw, 2)
 
 
@@ -52,7 +55,7 @@ def _moved(case, of=lambda z: z.softmax(-1)):
     return of(squeezed) - of(plain)
 
 
-def score(case):
+def score(case: Case) -> Tensor:
     return _moved(case).abs().sum(-1).amax(0)
 
 
@@ -206,7 +209,14 @@ SCORE = (
 # Several detectors
 
 
-def parts(draw, x, clean=160, n=300, share=(0.092, 0.0933), number=3):
+def parts(
+    draw: Draw,
+    x: Tensor | None,
+    clean: int = 160,
+    n: int = 300,
+    share: tuple[float, float] = (0.092, 0.0933),
+    number: int = 3,
+) -> dict[str, Tensor | float]:
     """Clean and attacked scores of so many detectors, each on a scale of its own; many lie around the thresholds."""
     scale = torch.tensor([1.0, 20.0, 0.05, 5.0])[:number, None]
     clean_scores = (draw.normal((number, clean)) / 2).exp()
@@ -228,17 +238,17 @@ def parts(draw, x, clean=160, n=300, share=(0.092, 0.0933), number=3):
     return {"clean_scores": scale * clean_scores, "scores": scale * attacked, "fpr": fpr}
 
 
-def many_and_few(task, draw):
+def many_and_few(task: Task, draw: Draw) -> tuple[Case, ...]:
     """160 clean images, 4 of which each of three detectors may flag, or 16 each of two; and 30, of which none may be."""
     others = ({"clean": 30, "share": (0.04, 0.06)}, {"share": (0.2115, 0.2124), "number": 2})
     return task.case(draw), *(task.case(draw, **parts(draw, None, **how)) for how in others)
 
 
-def two_detectors(task, draw):
+def two_detectors(task: Task, draw: Draw) -> Case:
     return task.case(draw, **parts(draw, None, number=2))
 
 
-def equal_ones(task, draw):
+def equal_ones(task: Task, draw: Draw) -> tuple[Case]:
     """Scores of which many are equal: the clean ones at the threshold, and attacked ones with them."""
     case = task.case(draw)
     step = torch.tensor([0.25, 5.0, 0.0125])[:, None]
@@ -256,7 +266,9 @@ def _scores(case):
     return case["clean_scores"].double(), case["scores"].double(), case["fpr"]
 
 
-def flags(case, cut=None, flagged=torch.gt, joined=torch.any):
+def flags(
+    case: Case, cut: Callable | None = None, flagged: Callable = torch.gt, joined: Callable = torch.any
+) -> Tensor:
     """Which images are flagged, (N,). `cut(clean, scores, fpr, D)`, `flagged` and `joined` serve the slips."""
     clean, scores, fpr = _scores(case)
     cut = cut or (lambda clean, scores, fpr, d: _cut(clean, fpr / d))

@@ -4,10 +4,13 @@ The draws of a shift are few, so that each has its own gradient, and a mean over
 is, the judge finds by least squares: how often each draw was met. So any order of the passes is right.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor, nn
 
+from advcourse.labs.checks import Case, Draw, Student
 from advcourse.labs.lab8.defended import nearest_level
 from advcourse.labs.running import TENSOR
 from advcourse.labs.verdicts import Finding
@@ -17,18 +20,20 @@ LOUD = 1e5  # logits of a linear model so many times as large lie thousands apar
 TRIED = 4  # times `draws`: so many passes are looked for, where it was not `draws`
 
 
-def losses(logits, y):
+def losses(logits: Tensor, y: Tensor) -> Tensor:
     """Each row's cross-entropy, (N,)."""
     return -logits.log_softmax(1).gather(1, y[:, None])[:, 0]
 
 
-def gradient(f, at, y, loss=losses):
+def gradient(
+    f: Callable[[Tensor], Tensor], at: Tensor, y: Tensor, loss: Callable[[Tensor, Tensor], Tensor] = losses
+) -> Tensor:
     """The gradient (N, C, H, W) of each image's loss at `at`."""
     at = at.detach().clone().requires_grad_()
     return torch.autograd.grad(loss(f(at), y).sum(), at)[0]
 
 
-def alike(found, expected):
+def alike(found: Tensor, expected: Tensor) -> bool:
     """True where all images have the expected gradient, each measured by its own length."""
     apart = (found - expected).flatten(1).norm(dim=1)
     return bool((apart <= ALIKE * expected.flatten(1).norm(dim=1) + 1e-15).all())
@@ -50,7 +55,7 @@ def _asked(student, draw, chosen=lambda case: case):
     return case, student(case), model[-1], model
 
 
-def holds_at_large_logits(student, draw):
+def holds_at_large_logits(student: Student, draw: Draw) -> None:
     """Where logits lie thousands apart, and the label's is the smallest, the gradient is that of the cross-entropy too."""
     case = student.task.case(draw, "loud").to(torch.float64)
     still = tuple((kind, 0 if kind == "shift" else number) for kind, number in case.victim.parts)
@@ -72,7 +77,7 @@ def holds_at_large_logits(student, draw):
 # BPDA
 
 
-def bpda(f, x, y, bits):
+def bpda(f: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, bits: int) -> Tensor:
     """The gradient by the quantised image, as if it were that by x."""
     return gradient(f, nearest_level(x, bits), y)
 
@@ -130,7 +135,7 @@ _BPDA_SLIPS = (
 )
 
 
-def passes_straight_through(student, draw):
+def passes_straight_through(student: Student, draw: Draw) -> None:
     """The gradient is that of f at g(x)."""
     case, found, f, _ = _asked(student, draw)
     x, y, bits = case["x"], case["y"], case.victim.parts[0][1]
@@ -146,18 +151,20 @@ def passes_straight_through(student, draw):
 # EOT
 
 
-def a_number_of_draws(draw, x):
+def a_number_of_draws(draw: Draw, x: Tensor) -> dict[str, int]:
     """A prime number: a mean over fewer draws could otherwise pass for one over this many."""
     return {"draws": (19, 23, 29)[draw.integer() % 3]}
 
 
-def each_draw(f, moves, x, y):
+def each_draw(
+    f: Callable[[Tensor], Tensor], moves: Sequence[tuple[int, int]], x: Tensor, y: Tensor
+) -> Tensor:
     """The gradient under each of the moves, (S, N, C, H, W): that at the moved image, moved back."""
     moved = [gradient(f, x.roll(move, (2, 3)), y) for move in moves]
     return torch.stack([g.roll((-down, -right), (2, 3)) for g, (down, right) in zip(moved, moves)])
 
 
-def mixture(found, each):
+def mixture(found: Tensor, each: Tensor) -> tuple[Tensor, Tensor]:
     """How much of each draw's gradient is in each image's answer, (N, S), and what is left over, relative, (N,)."""
     columns = each.flatten(2).permute(1, 2, 0)  # (N, pixels, S)
     length = columns.norm(dim=1, keepdim=True)
@@ -174,14 +181,14 @@ def _whole(shares, passes):
     return bool(near and (met.round().sum(1) == passes).all())
 
 
-def drawn(model, passes):
+def drawn(model: nn.Sequential, passes: int) -> list[tuple[int, int]]:
     """The moves that the defense draws in its first passes, as the student met them who asks for nothing else."""
     shift = model[0]
     generators = [torch.Generator().manual_seed(shift.seed + 7919 * i) for i in range(passes)]
     return [shift._draw(generator) for generator in generators]
 
 
-def moved_first(case):
+def moved_first(case: Case) -> Case:
     """The same question with a shift whose first draw moves the images: they are then not those of no defense."""
     victim = case.victim
     while drawn(victim.build(), 1) == [(0, 0)]:
@@ -256,7 +263,7 @@ _EOT_SLIPS = (
 )
 
 
-def averages_fresh_draws(student, draw):
+def averages_fresh_draws(student: Student, draw: Draw) -> None:
     """The answer is the mean of `draws` gradients, each of a draw of its own."""
     case, found, f, model = _asked(student, draw, moved_first)
     x, y, draws = case["x"], case["y"], case["draws"]

@@ -1,7 +1,12 @@
 """Grey levels and thermometer codes as the judge computes them, and the slips known by their results."""
 
-import torch
+from collections.abc import Callable
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from advcourse.labs.checks import Case, Draw, Task
 from advcourse.labs.lab8.defended import nearest_level
 from advcourse.labs.numbers import gives
 from advcourse.labs.properties import follows, recognises, same_as
@@ -9,7 +14,9 @@ from advcourse.labs.properties import follows, recognises, same_as
 NEAR = 1e-3  # of a level's width: no pixel that is drawn lies nearer to a border between two levels
 
 
-def of_all_greys(draw, x, bits=None, noise=0.4):
+def of_all_greys(
+    draw: Draw, x: Tensor, bits: int | None = None, noise: float = 0.4
+) -> dict[str, Tensor | int]:
     """Digits under so much grey noise, no pixel of which is half-way between two levels; 2 to 4 bits."""
     bits = bits or 2 + draw.integer() % 3
     x = (1 - noise) * x + noise * draw.uniform(x.shape)
@@ -17,7 +24,7 @@ def of_all_greys(draw, x, bits=None, noise=0.4):
     return {"x": torch.where(half.abs() < NEAR, x * 0.99, x), "bits": bits}
 
 
-def pale(task, draw, **how):
+def pale(task: Task, draw: Draw, **how: Any) -> Case:
     """Images without black or white, each with a range of its own."""
     case = task.case(draw, **how)
     x = case["x"]
@@ -25,7 +32,7 @@ def pale(task, draw, **how):
     return case.but(**of_all_greys(draw, low + (high - low) * x, case["bits"]))
 
 
-def quantise(case):
+def quantise(case: Case) -> Tensor:
     return nearest_level(case["x"].double(), case["bits"])
 
 
@@ -130,7 +137,7 @@ QUANTISE = (
 # The thermometer
 
 
-def colours(draw, x, levels=None):
+def colours(draw: Draw, x: Tensor, levels: int | None = None) -> dict[str, Tensor | int]:
     """Small colour images; no pixel is at the border of an interval."""
     levels = levels or 5 + draw.integer() % 5
     x = draw.uniform((len(x), 3, 4, 5))
@@ -138,7 +145,7 @@ def colours(draw, x, levels=None):
     return {"x": torch.where(((levels * x + 0.5) % 1 - 0.5).abs() < NEAR, middle, x), "levels": levels}
 
 
-def borders(task, draw):
+def borders(task: Task, draw: Draw) -> tuple[Case]:
     """Images that hold black, white and the borders of all intervals; the number of levels is a power of 2."""
     levels = 4 * 2 ** (draw.integer() % 3)
     at = torch.arange(levels + 1) / levels
@@ -147,12 +154,14 @@ def borders(task, draw):
     return (task.case(draw, x=x, levels=levels),)
 
 
-def in_colour(task, draw):
+def in_colour(task: Task, draw: Draw) -> list[Case]:
     """In float64: what float32 makes of a switch that is hardly on is off by more than a slip may be."""
     return [task.case(draw).to(torch.float64) for _ in range(2)]
 
 
-def thermometer(case, on=None, order="channel by channel"):
+def thermometer(
+    case: Case, on: Callable[[Tensor, int, int], Tensor] | None = None, order: str = "channel by channel"
+) -> Tensor:
     """The code, switch by switch. `on(x, l, levels)` and `order` serve the slips."""
     x, levels = case["x"].double(), case["levels"]
     on = on or _is_on

@@ -1,8 +1,9 @@
 """Lab 8, "Transform, vote, detect; and get through": its tasks, points and hints."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from advcourse.labs.checks import Lab, Task
+from advcourse.labs.checks import Case, Draw, Lab, Task
 from advcourse.labs.lab8 import detectors, gradients, levels, through, votes
 from advcourse.labs.lab8.defended import Defended
 from advcourse.labs.properties import (
@@ -28,7 +29,7 @@ class DefendedTask(Task):
 
     parts: tuple = ()
 
-    def case(self, draw, kind="smooth", n=4, **how):
+    def case(self, draw: Draw, kind: str = "smooth", n: int = 4, **how: Any) -> Case:
         """As `Task.case`."""
         case = super().case(draw, kind, n, **how)
         parts = tuple((part, case.arguments.get(number, number)) for part, number in self.parts)

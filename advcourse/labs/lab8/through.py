@@ -3,13 +3,15 @@
 The judge asks its own copy of the defense, under each of the few moves that it may draw, so that luck plays no part.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from advcourse.core.rounding import percent
-from advcourse.labs.checks import picture
-from advcourse.labs.lab8.defended import Counted, nearest_level
+from advcourse.labs.checks import Case, Draw, Student, picture
+from advcourse.labs.lab8.defended import Counted, Defended, nearest_level
 from advcourse.labs.lab8.gradients import gradient, moved_first
 from advcourse.labs.running import CRASH
 from advcourse.labs.verdicts import Finding
@@ -23,11 +25,11 @@ WORSE = 0.1  # less misread than before
 APART = 0.1  # cosines of signs nearer than this are not told apart
 
 
-def a_budget(draw, x):
+def a_budget(draw: Draw, x: Tensor) -> dict[str, float]:
     return {"eps": draw.number(0.19, 0.21), "steps": 10, "draws": 3}
 
 
-def misread(victim, images, y):
+def misread(victim: Defended, images: Tensor, y: Tensor) -> Tensor:
     """How often the defense does not give the label, over all that its shift may draw: (N,)."""
     return (_each_move(victim, images).argmax(2) != y).double().mean(0)
 
@@ -39,13 +41,15 @@ def _each_move(victim, images):
         return torch.stack([f(levels(images.float().roll(move, (2, 3)))) for move in shift.moves])
 
 
-def straight_through(f, images, y, move):
+def straight_through(
+    f: Callable[[Tensor], Tensor], images: Tensor, y: Tensor, move: tuple[int, int]
+) -> Tensor:
     """The gradient by images that are moved and then rounded, as if they were moved alone."""
     at = nearest_level(images.roll(move, (2, 3)), BITS)
     return gradient(f, at, y).roll((-move[0], -move[1]), (2, 3))
 
 
-def through(case, drawn):
+def through(case: Case, drawn: int) -> Tensor:
     """Sign steps along the mean gradient of `draws` moves, the rounding left out on the way back."""
     victim = replace(case.victim, drawn=drawn)
     shift, _, f = victim.build()
@@ -58,7 +62,7 @@ def through(case, drawn):
     return x_i
 
 
-def comes_back_changed(student, draw):
+def comes_back_changed(student: Student, draw: Draw) -> None:
     """The result is neither the image nor the rounded image."""
     case = student.task.case(draw)
     images, x = student(case), case["x"].double()
@@ -76,7 +80,7 @@ def comes_back_changed(student, draw):
         raise Finding("rounded", told, picture(case, images, 0))
 
 
-def asks_the_defense(student, draw):
+def asks_the_defense(student: Student, draw: Draw) -> None:
     """Another classifier behind the defense gets other images."""
     case = student.task.case(draw, grey=True)
     first, second = student(case), student(case.but(student.task.case(draw, grey=True).victim))
@@ -88,7 +92,7 @@ def asks_the_defense(student, draw):
         raise Finding("ignores the model", told, picture(case, first, 0))
 
 
-def survives_fresh_draws(student, draw):
+def survives_fresh_draws(student: Student, draw: Draw) -> None:
     """On linear models, where each draw wants another change, it gains over all of them."""
     tried = [_on_a_linear_model(student, draw) for _ in range(LINEAR)]
     before, theirs, ours = (sum(rates) / LINEAR for rates in zip(*(rates for _, _, rates in tried)))
@@ -144,7 +148,7 @@ def _why(case, images):
     return "weak", "The direction is right, but too few of the steps, or of the budget, are used."
 
 
-def keeps_to_its_draws(student, draw):
+def keeps_to_its_draws(student: Student, draw: Draw) -> None:
     """It asks for no more gradients than `steps` steps of `draws` draws take."""
     steps, draws = 4, 2
     case = student.task.case(draw, steps=steps, draws=draws)
@@ -158,7 +162,7 @@ def keeps_to_its_draws(student, draw):
     student.images(reply, case)
 
 
-def leaves_what_is_misread(student, draw):
+def leaves_what_is_misread(student: Student, draw: Draw) -> None:
     """Images with labels that the defense does not give are no better read afterwards."""
     for _ in range(50):  # until the defense is sure of its answers: near a draw both ways look alike
         case = student.task.case(draw, "linear", 20, classes=2)
@@ -178,7 +182,7 @@ def leaves_what_is_misread(student, draw):
     raise Finding("own answer", told, picture(case, images, 0))
 
 
-def breaks_digits(student, draw):
+def breaks_digits(student: Student, draw: Draw) -> None:
     """On real digits it is nearly as good as the judge's attack, over all draws."""
     case = student.task.case(draw, "mnist-cnn", DIGITS)
     images, y = student(case), case["y"]

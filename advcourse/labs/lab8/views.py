@@ -6,6 +6,7 @@
 from functools import cache
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from advcourse import attacks, data, plots
@@ -24,15 +25,15 @@ PASSES = 20
 
 
 @cache
-def model():
+def model() -> nn.Module:
     return MODEL.build()
 
 
-def behind(*parts):
+def behind(*parts: tuple[str, int]) -> Defended:
     return Defended("mnist-cnn", parts=parts, drawn=1)
 
 
-def right(x, y):
+def right(x: Tensor, y: Tensor) -> Tensor:
     """The share of the images that the model gets right."""
     return (predict(model(), x).argmax(1) == y).double().mean()
 

@@ -1,22 +1,24 @@
 """Votes over a neighbourhood as the judge counts them, voter by voter, and the slips known by their results."""
 
 import torch
+from torch import Tensor
 from torch.nn.functional import one_hot
 
+from advcourse.labs.checks import Case, Draw, Student, Task
 from advcourse.labs.lab8.defended import AtMost
 from advcourse.labs.numbers import gives
 from advcourse.labs.running import CRASH
 from advcourse.labs.verdicts import Finding
 
 
-def voters(draw, x, number=30, most=16):
+def voters(draw: Draw, x: Tensor, number: int = 30, most: int = 16) -> dict[str, Tensor | int]:
     """Uniform noise of a cube, and how many images may go through the model at once."""
     radius = draw.number(0.35, 0.45)
     noise = radius * (2 * draw.uniform((number, *x.shape[1:])) - 1)
     return {"noise": noise, "most": most}
 
 
-def many_of_both(task, draw):
+def many_of_both(task: Task, draw: Draw) -> list[Case]:
     """More voters than go through at once; and more images. The last part is not full."""
     return [_of_size(task, draw, *size).to(torch.float64) for size in ((3, 41, 16), (24, 6, 7))]
 
@@ -36,7 +38,7 @@ def _counts(logits):
     return one_hot(logits.argmax(-1), logits.shape[-1]).double().sum(0)
 
 
-def votes(case):
+def votes(case: Case) -> Tensor:
     return _counts(_looked_at(case))
 
 
@@ -133,7 +135,7 @@ _SLIPS = (
 )
 
 
-def asks_in_parts(student, draw):
+def asks_in_parts(student: Student, draw: Draw) -> None:
     """No more than `most` images go through the model at once, whether there are many voters or many images."""
     for case in many_of_both(student.task, draw):
         reply = student.ask(case)
