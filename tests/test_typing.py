@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from test_layers import MODULES, room_of
 
-ROOMS = "_moved attacks cli core course data defenses evaluation grading metrics models plots training zoo".split()
+ROOMS = "_moved attacks cli core course data defenses evaluation grading labs metrics models plots training zoo".split()
 PLACES = [name for name in MODULES if room_of(name) in ROOMS]
 CODE = """
 def right(a: int, *b: int, c: int = 0, **d: int) -> int: ...
