@@ -101,7 +101,9 @@ class Problems:
             else:
                 self.add(entry, str(error))
 
-    def parts(self, entry: YamlEntry, allowed: Collection[str], required: Mapping[str, str]) -> dict[str, YamlEntry]:
+    def parts(
+        self, entry: YamlEntry, allowed: Collection[str], required: Mapping[str, str]
+    ) -> dict[str, YamlEntry]:
         """Return the parts of a mapping by name. An unknown key and a missing one are problems.
 
         Args:

@@ -118,7 +118,9 @@ def _check(cells):
 
 def _named(cell, result):
     """Return the result of a cell; a failure gets the cell's names."""
-    return FailedCell(cell.names, result.error, result.trace) if isinstance(result, working.Failure) else result
+    return (
+        FailedCell(cell.names, result.error, result.trace) if isinstance(result, working.Failure) else result
+    )
 
 
 class _Progress:
