@@ -49,6 +49,7 @@ def test_no_wrong_answer_passed_and_no_right_one_was_refused(rows):
         ("lab4", "rate", "share_that_holds", 143),
         ("lab7", "mixed_loss", "a_third_attacked", 96),
         ("lab7", "mixed_loss", "three_attacked_ones", 170),
+        ("lab8", "squeeze_score", "first_alone", 187),
     ],
 )
 def test_draws_that_once_led_astray(lab, task, name, seed, one_thread):

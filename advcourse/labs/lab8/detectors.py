@@ -26,10 +26,10 @@ def squeezers(draw: Draw, x: Tensor, number: int = 3) -> dict[str, tuple[Squeeze
 
 
 def two_questions(task: Task, draw: Draw) -> tuple[Case, Case]:
-    """With three squeezers, and with four, the last of which moves the first image most."""
+    """With three squeezers, and with four, the last of which moves the first image most, and the first not least."""
     three, four = (_with_squeezers(task, draw, number).to(torch.float64) for number in (3, 4))
-    most, some = int(_moved(four).abs().sum(-1)[:, 0].argmax()) + 1, four["squeezers"]
-    return three, four.but(squeezers=some[most:] + some[:most])
+    least, *others = _moved(four).abs().sum(-1)[:, 0].argsort().tolist()
+    return three, four.but(squeezers=tuple(four["squeezers"][i] for i in (others[0], least, *others[1:])))
 
 
 def _with_squeezers(task, draw, number):
