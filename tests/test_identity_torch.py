@@ -1,6 +1,7 @@
 """What torch keeps beside a model: hooks for all modules, parametrizations, tensors without a shape; and what has no end."""
 
 import copy
+import io
 
 import pytest
 import torch
@@ -50,3 +51,58 @@ def test_what_never_ends_gets_a_fresh_key(join, monkeypatch):
         value = join(value)
     with pytest.warns(IdentityWarning, match="more than 20000 parts"):
         assert is_fresh(identity(value))
+
+
+def traced(kind):
+    """A model of torch.fx: a linear layer with fixed weights, and another of this `kind`."""
+    layers = nn.Sequential(nn.Linear(3, 2), kind())
+    nn.init.ones_(layers[0].weight), nn.init.zeros_(layers[0].bias)
+    return torch.fx.symbolic_trace(layers)
+
+
+def test_a_traced_model_counts_by_its_graph():
+    """Checks torch.fx: what was made again, copied, or saved and loaded answers alike, and another graph does not."""
+    model, stored = traced(nn.ReLU), io.BytesIO()
+    torch.save(model, stored)
+    stored.seek(0)
+    alike = [traced(nn.ReLU), copy.deepcopy(model), torch.load(stored, weights_only=False)]
+    assert {identity(model), *map(identity, alike)} == {identity(model)} != {identity(traced(nn.Sigmoid))}
+    assert not is_fresh(identity(model))
+
+
+@pytest.mark.parametrize("compiled", [torch.compile, lambda model, **how: (model.compile(**how), model)[1]])
+def test_use_of_a_compiled_model_leaves_its_key(compiled):
+    """Checks both ways to compile: torch leaves notes at the module and its weights, which change no answer."""
+    model = compiled(nn.Linear(2, 2), backend="eager")
+    before = identity(model)
+    model(torch.ones(1, 2))
+    assert identity(model) == before
+
+
+class Held(nn.Module):
+    """Keeps the handle of its own hook."""
+
+    def __init__(self):
+        super().__init__()
+        self.handle = self.register_forward_hook(print)
+
+
+def test_a_kept_handle_counts_without_its_number():
+    """Checks two equal models: the second handle has a higher number, because more hooks were registered before it."""
+    assert identity(Held()) == identity(Held())
+
+
+def test_operators_that_the_program_registers_never_match():
+    """Checks `torch.ops`: code of another library cannot be read from it, while torch's own operators count by name."""
+
+    class Own(nn.Module):
+        def forward(self, x):
+            return torch.ops.own_defense.quantise(x)
+
+    class Torchs(nn.Module):
+        def forward(self, x):
+            return torch.ops.aten.relu(x)
+
+    with pytest.warns(IdentityWarning, match="torch.ops.own_defense"):
+        assert is_fresh(identity(Own()))
+    assert not is_fresh(identity(Torchs()))

@@ -4,6 +4,7 @@ The tests run over all registered attacks. They check against sentences written 
 it is known by construction what gradient they have.
 """
 
+import itertools
 import warnings
 
 import pytest
@@ -15,7 +16,12 @@ from torch import nn
 from advcourse import attacks, data, models
 from advcourse.attacks.zero_gradients import ZeroGradients
 from advcourse.core import inputs
-from advcourse.core.errors import DoubtfulResultWarning, ProbabilitiesWarning, ZeroGradientWarning
+from advcourse.core.errors import (
+    DoubtfulResultWarning,
+    NonFiniteGradientWarning,
+    ProbabilitiesWarning,
+    ZeroGradientWarning,
+)
 from advcourse.core.inputs import InputError
 
 NET = conv().eval()
@@ -131,6 +137,22 @@ def test_a_gradient_of_exactly_zero_is_warned_of_once_a_run(cls):
     assert not warned(lambda: run(quick(cls), NET))
     shown = nn.Sequential(attacks.BPDA(lambda x: (3 * x).round() / 3), NET)
     assert not warned(lambda: run(quick(cls), shown))
+
+
+@ATTACKS
+def test_a_gradient_that_is_no_number_is_warned_of_once_a_run(cls):
+    """The square root has an infinite slope at 0, and 0 times infinity is NaN: black pixels of a display's gamma, taken back."""
+    gamma = nn.Sequential(Function(lambda x: x.abs().sqrt().square()), NET)
+    black = torch.where(X < 0.5, 0, X)
+    assert len(warned(lambda: run(quick(cls), gamma, black), NonFiniteGradientWarning)) == 1
+    assert not warned(lambda: run(quick(cls), NET, black), NonFiniteGradientWarning)
+
+
+def test_logits_that_turn_into_no_number_on_the_way_do_not_end_the_program():
+    """Checks stAdv, whose flow says where in memory a pixel is read: of three answers with a gradient one is NaN."""
+    calls = itertools.count()
+    sick = Function(lambda x: NET(x) * (torch.nan if x.requires_grad and next(calls) % 3 == 2 else 1))
+    assert run(attacks.StAdv(steps=12), sick).images.isfinite().all()
 
 
 def test_the_warning_points_at_the_line_of_the_caller_and_names_the_remedy():

@@ -85,7 +85,7 @@ class AttackedModel:
             keep_graph: whether the graph can be differentiated again (default False).
 
         Returns:
-            a new tensor (N, C, H, W), which the caller may change in place.
+            a new tensor (N, C, H, W), which the caller may change in place; 0 where the gradient is NaN or infinite.
 
         Raises:
             InputError: no gradient reaches the images, or the model was compiled so that its backward pass can run only once.
@@ -100,7 +100,10 @@ class AttackedModel:
         if gradient is None or self.gradients.missed():
             raise InputError(NO_GRADIENT)
         # The gradient of a sum is a single number expanded with strides of 0, and such a tensor can't be written to.
-        return gradient.clone(memory_format=torch.contiguous_format) if 0 in gradient.stride() else gradient
+        if 0 in gradient.stride():
+            gradient = gradient.clone(memory_format=torch.contiguous_format)
+        # `gradients` warns of what is no number. It says nothing about its pixel, and must not spread to the others.
+        return gradient.nan_to_num_(0, 0, 0)
 
     def distance_to_success(self, logits: Tensor, label: Tensor, sign: int) -> Tensor:
         """Return the signed distance to success: negative once the attack has succeeded, by more than rounding can undo.

@@ -119,6 +119,6 @@ class _Tightening(PerImage):
         change = self.images - self.x
         penalty = change.sign() * (change.abs() > self.tau.view(-1, 1, 1, 1))
         # Steps shorten until the next success, from lr * tau to a tenth of it.
-        size = lr * self.tau * (1 - 0.9 * self.idle / steps)
+        size = lr * self.tau * (1 - 0.9 * self.idle.to(self.tau.dtype) / steps)
         direction = (c.view(-1, 1, 1, 1) * gradient + penalty).sign()
         self.images = (self.images - size.view(-1, 1, 1, 1) * direction).clamp(0, 1)

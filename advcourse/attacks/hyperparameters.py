@@ -7,6 +7,7 @@ targeted: bool = False                       True or False
 norm: Literal["Linf", "L2"] = "Linf"         one of these words
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from functools import cache
 from types import NoneType, UnionType
@@ -71,6 +72,11 @@ class Allowed:
             return check_choice(value, name, self.choices)
         if self.kind is bool:
             return check_flag(value, name)
+        if isinstance(value, int) and value.bit_length() > 1000:  # more than a float holds
+            digits = int(value.bit_length() * math.log10(2)) + 1
+            raise InputError(
+                f"{name}: got a number of {digits} digits; allowed are numbers up to {LARGEST:g}"
+            )
         if self.kind in (int, float):
             whole, exclusive = self.kind is int, self.exclusive_low
             value = check_range(value, name, self.low, self.high, integer=whole, exclusive_low=exclusive)

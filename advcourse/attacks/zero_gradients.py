@@ -1,15 +1,15 @@
-"""Detecting models without a useful gradient, which look robust to every attack that follows the gradient."""
+"""Detecting models without a useful gradient, zero or not a number, which look robust to every attack that follows it."""
 
 import torch
 from torch import Tensor
 
-from advcourse.core.errors import ZeroGradientWarning, warn
+from advcourse.core.errors import NonFiniteGradientWarning, ZeroGradientWarning, warn
 
 _SHARE = 0.01  # of the images; above it, a failed attack says nothing about the model
 
 
 class ZeroGradients:
-    """Counts the images whose gradient is exactly zero although the gradient at their logits is not.
+    """Counts the images whose gradient is exactly zero although the gradient at their logits is not, or is no finite number.
 
     It counts in the first backward pass of each chunk. Because it looks only at the model's input and output, a flat loss of
     the attack itself does not count. The counts stay on the device until `report`.
@@ -36,7 +36,8 @@ class ZeroGradients:
         def at_the_images(gradient):
             if gradient is None:  # behind a part without a backward pass, such as a quantised layer
                 return
-            self._counts.append(torch.stack([reached, reached & (gradient == 0).flatten(1).all(1)]).sum(1))
+            zero, odd = (gradient == 0).flatten(1).all(1), (~torch.isfinite(gradient)).flatten(1).any(1)
+            self._counts.append(torch.stack([reached | odd, reached & zero, odd]).sum(1))
             self._drop()
             self._open = False
 
@@ -47,9 +48,16 @@ class ZeroGradients:
         return bool(self._handles)
 
     def report(self) -> None:
-        """Warn if more than 1 % of the counted images had no gradient."""
+        """Warn if more than 1 % of the counted images had no gradient, or one that is NaN or infinite."""
         self._drop()
-        asked, zero = torch.stack(self._counts).sum(0).tolist() if self._counts else (0, 0)
+        asked, zero, odd = torch.stack(self._counts).sum(0).tolist() if self._counts else (0, 0, 0)
+        if odd > _SHARE * asked:
+            warn(
+                "model: its gradient is NaN or infinite for more than 1 % of the images, and is taken for 0 there. Attacks that "
+                "follow it are weaker for that, so their failure does not show that the model is robust. Look for a root, a "
+                "power, a logarithm or a division in the model, and keep what it is taken of away from 0.",
+                NonFiniteGradientWarning,
+            )
         if zero > _SHARE * asked:
             warn(
                 "model: its gradient is exactly zero for more than 1 % of the images. Attacks that follow it can't work there, "

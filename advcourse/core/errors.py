@@ -29,6 +29,10 @@ class ZeroGradientWarning(DoubtfulResultWarning):
     """The model's gradient is exactly zero for many images, so a failed attack says nothing about the model."""
 
 
+class NonFiniteGradientWarning(DoubtfulResultWarning):
+    """The model's gradient is NaN or infinite for many images, so a failed attack says nothing about the model."""
+
+
 class BudgetWarning(DoubtfulResultWarning):
     """The attack's budget or number of steps is probably not what was meant."""
 

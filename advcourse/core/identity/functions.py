@@ -3,11 +3,12 @@
 import types
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from advcourse.core.identity import parts
 from advcourse.core.identity.code import NOISE, OF_A_MODULE, imported, is_standard, needs, origin, top_of
-from advcourse.core.identity.known import BUILTINS, named, place, places, unfollowed
+from advcourse.core.identity.known import BUILTINS, OPERATORS, named, place, places, unfollowed
 from advcourse.core.identity.values import Unknown
 
 
@@ -88,6 +89,8 @@ class CodeWalk:
         name, *rest = chain or ("__dict__",)
         if name in ("__dict__", "__getattribute__"):
             return self._python_module(module)
+        if module is torch.ops and name not in OPERATORS:
+            raise Unknown(f"an operator of torch.ops.{name}, which was registered when the program ran")
         text = origin(module.__name__, library=False)
         self.mark("name", name)
         if text is None:

@@ -103,6 +103,10 @@ def _came_with(value):
     return holder is value and not is_foreign(value)
 
 
+# The namespaces of torch.ops that torch and torchvision fill themselves.
+OPERATORS = ("aten", "image", "mkldnn", "prim", "prims", "quantized", "torchvision")
+
+
 class Place:
     """A library module or class: what it held when it was first seen, and what has been replaced since."""
 

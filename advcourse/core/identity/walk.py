@@ -35,6 +35,8 @@ from weakref import ref
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.utils.hooks import RemovableHandle
 
 from advcourse.core.identity import parts
 from advcourse.core.identity.functions import CodeWalk
@@ -149,6 +151,8 @@ class _Walk(CodeWalk):
             self.mark(kind.__name__)
             for name in WRAPPERS[kind]:
                 self.add(getattr(value, name))
+        elif kind is RemovableHandle:  # its number says only how many hooks were registered before
+            self.mark("handle")
         elif isinstance(value, np.dtype):
             self._dtype(value)
         elif isinstance(value, np.generic) and kind is not np.void:
@@ -236,7 +240,9 @@ class _Walk(CodeWalk):
             if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
                 raise Unknown(f"a {kind.__name__}")
             self.add(kind)
-        self._attributes(value)
+        self._attributes(
+            value, [name for name in getattr(value, "__dict__", ()) if name.startswith("_dynamo_")]
+        )
         for hooks in (value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None)):
             self._items("hooks", list((hooks or {}).values()))
         if id(value) in self.apart:
@@ -287,12 +293,23 @@ class _Walk(CodeWalk):
             )
         if everywhere := parts.global_hooks():
             self._items("global hooks", everywhere)
+        if isinstance(value, GraphModule):
+            return self._traced(value)
         if parts.is_compiled(kind):
             return self._items("compiled", [value._orig_mod, *parts.own_backend(value)])
         if vars(value).get("_compiled_call_impl"):
             self._items("compiled", parts.own_backend(value))
-        skipped = {*every, "_compiled_call_impl"} | ({"training"} if id(value) in self.evaluated else set())
+        skipped = {*every, "_compiled_call_impl", "_is_torch_compile"} | (
+            {"training"} if id(value) in self.evaluated else set()
+        )
         return self._object(value, skipped)
+
+    def _traced(self, value):
+        """Add a model of torch.fx: the code of its graph, what that code names, and its parts."""
+        code = value.graph.python_code("self")
+        self.mark("traced", code.src)
+        self._items("names", [part for name in sorted(code.globals) for part in (name, code.globals[name])])
+        self._items("parts", (value._parameters, value._buffers, value._modules))
 
     # Objects
 
