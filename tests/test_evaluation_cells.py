@@ -264,7 +264,7 @@ def test_the_identity_is_plain():
 def test_other_code_or_weights_than_were_handed_out_are_refused(part, what):
     """As on a worker with another version: each part of the identity is changed in turn."""
     one = cell(attacks.FGSM())
-    with pytest.raises(InputError, match=f"^{what}.*other here"):
+    with pytest.raises(InputError, match=f"^{what}.*: differs from that of the process"):
         measure(one, module.determinants(one) | {part: "0"})
 
 
@@ -274,7 +274,7 @@ def test_another_attack_than_was_handed_out_is_refused(part):
     one = cell(attacks.FGSM())
     wanted = module.determinants(one)
     wanted["keys"][part] = "0"
-    with pytest.raises(InputError, match=f"^{part}: other here"):
+    with pytest.raises(InputError, match=f"^{part}: differs from that of the process"):
         measure(one, wanted)
 
 
@@ -283,7 +283,7 @@ def test_another_device_is_refused():
     one = cell(attacks.FGSM())
     wanted = module.determinants(one)
     wanted["conditions"]["device"] = "a card"
-    with pytest.raises(InputError, match="^device: other here"):
+    with pytest.raises(InputError, match="^device: differs from that of the process"):
         measure(one, wanted)
 
 
