@@ -72,7 +72,9 @@ class Allowed:
             return check_choice(value, name, self.choices)
         if self.kind is bool:
             return check_flag(value, name)
-        if isinstance(value, int) and value.bit_length() > 1000:  # more than a float holds
+        if (
+            self.kind is int and isinstance(value, int) and value.bit_length() > 1000
+        ):  # more than a float holds
             digits = int(value.bit_length() * math.log10(2)) + 1
             raise InputError(
                 f"{name}: got a number of {digits} digits; allowed are numbers up to {LARGEST:g}"
