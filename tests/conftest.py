@@ -159,10 +159,8 @@ def at_most():
 
 @pytest.fixture
 def one_thread():
-    """As where power is counted and verdicts are stored: with several threads a sum may end in another digit."""
-    import torch
+    """As where power is counted and verdicts are stored."""
+    from threads import single_threaded
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with single_threaded():
+        yield

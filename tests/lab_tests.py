@@ -10,10 +10,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import torch
 from amounts import some
 from grading_tests import content, exercise, needs_bubblewrap, solution
 from submissions import holding, museum, unwritten
+from threads import single_threaded
 
 from advcourse.grading.run.grader import Grader
 from advcourse.grading.tell.report import BUBBLEWRAP
@@ -118,10 +118,8 @@ class LabTests:
     @classmethod
     def one_thread(cls):
         """The notebook's verdicts are computed as the grader's are: a message may hold the last digit of a sum."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(before)
+        with single_threaded():
+            yield
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -148,6 +148,7 @@ of_models("that returns complex numbers", lambda net: Answering(net, lambda z: z
 of_models("that returns NaN", lambda net: Answering(net, lambda z: z * torch.nan))
 of_models("that ends in a softmax", lambda net: nn.Sequential(net, nn.Softmax(1)))
 of_models("that rounds its input", lambda net: Seeing(net, lambda x: (3 * x).round() / 3))
+of_models("that takes the root of a black pixel", lambda net: Seeing(net, lambda x: (x - x.amin()).sqrt()))
 of_models("with a forward under `torch.no_grad`", lambda net: Answering(net, torch.no_grad()(torch.clone)))
 of_models("that detaches its input", lambda net: Seeing(net, torch.Tensor.detach))
 of_models("that changes its input in place", lambda net: Seeing(net, lambda x: x.mul_(0.5)))

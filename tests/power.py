@@ -46,10 +46,15 @@ def answers(lab):
     return found
 
 
+def checked(lab, task, answer, seed):
+    """The `Verdict` of one check."""
+    torch.manual_seed(seed)  # some wrong answers draw from the global state
+    return importlib.import_module(f"advcourse.labs.{lab}").LAB.check(answer, task, seed)
+
+
 def verdict(lab, task, answer, seed):
     """The verdict in a word: "right", the key of what was found, or "not attempted"."""
-    torch.manual_seed(seed)  # some wrong answers draw from the global state
-    told = importlib.import_module(f"advcourse.labs.{lab}").LAB.check(answer, task, seed)
+    told = checked(lab, task, answer, seed)
     return RIGHT if told.right else told.key
 
 

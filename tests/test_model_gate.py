@@ -14,7 +14,7 @@ from nets import Function, conv, images, linear
 from torch import nn
 
 from advcourse import attacks, data, models
-from advcourse.attacks.zero_gradients import ZeroGradients
+from advcourse.attacks.gradient_watch import GradientWatch
 from advcourse.core import inputs
 from advcourse.core.errors import (
     DoubtfulResultWarning,
@@ -176,7 +176,7 @@ def test_one_image_in_a_hundred_is_not_enough(blind, told):
 def test_a_flat_loss_is_no_missing_gradient():
     """The hinge of an image that is misread already is flat, and asks nothing of the model: only the model's own part counts."""
     x = X.clone().requires_grad_()
-    logits, watch = NET(x), ZeroGradients()
+    logits, watch = NET(x), GradientWatch()
     watch.begin()
     watch.follow(x, logits)
     torch.autograd.grad((logits.sum(1) - 1e6).clamp_min(0).sum(), x)

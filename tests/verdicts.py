@@ -5,7 +5,6 @@
 Of a message only its words are kept, by a digest: a number in it may differ in its last digit on another processor.
 """
 
-import importlib
 import json
 import re
 import sys
@@ -31,8 +30,7 @@ def told(name, seed):
     """Outcome, key and digest of the words, for the answer `name`, such as "lab1/fgsm/sign_flipped"."""
     lab, task, answer = name.split("/")
     function, _ = power.answers(lab)[task, answer]
-    torch.manual_seed(seed)  # some wrong answers draw from the global state
-    verdict = importlib.import_module(f"advcourse.labs.{lab}").LAB.check(function, task, seed)
+    verdict = power.checked(lab, task, function, seed)
     words = _NUMBER.sub("#", verdict.message)
     return [verdict.outcome, verdict.key, sha256(words.encode()).hexdigest()[:8]]
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from advcourse import metrics
+from advcourse.attacks.gradient_watch import GradientWatch
 from advcourse.attacks.hyperparameters import allowed
 from advcourse.attacks.noise import Noise
 from advcourse.attacks.targets import least_likely
 from advcourse.attacks.threat import ThreatModel
-from advcourse.attacks.zero_gradients import ZeroGradients
 from advcourse.core.errors import NO_GRADIENT, BudgetWarning, warn
 from advcourse.core.identity import identity
 from advcourse.core.inputs import (
@@ -35,7 +35,7 @@ from advcourse.metrics import margin
 
 
 class AttackedModel:
-    """The model under attack. It checks each answer with `inputs.ask`, counts the passes, and watches for zero gradients.
+    """The model under attack. It checks each answer with `inputs.ask`, counts the passes, and watches the gradients.
 
     An attack computes in float32 or float64. A model in half precision gets the images, and is differentiated, in its own
     type.
@@ -51,7 +51,7 @@ class AttackedModel:
         self._model, self._labels, self._answered = model, {"y": y, "target": target}, False
         self._dtype = dtype
         self._exact = torch.finfo(dtype).eps
-        self.gradients = ZeroGradients()
+        self.gradients = GradientWatch()
         self.forward_passes = self.backward_passes = 0
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -212,8 +212,8 @@ class Attack:
     `targeted=True`. The returned images are in [0, 1], inside the budget, and detached. The model and the global random state
     are as they were before. All randomness comes from `seed`.
 
-    Bad input raises `InputError`. If the model's gradient is exactly zero for more than 1 % of the images, a failed attack
-    says nothing about the model, and a `ZeroGradientWarning` says so.
+    Bad input raises `InputError`. If the model's gradient is exactly zero for more than 1 % of the images, or NaN or infinite, a
+    failed attack says nothing about the model; a `ZeroGradientWarning` or a `NonFiniteGradientWarning` says so.
 
     The result for an image does not depend on the other images, unless the attack is `universal`. In exact arithmetic this is
     equality. In floating point, a batch of another size or another processor adds the same numbers in another order: in

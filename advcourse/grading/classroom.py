@@ -131,14 +131,13 @@ def run(
         kept = _Kept(Path(out) / "results", settings, strong)
         tried = found if attempts == "newest" else tuple(_each_attempt(found))
         reports, graded, failed = _all(tried, kept, grade, workers, scheduler, progress)
-    counting = tuple(max(_same(one, reports), key=lambda attempt: reports[attempt].points) for one in found)
-    failed = {one.student: failed[one] for one in counting if one in failed}
-    said = (one.which_counts(other, attempts) for one, other in zip(found, counting, strict=True))
-    told_too = tuple(
-        replace(reports[one], notes=(*reports[one].notes, *notes))
-        for one, notes in zip(counting, said, strict=True)
-    )
-    return GradedClass(lab, told_too, counting, failed, graded, told)
+    chosen = tuple(max(_same(one, reports), key=lambda attempt: reports[attempt].points) for one in found)
+    failed = {one.student: failed[one] for one in chosen if one in failed}
+    noted = []
+    for newest, one in zip(found, chosen, strict=True):
+        note = newest.note_of_choice(one, attempts)
+        noted.append(replace(reports[one], notes=(*reports[one].notes, note)) if note else reports[one])
+    return GradedClass(lab, tuple(noted), chosen, failed, graded, told)
 
 
 def _check_outside(out, folder):

@@ -29,6 +29,12 @@ OF_STATES = {
     f"_{kind}_hooks"
     for kind in ("state_dict", "state_dict_pre", "load_state_dict_pre", "load_state_dict_post")
 }
+# torch's registers of hooks for all modules: the same dictionaries as long as the program runs.
+_FOR_ALL_MODULES = {
+    name: held
+    for name, held in sorted(vars(nn.modules.module).items())
+    if name.startswith("_global_") and name.endswith("_hooks")
+}
 _BACKENDS = ("_torchdynamo_orig_backend", "_torchdynamo_orig_callable", "compiler_fn")
 
 
@@ -72,9 +78,7 @@ def cells(function: types.FunctionType) -> list:
 
 def global_hooks() -> list:
     """Return the hooks that torch calls for every module, such as those of `register_module_forward_hook`, by kind."""
-    held = vars(nn.modules.module)
-    names = sorted(name for name in held if name.startswith("_global_") and name.endswith("_hooks"))
-    return [part for name in names if held[name] for part in (name, *held[name].values())]
+    return [part for name, held in _FOR_ALL_MODULES.items() if held for part in (name, *held.values())]
 
 
 def own_backend(compiled: nn.Module) -> list:

@@ -60,10 +60,11 @@ class Found:
     reason: str = ""
     earlier: tuple["Found", ...] = ()
 
-    def which_counts(self, counts: "Found", rule: str) -> tuple[str, ...]:
-        """Return the sentence for a student with several notebooks: the `Found` named `counts` is the `rule` one; else ()."""
-        several = f"You handed in {len(self.earlier) + 1} notebooks of this lab; {counts.path.name} counts, the {rule}."
-        return (several,) if self.earlier else ()
+    def note_of_choice(self, chosen: "Found", rule: str) -> str:
+        """Return what a student with several notebooks is told: that the `chosen` one counts, by this `rule`; "" for one."""
+        number = len(self.earlier) + 1
+        told = f"You handed in {number} notebooks of this lab; {chosen.path.name} counts, the {rule}."
+        return told if self.earlier else ""
 
     def read(self, most: int = LARGEST + 1) -> bytes:
         """Return the first `most` bytes of the file. Raises `OSError`."""

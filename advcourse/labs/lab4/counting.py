@@ -40,13 +40,17 @@ def _won_by(draw, winner):
     return logits.scatter(1, winner[:, None], top)
 
 
-def untargeted(task: Task, draw: Draw, aimed: bool = False) -> list[Case]:
-    """Two cases of different size: where 100 images count, a number of successes reads like a percentage."""
-    return [_uneven(task, draw, n, aimed) for n in (120, 60)]
+def untargeted(task: Task, draw: Draw) -> list[Case]:
+    return _of_two_sizes(task, draw, aimed=False)
 
 
 def targeted(task: Task, draw: Draw) -> list[Case]:
-    return untargeted(task, draw, aimed=True)
+    return _of_two_sizes(task, draw, aimed=True)
+
+
+def _of_two_sizes(task, draw, aimed):
+    """Two cases: where 100 images count, a number of successes reads like a percentage."""
+    return [_uneven(task, draw, n, aimed) for n in (120, 60)]
 
 
 def _uneven(task, draw, n, aimed):

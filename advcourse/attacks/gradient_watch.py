@@ -8,7 +8,7 @@ from advcourse.core.errors import NonFiniteGradientWarning, ZeroGradientWarning,
 _SHARE = 0.01  # of the images; above it, a failed attack says nothing about the model
 
 
-class ZeroGradients:
+class GradientWatch:
     """Counts the images whose gradient is exactly zero although the gradient at their logits is not, or is no finite number.
 
     It counts in the first backward pass of each chunk. Because it looks only at the model's input and output, a flat loss of
