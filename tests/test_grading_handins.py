@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from layouts import NOTEBOOK, lay, packed
@@ -147,6 +149,9 @@ def test_the_newest_attempt_counts_or_the_best(graded):
     assert outcome.reports[1].notes[-1] == note and note in (out / "feedback" / "mia.html").read_text(
         encoding="utf-8"
     )
+    assert "2 submissions, 3 notebooks graded now" in writing.summary(outcome)
+    packed_one = replace(outcome.found[1], path=Path("class.zip"), earlier=(outcome.found[1],))
+    assert "; mia_7_1003_lab1-2.ipynb counts," in packed_one.note_of_choice(packed_one, "newest")
     with pytest.raises(InputError, match="attempts: got 'last'; allowed are 'newest', 'best'"):
         graded(ATTEMPTS, attempts="last")
 

@@ -364,3 +364,11 @@ def test_histogram_bad_input(values):
     """Checks that the message names the argument, and what is allowed."""
     with pytest.raises(InputError, match="values: got .* allowed are whole numbers from 0 to 3"):
         plots.histogram(values, 3, "x", "y")
+
+
+def test_a_notebook_in_another_language_gets_advice_that_helps():
+    """Checks the page for an R notebook: opened and saved again it would still be one."""
+    text = students_page(
+        replace(damaged(), error="this notebook is written in R (kernel ir); the lab needs Python")
+    ).text
+    assert "into the lab's own notebook, with the Python kernel" in text and "hand it in again" not in text

@@ -62,8 +62,8 @@ class Found:
 
     def note_of_choice(self, chosen: "Found", rule: str) -> str:
         """Return what a student with several notebooks is told: that the `chosen` one counts, by this `rule`; "" for one."""
-        number = len(self.earlier) + 1
-        told = f"You handed in {number} notebooks of this lab; {chosen.path.name} counts, the {rule}."
+        number, name = len(self.earlier) + 1, chosen.file.name if chosen.file else chosen.path.name
+        told = f"You handed in {number} notebooks of this lab; {name} counts, the {rule}."
         return told if self.earlier else ""
 
     def read(self, most: int = LARGEST + 1) -> bytes:

@@ -79,6 +79,8 @@ def _error(report):
     advice = (
         "There is no notebook in it to open. Hand in the notebook itself, the file that ends in .ipynb."
         if _NO_NOTEBOOK.search(report.error)
+        else "Write your answers into the lab's own notebook, with the Python kernel that it comes with, and hand that in."
+        if "the lab needs Python" in report.error
         else "Open the notebook in JupyterLab. If it opens there, save it, and hand it in again. If it does not open, or if this "
         "page comes again, show the page to your instructor."
         if report.digest

@@ -152,8 +152,9 @@ def summary(outcome: GradedClass) -> str:
     reports, failed = outcome.reports, outcome.failed
     points = [report.points for report in reports if report.student not in failed]
     most = max(report.possible for report in reports)
+    whose = "of them" if outcome.graded <= len(reports) else "notebooks"  # all attempts of each student
     sentences = [
-        f"{feedback.lab_title(outcome.lab)}: {len(reports)} submissions, {outcome.graded} of them graded now."
+        f"{feedback.lab_title(outcome.lab)}: {len(reports)} submissions, {outcome.graded} {whose} graded now."
     ]
     if points:
         sentences.append(
