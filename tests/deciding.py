@@ -22,6 +22,8 @@ def digest(*starts):
 
 def of_task(task, lab):
     """The place where a task of `lab` is defined: the module and the variable's name."""
+    if task.solution:
+        return task.solution.__module__, task.name
     module = importlib.import_module(f"advcourse.labs.{lab}.tasks")
     (name,) = (name for name, value in vars(module).items() if value is task)
     return module.__name__, name
@@ -70,7 +72,7 @@ def _parts(module):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                found = (inner, None) if _ours(inner) and _is_module(inner) else (node.module, alias.name)
+                found = (inner, None) if _ours(inner) and is_module(inner) else (node.module, alias.name)
                 imports[alias.asname or alias.name] = found
         for name in _bound(node):
             text, used = definitions.get(name, ("", frozenset()))
@@ -78,7 +80,8 @@ def _parts(module):
     return definitions, imports
 
 
-def _is_module(name):
+def is_module(name):
+    """Whether a module of this name can be imported."""
     try:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
@@ -86,11 +89,21 @@ def _is_module(name):
 
 
 def _bound(node):
-    """The names that a statement of a module binds."""
+    """The names that a statement of a module binds, or adds to: a slip of a task belongs to the task, and so do its checks."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return [node.name]
+        return [node.name, *(owner for owner in map(_owner, node.decorator_list) if owner)]
+    if isinstance(node, ast.Expr) and (owner := _owner(node.value)):
+        return [owner]
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return [n.id for target in targets if target for n in ast.walk(target) if isinstance(n, ast.Name)]
+
+
+def _owner(node):
+    """The task in task.slip(...) and task.checks(...)."""
+    called = node.func if isinstance(node, ast.Call) else None
+    if isinstance(called, ast.Attribute) and called.attr in ("slip", "checks"):
+        return called.value.id
+    return None
 
 
 def _names(node):

@@ -5,7 +5,7 @@ import inspect
 from dataclasses import replace
 from functools import cache
 
-from museum.lab1 import ROOMS
+from answers import rooms
 
 from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult, Written
 from advcourse.labs.lab1 import LAB
@@ -17,7 +17,7 @@ EVIL = (
     + "\r\nשלום"
 )
 DIGEST = "0123456789abcdef" * 4
-_ROOMS = {room.task: room for room in ROOMS}
+_ROOMS = {room.task: room for room in rooms("lab1")}
 
 
 @cache

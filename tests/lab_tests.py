@@ -1,7 +1,7 @@
 """The tests that every lab passes. A lab's own test file takes them over, and adds those of its formulas:
 
 class TestLab1(LabTests):
-    lab, rooms, written, pictures = LAB, ROOMS, 6, 7
+    lab, written, pictures = LAB, 6, 7
 """
 
 import re
@@ -11,8 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from amounts import some
+from answers import rooms
 from grading_tests import content, exercise, needs_bubblewrap, solution
-from submissions import holding, museum, unwritten
+from submissions import holding, submissions, unwritten
 from threads import single_threaded
 
 from advcourse.grading.run.grader import Grader
@@ -91,9 +92,9 @@ def answer_lines(cell):
 
 
 class LabTests:
-    """`lab` and the `rooms` of its museum; `written`: points of the written questions; `pictures`: so many are shown, or more."""
+    """`written`: points of the written questions of this `lab`; `pictures`: so many are shown, or more."""
 
-    lab, rooms, written, pictures = None, (), 0, 0
+    lab, written, pictures = None, 0, 0
 
     def pytest_generate_tests(self, metafunc):
         """Give each test the tasks, rooms or answers that it asks for by the names of its arguments."""
@@ -127,6 +128,10 @@ class LabTests:
         """Inside bubblewrap."""
         with Grader(isolation="bubblewrap") as grader:
             yield grader
+
+    @property
+    def rooms(self):
+        return rooms(self.lab.name)
 
     @property
     def solutions(self):
@@ -206,7 +211,7 @@ class LabTests:
 
         A submission holds a wrong answer for each task but one, and a right one for that, which must keep its points.
         """
-        for answers in some(museum(self.rooms), 8):
+        for answers in some(submissions(self.rooms), 8):
             report = grader.grade(holding(self.lab, answers), self.lab.name, seed=SEED)
             assert by_grader(report) == by_notebook(self.lab, answers)
 

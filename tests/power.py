@@ -24,23 +24,23 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from answers import rooms  # noqa: E402
 from deciding import digest, of_task  # noqa: E402
 from power_table import table  # noqa: E402
 
 from advcourse.core.files import replacing  # noqa: E402
-from advcourse.labs.release import in_order  # noqa: E402
+from advcourse.labs.release import labs  # noqa: E402
 
 COUNTS, PAGE = ROOT / "docs" / "power.json", ROOT / "docs" / "power.md"
-LABS = tuple(sorted((path.name for path in (ROOT / "tests" / "museum").glob("lab*")), key=in_order))
+LABS = labs()
 SEEDS, PORTION = 200, 20  # checks between two savings
 RIGHT = "right"
 
 
 def answers(lab):
     """(task, answer's name) -> (function, the verdict that it must get: "right" or the key of a finding)."""
-    rooms = importlib.import_module(f"museum.{lab}").ROOMS
-    rows = [(room.task, RIGHT, answer) for room in rooms for answer in room.rights]
-    rows += [(room.task, key, answer) for room in rooms for key, answer in room.wrongs]
+    rows = [(room.task, RIGHT, answer) for room in rooms(lab) for answer in room.rights]
+    rows += [(room.task, key, answer) for room in rooms(lab) for key, answer in room.wrongs]
     found = {(task, answer.__name__): (answer, key) for task, key, answer in rows}
     assert len(found) == len(rows), "two answers to one task share a name"
     return found

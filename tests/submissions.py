@@ -1,4 +1,4 @@
-"""The museum's answers as a student's notebook holds them: one cell for each, with what it calls and imports."""
+"""Answers as a student's notebook holds them: one cell for each, with what it calls and imports."""
 
 import ast
 import importlib
@@ -6,6 +6,7 @@ import inspect
 from functools import cache
 from itertools import zip_longest
 
+from deciding import FOLLOWED, is_module
 from grading_tests import answer, content, exercise
 
 
@@ -16,8 +17,8 @@ def unwritten(task):
     return space[task.name]
 
 
-def museum(rooms):
-    """Submissions that together hold all `rooms` of a lab's museum, each a dictionary task -> answer.
+def submissions(rooms):
+    """Submissions that together hold all answers of these `rooms`, each a dictionary task -> answer.
 
     Each has one right answer, another every time until all have been there, and wrong ones for the other tasks; a task whose
     wrong answers are used up is left unwritten.
@@ -34,7 +35,7 @@ def museum(rooms):
 
 
 def holding(lab, answers):
-    """The bytes of a student's copy of a `Lab` that has these answers: task -> function of the museum."""
+    """The bytes of a student's copy of a `Lab` that has these answers: task -> function."""
     notebook = exercise(lab.name)
     for task, function in answers.items():
         answer(notebook, task, cell(function, task, tuple(lab.tasks)))
@@ -42,61 +43,81 @@ def holding(lab, answers):
 
 
 def cell(function, task, tasks):
-    """The source of a cell that defines `task` as `function`, a function of the museum, does.
+    """The source of a cell that defines `task` as `function`, an answer in the file of a task, does.
 
     What the function calls comes along. A helper that bears the name of one of the `tasks` gets another, so that the cell stands
     for itself.
     """
-    own, imports, given = _parts(function.__module__)
-    helpers = {}
-    for module, _ in given:
-        helpers |= _parts(module)[0]
-        imports = imports + _parts(module)[1]
-    assert not set(helpers) & set(own), "two helpers share a name"
-    known = {**helpers, **own}
-    rename = _Rename(
-        {name: f"my_{name}" for name in tasks} | {function.__name__: task}, {a for _, a in given}
-    )
-    needed, waiting = [], [function.__name__]
+    needed, imports, modules = {}, {}, set()
+    waiting = [(function.__module__, function.__name__)]
     while waiting:
-        name = waiting.pop()
-        if name in known and name not in needed:
-            needed.append(name)
-            waiting += _names(known[name], {alias for _, alias in given})
-    body = [ast.parse(line).body[0] for line in dict.fromkeys(map(ast.unparse, imports))]
-    body += [rename.visit(_copy(node)) for name, node in known.items() if name in needed]
+        module, name = waiting.pop()
+        definitions, lines, followed = _parts(module)
+        if name in definitions and name not in needed:
+            needed[name] = module, definitions[name]
+            waiting += [(module, other) for other in _names(definitions[name])]
+            waiting += [
+                (followed[a.value.id][0], a.attr)
+                for a in ast.walk(definitions[name])
+                if isinstance(a, ast.Attribute) and isinstance(a.value, ast.Name) and a.value.id in followed
+            ]
+        elif name in definitions:
+            assert needed[name][0] == module, f"two helpers are called {name}"
+        elif name in followed:
+            inner, original = followed[name]
+            modules |= {name} if original is None else set()
+            waiting += [(inner, original)] if original else []
+        elif name in lines:
+            imports[lines[name]] = None
+    rename = _Rename({name: f"my_{name}" for name in tasks} | {function.__name__: task}, modules)
+    body = [ast.parse(line).body[0] for line in sorted(imports)]
+    own = function.__module__
+    placed = {(module == own, module, node.lineno): node for module, node in needed.values()}
+    body += [rename.visit(_copy(placed[place])) for place in sorted(placed)]  # helpers of other files first
     return ast.unparse(ast.Module(body, []))
 
 
 @cache
 def _parts(module):
-    """Of a module of the museum: name -> definition; its imports; the modules of the museum that it uses, and their alias."""
-    own, imports, given = {}, [], []
+    """Of a module: name -> definition; name -> line that imports it; name -> (module of the labs, original name or None)."""
+    definitions, lines, followed = {}, {}, {}
     for node in ast.parse(inspect.getsource(importlib.import_module(module))).body:
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("museum"):
-            if node.module.endswith(".given"):
-                given.append((node.module, ""))
-            elif node.module != "museum":
-                given += [(f"{node.module}.{alias.name}", alias.name) for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and node.module.startswith(FOLLOWED):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                known = alias.asname or alias.name
+                followed[known] = (inner, None) if is_module(inner) else (node.module, alias.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            imports.append(node)
-        elif isinstance(node, ast.FunctionDef):
-            node.decorator_list = [d for d in node.decorator_list if not ast.unparse(d).startswith("room.")]
-            own[node.name] = node
-        elif isinstance(node, ast.Assign) and node.targets[0].id != "room":
-            own[node.targets[0].id] = node
-    return own, tuple(imports), tuple(given)
+            for alias in node.names:
+                one = _copy(node)
+                one.names = [alias]
+                lines[(alias.asname or alias.name).split(".")[0]] = ast.unparse(one)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            node.decorator_list = [d for d in node.decorator_list if not _hangs(d)]
+            definitions[node.name] = node
+        elif isinstance(node, ast.Assign):
+            for name in (
+                n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)
+            ):
+                definitions[name] = node
+    return definitions, lines, followed
+
+
+def _hangs(decorator):
+    """Whether a decorator makes an answer of a function: @exercise(...), @task.slip(...), @room.right."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    if isinstance(called, ast.Attribute):
+        return called.attr in ("slip", "right", "wrong")
+    return isinstance(called, ast.Name) and called.id == "exercise"
 
 
 def _copy(node):
     return ast.parse(ast.unparse(node)).body[0]
 
 
-def _names(node, aliases):
-    """The names in a definition; of given.name, the name."""
-    found = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
-    attributes = [n for n in ast.walk(node) if isinstance(n, ast.Attribute)]
-    return found + [n.attr for n in attributes if isinstance(n.value, ast.Name) and n.value.id in aliases]
+def _names(node):
+    """All names in a definition, each once, in their order."""
+    return list(dict.fromkeys(n.id for n in ast.walk(node) if isinstance(n, ast.Name)))
 
 
 class _Rename(ast.NodeTransformer):

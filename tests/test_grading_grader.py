@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from answers import rooms
 from grading_tests import answer, content, exercise, outcomes, solution
 from lab_tests import SEED, by_grader, by_notebook
-from museum import lab4 as museum
-from museum.lab1 import fgsm as fgsm_answers
 from submissions import holding
 
 from advcourse.core.inputs import InputError
 from advcourse.grading.run.grader import Grader
 from advcourse.grading.tell.report import WEAK, Report, TaskResult
 from advcourse.labs.lab1 import check
+from advcourse.labs.lab1 import fgsm as fgsm_answers
 from advcourse.labs.lab4 import LAB as LAB4
 
 SECRET = b"a secret of the instructor"
@@ -122,7 +122,7 @@ def test_what_is_no_notebook_gets_a_report(grader):
 
 def test_plain_processes_say_the_same():
     """Checks lab 4 without bubblewrap against the notebook: the solution, the students' copy, and three wrong answers."""
-    wrong = {room.task: room.wrongs[0][1] for room in museum.ROOMS[:3]}
+    wrong = {room.task: room.wrongs[0][1] for room in rooms("lab4")[:3]}
     with Grader(isolation="process") as weak:
         assert weak.isolation == WEAK
         assert weak.grade(content(solution("lab4")), "lab4").points == LAB4.points

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab7 import ROOMS, eat_loss, igr_loss, mixed_loss, pat_loss, unmask, zero_share
+from museum.lab7 import eat_loss, igr_loss, mixed_loss, pat_loss, unmask, zero_share
 from test_labs import Wire
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -20,7 +20,7 @@ from advcourse.labs.running import Call, LocalRunner
 
 
 class TestLab7(LabTests):
-    lab, rooms, written, pictures = LAB, ROOMS, 6, 8
+    lab, written, pictures = LAB, 6, 8
 
 
 def question(task, kind="normed", seed=5, **how):
@@ -239,4 +239,4 @@ def test_show_tells_the_share_that_was_counted():
 
 def test_the_lab_has_the_points_it_says():
     """Checks the sum by hand: 3 + 4 + 4 + 3 + 4 + 2 + 2 + 4."""
-    assert LAB.points == 26 and [room.task for room in ROOMS] == list(TASKS)
+    assert LAB.points == 26

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab8 import ROOMS, get_through, joint_flags, quantise
+from museum.lab8 import get_through, joint_flags, quantise
 
 from advcourse import attacks, defenses, metrics
 from advcourse.core.inputs import InputError
@@ -15,7 +15,7 @@ from advcourse.labs.lab8.defended import Defended, Levels, Median, Shift, neares
 
 
 class TestLab8(LabTests):
-    lab, rooms, written, pictures = LAB, ROOMS, 6, 8
+    lab, written, pictures = LAB, 6, 8
 
 
 def question(task, seed=5, **arguments):
@@ -214,4 +214,4 @@ def test_show_uses_the_students_function():
 
 def test_the_lab_has_the_points_it_says():
     """Checks the sum by hand: 2 + 3 + 4 + 4 + 3 + 3 + 4 + 5."""
-    assert LAB.points == 28 and [room.task for room in ROOMS] == list(TASKS)
+    assert LAB.points == 28

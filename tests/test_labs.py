@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from museum.lab1 import fgsm as fgsm_answers
 from museum.lab1 import pgd as pgd_answers
 from PIL import Image
 from torch.nn.functional import cross_entropy
@@ -19,10 +18,11 @@ from advcourse import data
 from advcourse.core.inputs import InputError
 from advcourse.labs.checks import Draw, judge
 from advcourse.labs.lab1 import LAB, TASKS, check, hint, measure
+from advcourse.labs.lab1 import fgsm as fgsm_answers
 from advcourse.labs.running import Call, LocalRunner, Reply
 from advcourse.labs.victims import KINDS, Victim
 
-fgsm = fgsm_answers.with_grad
+fgsm = fgsm_answers.fgsm.solution
 
 
 def outcome(function, task="fgsm", seed=0):

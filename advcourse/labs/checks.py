@@ -4,6 +4,7 @@
 may live in. The judge makes the questions, keeps its own copies of images and models, and believes the returned values alone.
 """
 
+import inspect
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -47,14 +48,29 @@ SMALLEST_SHOWN = 10  # pixels
 
 
 @dataclass(frozen=True)
+class Slip:
+    """A mistake that the judge knows by its results: those of `function`, or those for which `test(case, found)` is true.
+
+    `function` makes it as a student would, None where no single function does; `message` is what the student is told.
+    """
+
+    key: str
+    message: str
+    function: Callable | None
+    test: "Callable[[Case, Any], bool] | None" = None
+
+
+@dataclass(eq=False)
 class Task:
-    """One graded task of a lab.
+    """One graded task of a lab; `exercise` makes it of the author's answer.
 
     name: of the function that the student writes; parameters: the names of its parameters, in order, "model" among them if it
     takes one; settings(draw, x): fresh values for those that are not "model", "x" or "y"; properties: functions of
     (student, draw) that return nothing, or raise a `Finding`; hints: from a nudge to nearly the answer; shape(case): the
     shape of the result where it holds no images like x, () for one number, which may be a float; numbers: what it holds,
-    "finite" numbers, also "infinite" ones, also "nan", or "whole" ones, which may be integers.
+    "finite" numbers, also "infinite" ones, also "nan", or "whole" ones, which may be integers; solution: the author's answer,
+    which defines what is right; slips: the mistakes that are known by their results; rights: other right answers, and wrongs:
+    wrong ones, each with the key of the finding that it must meet, slips among them. Only tests call these two.
     """
 
     name: str
@@ -66,6 +82,51 @@ class Task:
     hints: tuple[str, ...]
     shape: Callable | None = None
     numbers: str = "finite"
+    solution: Callable | None = None
+    slips: list[Slip] = field(default_factory=list)
+    rights: list[Callable] = field(default_factory=list)
+    wrongs: list[tuple[str, Callable]] = field(default_factory=list)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """The author's answer, for the answers to other tasks that build on this one."""
+        return self.solution(*arguments, **named)
+
+    def slip(
+        self, key: str, message: str = "", test: "Callable[[Case, Any], bool] | None" = None
+    ) -> Callable[[Callable], Callable]:
+        """Decorate a function that makes a mistake which the judge recognises by its results, and names by `message`.
+
+        Without a `message`: another way to make the mistake `key`, told in the same words. `test(case, found)`: how it is
+        recognised, where its results are not exactly those of the function.
+        """
+        same = [slip.message for slip in self.slips if slip.key == key]
+        if not message and not same:
+            raise InputError(f"message: got none for {key!r}; the first slip of that key needs one")
+
+        def keep(function):
+            self.slips.append(Slip(key, message or same[0], function, test))
+            self.wrongs.append((key, function))
+            return function
+
+        return keep
+
+    def right(self, function: Callable) -> Callable:
+        """Decorate a right answer that is written differently."""
+        self.rights.append(function)
+        return function
+
+    def wrong(self, key: str) -> Callable[[Callable], Callable]:
+        """Decorate a wrong answer that must meet the finding `key` of a property."""
+
+        def keep(function):
+            self.wrongs.append((key, function))
+            return function
+
+        return keep
+
+    def checks(self, *properties: Callable) -> None:
+        """Say what is asked of an answer, in this order."""
+        self.properties = properties
 
     def case(
         self,
@@ -89,6 +150,26 @@ class Task:
         values = {"x": x, "y": y % classes, **self.settings(draw, x), **overrides}
         victim = Victim(kind, draw.integer(), shape, classes) if "model" in self.parameters else None
         return Case(victim, values["y"], {name: values[name] for name in self.parameters if name != "model"})
+
+
+def exercise(
+    title: str,
+    points: int,
+    settings: Callable = lambda draw, x: {},
+    hints: tuple[str, ...] = (),
+    shape: Callable | None = None,
+    numbers: str = "finite",
+    kind: type[Task] = Task,
+) -> Callable[[Callable], Task]:
+    """Make a `Task` (or a `kind` of it) of the author's answer: its name and its parameters are the function's."""
+
+    def made(function):
+        names = tuple(inspect.signature(function).parameters)
+        task = kind(function.__name__, title, points, names, settings, (), hints, shape, numbers, function)
+        task.right(function)
+        return task
+
+    return made
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,13 @@
 """The museum: right and wrong answers to the labs, as students write them. Each wrong one names the mistake it must be told."""
 
-from dataclasses import dataclass, field
+import answers
 
 
-@dataclass
-class Room:
-    """The answers to one task: `rights`, and `wrongs` with the key of the finding that each must meet."""
+class Room(answers.Room):
+    """Collects the answers to one task."""
 
-    task: str
-    rights: list = field(default_factory=list)
-    wrongs: list = field(default_factory=list)
+    def __init__(self, task):
+        super().__init__(task)
 
     def right(self, function):
         self.rights.append(function)

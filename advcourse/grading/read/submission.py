@@ -273,7 +273,7 @@ def _text(source):
 def labs() -> tuple[str, ...]:
     """Return the names of the labs that can be graded: those that have a released copy, and tasks in `advcourse.labs`."""
     folder = Path(release.__file__).parent
-    return tuple(lab for lab in release.labs(kept="exercises") if (folder / lab / "tasks.py").is_file())
+    return tuple(lab for lab in release.labs(kept="exercises") if (folder / lab / "__init__.py").is_file())
 
 
 @cache

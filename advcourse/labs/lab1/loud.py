@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Case, Draw, Student, Task, picture
+from advcourse.labs.comparing import called
+from advcourse.labs.lab1.gradients import largest_logit, margin, own_logit, softmax_twice
 from advcourse.labs.properties import agree, same_as
 from advcourse.labs.verdicts import Finding
 
@@ -98,11 +99,33 @@ def survives(
         else:
             right = torch.tensor([agree(a[None], b[None]) for a, b in zip(images, definition(case))]).double()
         failed = right < 0.95
-        if failed.any() and definition and agree(images, definition(case, uphill=loss_of(_own_logit))):
+        if failed.any() and definition and agree(images, definition(case, uphill=loss_of(own_logit))):
             raise Finding("finite mask", FINITE_MASK, picture(case, images.clamp(0, 1), 0))
         if failed.any():
             told = SATURATED.format(gain=GAIN, failed=int(failed.sum()), n=len(failed))
             raise Finding("saturated", told, picture(case, images.clamp(0, 1), int(failed.nonzero()[0])))
+
+    return ask
+
+
+def withstands_saturation(
+    task: Task, masked: Callable[..., Tensor], **how: Any
+) -> Callable[[Student, Draw], None]:
+    """Where the softmax saturates, the images are still those of the author's answer.
+
+    masked: a function whose loss is the label's own logit alone, which is what a finite mask leaves of it.
+    """
+
+    def ask(student, draw):
+        case = certain(student.task, draw, **how)
+        images, expected = student.images(_finite(student.ask(case)), case), called(task.solution, case)
+        failed = torch.tensor([not agree(a[None], b[None]) for a, b in zip(images, expected, strict=True)])
+        if not failed.any():
+            return
+        if agree(images, called(masked, case)):
+            raise Finding("finite mask", FINITE_MASK, picture(case, images.clamp(0, 1), 0))
+        told = SATURATED.format(gain=GAIN, failed=int(failed.sum()), n=len(failed))
+        raise Finding("saturated", told, picture(case, images.clamp(0, 1), int(failed.nonzero()[0])))
 
     return ask
 
@@ -112,34 +135,30 @@ def _finite(reply):
     return replace(reply, value=reply.value.nan_to_num()) if reply.value is not None else reply
 
 
-def _own_logit(z, y):
-    return -z.gather(1, y[:, None])
-
-
+SOFTMAX_TWICE = (
+    "softmax twice",
+    "The softmax is taken twice. cross_entropy wants the logits as the model gives them, and does the softmax itself; so "
+    "does log_odds. Leave out your own.",
+)
+OWN_LOGIT = (
+    "logits for log-probabilities",
+    "The loss is minus the logit of the label alone, so the other classes play no part. nll_loss takes log-probabilities: "
+    "give the logits to cross_entropy, or to log_odds.",
+)
+MARGIN = (
+    "margin",
+    "The loss holds the label's logit against the largest of the others alone. In J each of the others counts, by its "
+    "probability: logsumexp, not max.",
+)
+LARGEST_LOGIT = (
+    "largest logit",
+    "The loss is the largest logit, whatever the label is. It must say how wrong the label is: J(x, y).",
+)
 LOSSES = (
-    (
-        "softmax twice",
-        "The softmax is taken twice. cross_entropy wants the logits as the model gives them, and does the softmax itself; so "
-        "does log_odds. Leave out your own.",
-        lambda z, y: cross_entropy(z.softmax(1), y, reduction="none"),
-    ),
-    (
-        "logits for log-probabilities",
-        "The loss is minus the logit of the label alone, so the other classes play no part. nll_loss takes log-probabilities: "
-        "give the logits to cross_entropy, or to log_odds.",
-        _own_logit,
-    ),
-    (
-        "margin",
-        "The loss holds the label's logit against the largest of the others alone. In J each of the others counts, by its "
-        "probability: logsumexp, not max.",
-        lambda z, y: z.scatter(1, y[:, None], -torch.inf).amax(1) - z.gather(1, y[:, None])[:, 0],
-    ),
-    (
-        "largest logit",
-        "The loss is the largest logit, whatever the label is. It must say how wrong the label is: J(x, y).",
-        lambda z, y: z.amax(1),
-    ),
+    (*SOFTMAX_TWICE, softmax_twice),
+    (*OWN_LOGIT, own_logit),
+    (*MARGIN, margin),
+    (*LARGEST_LOGIT, largest_logit),
 )
 
 

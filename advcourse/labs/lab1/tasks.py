@@ -2,7 +2,7 @@
 
 from advcourse import attacks
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab1 import loud, many_starts, many_steps, one_step, projections
+from advcourse.labs.lab1 import fgsm, llc, loud, many_starts, many_steps, one_step, projections
 from advcourse.labs.properties import (
     answers,
     asks_the_model,
@@ -42,63 +42,6 @@ def _library(attack, **fixed):
 
     return images
 
-
-FGSM = Task(
-    "fgsm",
-    "One step along the sign of the gradient",
-    2,
-    ("model", "x", "y", "eps"),
-    _eps,
-    (
-        *_FIRST,
-        recognises(one_step.fgsm, one_step.FGSM_SLIPS, loud.hesitant),
-        stays_in_budget(),
-        treats_images_alone,
-        follows(one_step.fgsm, make=loud.hesitant),
-        follows(one_step.fgsm, kind="linear"),
-        follows(one_step.fgsm),
-        *_LAST,
-        follows(one_step.fgsm, **_COLOUR),
-        fools(_library(attacks.FGSM), eps=0.3),
-        loud.survives(one_step.fgsm),
-    ),
-    (
-        "You need the gradient of the loss with respect to the pixels, not the weights. So the pixels must ask for one: "
-        "x.clone().requires_grad_().",
-        "For log_odds leave out the label's own logit: logits.scatter(1, y.unsqueeze(1), -torch.inf) puts minus infinity in its "
-        "place, and logsumexp(1) of that sums up the others. logits.gather(1, y.unsqueeze(1)).squeeze(1) is the label's own.",
-        "gradient = torch.autograd.grad(log_odds(model(x_in), y).sum(), x_in)[0]: each image has its own part in the sum. Return "
-        "(x + eps * gradient.sign()).clamp(0, 1).",
-    ),
-)
-
-LLC = Task(
-    "llc",
-    "One step towards the least likely class",
-    2,
-    ("model", "x", "eps"),
-    _eps,
-    (
-        *_FIRST,
-        recognises(one_step.llc, one_step.LLC_SLIPS, one_step.not_class_0),
-        stays_in_budget(),
-        treats_images_alone,
-        follows(one_step.llc, make=loud.hesitant),
-        follows(one_step.llc, kind="linear"),
-        follows(one_step.llc),
-        *_LAST,
-        follows(one_step.llc, **_COLOUR),
-        fools(_library(attacks.LLC), eps=0.3),
-        loud.survives(one_step.llc),
-        recognises(one_step.llc, one_step.LEAST_PROBABLE, loud.certain_of_many),
-        follows(one_step.llc, make=loud.certain_of_many),
-    ),
-    (
-        "Two parts: which class is the target of each image? And which way does the loss of that class have to go?",
-        "target = model(x).argmin(1): the smallest logit in each row. It is a label like any other.",
-        "As fgsm with the target in place of y, and with minus: (x - eps * gradient.sign()).clamp(0, 1).",
-    ),
-)
 
 RFGSM = Task(
     "rfgsm",
@@ -301,4 +244,4 @@ PROJECT_L2 = Task(
     ),
 )
 
-LAB = Lab("lab1", (FGSM, LLC, RFGSM, PROJECT, BIM, MIFGSM, PGD, PROJECT_L2))
+LAB = Lab("lab1", (fgsm.fgsm, llc.llc, RFGSM, PROJECT, BIM, MIFGSM, PGD, PROJECT_L2))

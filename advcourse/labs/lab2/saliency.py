@@ -176,7 +176,7 @@ def says_that_there_is_none(student: Student, draw: Draw) -> None:
 # The whole attack
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PairsTask(Task):
     """A task for JSMA: two images, since the table of pairs is large. The first, and every second one, is far from its target."""
 

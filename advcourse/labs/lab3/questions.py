@@ -11,7 +11,7 @@ from advcourse.labs.checks import Case, Draw, Student, Task
 from advcourse.labs.verdicts import Finding
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class NearestTask(Task):
     """A task for an attack that looks for the nearest image that fools. See `Task`."""
 

@@ -36,7 +36,7 @@ _FIRST = (
 _LAST = (other_shape, other_device, leaves_no_gradients)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TaughtTask(Task):
     """A task with a teacher, or with other networks, who know as many classes as the model."""
 

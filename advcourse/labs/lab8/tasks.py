@@ -23,7 +23,7 @@ _FIRST = (answers, keeps_what_it_gets)
 _LAST = (other_device, leaves_nothing_behind)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class DefendedTask(Task):
     """A task whose model stands behind these `parts`. A part's number may be the name of the setting that it is."""
 

@@ -1,0 +1,41 @@
+"""What answers to lab 1 are made of: the loss, its gradient, and the losses that are often taken for it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+
+def log_odds(logits: Tensor, label: Tensor) -> Tensor:
+    """log of the odds that an image is not of its class `label`, shape (N,). The cross-entropy J is softplus of it."""
+    others = logits.scatter(1, label[:, None], -torch.inf)
+    return others.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]
+
+
+def gradient(
+    model: nn.Module, x: Tensor, label: Tensor, loss: Callable[[Tensor, Tensor], Tensor] = log_odds
+) -> Tensor:
+    """Gradient (N, C, H, W) by the images of the sum of loss(logits, label)."""
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(loss(model(x), label).sum(), x)[0]
+
+
+def softmax_twice(logits: Tensor, label: Tensor) -> Tensor:
+    """The cross-entropy of what is a probability already."""
+    return cross_entropy(logits.softmax(1), label, reduction="none")
+
+
+def own_logit(logits: Tensor, label: Tensor) -> Tensor:
+    """Minus the label's logit: nll_loss of the logits."""
+    return -logits.gather(1, label[:, None])[:, 0]
+
+
+def margin(logits: Tensor, label: Tensor) -> Tensor:
+    """How far the largest of the other logits is above the label's."""
+    return logits.scatter(1, label[:, None], -torch.inf).amax(1) - logits.gather(1, label[:, None])[:, 0]
+
+
+def largest_logit(logits: Tensor, label: Tensor) -> Tensor:
+    """The largest logit, whatever the label is."""
+    return logits.amax(1)
