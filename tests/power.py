@@ -62,7 +62,7 @@ def identity(lab, task, answer):
     """The digest of what decides: the task and the answer."""
     tasks = importlib.import_module(f"advcourse.labs.{lab}").LAB.tasks
     return digest(
-        of_task(tasks[task], lab), ("advcourse.labs.checks", "Draw"), (answer.__module__, answer.__name__)
+        of_task(tasks[task], lab), ("advcourse.labs.exercises", "Draw"), (answer.__module__, answer.__name__)
     )
 
 

@@ -11,6 +11,13 @@ from test_layers import MODULES, room_of
 
 ROOMS = "_moved attacks cli core course data defenses evaluation grading labs metrics models plots training zoo".split()
 PLACES = [name for name in MODULES if room_of(name) in ROOMS]
+TASK = """
+@exercise("One step", 2)
+def fgsm(model, x, y, eps): ...
+def towards(model, x): ...
+def other_case(task: Task, draw) -> Case: ...
+def right_case(task: Task, draw: Draw) -> Case: ...
+"""
 CODE = """
 def right(a: int, *b: int, c: int = 0, **d: int) -> int: ...
 def no_return(a: int): ...
@@ -48,10 +55,19 @@ def parsed(module):
     return ast.parse(MODULES[module].read_text(encoding="utf-8")).body
 
 
+def of_the_judge(node):
+    """Whether a function in the file of a lab's task is the judge's, by its first parameter: not an answer, nor a part of one."""
+    return [one.arg for one in node.args.args][:1] in (["student"], ["task"], ["draw"], ["case"])
+
+
 def untyped(body):
-    """The names of those functions that lack the type of a parameter, or of what they return."""
+    """The names of those functions that lack the type of a parameter, or of what they return.
+
+    In the file of a lab's task stand answers as students write them, without types.
+    """
+    answers = any("exercise(" in ast.unparse(d) for _, node in public(body) for d in node.decorator_list)
     for name, node in public(body):
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef) and (of_the_judge(node) or not answers):
             own = node.args
             given = [*own.posonlyargs, *own.args, own.vararg, *own.kwonlyargs, own.kwarg]
             typed = all(one.annotation for one in given if one and one.arg not in ("self", "cls"))
@@ -117,6 +133,7 @@ def test_a_missing_type_would_be_seen():
     """Checks the reader on code whose gaps are known, one of each kind."""
     missing = ["no_return", "no_parameter", "no_keyword", "no_others", "Right.a", "Right.b"]
     assert list(untyped(ast.parse(CODE).body)) == missing
+    assert list(untyped(ast.parse(TASK).body)) == ["other_case"]
 
 
 def test_a_name_that_is_not_there_would_be_seen():

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from advcourse.core.rounding import percent
-from advcourse.labs.checks import Case, Draw, Student, Task, picture
+from advcourse.labs.checks import Student, picture
 from advcourse.labs.definitions import model_of
+from advcourse.labs.exercises import Case, Draw, Task
 from advcourse.labs.numbers import LEAST, differs, near
 from advcourse.labs.verdicts import Finding
 

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from advcourse import attacks
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Case, exercise
 from advcourse.labs.comparing import follows, recognises
+from advcourse.labs.exercises import Case, exercise
 from advcourse.labs.lab1 import loud
 from advcourse.labs.lab1.gradients import gradient, largest_logit, margin, own_logit, softmax_twice
 from advcourse.labs.lab1.questions import COLOUR, FIRST, LAST, a_budget, library

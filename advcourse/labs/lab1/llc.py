@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 
 from advcourse import attacks
-from advcourse.labs.checks import Case, Draw, Task, exercise
 from advcourse.labs.comparing import follows, recognises
 from advcourse.labs.definitions import clean, logits
+from advcourse.labs.exercises import Case, Draw, Task, exercise
 from advcourse.labs.lab1 import loud
 from advcourse.labs.lab1.gradients import gradient, margin, own_logit, softmax_twice
 from advcourse.labs.lab1.questions import COLOUR, FIRST, LAST, a_budget, library

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from advcourse.labs.checks import Case, Draw
+from advcourse.labs.exercises import Case, Draw
 from advcourse.labs.lab1 import loud
 from advcourse.labs.properties import (
     answers,
