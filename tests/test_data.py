@@ -157,11 +157,11 @@ def test_a_second_load_reads_no_file_and_callers_cannot_damage_it(monkeypatch, f
 def test_unknown_names_and_splits_say_what_is_allowed():
     """Against the names that the error must list."""
     with pytest.raises(
-        InputError, match="name: got 'mnist-6k'.*'mnist-5k', 'signs', 'mnist', 'cifar10', 'gtsrb'"
+        InputError, match="name: got 'mnist-6k'.*'mnist-5k', 'signs', 'photos', 'mnist', 'cifar10', 'gtsrb'"
     ):
         data.load("mnist-6k")
     for name in data.names():
-        with pytest.raises(InputError, match="split: got 'val'.*'train', 'test'"):
+        with pytest.raises(InputError, match="split: got 'val'; allowed (are 'train', 'test'|is 'test')"):
             data.load(name, "val")
 
 

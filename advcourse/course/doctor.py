@@ -121,7 +121,7 @@ def _shipped(name, remedy, load, *arguments):
 def _data():
     from advcourse import data
 
-    for name, split in itertools.product(("mnist-5k", "signs"), ("train", "test")):
+    for name, split in (*itertools.product(("mnist-5k", "signs"), ("train", "test")), ("photos", "test")):
         yield _shipped(f"data {name} {split}", "install the package again", data.load, name, split)
 
 
@@ -133,6 +133,7 @@ def _models():
         yield _shipped(
             f"model {name}", f"install the package again, or: advcourse train {name}", models.load, name
         )
+    yield _shipped(f"model {models.PHOTO_NET}", "install the package again", models.load, models.PHOTO_NET)
 
 
 def _chapters():

@@ -5,7 +5,7 @@ from pathlib import Path
 from advcourse.core.inputs import check_choice
 from advcourse.data.base import ImageSet
 
-SHIPPED = ("mnist-5k", "signs")
+SHIPPED = ("mnist-5k", "signs", "photos")
 DOWNLOADED = ("mnist", "cifar10", "gtsrb")
 
 
@@ -20,9 +20,9 @@ def load(name: str, split: str = "test", root: str | Path | None = None, downloa
     The tensors are the caller's own: changing them does not affect later loads.
 
     Args:
-        name: "mnist-5k" or "signs", which ship with the package; or "mnist", "cifar10" or "gtsrb", which
+        name: "mnist-5k", "signs" or "photos", which need no network; or "mnist", "cifar10" or "gtsrb", which
             torchvision reads.
-        split: "train" or "test" (default).
+        split: "train" or "test" (default); "photos" has "test" alone.
         root: folder of the sets that do not ship; default $ADVCOURSE_DATA, else ~/.cache/advcourse.
         download: fetch a set that is not in `root` (default False).
 
@@ -39,6 +39,10 @@ def load(name: str, split: str = "test", root: str | Path | None = None, downloa
         from advcourse.data import signs
 
         return signs.load(split)
+    if name == "photos":
+        from advcourse.data import photos
+
+        return photos.load(split)
     from advcourse.data import full
 
     return full.load(name, split, root, download)

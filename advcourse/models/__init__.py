@@ -2,12 +2,15 @@
 
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN
+from advcourse.models.photo_net import PhotoNet
 from advcourse.models.pixelcnn import PixelCNN, bits_per_pixel
-from advcourse.models.store import ARCHITECTURES, PARTS, build, card, load, names, save
+from advcourse.models.store import ARCHITECTURES, PARTS, PHOTO_NET, build, card, load, names, save
 
 __all__ = [
     "ARCHITECTURES",
     "PARTS",
+    "PHOTO_NET",
+    "PhotoNet",
     "AutoEncoder",
     "MnistCNN",
     "MnistMLP",

@@ -13,6 +13,7 @@ from torch import nn
 
 from advcourse.core.files import replacing
 from advcourse.core.inputs import InputError, check_choice, resolve_device
+from advcourse.models import photo_net
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
 from advcourse.models.pixelcnn import PixelCNN
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[], nn.Module]] = {
     "mnist-autoencoder-2": partial(AutoEncoder, pooling=False),
     "mnist-pixelcnn": PixelCNN,
 }
+PHOTO_NET = "photo-net"  # whose weights another package ships
 _ALL = {**ARCHITECTURES, **PARTS}
 
 
@@ -102,6 +104,8 @@ def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLik
         InputError: the name is unknown, or the weights are missing, damaged, or not of the architecture on the card.
     """
     about, path = card(name, folder), _folder(folder) / f"{name}.safetensors"
+    if about["architecture"] == PHOTO_NET:
+        return photo_net.load(about["sha256"]).to(resolve_device(device))
     try:
         content = path.read_bytes()
     except FileNotFoundError:
