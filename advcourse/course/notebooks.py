@@ -15,6 +15,7 @@ import psutil
 
 from advcourse.core.errors import InputError
 from advcourse.core.files import replacing
+from advcourse.course import guesses
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -133,7 +134,7 @@ def run(
     scratch = Path(tempfile.mkdtemp(prefix=".running-", dir=out))
     error, began = None, time.perf_counter()
     try:
-        with _PeakMemory() as peak:
+        with _PeakMemory() as peak, guesses.nobodys():
             try:
                 papermill.execute_notebook(
                     chapter,
@@ -205,17 +206,24 @@ def write_table(reports: Iterable[ChapterRun], out: Path | str) -> None:
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove from `notebook`, in place, whatever differs between runs or machines, and return it.
 
-    That is timings, versions, editors' metadata, and widgets, which are useless without a kernel.
+    That is timings, versions, editors' metadata, and widgets, which are useless without a kernel; of those that have a form
+    without a widget, that remains.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter", "slideshow") if key in cell.metadata}
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            cell.outputs = [output for output in cell.outputs if not _only_a_widget(output)]
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
+            output.get("data", {}).pop(WIDGET, None)
     return notebook
+
+
+def _only_a_widget(output):
+    data = output.get("data", {})
+    return WIDGET in data and "text/html" not in data
 
 
 def refresh(chapter: Path | str, timeout: int | None = None) -> None:
@@ -229,14 +237,15 @@ def refresh(chapter: Path | str, timeout: int | None = None) -> None:
     chapter = Path(chapter)
     notebook = nbformat.read(chapter, as_version=4)
     resources = {"metadata": {"path": str(chapter.resolve().parent)}}
-    NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name=KERNEL,
-        extra_arguments=QUIET,
-        resources=resources,
-        record_timing=False,
-        store_widget_state=False,
-    ).execute()
+    with guesses.nobodys():
+        NotebookClient(
+            notebook,
+            timeout=timeout,
+            kernel_name=KERNEL,
+            extra_arguments=QUIET,
+            resources=resources,
+            record_timing=False,
+            store_widget_state=False,
+        ).execute()
     with replacing(chapter) as partial:
         nbformat.write(clean(notebook), partial)

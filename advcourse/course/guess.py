@@ -1,0 +1,327 @@
+"""Guess first: readers commit themselves before a result is shown, see both side by side, and learn how well they guess.
+
+    noise = guess.number("00/noise", "How many of 100 digits survive the noise?", 0, 100, "digits")   # last line of a cell
+    noise.compare(88)                                                                          # in the cell of the result
+    guess.calibration("00")                                                                    # at the end of the chapter
+
+A guess never holds a notebook up: one that was not made is compared with nothing. Where no widget can be shown, the question
+stands as text, and the answer in a fold.
+"""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+from matplotlib.figure import Figure
+
+from advcourse import plots
+from advcourse.core.errors import InputError
+from advcourse.core.rounding import percent
+from advcourse.course import guesses
+from advcourse.plots.style import new_chart
+
+_WIDE = {"width": "max-content", "max_width": "100%"}
+_SLIDER = {"width": "480px", "max_width": "100%"}
+_POINT = {"height": "180px", "width": "72px"}
+
+
+class Guess(ipywidgets.VBox):
+    """A question and the control to answer it with. `choice`, `number` and `line` make one.
+
+    Attributes:
+        key: chapter and name, such as "00/noise".
+        kept: the guess that the reader has kept; None before.
+        keep: the button that keeps the guess.
+    """
+
+    def __init__(self, key: str, question: str, control: ipywidgets.Widget, intuition: str):
+        self.key, self.question, self._intuition = key, question, intuition
+        self.kept = guesses.read(key).get("guess")
+        self.control = control
+        self.keep = ipywidgets.Button(description="Keep my guess", button_style="primary", icon="check")
+        self.keep.on_click(lambda _: self._keep())
+        self._status = ipywidgets.HTML()
+        asked = ipywidgets.HTML(f"<strong>Guess first.</strong> {html.escape(question)}")
+        super().__init__([asked, control, ipywidgets.HBox([self.keep, self._status])])
+        if self.kept is not None:
+            self._show_kept(self.kept)
+            self._say()
+
+    def _keep(self):
+        value = self._value()
+        if value is None:
+            self._status.value = "Choose one of the answers first."
+            return
+        self.kept = value
+        guesses.write(self.key, {"question": self.question, "guess": value, "intuition": self._intuition})
+        self._say()
+
+    def _say(self):
+        told = f"Kept: {html.escape(self.in_words(self.kept))}. Run the next cell to see."
+        self._status.value = f'<span role="status" aria-live="polite">{told}</span>'
+
+    def _record(self, truth, error):
+        if self.kept is not None:
+            known = {"question": self.question, "guess": self.kept, "intuition": self._intuition}
+            words = {"guess_in_words": self.in_words(self.kept), "truth_in_words": self.in_words(truth)}
+            guesses.write(self.key, known | words | {"truth": truth, "error": error})
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict:
+        data = super()._repr_mimebundle_(**kwargs)
+        return data | {"text/plain": f"Guess first. {self.question}", "text/html": self._as_text()}
+
+    def _as_text(self):
+        return f"<p><strong>Guess first.</strong> {html.escape(self.question)}</p>"
+
+    # What a kind of question defines
+
+    def in_words(self, value: Any) -> str:
+        """Return a guess, or the truth, in words."""
+        raise NotImplementedError
+
+    def _value(self):
+        """What the control shows; None if nothing was chosen."""
+        raise NotImplementedError
+
+    def _show_kept(self, value):
+        """Set the control to a guess from an earlier session."""
+        raise NotImplementedError
+
+
+class Answer:
+    """What a guess is compared with: the truth in words, with a figure where one helps. It shows itself in a notebook.
+
+    Attributes:
+        text: guess and truth in words.
+        error: how far off the guess was, as a share of the scale, 0 to 1; None without a guess.
+        figure: guess and truth drawn; None where there is nothing to draw.
+    """
+
+    def __init__(self, text: str, error: float | None, figure: Figure | None):
+        self.text, self.error, self.figure = text, error, figure
+
+    def __repr__(self):
+        return self.text
+
+    def _repr_html_(self):
+        told = f'<p role="status">{html.escape(self.text)}</p>'
+        picture = plots.show(self.figure, self.text)._repr_html_() if self.figure else ""
+        if self.error is None:
+            return f"<details><summary>Show the answer</summary>{told}{picture}</details>"
+        return told + picture
+
+
+class Choice(Guess):
+    """One of several answers: see `choice`."""
+
+    def __init__(self, key: str, question: str, options: Sequence[str], intuition: str):
+        self.options = tuple(options)
+        control = ipywidgets.RadioButtons(options=self.options, index=None, layout=_WIDE)
+        super().__init__(key, question, control, intuition)
+
+    def compare(self, truth: str, why: str = "") -> Answer:
+        """Compare the guess with the `truth`, one of the options; `why` is a sentence that explains it."""
+        if truth not in self.options:
+            raise InputError(f"truth: got {truth!r}; allowed are {', '.join(map(repr, self.options))}")
+        if self.kept is None:
+            return Answer(f"It is: {truth}. {why}".strip(), None, None)
+        right = self.kept == truth
+        self._record(truth, 0.0 if right else 1.0)
+        told = f"You guessed right: {truth}." if right else f"You guessed: {self.kept}. It is: {truth}."
+        return Answer(f"{told} {why}".strip(), 0.0 if right else 1.0, None)
+
+    def in_words(self, value: str) -> str:
+        """Return the option itself."""
+        return value
+
+    def _value(self):
+        return self.control.value
+
+    def _show_kept(self, value):
+        self.control.value = value if value in self.options else None
+
+    def _as_text(self):
+        rows = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
+        return f"{super()._as_text()}<ul>{rows}</ul>"
+
+
+class Number(Guess):
+    """A number on a scale: see `number`."""
+
+    def __init__(self, key: str, question: str, low: float, high: float, unit: str, intuition: str):
+        self.low, self.high, self.unit = low, high, unit
+        whole = isinstance(low, int) and isinstance(high, int) and high - low >= 10
+        slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+        middle, step = (low + high) / 2, 1 if whole else (high - low) / 100
+        start = int(middle) if whole else middle
+        control = slider(start, min=low, max=high, step=step, description=unit, layout=_SLIDER)
+        super().__init__(key, question, control, intuition)
+
+    def compare(self, truth: float, why: str = "") -> Answer:
+        """Compare the guess with the `truth`; `why` is a sentence that explains it."""
+        truth = float(truth)
+        if self.kept is None:
+            return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, self._drawn(truth))
+        off = self.kept - truth
+        error = min(1.0, abs(off) / (self.high - self.low))
+        self._record(truth, error)
+        told = f"You guessed {self.in_words(self.kept)}; it is {self.in_words(truth)}."
+        return Answer(f"{told} {_how_far(error, off)} {why}".strip(), error, self._drawn(truth))
+
+    def in_words(self, value: float) -> str:
+        """Return the number with its unit."""
+        return f"{_plain(value)} {self.unit}".strip()
+
+    def _value(self):
+        return self.control.value
+
+    def _show_kept(self, value):
+        self.control.value = min(max(value, self.low), self.high)
+
+    def _as_text(self):
+        scale = f"{_plain(self.low)} to {_plain(self.high)} {self.unit}"
+        return f"{super()._as_text()}<p>On a scale from {html.escape(scale)}.</p>"
+
+    def _drawn(self, truth):
+        figure, axis = new_chart(5.6, 1.0)
+        axis.set(xlim=(self.low, self.high), ylim=(-1, 1), yticks=[], xlabel=self.unit)
+        axis.spines["left"].set_visible(False)
+        places = [(truth, "it is", "o", -0.55)]
+        if self.kept is not None:
+            axis.plot([self.kept, truth], [0, 0], color="0.6", linewidth=3, solid_capstyle="butt")
+            places.append((self.kept, "you", "D", 0.45))
+        for value, name, marker, height in places:
+            axis.plot([value], [0], marker, color="black", markersize=7, clip_on=False)
+            edge = 0.1 * (self.high - self.low)
+            side = "left" if value < self.low + edge else "right" if value > self.high - edge else "center"
+            axis.text(value, height, name, ha=side, va="center", fontsize=9)
+        return figure
+
+
+class Line(Guess):
+    """A curve, given by its height at a few places: see `line`."""
+
+    def __init__(
+        self,
+        key: str,
+        question: str,
+        places: Sequence[float | str],
+        low: float,
+        high: float,
+        unit: str,
+        intuition: str,
+    ):
+        self.places, self.low, self.high, self.unit = tuple(map(str, places)), low, high, unit
+        start, step = (low + high) / 2, (high - low) / 100
+        scale = {"min": low, "max": high, "step": step, "readout_format": ".3g"}
+        upright = {"orientation": "vertical", "layout": _POINT}
+        self.points = [ipywidgets.FloatSlider(start, description=p, **scale, **upright) for p in self.places]
+        points = ipywidgets.HBox(self.points, layout={"flex_flow": "row wrap"})
+        control = ipywidgets.VBox([points, ipywidgets.Label(f"Drag each point. Up and down: {unit}.")])
+        super().__init__(key, question, control, intuition)
+
+    def compare(self, truth: Sequence[float], why: str = "") -> Answer:
+        """Compare the curve with the `truth`, one number for each place; `why` is a sentence that explains it."""
+        truth = [float(value) for value in truth]
+        if len(truth) != len(self.places):
+            raise InputError(
+                f"truth: got {len(truth)} numbers; allowed are {len(self.places)}, one for each place"
+            )
+        if self.kept is None:
+            return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, self._drawn(truth))
+        off = [abs(g - t) / (self.high - self.low) for g, t in zip(self.kept, truth, strict=True)]
+        error = min(1.0, sum(off) / len(off))
+        self._record(truth, error)
+        worst = max(range(len(off)), key=off.__getitem__)
+        told = f"You drew {self.in_words(self.kept)}; it is {self.in_words(truth)}. "
+        told += f"You were farthest off at {self.places[worst]}." if error > 0.05 else "That is very near."
+        return Answer(f"{told} {why}".strip(), error, self._drawn(truth))
+
+    def in_words(self, value: Sequence[float]) -> str:
+        """Return the heights, place by place."""
+        return ", ".join(f"{_plain(v)} at {place}" for v, place in zip(value, self.places, strict=True))
+
+    def _value(self):
+        return [point.value for point in self.points]
+
+    def _show_kept(self, value):
+        for point, height in zip(self.points, value):
+            point.value = min(max(height, self.low), self.high)
+
+    def _drawn(self, truth):
+        curves = {"measured": truth} | ({"your guess": self.kept} if self.kept is not None else {})
+        spots = range(len(truth))
+        figure = plots.lines({name: (spots, heights) for name, heights in curves.items()}, "", self.unit)
+        (axis,) = figure.axes
+        axis.set(ylim=(self.low, self.high), xticks=spots, xticklabels=self.places)
+        return figure
+
+
+def _plain(value):
+    return f"{value:.4g}"
+
+
+def _how_far(error, off):
+    """A sentence on the distance between guess and truth."""
+    if error <= 0.02:
+        return "Spot on."
+    way = "too high" if off > 0 else "too low"
+    return f"That is {way} by {percent(error)} of the scale{': near' if error <= 0.1 else ''}."
+
+
+def choice(key: str, question: str, options: Sequence[str], intuition: str = "") -> Choice:
+    """Ask for one of several answers.
+
+    Args:
+        key: chapter and name, such as "00/harder".
+        question: what is asked.
+        options: the answers to choose from, two or more.
+        intuition: a sentence for the end of the chapter on what misleads many here (default: none).
+
+    Returns:
+        the question, which shows itself as the last line of a cell; `.compare(truth)` belongs into the cell of the result.
+
+    Raises:
+        InputError: the key has another form, or there are too few options.
+    """
+    if len(set(options)) < 2 or len(set(options)) != len(options):
+        raise InputError(f"options: got {options!r}; allowed are two or more different answers")
+    return Choice(key, question, options, intuition)
+
+
+def number(key: str, question: str, low: float, high: float, unit: str = "", intuition: str = "") -> Number:
+    """Ask for a number between `low` and `high`, in `unit`; two integers at least 10 apart ask for a whole one. As `choice`."""
+    _check_scale(low, high)
+    return Number(key, question, low, high, unit, intuition)
+
+
+def line(
+    key: str,
+    question: str,
+    places: Sequence[float | str],
+    low: float,
+    high: float,
+    unit: str = "",
+    intuition: str = "",
+) -> Line:
+    """Ask for a curve: readers drag a point at each of the `places` to a height between `low` and `high`. As `choice`."""
+    _check_scale(low, high)
+    if not 2 <= len(places) <= 10:
+        raise InputError(f"places: got {len(places)}; allowed are 2 to 10")
+    return Line(key, question, places, low, high, unit, intuition)
+
+
+def _check_scale(low, high):
+    if not low < high:
+        raise InputError(f"high: got {high!r}; allowed is a number above low, {low!r}")
+
+
+def calibration(chapter: str) -> guesses.Calibration:
+    """Return how well the reader guessed in a chapter, such as "00": how often, how far off, and which intuition misled."""
+    return guesses.Calibration(chapter)
+
+
+def clear(chapter: str | None = None) -> int:
+    """Forget the guesses of a chapter, such as "00" (default: of all chapters); return how many there were."""
+    return guesses.clear(chapter)
