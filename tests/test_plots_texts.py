@@ -21,6 +21,7 @@ X, LOGITS = torch.full((2, 1, 8, 8), 0.5), torch.eye(2)
 FIGURES = {
     "grid": lambda name: plots.grid(X, [name, name]),
     "adversarial": lambda name: plots.adversarial(X, X, LOGITS, LOGITS, classes=[name, name]),
+    "minds": lambda name: plots.minds(X, LOGITS, [name, name], [name, name]),
     "lines": lambda name: plots.lines({name: ([0, 1], [0, 1])}, name, name),
     "accuracy": lambda name: plots.accuracy_against_eps({name: ([0, 1], [0, 1])}, norm=name),
     "bars": lambda name: plots.bars({name: {name: 0.5, "b": 1.0}}, name),

@@ -12,6 +12,7 @@ from advcourse.plots.fields import bent, signed_maps
 from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
 from advcourse.plots.maps import slice2d
 from advcourse.plots.matrices import bar_panels, distributions, heat_map, image_table
+from advcourse.plots.minds import minds
 from advcourse.plots.style import (
     COLOURS,
     DASHES,
@@ -46,6 +47,7 @@ __all__ = [
     "change_picture",
     "image_axes",
     "answers",
+    "minds",
     "lines",
     "accuracy_against_eps",
     "bars",
