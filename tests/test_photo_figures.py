@@ -62,7 +62,7 @@ def test_no_texts_of_the_bars_collide():
         ({"top": 0}, "top"),
     ],
 )
-def test_bad_input(change, told):
+def test_bad_input_is_refused(change, told):
     """Against the name of the argument, which the error must hold."""
     given = {"images": torch.rand(1, 3, 8, 8), "logits": torch.zeros(1, 3), "classes": CLASSES}
     with pytest.raises(InputError, match=told):

@@ -1,5 +1,6 @@
 """The checkout as a whole: what belongs in it, what does not, and that it says the same everywhere."""
 
+import base64
 import json
 import os
 import re
@@ -101,6 +102,17 @@ def test_the_version_is_the_same_everywhere():
 def blocks(path, language):
     """The fenced blocks of `language` in the Markdown file at `path`."""
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_readme_shows_what_chapter_00_shows():
+    """Checks the picture at the README's top, byte by byte, against the one that chapter 00 stores."""
+    book = json.loads((ROOT / "chapters" / "00_start_here.ipynb").read_text(encoding="utf-8"))
+    [shown] = [
+        cell["outputs"][-1]["data"]["text/html"] for cell in book["cells"] if cell["id"] == "guacamole"
+    ]
+    picture = base64.b64decode(re.search(r"base64,([^\"]+)", "".join(shown))[1])
+    assert (ROOT / "docs" / "hook.webp").read_bytes() == picture
+    assert "(docs/hook.webp)" in (ROOT / "README.md").read_text(encoding="utf-8")[:500]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/defenses.md"])

@@ -151,7 +151,7 @@ class Number(Guess):
 
     def __init__(self, key: str, question: str, low: float, high: float, unit: str, intuition: str):
         self.low, self.high, self.unit = low, high, unit
-        whole = isinstance(low, int) and isinstance(high, int) and high - low >= 10
+        whole = isinstance(low, int) and isinstance(high, int) and high - low >= 5
         slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
         middle, step = (low + high) / 2, 1 if whole else (high - low) / 100
         start = int(middle) if whole else middle
@@ -162,7 +162,7 @@ class Number(Guess):
         """Compare the guess with the `truth`; `why` is a sentence that explains it."""
         truth = float(truth)
         if self.kept is None:
-            return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, self._drawn(truth))
+            return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, None)
         off = self.kept - truth
         error = min(1.0, abs(off) / (self.high - self.low))
         self._record(truth, error)
@@ -187,11 +187,8 @@ class Number(Guess):
         figure, axis = new_chart(5.6, 1.0)
         axis.set(xlim=(self.low, self.high), ylim=(-1, 1), yticks=[], xlabel=self.unit)
         axis.spines["left"].set_visible(False)
-        places = [(truth, "it is", "o", -0.55)]
-        if self.kept is not None:
-            axis.plot([self.kept, truth], [0, 0], color="0.6", linewidth=3, solid_capstyle="butt")
-            places.append((self.kept, "you", "D", 0.45))
-        for value, name, marker, height in places:
+        axis.plot([self.kept, truth], [0, 0], color="0.6", linewidth=3, solid_capstyle="butt")
+        for value, name, marker, height in ((truth, "it is", "o", -0.55), (self.kept, "you", "D", 0.45)):
             axis.plot([value], [0], marker, color="black", markersize=7, clip_on=False)
             edge = 0.1 * (self.high - self.low)
             side = "left" if value < self.low + edge else "right" if value > self.high - edge else "center"
@@ -291,7 +288,7 @@ def choice(key: str, question: str, options: Sequence[str], intuition: str = "")
 
 
 def number(key: str, question: str, low: float, high: float, unit: str = "", intuition: str = "") -> Number:
-    """Ask for a number between `low` and `high`, in `unit`; two integers at least 10 apart ask for a whole one. As `choice`."""
+    """Ask for a number between `low` and `high`, in `unit`; two integers at least 5 apart ask for a whole one. As `choice`."""
     _check_scale(low, high)
     return Number(key, question, low, high, unit, intuition)
 

@@ -44,6 +44,7 @@ class Pictures(ipywidgets.VBox):
         self.message = ipywidgets.HTML()
         layout = {"flex_flow": "row wrap"}
         super().__init__([*(ipywidgets.HBox(row, layout=layout) for row in rows), self.picture, self.message])
+        self.add_class("advcourse-explorer")
         for control in (control for row in rows for control in row):
             control.observe(self._refresh, names="value")
 

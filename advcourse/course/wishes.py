@@ -21,16 +21,12 @@ class Wish(ipywidgets.VBox):
     ):
         self._model, self._x, self._y, self._attack = model, x, y, attack
         self.classes, self.result = tuple(classes), None
-        self.name = ipywidgets.Combobox(
-            options=self.classes,
-            placeholder="type a few letters",
-            description="I wish for",
-            ensure_option=True,
-        )
+        self.name = ipywidgets.Combobox(options=self.classes, description="I wish for", ensure_option=True)
         self.button = ipywidgets.Button(description="Make it so", button_style="primary", icon="magic")
         self.bar = ipywidgets.IntProgress(0, 0, attack.steps + 1, layout={"visibility": "hidden"})
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "display": "none"})
         self.message = ipywidgets.HTML()
+        self._say("Type a few letters, choose a name from the list, and press the button.")
         self.button.on_click(lambda _: self._grant())
         row = ipywidgets.HBox([self.name, self.button, self.bar], layout={"flex_flow": "row wrap"})
         super().__init__([row, self.picture, self.message])

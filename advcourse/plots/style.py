@@ -29,6 +29,7 @@ FOOLED = "#D55E00"  # the frame of an image that fools the model
 OUTLINED = {"color": "white", "path_effects": [withStroke(linewidth=2, foreground="black")]}
 STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
 
+_LARGE = 100_000  # bytes
 _UNKNOWN_TO_NUMPY = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 
@@ -52,8 +53,18 @@ class AccessibleFigure:
         return self.alt
 
     def _repr_html_(self):
-        source = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+        kind, picture = _light(self.png)
+        source = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
         return f'<img alt="{html.escape(self.alt)}" src="{source}">'
+
+
+def _light(png):
+    """Return kind and bytes of a picture as a notebook stores it: PNG, but where that is large, as for photographs, WebP."""
+    if len(png) <= _LARGE:
+        return "png", png
+    file = BytesIO()
+    Image.open(BytesIO(png)).save(file, "WEBP", quality=90, method=6)
+    return "webp", file.getvalue()
 
 
 def show(figure: Figure, alt: str) -> AccessibleFigure:

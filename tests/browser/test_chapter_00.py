@@ -5,6 +5,8 @@ from served import CHAPTER, IDLE, ROOT, opened_page, run_all, served
 
 pytestmark = MARKS
 
+EXPLORER = ".advcourse-explorer"
+
 # Reads the bytes of the picture at a CSS selector as text; the address of the picture is a blob of the page's own. A widget
 # that draws anew gives its picture another address and takes back the first one: what was being read then is read again.
 PICTURE = """async selector => {
@@ -31,16 +33,16 @@ def test_the_slider_changes_the_picture(tmp_path):
 def moves_the_slider(page):
     """Run all, press keys on the slider, and wait for another picture."""
     run_all(page)
-    handle = page.locator(".widget-slider .noUi-handle").first
+    handle = page.locator(f"{EXPLORER} .noUi-handle").first
     handle.scroll_into_view_if_needed()
-    before = page.evaluate(PICTURE, ".widget-image")
+    before = page.evaluate(PICTURE, f"{EXPLORER} .widget-image")
     handle.focus()
     for _ in range(3):
         handle.press("ArrowRight")
     changed = f"async ([selector, before]) => await ({PICTURE})(selector) !== before"
-    page.wait_for_function(changed, arg=[".widget-image", before])
+    page.wait_for_function(changed, arg=[f"{EXPLORER} .widget-image", before])
     page.locator(IDLE).wait_for()
-    after = page.evaluate(PICTURE, ".widget-image")
+    after = page.evaluate(PICTURE, f"{EXPLORER} .widget-image")
     (ROOT / "build").mkdir(exist_ok=True)
     page.screenshot(path=ROOT / "build" / "chapter_00.png")
     assert after != before
