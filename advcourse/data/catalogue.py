@@ -1,6 +1,9 @@
 """The data sets by name."""
 
+import os
 from pathlib import Path
+
+from torch import Tensor
 
 from advcourse.core.inputs import check_choice
 from advcourse.data.base import ImageSet
@@ -46,3 +49,10 @@ def load(name: str, split: str = "test", root: str | Path | None = None, downloa
     from advcourse.data import full
 
     return full.load(name, split, root, download)
+
+
+def photo(path: str | os.PathLike, size: int = 224) -> Tensor:
+    """Read a photograph of your own as a batch of one, (1, 3, size, size) in [0, 1]: see `advcourse.data.photos.photo`."""
+    from advcourse.data import photos  # Pillow is needed only here
+
+    return photos.photo(path, size)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.models import EfficientNet_B0_Weights
 
 from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.data.base import ImageSet
@@ -32,6 +31,8 @@ LICENCE = (
 
 def classes() -> tuple[str, ...]:
     """The names of the 1000 classes of ImageNet, in the order of a network's logits."""
+    from torchvision.models import EfficientNet_B0_Weights  # takes a second to import
+
     return tuple(EfficientNet_B0_Weights.DEFAULT.meta["categories"])
 
 

@@ -2,7 +2,6 @@
 
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN
-from advcourse.models.photo_net import PhotoNet
 from advcourse.models.pixelcnn import PixelCNN, bits_per_pixel
 from advcourse.models.store import ARCHITECTURES, PARTS, PHOTO_NET, build, card, load, names, save
 
@@ -10,7 +9,6 @@ __all__ = [
     "ARCHITECTURES",
     "PARTS",
     "PHOTO_NET",
-    "PhotoNet",
     "AutoEncoder",
     "MnistCNN",
     "MnistMLP",

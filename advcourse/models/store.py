@@ -13,7 +13,6 @@ from torch import nn
 
 from advcourse.core.files import replacing
 from advcourse.core.inputs import InputError, check_choice, resolve_device
-from advcourse.models import photo_net
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
 from advcourse.models.pixelcnn import PixelCNN
@@ -105,6 +104,10 @@ def load(name: str, device: str | torch.device = "cpu", folder: str | os.PathLik
     """
     about, path = card(name, folder), _folder(folder) / f"{name}.safetensors"
     if about["architecture"] == PHOTO_NET:
+        from advcourse.models import (
+            photo_net,  # torchvision takes a second to import, and only this network needs it
+        )
+
         return photo_net.load(about["sha256"]).to(resolve_device(device))
     try:
         content = path.read_bytes()
