@@ -136,6 +136,24 @@ def test_norms_turn_round_at_places_of_their_own(seed):
         assert not agree(first, second), (one, other)
 
 
+def test_a_sign_error_is_looked_for_in_the_loss_too():
+    """Checks an FGSM that adds its step, but climbs log_odds with its sign turned round: the sentence names both suspects."""
+
+    def log_odds(logits, label):
+        label = label.unsqueeze(1)
+        others = logits.scatter(1, label, -torch.inf)
+        return logits.gather(1, label).squeeze(1) - others.logsumexp(1)
+
+    def fgsm(model, x, y, eps):
+        x_in = x.clone().requires_grad_()
+        gradient = torch.autograd.grad(log_odds(model(x_in), y).sum(), x_in)[0]
+        return (x + eps * gradient.sign()).clamp(0, 1)
+
+    verdict = LAB.check(fgsm, seed=3)
+    assert verdict.key == "descends"
+    assert "sign of the step" in verdict.message and "loss (log_odds" in verdict.message
+
+
 def _settings(case):
     return {"alpha": case["eps"] / case["steps"], "steps": case["steps"], "decay": case["decay"]}
 

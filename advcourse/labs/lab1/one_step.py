@@ -12,7 +12,8 @@ from advcourse.labs.properties import MOST, SAME, formula, same_as
 from advcourse.labs.verdicts import Finding
 
 DESCENDS = (
-    "The loss falls: each step goes against the gradient. To leave the true class it must rise: add the step."
+    "The loss falls, but to leave the true class it must rise. Either the sign of the step is wrong (add it), or that of the "
+    "loss (log_odds must grow as the label's own logit shrinks)."
 )
 
 
