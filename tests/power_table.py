@@ -8,9 +8,9 @@ from advcourse.labs.release import in_order
 RIGHT = "right"
 HEAD = """# The power of the labs' checks
 
-A check can be trusted if it never lets a wrong answer pass and never refuses a right one. The museum (`tests/museum/`) holds
-typical wrong answers to every task, and right ones written differently. `tests/power.py` checks each of them with many seeds;
-each gives fresh models, images and budgets. This page is made from `docs/power.json` by
+A check can be trusted if it never lets a wrong answer pass and never refuses a right one. The file of each task
+(`advcourse/labs/lab1/fgsm.py` and so on) holds typical wrong answers, and right ones written differently. `tests/power.py` checks
+each of them with many seeds; each gives fresh models, images and budgets. This page is made from `docs/power.json` by
 `python tests/power.py --write docs/power.md`.
 
 "Passed" counts wrong answers that were called right, "refused" right ones that were not: both must be 0. {bound}
