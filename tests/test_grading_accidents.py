@@ -103,7 +103,7 @@ def test_check_cells_edited(book, assert_all_points):
         cell(book, f"{name}-points").source = source
     report = assert_all_points(book)
     assert report.notes == (
-        "Cell 40 does not compile, so that nothing in it counts: line 1: '(' was never closed.",
+        "Cell 40 does not compile, so that nothing in it counts: '(' was never closed (SyntaxError in line 1, `check(`).",
     )
 
 

@@ -157,7 +157,7 @@ SPLIT = [
 def test_an_answer_in_pieces_is_told(grader, cells, where):
     """Checks the sentence that names the cells, counted by hand, and that put together they are an answer."""
     found = graded(grader, *cells)
-    assert (found.outcome, found.key, found.points) == ("crashed", "syntax", 0)
+    assert (found.outcome, found.key, found.points) == ("does not compile", "syntax", 0)
     assert found.message == (
         f"The function `project` is split over the cells {where}: put them together (Edit, Merge Selected Cells)."
     )

@@ -99,11 +99,13 @@ def test_what_stops_an_answer_is_told(grader):
     missing = result(grader.grade(only("fgsm", "x = 1"), "lab1"))
     assert missing.outcome == "not attempted yet" and "no function `fgsm`" in missing.message
     broken = result(grader.grade(only("fgsm", "def fgsm(model, x, y, eps)\n    return x"), "lab1"))
-    assert broken.outcome == "crashed" and broken.key == "syntax" and "line 1" in broken.message
+    assert (broken.outcome, broken.key, broken.again) == ("does not compile", "syntax", "")
+    told = "expected ':' (SyntaxError in line 1, `def fgsm(model, x, y, eps)`)."
+    assert broken.message == f"Cell 7 does not compile: {told}"
     long = result(
         grader.grade(only("fgsm", f"def fgsm(model, x, y, eps):\n    return x\n#{'-' * 100_000}"), "lab1")
     )
-    assert long.outcome == "crashed" and "more than 100000 characters" in long.message
+    assert long.outcome == "does not compile" and "more than 100000 characters" in long.message
     crashing = result(grader.grade(only("fgsm", "table = {}['key']\nfgsm = table"), "lab1"))
     assert (
         crashing.outcome == "crashed" and "line 1, in <module>: table = {}['key']\nKeyError" in crashing.trace
@@ -112,6 +114,25 @@ def test_what_stops_an_answer_is_told(grader):
     assert (
         inside.outcome == "crashed" and "line 2, in fgsm: return x.nothing()\nAttributeError" in inside.trace
     )
+
+
+def test_an_answer_whose_helper_does_not_compile(grader):
+    """Checks a given helper and one of the student's own: the answer is told which cell it needs, not that it is unwritten."""
+    book = solution("lab1")
+    answer(book, "log_odds", "def log_odds(logits, label)\n    return logits")
+    report = grader.grade(content(book), "lab1")
+    told = "expected ':' (SyntaxError in line 1, `def log_odds(logits, label)`)."
+    told = f"It needs `log_odds`, but cell 6 does not compile: {told}"
+    fgsm, bim = result(report), result(report, "bim")
+    assert (fgsm.outcome, fgsm.message, fgsm.again) == (bim.outcome, bim.message, "") == ("crashed", told, "")
+    answer(book, "log_odds", "def helper(z):\nreturn z")
+    fgsm = result(
+        grader.grade(
+            content(answer(book, "fgsm", "def fgsm(model, x, y, eps):\n    return helper(x)")), "lab1"
+        )
+    )
+    assert "It needs `helper`, but cell 6 does not compile: expected an indented block" in fgsm.message
+    assert "NameError" in fgsm.trace and fgsm.again
 
 
 def test_what_is_no_notebook_gets_a_report(grader):

@@ -118,8 +118,28 @@ def test_advice_and_notes():
 
 def test_what_cannot_be_run_cannot_be_repeated():
     """Checks that no line to repeat is given for an answer that does not compile."""
-    broken = replace(result("fgsm", "bug"), key="syntax", message="cell 7 does not compile")
+    broken = unparsed()
     assert "check(" not in students_page(report("Ada", broken)).text
+
+
+def unparsed():
+    """An answer with markup in a line that does not compile."""
+    told = "Cell 7 does not compile: invalid syntax (SyntaxError in line 1, `def fgsm(<b>):`)."
+    return replace(result("fgsm", "bug"), outcome="does not compile", key="syntax", message=told, trace="")
+
+
+def test_an_answer_that_does_not_compile():
+    """By hand: the outcome, the line as code, escaped, in the note too; a column of its own for the class, where there is one."""
+    made = report("Ada", unparsed(), result("llc"), notes=("Cell 7: `<i>`",))
+    text = feedback.page(made)
+    assert "<code>def fgsm(&lt;b&gt;):</code>" in text and "<code>&lt;i&gt;</code>" in text
+    assert "✎ does not compile (0 of 2 points)" in Page(text).text and "crashed" not in Page(text).text
+    page = class_page(made)
+    assert (
+        page.row(OUTCOMES, "fgsm One step along the sign of the gradient")["✎ does not compile"] == "1 100 %"
+    )
+    assert page.row(STUDENTS, "Ada")["does not compile"] == "1"
+    assert "does not compile" not in class_page(ada()).text
 
 
 def test_an_unreadable_file_says_what_to_do():

@@ -69,6 +69,56 @@ def test_what_is_odd_in_a_file():
     (note,) = read(file("!x\n" * 300 + "x = 1\n" * 2000)).notes
     assert "it is too long for its 300 lines that may be magics" in note
     assert read(file(*["x x"] * 12)).notes[-1] == "So it is with 2 more cells."
+    assert read(file(*["x x"] * 11)).notes[-1] == "So it is with 1 more cell."
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("x = 1\ndef f(x:\n    return x", "'(' was never closed (SyntaxError in line 2, `def f(x:`)"),
+        ("if x = 3:\n    y = 1", "instead of '='? (SyntaxError in line 1, `if x = 3:`)"),
+        ("def f(x):\nreturn x", "function definition on line 1 (IndentationError in line 2, `return x`)"),
+        ("x = 1\n    y = 2", "unexpected indent (IndentationError in line 2, `y = 2`)"),
+        ("if x:\n\ty = 1\n        z = 2", "tabs and spaces in indentation (TabError in line 3, `z = 2`)"),
+        ("x = 'abc", "unterminated string literal (SyntaxError in line 1, `x = 'abc`)"),
+        ('y = 1\nx = """abc\nend', '(detected at line 3) (SyntaxError in line 2, `x = """abc`)'),
+        ("y = 1\nx\0= 1", "cannot contain null bytes (SyntaxError in line 2, `x\\x00= 1`)"),
+        ("x\u00a0= 1", "non-printable character U+00A0 (SyntaxError in line 1, `x\\xa0= 1`)"),
+        ("x = 1 \u202e 1", "character U+202E (SyntaxError in line 1, `x = 1 \\u202e 1`)"),
+        ("The loss rises.\nIt does so fast.", "invalid syntax (SyntaxError in line 1, `The loss rises.`)"),
+        ("x = `a`", 'invalid syntax (SyntaxError in line 1, "x = `a`")'),
+        ("<b>x</b>", "invalid syntax (SyntaxError in line 1, `<b>x</b>`)"),
+        ("%run a \\\n  b\nx y\n", "invalid syntax (SyntaxError in line 3, `x y`)"),
+        ("%%time\n\nx y", "invalid syntax (SyntaxError in line 3, `x y`)"),
+    ],
+)
+def test_a_cell_that_does_not_compile_is_told_with_its_line(source, told):
+    """Checks the kind of error, the number counted by hand, and the line as it was written, with nothing invisible in it."""
+    (note,) = read(file(source)).notes
+    assert note.startswith("Cell 1 does not compile, so that nothing in it counts: ") and note.endswith(
+        f"{told}."
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["x = 1 " + "+ 1 " * 900 + "2 3" + " + 1" * 900, f"def f({'x' * 9999}, {'x' * 9999}): 0"]
+)
+def test_a_long_line_is_cut_around_the_error(source):
+    """Checks that of a line of thousands of characters some eighty are quoted, those that the compiler points at among them."""
+    (note,) = read(file(source)).notes
+    assert len(note) < 500 and "…" in note and ("2 3" in note or "duplicate argument" in note)
+
+
+def test_a_cell_of_which_a_part_compiles_is_told():
+    """Checks `return` behind a function, which a notebook refuses: the note has the line, and the rest of the cell is read."""
+    submitted = read(file("def f(x):\n    y = x\nreturn y"))
+    assert submitted.notes == (
+        "Cell 1 does not compile: 'return' outside function (SyntaxError in line 3, `return y`). "
+        "The rest of it was read all the same.",
+    )
+    assert (
+        len(submitted.code[0].statements) == 2 and read(file("await f()\nasync for x in y: pass")).notes == ()
+    )
 
 
 def test_a_cell_with_few_magics_may_be_long_and_a_short_one_have_many():

@@ -200,11 +200,29 @@ def test_stubs_are_no_answers(body):
 def test_a_broken_answer_says_where():
     """Checks the message against the line that does not compile, by the parser or only by the compiler."""
     found = sliced("x = 1", "def double(x):\n    return 2 *")
-    assert found.broken.startswith("cell 2 does not compile: line 2: ") and not found.found
+    told = "cell 2 does not compile: invalid syntax (SyntaxError in line 2, `return 2 *`)"
+    assert found.broken == told and not found.found
     found = sliced("def double(x, x):\n    return 2 * x")
-    assert found.broken == "cell 1 does not compile: line 1: duplicate argument 'x' in function definition"
+    told = "duplicate argument 'x' in function definition (SyntaxError in line 1, `def double(x, x):`)"
+    assert found.broken == f"cell 1 does not compile: {told}"
+    found = sliced("Def double(x):\n    return 2 * x")
+    assert found.broken.endswith("invalid syntax (SyntaxError in line 1, `Def double(x):`)")
     assert loaded(sliced(ANSWER, "def double(x:\n    return 3"))(1) == 2
     assert "does not compile" in read(file("def double(x:\n    return 3")).notes[0]
+
+
+def test_a_helper_in_a_cell_that_does_not_compile_is_told():
+    """Checks the helpers that an answer misses, by name and cell; a whole one, and one that it does not need, are not named."""
+    answer = "def double(x):\n    return left(x) + right(x)"
+    cells = ["def left(x) return x", "def right(x):\nreturn x", "def other(x) return x", answer]
+    assert sliced(*cells).lost == (
+        "`left`, but cell 1 does not compile: expected ':' (SyntaxError in line 1, `def left(x) return x`)",
+        "`right`, but cell 2 does not compile: expected an indented block after function definition on line 1 "
+        "(IndentationError in line 2, `return x`)",
+    )
+    assert sliced("def left(x):\n    return x", "right = left", *cells[:3], answer).lost == ()
+    [lost] = sliced("def left(x):\n    return x", "def right(x, x):\n    return x", answer).lost
+    assert lost.startswith("`right`, but cell 2 does not compile: duplicate argument 'x'")
 
 
 def test_experiments_are_left_out():

@@ -10,13 +10,14 @@ import torch
 from advcourse import plots
 
 RIGHT, WRONG, NOT_ATTEMPTED, CRASHED = "right", "wrong", "not attempted yet", "crashed"
-TIMED_OUT = "timed out"
+TIMED_OUT, NO_PYTHON = "timed out", "does not compile"
 LOOK = {  # the word is always there; the sign and the colour of the bar only help to find it
     RIGHT: ("✓", "#1b7837"),
     WRONG: ("✗", "#b35806"),
     NOT_ATTEMPTED: ("…", "#777777"),
     CRASHED: ("!", "#762a83"),
     TIMED_OUT: ("◔", "#a6611a"),
+    NO_PYTHON: ("✎", "#762a83"),
 }
 
 

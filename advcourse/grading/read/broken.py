@@ -6,7 +6,10 @@ import warnings
 from collections.abc import Sequence
 from itertools import takewhile
 
-from advcourse.grading.read.parsing import DEFINED, IMPORTS, UNPARSABLE, Code, compiler_says, standing
+from advcourse.grading.read.parsing import DEFINED, IMPORTS, UNPARSABLE, Code, compiler_says, standing, why
+
+# A cell tries to define a name where this stands, the words "Def" and "function" in place of "def" included.
+_TRIES = r"(def|class)\s+{0}\b|^{0}\s*=|^\w+[ \t]+{0}[ \t]*\(.*[:{{][ \t]*(#.*)?$"
 
 
 def cause(task: str, submitted: Sequence[Code]) -> str:
@@ -14,12 +17,12 @@ def cause(task: str, submitted: Sequence[Code]) -> str:
     if reason := split(task, submitted):
         return reason
     for code in submitted:
-        if code.error and re.search(rf"(def|class)\s+{task}\b|^{task}\s*=", code.source, re.M):
+        if code.error and re.search(_TRIES.format(task), code.source, re.M):
             reason = f"cell {code.index} does not compile: {code.error}"
         for statement in code.statements:
             if task in statement.binds and not isinstance(statement.node, IMPORTS):
                 if error := compiler_says(statement.node):
-                    reason = f"cell {code.index} does not compile: {error}"
+                    reason = f"cell {code.index} does not compile: {why(error, code.written)}"
     return reason
 
 
@@ -50,7 +53,7 @@ def _told(task, parts):
 
 
 def _stands_alone(code):
-    return not code.error and not any(compiler_says(statement.node) for statement in code.statements)
+    return not (code.error or code.flaw)
 
 
 def _is_one(task, texts):

@@ -17,6 +17,10 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.While, ast.Match)
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 LONGEST_CELL, LONGEST = 100_000, 500_000  # characters of code
+LONGEST_QUOTE, LONGEST_COMPLAINT = (
+    80,
+    200,
+)  # characters of a line, and of what the compiler says, in a sentence
 MOST_STATEMENTS = 5_000  # in a notebook
 MOST_WITH_MAGICS = 500_000  # characters of a cell times its magics: IPython rereads the cell for each of them
 ODD = re.compile(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$")  # lines that may be IPython's syntax
@@ -66,7 +70,8 @@ class Code:
         index: the cell's place in the notebook, from 1.
         source: its code as plain Python.
         statements: its top-level statements.
-        error: why it does not compile, or "".
+        error: why it cannot be parsed, so that it has no statements, or "".
+        flaw: why it does not compile although it could be parsed, or "".
         drafted: whether the cell is not a code cell.
         written: the text as it stands in the cell.
     """
@@ -75,6 +80,7 @@ class Code:
     source: str
     statements: tuple[Statement, ...] = ()
     error: str = ""
+    flaw: str = ""
     drafted: bool = False
     written: str = ""
 
@@ -118,15 +124,61 @@ def _parse_cell(cell, drafted, full):
             raise ValueError(f"it has more than {MOST_STATEMENTS} statements")
         statements = tuple(_statement(cell.index, place, node) for place, node in enumerate(body))
     except UNPARSABLE as error:
-        return Code(cell.index, cell.source, error=why(error), drafted=drafted, written=cell.source)
-    return Code(cell.index, source, statements, drafted=drafted, written=cell.source)
+        return Code(
+            cell.index, cell.source, error=why(error, cell.source), drafted=drafted, written=cell.source
+        )
+    flaw = compiler_says(*body)
+    flaw = why(flaw, cell.source) if flaw else ""
+    return Code(cell.index, source, statements, flaw=flaw, drafted=drafted, written=cell.source)
 
 
-def why(error: Exception) -> str:
-    """Return what the compiler says about code, with the line if it is known, and whether a newer Python may understand it."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f"line {error.lineno}: {error.msg}{_newer(error)}"
-    return str(error) or "it is nested too deep"
+def why(error: Exception, written: str) -> str:
+    """Return what the compiler says about a cell, with the line if it is known, and whether a newer Python may understand it.
+
+    Args:
+        error: what the compiler raised.
+        written: the text as it stands in the cell.
+    """
+    lines, number = written.split("\n"), 0
+    if isinstance(error, SyntaxError):
+        number = _line_number(error, lines)
+    elif "\0" in written:
+        error = SyntaxError(str(error))  # as younger Pythons call it
+    if "\0" in written and not number:  # the compiler does not say where
+        number = 1 + written[: written.index("\0")].count("\n")
+    if not number:
+        return str(error) or "it is nested too deep"
+    message = error.msg.removesuffix(f" (detected at line {number})").rstrip(". ")
+    message = message if len(message) <= LONGEST_COMPLAINT else f"{message[:LONGEST_COMPLAINT]}…"
+    quote = _quoted(lines[number - 1], error.offset or 1)
+    return f"{message} ({type(error).__name__} in line {number}, {quote}{_newer(error)})"
+
+
+def _line_number(error, lines):
+    """Return the number of the line that the compiler complains about, from 1, or 0 if it is not known.
+
+    A magic that goes on in the next line is one line for the compiler. So the nearest line counts that reads as what it saw.
+    """
+    number, seen = error.lineno or 0, (error.text or "").strip()
+    same = [place for place, line in enumerate(lines, 1) if line.strip() == seen]
+    if number and seen and same:
+        return min(same, key=lambda place: abs(place - number))
+    return number if number <= len(lines) else 0
+
+
+def _quoted(line, offset):
+    """Return a line as code in a sentence: without its indentation, cut around `offset` if it is long, and all of it visible."""
+    bare = line.lstrip()
+    shown, at = _visible(bare.rstrip()), len(_visible(bare[: max(0, offset - 1 - len(line) + len(bare))]))
+    start = max(0, min(at - LONGEST_QUOTE // 2, len(shown) - LONGEST_QUOTE))
+    end = start + LONGEST_QUOTE
+    shown = "…" * (start > 0) + shown[start:end] + "…" * (end < len(shown))
+    return f'"{shown}"' if "`" in shown else f"`{shown}`"
+
+
+def _visible(text):
+    """Return the text with what cannot be seen as Python writes it: a tab is \\t, a byte of zeros \\x00."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _newer(error):
@@ -134,19 +186,21 @@ def _newer(error):
     line = (error.text or "")[:1000]
     for version, message, code in YOUNGER:
         if sys.version_info < version and (error.msg.startswith(message) if message else code.search(line)):
-            return f" (it may be syntax of Python {'.'.join(map(str, version))}; the grader runs Python {PYTHON})"
+            return f"; it may be syntax of Python {'.'.join(map(str, version))}, and the grader runs Python {PYTHON}"
     return ""
 
 
-def compiler_says(node: ast.stmt) -> str:
-    """Return what the compiler finds wrong in a statement that could be parsed; "" for nothing."""
+def compiler_says(*nodes: ast.stmt) -> Exception | None:
+    """Return the error that the compiler finds in statements that could be parsed; None if there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(ast.Module([node], []), "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            compile(
+                ast.Module([*nodes], []), "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+            )
     except UNPARSABLE as error:
-        return why(error)
-    return ""
+        return error
+    return None
 
 
 def _tree(source):

@@ -6,6 +6,7 @@ constants and imports, in the answer's own cell before others, and in the studen
 
 import ast
 import builtins
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -25,6 +26,8 @@ from advcourse.grading.read.parsing import (
     standing,
 )
 
+TRIED = re.compile(r"^(?:async +)?\w+ +(\w+) *[(:]", re.M)  # what a cell that does not compile was to define
+MOST_LOST = 3  # of which the reason is told
 BUILTINS = frozenset(dir(builtins))
 ASSIGNMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
 PERHAPS_A_FUNCTION = (
@@ -69,7 +72,9 @@ class Program:
         whole: whether this is such a try.
         uses: the other tasks' functions that it reaches.
         broken: why there is no usable definition, or why the existing one may be no good, such as "cell 7 does not compile:
-            line 3: invalid syntax"; or "".
+            invalid syntax (SyntaxError in line 3, `x = = 2`)"; or "".
+        lost: what the answer needs and a cell that does not compile was to define, such as "`helper`, but cell 6 does not
+            compile: ...".
         found: whether there is a definition that is not a stub.
         stub: whether there is only a stub.
         note: a sentence for the student about which of several definitions counts, or "".
@@ -83,6 +88,7 @@ class Program:
     whole: bool = False
     uses: tuple[str, ...] = ()
     broken: str = ""
+    lost: tuple[str, ...] = ()
     found: bool = False
     stub: bool = False
     note: str = ""
@@ -119,7 +125,8 @@ def program(task: str, tasks: Collection[str], submitted: Sequence[Code], given:
     """
     names = _Names(tasks, submitted, given)
     winner = names.winner(task)
-    taken, uses = _Closure(task, names).of(winner) if winner else (set(), ())
+    closure = _Closure(task, names)
+    taken, uses = closure.of(winner) if winner else (set(), ())
     further, apart = runs(task, names, winner, taken)
     wider = tuple(_parts(run, names, submitted, given) for run in further)
     if winner is None:
@@ -134,9 +141,18 @@ def program(task: str, tasks: Collection[str], submitted: Sequence[Code], given:
         apart,
         uses=tuple(sorted(uses)),
         broken=split(task, submitted),
+        lost=_lost(closure, submitted),
         found=True,
         note=note,
     )
+
+
+def _lost(closure, submitted):
+    """Return which of the names that an answer misses a cell that does not compile was to define, and why it does not."""
+    tried = {name for code in submitted if code.error for name in TRIED.findall(code.source)}
+    names = sorted(closure.missing & tried | closure.unusable)
+    reasons = [(name, cause(name, submitted)) for name in names[:MOST_LOST]]
+    return tuple(f"`{name}`, but {reason}" for name, reason in reasons if reason)
 
 
 def _parts(taken, names, submitted, given):
@@ -304,6 +320,10 @@ class _Closure:
     def __init__(self, task, names):
         self.task, self.names = task, names
         self.taken, self.uses, self._asked, self._waiting = set(), set(), set(), []
+        self.missing, self.unusable = (
+            set(),
+            set(),
+        )  # names that nothing defines, and those whose definition does not compile
 
     def of(self, winner):
         """Return the statements that define the winner and what it needs, and the names of the other tasks that it reaches."""
@@ -317,7 +337,11 @@ class _Closure:
         return self.taken, self.uses
 
     def _take(self, statement):
-        if statement not in self.taken and not compiler_says(statement.node):
+        if statement in self.taken:
+            return
+        if compiler_says(statement.node):
+            self.unusable |= statement.binds
+        else:
             self.taken.add(statement)
             home = None if statement in self.names.released else statement.cell
             self._waiting += [(name, home) for name in statement.uses]
@@ -330,6 +354,8 @@ class _Closure:
         if name in self.names.tasks and not any(_is_value(s, name, home) for s in statements):
             self.uses.add(name)
             statements = self.names.definition(name) or statements
+        if all(s in self.names.released and standing(s, name) == UNWRITTEN for s in statements):
+            self.missing.add(name)
         for statement in statements:
             self._take(statement)
 

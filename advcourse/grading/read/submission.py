@@ -142,12 +142,15 @@ def read(content: bytes, name: str = "") -> Submission:
     if len(cells) < len(parsed):
         notes.append("Parts of the file are no cells. They were passed over.")
     notes += [language] if language else []
-    broken = [c for c in code if c.error]
+    broken = [c for c in code if c.error or (c.flaw and not c.drafted)]
     notes += [
         f"Cell {c.index} does not compile, so that nothing in it counts: {c.error}."
+        if c.error
+        else f"Cell {c.index} does not compile: {c.flaw}. The rest of it was read all the same."
         for c in broken[:MOST_NOTES]
     ]
-    notes += [f"So it is with {more} more cells."] if (more := len(broken) - MOST_NOTES) > 0 else []
+    if (more := len(broken) - MOST_NOTES) > 0:
+        notes.append(f"So it is with {more} more {'cell' if more == 1 else 'cells'}.")
     written_in = _version(notebook)
     notes += [f"{written_in}."] if written_in and broken else []
     return Submission(cells, tuple(notes), code, written_in)

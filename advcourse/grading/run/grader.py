@@ -22,7 +22,7 @@ from advcourse.grading.run.staging import ALLOWED
 from advcourse.grading.run.wire import Broken, Late, Starved
 from advcourse.grading.tell.report import SYNTAX, Report, TaskResult
 from advcourse.labs.checks import judge
-from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, Finding, Verdict
+from advcourse.labs.verdicts import CRASHED, NO_PYTHON, NOT_ATTEMPTED, RIGHT, Finding, Verdict
 
 UNLOADED = "no function"  # the key if the student's cells ran and left no function
 
@@ -144,6 +144,8 @@ class Grader:
         verdict, remarks, reason = max([*tried[1:], first] if program.apart else tried, key=_worth)
         if program.broken and not verdict.right:
             verdict = _broken(task, program, seed)
+        elif program.lost:
+            verdict = _lacking(verdict, program.lost)
         return verdict, [*remarks, *([f"it was stopped ({reason})."] if reason else [])]
 
     def _without_a_function(self, task, program, seed):
@@ -205,7 +207,17 @@ def _worth(found):
 
 def _broken(task, program, seed):
     message = f"{program.broken[:1].upper()}{program.broken[1:]}."
-    return Verdict(task.name, CRASHED, message, 0, task.points, seed, key=SYNTAX)
+    return Verdict(task.name, NO_PYTHON, message, 0, task.points, seed, key=SYNTAX)
+
+
+def _lacking(verdict, lost):
+    """Return the verdict on an answer that needs what is lost, see `Program`; it says so if that is why the answer failed."""
+    reason = f"It needs {'; and '.join(lost)}."
+    if verdict.key == "not attempted":  # by the stub in the students' copy, which stood in
+        return replace(verdict, outcome=CRASHED, key=SYNTAX, message=reason)
+    return (
+        replace(verdict, message=f"{verdict.message} {reason}") if "NameError" in verdict.trace else verdict
+    )
 
 
 def _result(task, verdict):

@@ -10,7 +10,7 @@ from advcourse.core.page import Drawing, Html, Text, document, element, figures,
 from advcourse.core.rounding import percent
 from advcourse.grading.tell.feedback import marked, outcome
 from advcourse.grading.tell.report import WEAK, Report
-from advcourse.labs.verdicts import CRASHED, NOT_ATTEMPTED, RIGHT, TIMED_OUT, WRONG
+from advcourse.labs.verdicts import CRASHED, NO_PYTHON, NOT_ATTEMPTED, RIGHT, TIMED_OUT, WRONG
 
 STOPPED = {
     "time": "took too much time",
@@ -122,7 +122,7 @@ def _tasks(reports):
     ordered = sorted(rows.items(), key=lambda item: np.mean([task.outcome == RIGHT for task in item[1]]))
     columns = {
         "task": lambda row: _entitled(*row[0]),
-        **{outcome(word): _with_share(word) for word in (RIGHT, WRONG, CRASHED, TIMED_OUT, NOT_ATTEMPTED)},
+        **{outcome(word): _with_share(word) for word in _outcomes(reports)},
     }
     parts = [table("Outcomes, the task with the fewest right answers first", columns, {"": ordered})]
     mistakes = _mistakes(rows)
@@ -133,6 +133,13 @@ def _tasks(reports):
         }
         parts.append(table("The most frequent mistakes", columns, {"": mistakes}))
     return parts
+
+
+def _outcomes(reports):
+    """Return the outcomes that have a column. Few classes have an answer that does not compile."""
+    seen = {task.outcome for report in reports if not report.error for task in report.tasks}
+    rare = [NO_PYTHON] if NO_PYTHON in seen else []
+    return [RIGHT, WRONG, CRASHED, *rare, TIMED_OUT, NOT_ATTEMPTED]
 
 
 def _entitled(name, below):
@@ -252,7 +259,7 @@ def _students(reports, links, late):
     columns = {
         "student": lambda report: _name(report, links),
         "points": lambda report: f"{report.points} of {report.possible}",
-        **{word: count(word) for word in (RIGHT, WRONG, CRASHED, TIMED_OUT, NOT_ATTEMPTED)},
+        **{word: count(word) for word in _outcomes(reports)},
         "written answers": lambda report: sum(bool(one.answer.strip()) for one in report.written),
         "worth a look": lambda report: len(_reasons(report)) or "",
         **({Text("late"): lambda report: late.get(report.student, "")} if late else {}),
