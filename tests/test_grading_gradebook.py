@@ -1,16 +1,15 @@
 """Grades as CSV: what Canvas, Moodle and a spreadsheet read, and who is found in a class list."""
 
-import csv
 import re
 import unicodedata
-from dataclasses import replace
 
 import pytest
 from gradebooks import CANVAS, MOODLE, put, read, report
 
 from advcourse.core.inputs import InputError
-from advcourse.grading.tell.gradebook import canvas_csv, grades_csv, moodle_csv, written_points
+from advcourse.grading.tell.gradebook import canvas_csv, grades_csv, moodle_csv
 from advcourse.grading.tell.report import BUBBLEWRAP, Report
+from advcourse.grading.tell.written import written_points
 
 # For people
 
@@ -53,6 +52,7 @@ def test_a_file_that_could_not_be_read_is_a_row_as_well(tmp_path):
     header, _, row = read(tmp_path / "grades.csv", "utf-8-sig")
     row = dict(zip(header, row))
     assert (row["total"], row["of"], row["error"]) == ("0", "10", "This is a PDF.")
+    assert (row["possible"], row["written possible"]) == ("7", "3")  # as for the others
 
 
 def test_a_spreadsheet_reads_the_names(tmp_path):
@@ -121,72 +121,24 @@ def test_all_text_is_quoted(tmp_path):
         assert all(re.fullmatch(r'"[^"]*"|[\d.]+', cell) for cell in cells), path.name
 
 
-# Written questions
-
-
-def test_points_for_written_questions_are_entered_into_a_sheet(tmp_path):
-    """Checks the way of a sheet: made empty, filled in as a European Excel saves it, read again: 2,5 is two and a half."""
-    path, reports = tmp_path / "written.csv", [report("Mia"), report("Amir", answer='First,\n"second".')]
-    assert written_points(reports, path) == ({}, ())
-    assert read(path, "utf-8-sig") == [
-        ["student", "lab3 question-1 (of 3)", "lab3 answer to question-1"],
-        ["Amir", "", 'First,\n"second".'],
-        ["Mia", "", "Because."],
-    ]
-    text = path.read_bytes().decode().replace('"Mia",,', '"Mia";2,5;').replace(",", ";").replace("2;5", "2,5")
-    put(path, text.replace("First;", "First,"))
-    assert written_points(reports, path) == ({"Mia": {"question-1": 2.5}}, ())
-    assert read(path, "utf-8-sig", delimiter=";")[2][:2] == ["Mia", "2,5"]
-
-
-def test_a_sheet_loses_nothing(tmp_path):
-    """Checks a sheet with points and a teacher's column when a student is new, one is gone, and one has changed the answer."""
-    path = tmp_path / "written.csv"
-    written_points([report("Mia"), report("Leo")], path)
-    header, leo, mia = read(path, "utf-8-sig")
-    rows = [[*header, "mine"], ["Leo", "1", leo[2], "read"], [*mia[:1], "3", *mia[2:], "read twice"]]
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        csv.writer(file).writerows(rows)
-    points, told = written_points([report("Mia", answer="No: "), report("Zoe")], path)
-    assert points == {"Mia": {"question-1": 3.0}}
-    assert told == (
-        f"Leo: has points in {path}, but is not among the submissions.",
-        "Mia: the answer to question-1 changed after it was graded; look at it again.",
+def test_all_numbers_are_numbers(tmp_path):
+    """Checks the bytes of every table: points stand without quotation marks, whole or not, and no number is written as text."""
+    made, given = (
+        [report("Mia"), report("Leo", ead=5)],
+        {"Mia": {"question-1": 2.5}, "Leo": {"question-1": 3.0}},
     )
-    rows[2][2] = "No:"
-    assert read(path, "utf-8-sig") == [*rows, ["Zoe", "", "Because.", ""]]
-    again = path.read_bytes()
-    assert written_points([report("Mia", answer="No: "), report("Zoe")], path)[1] == told[:1]
-    assert path.read_bytes() == again
-
-
-def test_a_sheet_holds_several_labs(tmp_path):
-    """Checks that points for one lab's question are not another lab's, whose question has the same name."""
-    path = put(
-        tmp_path / "w.csv", "student,lab3 question-1 (of 2),lab3 answer to question-1\nMia,1,Because.\n"
-    )
-    other = replace(report("Mia"), lab="lab4")
-    assert written_points([other], path) == ({}, ())
-    assert written_points([report("Mia")], path) == ({"Mia": {"question-1": 1}}, ())  # of 2 once, of 3 now
-    header = ["student", "lab3 question-1 (of 2)", "lab3 answer to question-1"]
-    header += ["lab4 question-1 (of 3)", "lab4 answer to question-1"]
-    assert read(path) == [header, ["Mia", "1", "Because.", "", "Because."]]
-
-
-@pytest.mark.parametrize("entry", ["4", "-1", "3.01", "good", "nan", "1e0", "1,000,0"])
-def test_points_that_cannot_be(entry, tmp_path):
-    """Checks that what is no number from 0 to 3 is told with file, student, question and what is allowed."""
-    path = put(tmp_path / "w.csv", f'student,lab3 question-1 (of 3)\nMia,"{entry}"\n')
-    with pytest.raises(InputError) as error:
-        written_points([report("Mia")], path)
-    told = f"written: {path}, Mia, question-1: got {entry!r}; allowed is a number from 0 to 3, or nothing"
-    assert str(error.value) == told
-
-
-def test_a_lab_without_written_questions_has_no_sheet(tmp_path):
-    """Checks that nothing is written then."""
-    bare = Report("Mia", "lab3", "d" * 64, BUBBLEWRAP)
-    assert written_points([bare], tmp_path / "w.csv") == ({}, ()) and not list(tmp_path.iterdir())
+    ids = {"Mia": "871", "Leo": "872"}
+    grades_csv(made, tmp_path / "grades.csv", given)
+    canvas_csv(made, tmp_path / "canvas.csv", written=given)
+    moodle_csv(made, tmp_path / "moodle.csv", ids=ids, written=given)
+    for path, mias, leos in (
+        ("grades.csv", '"Mia","lab3",4.5,10,2,7,2.5,3,2,0,', '"Leo","lab3",10,10,7,7,3,3,2,5,'),
+        ("canvas.csv", '"Mia","","","Mia","",4.5', '"Leo","","","Leo","",10'),
+        ("moodle.csv", '"Participant 871","Mia",4.5,10,"-",', '"Participant 872","Leo",10,10,"-",'),
+    ):
+        text = (tmp_path / path).read_text(encoding="utf-8-sig")
+        assert f"\n{mias}" in text and f"\n{leos}" in text
+        assert not re.search(r'"[\d.]+"', text)
 
 
 # Canvas
@@ -223,11 +175,30 @@ def test_canvas_gets_its_own_export_with_the_column_filled_in(tmp_path):
     told = canvas_csv([report("mm"), report("0012", ead=5)], tmp_path / "c.csv", roster)
     wanted = CANVAS.replace('"A, B",1.00,,', '"A, B",1.00,2,').replace("leo,A,,1.00,", "leo,A,,7,")
     assert (tmp_path / "c.csv").read_bytes().decode() == wanted
-    assert told == (f"{roster}: 1 rows without a submission that fits; their cells are as they were.",)
+    who = "1 student has no submission that fits, so the cell stays as it was: Student, Test."
+    assert told == (f"{roster}: {who}",)
     possible, students = canvas_reads(tmp_path / "c.csv")
     assert possible == {"Homework (4)": "5.00", "Lab 3 (55)": "10.00"}
     assert students["Müller, Mia", "11", "mm@uni.edu"] == {"Homework (4)": "1.00", "Lab 3 (55)": "2"}
     assert students["O'Neil, Leo", "12", "leo"]["Lab 3 (55)"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (0, ""),
+        (1, "1 student has no submission that fits, so the cell stays as it was: A1, B."),
+        (2, "2 students have no submission that fits, so their cells stay as they were: A1, B; A2, B."),
+        (9, "9 students have {}: A1, B; A2, B; A3, B; A4, B; A5, B; and 4 more."),
+    ],
+)
+def test_who_handed_in_nothing_is_named(count, told, tmp_path):
+    """By hand: none, one, two, and nine students of a class list, of whom five are named."""
+    told = told.format("no submission that fits, so their cells stay as they were")
+    rows = "".join(f'"A{i}, B",{20 + i},,,A,,,\r\n' for i in range(1, count + 1))
+    roster = put(tmp_path / "roster.csv", "".join(CANVAS.splitlines(True)[:4]) + rows)
+    sentences = canvas_csv([report("mm")], tmp_path / "c.csv", roster)
+    assert sentences == ((f"{roster}: {told}",) if told else ())
 
 
 @pytest.mark.parametrize("assignment", [None, "lab3", "LAB 3", "Lab 3 (55)"])
@@ -272,7 +243,7 @@ def test_canvas_without_its_export(tmp_path):
     """Checks what Canvas's importer reads: its own number of a student where it is known, else the name as a login."""
     reports = [report("Müller, Mia"), report("leo", ead=5)]
     told = canvas_csv(reports, tmp_path / "c.csv", ids={"Müller, Mia": "11"})
-    assert told == ("No Canvas number is known of 1 students: Canvas looks for them by login and name.",)
+    assert told == ("No Canvas number is known of 1 student: Canvas looks for him or her by login and name.",)
     possible, students = canvas_reads(tmp_path / "c.csv")
     assert possible == {"Lab 3": "10"}
     assert students == {("leo", "", "leo"): {"Lab 3": "7"}, ("Müller, Mia", "11", ""): {"Lab 3": "2"}}
@@ -316,13 +287,17 @@ def test_moodle_gets_its_own_worksheet_filled_in(tmp_path):
     roster = put(tmp_path / "roster.csv", MOODLE)
     reports = [report("x", ead=5), report("lei@uni.edu")]
     told = moodle_csv(reports, tmp_path / "m.csv", roster, {"x": "871"}, {"x": {"question-1": 1.5}})
-    comment = "Graded by program: 7 of 7 points. to_w 2 of 2 (right); ead 5 of 5 (right)."
+    comment = (
+        "Graded by program: 7 of 7 points. to_w 2 of 2 (right); ead 5 of 5 (right). Read by a person: Why? 1.5 of 3. "
+        "Together 8.5 of 10 points: 7 of 7 by program, 1.5 of 3 by a person."
+    )
     wanted = MOODLE.replace('grading",,10.00', 'grading",8.5,10.00').replace(
         'AM",-,\n', f'AM",-,"{comment}"\n'
     )
     wanted = wanted.replace(",1.00,10.00", ",2,10.00")
     assert (tmp_path / "m.csv").read_bytes().decode() == wanted
-    assert told == (f"{roster}: 1 rows without a submission that fits; their cells are as they were.",)
+    who = "1 student has no submission that fits, so the cell stays as it was: Leo O'Neil."
+    assert told == (f"{roster}: {who}",)
     grades = moodle_reads(tmp_path / "m.csv")
     assert grades == {"871": ("8.5", comment), "872": ("2", "Well done."), "873": ("", "")}
 

@@ -315,7 +315,7 @@ def test_all_students_with_links():
     assert head[:2] == ["student", "points"] and head[7:] == ["written answers", "worth a look"]
     assert [tag["href"] for tag in page.all("a") if "feedback" in tag["href"]] == ['feedback/"><b>.html']
     assert page.row("Written answers", "Question 1") == {
-        "question": "Question 1", "points": "up to 3", "to be read": "2", "left empty": "0",
+        "question": "Question 1", "points": "up to 3", "have points": "0", "to be read": "2", "left empty": "0",
     }  # fmt: skip
     assert page.row("Written answers", "Question 2")["left empty"] == "2"
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from html import unescape
 
 import pytest
@@ -78,14 +79,39 @@ def test_answers_that_nobody_has_read_are_told_until_they_have_points(graded):
     outcome, out = graded
     *_, last = writing.write(outcome, out)[1]
     assert last.startswith("1 written answer has no points yet") and "the program alone" in last
-    table = (out / "written.csv").read_text(encoding="utf-8-sig").split("\n")
-    column = [i for i, name in enumerate(table[0].split(",")) if "(of 3)" in name]
-    row = next(i for i, line in enumerate(table) if line.startswith(('"Ann"', "Ann")))
-    cells = table[row].split(",")
-    cells[column[0]] = '"2"'
-    table[row] = ",".join(cells)
-    (out / "written.csv").write_text("\n".join(table), encoding="utf-8-sig")
+    enter(2, "Ann", out / "written.csv")
     assert not [line for line in writing.write(outcome, out)[1] if "no points yet" in line]
+
+
+def enter(points, student, path):
+    """Enter points for a student's answer as a person does, in the sheet's second column."""
+    text = path.read_text(encoding="utf-8-sig")
+    assert text.count(f'"{student}",,') == 1
+    path.write_text(text.replace(f'"{student}",,', f'"{student}",{points},'), encoding="utf-8-sig")
+
+
+def test_the_points_of_a_person_go_back_to_the_student(tmp_path, monkeypatch):
+    """Checks all that Ann and Moodle get against 2 of 2 and 2.5 of 3, by hand; what Bo gets is as it was."""
+    monkeypatch.setattr(classroom, "in_processes", lambda tasks, count, seconds: workers.here(tasks))
+    for name in ("Ann_7", "Bo_8"):
+        path = tmp_path / "in" / f"{name}_assignsubmission_file_" / "lab4.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(NOTEBOOK)
+    out = tmp_path / "out"
+    outcome = classroom.run(tmp_path / "in", 4, out, progress=False, grade=grade)
+    writing.write(outcome, out)
+    before = (out / "feedback" / "Bo.html").read_bytes()
+    enter(2.5, "Ann", out / "written.csv")
+    overview, _ = writing.write(outcome, out)
+    told = "4.5 of 5 points: 2 of 2 by program, 2.5 of 3 by a person."
+    page = (out / "feedback" / "Ann.html").read_text(encoding="utf-8")
+    assert told in page and "A person has read this: 2.5 of 3 points." in page
+    with zipfile.ZipFile(out / "moodle-feedback.zip") as archive:
+        assert archive.read("Ann_7_assignsubmission_file_/feedback.html").decode() == page
+    moodle = (out / "moodle.csv").read_text(encoding="utf-8")
+    assert f"(right). Read by a person: Why 2.5 of 3. Together {told}" in moodle and '"Ann",4.5,5,' in moodle
+    assert moodle.count("by a person") == 2 and (out / "feedback" / "Bo.html").read_bytes() == before
+    assert "<td>up to 3</td><td>1</td><td>1</td><td>0</td>" in overview.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

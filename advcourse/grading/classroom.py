@@ -41,6 +41,7 @@ _NO_JUDGES = {
     "feedback.py",
     "overview.py",
     "writing.py",
+    "written.py",
 }
 _NO_JUDGES |= {"gradebook.py", "roster.py", "nbgrader_gradebook.py"}
 

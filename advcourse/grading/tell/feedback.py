@@ -1,9 +1,11 @@
 """The page for one student: the result of each task in words, with the picture, and how to repeat a check."""
 
 import re
+from collections.abc import Mapping
 
 from advcourse.core.page import Html, Text, document, element, printable, table
 from advcourse.grading.tell.report import WEAK, Report
+from advcourse.grading.tell.written import number
 from advcourse.labs.verdicts import LOOK, marked_up
 
 _STYLE = """
@@ -21,25 +23,32 @@ footer { margin-top: 2.5rem; border-top: 1px solid #bbb; font-size: .8rem; color
   figcaption { font-size: 8.5pt; }
 }
 """
-_READ_BY = "a person reads this"
+_READ_BY, _READ = "a person reads this", "a person has read this"
 _NO_NOTEBOOK = re.compile(r"not a notebook|no notebook|hand in the \.ipynb")  # in an error
 
 
-def page(report: Report) -> Html:
-    """Return the page of a report for its student. The signs are not on it: they are for the instructor."""
+def page(report: Report, given: Mapping[str, float] | None = None) -> Html:
+    """Return the page of a report for its student. The signs are not on it: they are for the instructor.
+
+    Args:
+        report: of one submission.
+        given: written question -> points that a person gave it (default: none).
+    """
+    given = given or {}
     title = f"{lab_title(report.lab)}: {report.student}" if report.student else lab_title(report.lab)
-    parts = [element("p", element("strong", total(report)))]
+    parts = [element("p", element("strong", total(report, given)))]
     if report.error:
         parts.append(_error(report))
     elif report.tasks or report.written:
-        parts.append(_contents(report))
+        parts.append(_contents(report, given))
     if report.notes:
         items = [element("li", marked(note)) for note in report.notes]
         parts.append(element("section", element("h2", "About your file"), element("ul", *items)))
     if report.tasks and not report.error:
         parts.append(element("section", element("h2", "Tasks"), *map(_task, report.tasks)))
     if report.written:
-        parts.append(element("section", element("h2", "Written questions"), *map(_question, report.written)))
+        questions = [_question(question, given.get(question.name)) for question in report.written]
+        parts.append(element("section", element("h2", "Written questions"), *questions))
     return document(title, *parts, _foot(report), style=_STYLE)
 
 
@@ -48,13 +57,23 @@ def lab_title(lab: str) -> str:
     return re.sub(r"^lab(?=\d)", "Lab ", lab)
 
 
-def total(report: Report) -> str:
-    """Return the points in a sentence: "18 of 26 points by program; 6 more are given by a person."."""
-    more = sum(question.possible for question in report.written)
+def total(report: Report, given: Mapping[str, float] | None = None) -> str:
+    """Return the points in a sentence: "18 of 26 points by program; 6 more are given by a person.".
+
+    With points for a written question, see `page`: "20 of 29 points: 18 of 26 by program, 2 of 3 by a person; 3 more are ...".
+    """
+    read = sum(question.possible for question in report.written if question.name in (given or {}))
+    more = sum(question.possible for question in report.written) - read
+    come = f"{'is' if more == 1 else 'are'} given by a person."
+    if given:
+        by_hand = sum(given.values())
+        reached = f"{number(report.points + by_hand)} of {_points(report.possible + read)}"
+        by_whom = f"{report.points} of {report.possible} by program, {number(by_hand)} of {read} by a person"
+        return f"{reached}: {by_whom}; {more} more {come}" if more else f"{reached}: {by_whom}."
     if not report.possible:
-        return "No points." if report.error or not more else f"Up to {_points(more)} are given by a person."
+        return "No points." if report.error or not more else f"Up to {_points(more)} {come}"
     by_program = f"{report.points} of {_points(report.possible)}"
-    return f"{by_program} by program; {more} more are given by a person." if more else f"{by_program}."
+    return f"{by_program} by program; {more} more {come}" if more else f"{by_program}."
 
 
 def marked(text: str) -> Html:
@@ -89,16 +108,24 @@ def _error(report):
     return element("div", reason, element("p", advice), class_="failures")
 
 
-def _contents(report):
+def _contents(report, given):
     """Return the table of all tasks and questions, with links to the details."""
     columns = {
         "task": lambda one: element("a", one.title, href=f"#{_place(one)}"),
-        Text("outcome"): lambda one: outcome(one.outcome) if hasattr(one, "outcome") else _READ_BY,
+        Text("outcome"): lambda one: (
+            outcome(one.outcome) if hasattr(one, "outcome") else _READ if one.name in given else _READ_BY
+        ),
         "points": lambda one: (
-            f"{one.points} of {one.possible}" if hasattr(one, "points") else f"up to {one.possible}"
+            f"{one.points} of {one.possible}"
+            if hasattr(one, "points")
+            else _reached(one, given.get(one.name))
         ),
     }
     return table("Points", columns, {"": [*report.tasks, *report.written]})
+
+
+def _reached(question, points):
+    return f"up to {question.possible}" if points is None else f"{number(points)} of {question.possible}"
 
 
 def _place(one):
@@ -131,8 +158,10 @@ def _task(task):
     return element("article", *parts, class_="verdict", id=_place(task), style=f"border-left-color: {colour}")
 
 
-def _question(question):
-    heading = element("p", f"{_READ_BY.capitalize()}: up to {_points(question.possible)}.")
+def _question(question, points):
+    reader = _READ_BY if points is None else _READ
+    unit = "point" if question.possible == 1 else "points"
+    heading = element("p", f"{reader.capitalize()}: {_reached(question, points)} {unit}.")
     if question.answer.strip():
         answer = element("pre", question.answer, class_="answer", dir="auto")
     else:

@@ -3,24 +3,22 @@
 If the grader itself failed, the report has no digest: the student has no grade yet, and nothing is filled in.
 
 A lab's points are those of its tasks, given by program, and those of its written questions. The latter are entered by hand
-into the sheet of `written_points`; all functions here add them up.
+into the sheet of `written.written_points`; all functions here add them up.
 """
 
-import csv
 import html
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from advcourse.core.files import replacing
 from advcourse.core.inputs import InputError
-from advcourse.grading.tell.report import Report
-from advcourse.grading.tell.roster import ListedStudent, Sheet, match, plain
-
-Points = Mapping[str, Mapping[str, float]]  # student -> written question -> points that a person gave
+from advcourse.grading.tell import feedback
+from advcourse.grading.tell.report import Report, by_name
+from advcourse.grading.tell.roster import ListedStudent, Sheet, match, write_rows
+from advcourse.grading.tell.written import Points, number
 
 _OURS = "Graded by program:"
+_NAMED = 5  # students of whom a sentence has the names
 _LEFT_ALONE = ("EX", "N/A")  # Canvas: excused; the assignment is not this student's
 
 
@@ -39,117 +37,34 @@ def grades_csv(
     Args:
         reports: of one lab.
         path: the file to write.
-        written: see `written_points`.
+        written: see `written.written_points`.
         late: student -> how late, in words.
     """
     tasks = {task.task: task.possible for report in reports for task in report.tasks}
-    most = _most(reports)
+    possible = max((report.possible for report in reports), default=0)
+    written_possible = max(map(_written_possible, reports), default=0)
     header = ["student", "lab", "total", "of", "points", "possible", "written", "written possible"]
     header += [f"{name} (of {possible})" for name, possible in tasks.items()]
     rows = [[*header, "outcomes", "late", "isolation", "error", "notes", "signs"]]
-    for report in sorted(reports, key=_name):
+    for report in by_name(reports):
         points = {task.task: task.points for task in report.tasks}
         given = (written or {}).get(report.student)
-        by_hand = "" if given is None else _number(sum(given.values()))
-        row = [report.student, report.lab, total(report, written), most]
-        row += [
-            report.points if report.digest or report.tasks else "",
-            report.possible,
-            by_hand,
-            _written_possible(report),
-        ]
+        row = [report.student, report.lab, total(report, written), _most(reports)]
+        row += [report.points if report.digest or report.tasks else "", possible]
+        row += ["" if given is None else number(sum(given.values())), written_possible]
         row += [points.get(name, "") for name in tasks]
         outcomes = [] if report.error else [f"{task.task}: {task.outcome}" for task in report.tasks]
         row += ["; ".join(outcomes), (late or {}).get(report.student, ""), report.isolation]
         row += [report.error, " ".join(report.notes), " ".join(report.signs)]
         rows.append(row)
-    _write(path, rows, "utf-8-sig")
+    write_rows(path, rows, "utf-8-sig")
 
 
-def total(report: Report, written: Points | None = None) -> str:
-    """Return a student's points as text: of the tasks, and any that a person gave to the written questions. "" for no grade."""
+def total(report: Report, written: Points | None = None) -> int | float | str:
+    """Return a student's points: of the tasks, and any that a person gave to the written questions. "" for no grade."""
     if not report.digest:
         return ""
-    return _number(report.points + sum((written or {}).get(report.student, {}).values()))
-
-
-def written_points(reports: Sequence[Report], path: Path | str) -> tuple[Points, tuple[str, ...]]:
-    """Return the points that a person gave to the written questions, from a sheet that is created and kept up to date here.
-
-    The CSV file at `path` has a row per student, with each answer and a column for its points. Fill the points in and save it
-    as CSV again. Nothing that was entered is ever removed: new students are added, changed answers replaced. An answer that
-    begins like a formula gets an apostrophe in front.
-
-    Args:
-        reports: of one lab; a sheet can hold several labs.
-        path: the sheet.
-
-    Returns:
-        Student -> question -> points, for students with at least one entry; and sentences about what to look at again.
-
-    Raises:
-        InputError: for an entry that is not a number from 0 to the question's points.
-    """
-    questions = {q.name: q for report in reports for q in report.written}
-    if not questions:
-        return {}, ()
-    if not Path(path).exists():
-        _write(path, [["student"]], "utf-8-sig")
-    sheet = Sheet(path, ["student"], "written", "the sheet that an earlier grading wrote")
-    columns = {q.name: _points_column(sheet, reports[0].lab, q) for q in questions.values()}
-    answers = {name: _answers_column(sheet, reports[0].lab, name) for name in questions}
-    rows = {sheet.value(row, "student"): row for row in range(len(sheet))}
-    sentences = []
-    for student in sorted(set(rows) - {_key(report) for report in reports}):
-        if any(sheet.value(rows[student], column) for column in columns.values()):
-            sentences.append(f"{student}: has points in {path}, but is not among the submissions.")
-    for report in sorted(reports, key=_name):
-        if _key(report) not in rows:
-            rows[_key(report)] = sheet.append()
-            sheet.set(rows[_key(report)], "student", _key(report))
-        sentences += _bring_up_to_date(sheet, rows[_key(report)], report, columns, answers)
-    sheet.write(path)
-    given = {report.student: _given(sheet, rows[_key(report)], report, columns) for report in reports}
-    return {student: points for student, points in given.items() if points}, tuple(sentences)
-
-
-def _points_column(sheet, lab, question):
-    """Return the column for a question's points, even if the question once had another maximum. It is added if missing."""
-    start = f"{lab} {question.name} (of "
-    columns = [column for column in sheet.columns if column.startswith(start)]
-    return columns[0] if columns else sheet.add(f"{start}{question.possible})")
-
-
-def _answers_column(sheet, lab, name):
-    column = f"{lab} answer to {name}"
-    return column if column in sheet.columns else sheet.add(column)
-
-
-def _key(report):
-    return plain(report.student.strip())
-
-
-def _bring_up_to_date(sheet, row, report, columns, answers):
-    """Put the answers into the sheet. Yields a sentence for each that changed after it was graded."""
-    for question in report.written:
-        answer, old = plain(question.answer.strip()), sheet.value(row, answers[question.name])
-        if old.replace("'", "").split() != answer.replace("'", "").split():
-            sheet.set(row, answers[question.name], answer)
-            if sheet.value(row, columns[question.name]):
-                yield f"{report.student}: the answer to {question.name} changed after it was graded; look at it again."
-
-
-def _given(sheet, row, report, columns):
-    """Return question -> points, as far as they are entered."""
-    entries = {q: sheet.value(row, columns[q.name]) for q in report.written}
-    return {q.name: _points(text, q, sheet, report.student) for q, text in entries.items() if text}
-
-
-def _points(text, question, sheet, student):
-    if re.fullmatch(r"\d+([.,]\d+)?", text) and float(text.replace(",", ".")) <= question.possible:
-        return float(text.replace(",", "."))
-    message = f"{sheet.told}, {student}, {question.name}: got {text!r}"
-    raise InputError(f"{message}; allowed is a number from 0 to {question.possible}, or nothing")
+    return number(report.points + sum((written or {}).get(report.student, {}).values()))
 
 
 def canvas_csv(
@@ -173,7 +88,7 @@ def canvas_csv(
             number in brackets do not matter. If there is no such column, one is added, from which Canvas makes a new
             assignment.
         ids: student -> Canvas's number for him or her.
-        written: see `written_points`.
+        written: see `written.written_points`.
 
     Returns:
         Sentences: who could not be matched, and what to look at.
@@ -209,9 +124,9 @@ def canvas_csv(
         elif row is not None and sheet.value(row, column) in _LEFT_ALONE:
             sentences.append(f"{report.student}: {sheet.value(row, column)} in Canvas; left so.")
         elif row is not None:
-            sheet.set(row, column, total(report, written))
+            sheet.set(row, column, str(total(report, written)))
     sheet.write(path)
-    return *sentences, *unmatched, *_without(len(entries) - len(rows), roster)
+    return *sentences, *unmatched, *_without(entries, rows, roster)
 
 
 def _canvas_column(sheet, assignment, roster):
@@ -239,18 +154,21 @@ def _canvas_from_nothing(reports, path, assignment, ids, written):
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
     rows += [["    Points Possible", "", "", "", "", _most(reports)]]
     sentences, unknown = [], 0
-    for report in sorted(reports, key=_name):
+    for report in by_name(reports):
         if report.digest:
             name, number = report.student, ids.get(report.student, "")
             rows.append([name, number, "", "" if number else name, "", total(report, written)])
             unknown += not number
         else:
             sentences.append(_ungraded(report))
-    _write(path, rows)
+    write_rows(path, rows)
     if unknown:
-        sentences.append(
-            f"No Canvas number is known of {unknown} students: Canvas looks for them by login and name."
+        whom = (
+            "1 student: Canvas looks for him or her"
+            if unknown == 1
+            else f"{unknown} students: Canvas looks for them"
         )
+        sentences.append(f"No Canvas number is known of {whom} by login and name.")
     return tuple(sentences)
 
 
@@ -270,7 +188,7 @@ def moodle_csv(
             comment if it is empty or from an earlier grading. Without a roster, the file has a row for each submission whose
             number is known.
         ids: student -> the number after "Participant", which the folder names of Moodle's download hold.
-        written: see `written_points`.
+        written: see `written.written_points`.
 
     Returns:
         Sentences, as `canvas_csv` does.
@@ -295,10 +213,10 @@ def moodle_csv(
         if row is not None and not report.digest:
             sentences.append(_ungraded(report))
         elif row is not None:
-            sheet.set(row, "Grade", total(report, written))
+            sheet.set(row, "Grade", str(total(report, written)))
             comment = sheet.value(row, "Feedback comments")
             if "Feedback comments" in sheet.columns and (not comment or _OURS in comment):
-                sheet.set(row, "Feedback comments", _comment(report))
+                sheet.set(row, "Feedback comments", _comment(report, written))
     sheet.write(path)
     most = _most(reports)
     for there in sorted({sheet.value(row, "Maximum Grade") for row in rows.values()} - {""}):
@@ -306,7 +224,7 @@ def moodle_csv(
             sentences.append(
                 f"Maximum Grade: {there} in Moodle; the lab has {most}, written questions included."
             )
-    return *sentences, *_without(len(entries) - len(rows), roster)
+    return *sentences, *_without(entries, rows, roster)
 
 
 _WORKSHEET = (
@@ -320,42 +238,53 @@ _WORKSHEET = (
 
 
 def _moodle_from_nothing(reports, path, ids, written):
-    graded = [report for report in sorted(reports, key=_name) if report.digest]
+    graded = [report for report in by_name(reports) if report.digest]
     known = [report for report in graded if ids.get(report.student)]
     sentences = [_ungraded(report) for report in reports if not report.digest]
     if not known:
         return *sentences, f"No Moodle number is known of any student: {path} is not written."
-    rows = [
-        [f"Participant {ids[r.student]}", r.student, total(r, written), _most(reports), "-", _comment(r)]
-        for r in known
-    ]
-    _write(path, [_WORKSHEET, *rows])
+    rows = []
+    for report in known:
+        row = [f"Participant {ids[report.student]}", report.student, total(report, written), _most(reports)]
+        rows.append([*row, "-", _comment(report, written)])
+    write_rows(path, [_WORKSHEET, *rows])
     others = [report.student for report in graded if report not in known]
     sentences += [f"{student}: no Moodle number is known; not in {path}." for student in others]
     return tuple(sentences)
 
 
-def _comment(report):
+def _comment(report, written):
     """Return what Moodle shows to the student, as HTML."""
     if report.error:
         return html.escape(f"{_OURS} {report.error}")
+    given = (written or {}).get(report.student, {})
     tasks = "; ".join(
         f"{task.task} {task.points} of {task.possible} ({task.outcome})" for task in report.tasks
     )
-    return html.escape(f"{_OURS} {report.points} of {report.possible} points. {tasks}.")
+    told = f"{_OURS} {report.points} of {report.possible} points. {tasks}."
+    if given:
+        read = "; ".join(
+            f"{question.title} {number(given[question.name])} of {question.possible}"
+            for question in report.written
+            if question.name in given
+        )
+        told += f" Read by a person: {read}. Together {feedback.total(report, given)}"
+    return html.escape(told)
 
 
 def _ungraded(report):
     return f"{report.student}: {report.error}; not filled in."
 
 
-def _without(count, roster):
+def _without(entries, rows, roster):
     """Return a sentence about students who handed in nothing, or under another name, if there are any."""
-    return (
-        (f"{roster}: {count} rows without a submission that fits; their cells are as they were.",)
-        if count
-        else ()
-    )
+    names = [entry.name or entry.id for entry in entries if entry.row not in rows.values()]
+    if not names:
+        return ()
+    who = "1 student has" if len(names) == 1 else f"{len(names)} students have"
+    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    cells = "the cell stays as it was" if len(names) == 1 else "their cells stay as they were"
+    return (f"{roster}: {who} no submission that fits, so {cells}: {'; '.join([*names[:_NAMED], *more])}.",)
 
 
 def _most(reports):
@@ -365,14 +294,6 @@ def _most(reports):
 
 def _written_possible(report):
     return sum(question.possible for question in report.written)
-
-
-def _name(report):
-    return unicodedata.normalize("NFC", report.student).casefold()
-
-
-def _number(points):
-    return f"{points:g}"
 
 
 def _value(text):
@@ -389,11 +310,3 @@ def _spoken(reports):
 
 def _squeezed(name):
     return re.sub(r"[\s_-]", "", name).casefold()
-
-
-def _write(path, rows, encoding="utf-8"):
-    """Write the rows, with all text quoted and none of it a formula."""
-    rows = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
-    with replacing(path) as partial:
-        with open(partial, "w", encoding=encoding, newline="") as file:
-            csv.writer(file, quoting=csv.QUOTE_NONNUMERIC).writerows(rows)

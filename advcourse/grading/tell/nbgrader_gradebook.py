@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 
 from advcourse.core.inputs import InputError
-from advcourse.grading.tell.gradebook import Points
 from advcourse.grading.tell.report import Report
+from advcourse.grading.tell.written import Points
 from advcourse.labs.release import ROOT
 
 COURSE = "advcourse"  # as in nbgrader_config.py
@@ -29,7 +29,7 @@ def nbgrader_gradebook(
     Args:
         reports: of one lab.
         database: path of the file; created if missing.
-        written: points that a person gave, as in `advcourse.grading.tell.gradebook.written_points`.
+        written: points that a person gave, as in `advcourse.grading.tell.written.written_points`.
 
     Raises:
         InputError: if nbgrader is missing, the file is not a gradebook, or the lab in it has other tasks.

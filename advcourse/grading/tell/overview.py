@@ -10,6 +10,7 @@ from advcourse.core.page import Drawing, Html, Text, document, element, figures,
 from advcourse.core.rounding import percent
 from advcourse.grading.tell.feedback import marked, outcome
 from advcourse.grading.tell.report import WEAK, Report
+from advcourse.grading.tell.written import Points
 from advcourse.labs.verdicts import CRASHED, NO_PYTHON, NOT_ATTEMPTED, RIGHT, TIMED_OUT, WRONG
 
 STOPPED = {
@@ -32,6 +33,7 @@ def page(
     missing: Sequence[str] = (),
     told: Sequence[str] = (),
     nobodys: Sequence[str] = (),
+    written: Points | None = None,
 ) -> Html:
     """Return the page of all reports of a lab.
 
@@ -43,6 +45,7 @@ def page(
         missing: sentences about students of whom nothing was found.
         told: sentences about files that were passed over.
         nobodys: those of them whose owner cannot be determined.
+        written: the points that a person gave, see `written.written_points`.
     """
     reports, links = sorted(reports, key=lambda report: report.student.casefold()), links or {}
     if not reports:
@@ -55,7 +58,7 @@ def page(
     if shared := _identical(reports):
         contents["Identical answers"] = _alike(shared)
     if any(report.written for report in reports):
-        contents["Written answers"] = _written(reports)
+        contents["Written answers"] = _written(reports, written or {})
     contents["Students"] = [_students(reports, links, late or {})]
     if missing:
         contents["Nothing of this lab"] = [element("p", "They have no grade here."), _shortened(missing)]
@@ -207,18 +210,21 @@ def _shortened(reasons):
     return Html(first + element("details", more, element("ul", *lines[_SHOWN:])))
 
 
-def _written(reports):
+def _written(reports, written):
     questions = {}
     for report in reports:
+        given = written.get(report.student, {})
         for question in report.written:
-            questions.setdefault((question.title, question.possible), []).append(question)
+            state = "read" if question.name in given else "waits" if question.answer.strip() else "empty"
+            questions.setdefault((question.title, question.possible), []).append(state)
     columns = {
         "question": lambda row: row[0][0],
         "points": lambda row: f"up to {row[0][1]}",
-        "to be read": lambda row: sum(bool(one.answer.strip()) for one in row[1]),
-        "left empty": lambda row: sum(not one.answer.strip() for one in row[1]),
+        "have points": lambda row: row[1].count("read"),
+        "to be read": lambda row: row[1].count("waits"),
+        "left empty": lambda row: row[1].count("empty"),
     }
-    text = "The answers stand on the students' pages."
+    text = "The answers stand on the students' pages and in written.csv, where a person enters their points."
     return [element("p", text), table("Written answers", columns, {"": questions.items()})]
 
 

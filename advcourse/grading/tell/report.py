@@ -1,6 +1,8 @@
 """The result of grading one submission, as plain data that JSON can keep."""
 
 import json
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Self, get_origin
 
@@ -104,6 +106,11 @@ class Report:
         for part in (report, *report.tasks, *report.written):
             _check_kinds(part)
         return report
+
+
+def by_name(reports: Iterable[Report]) -> list[Report]:
+    """Return the reports sorted by student, whatever the capitals and the ways to write an accent."""
+    return sorted(reports, key=lambda report: unicodedata.normalize("NFC", report.student).casefold())
 
 
 def _check_kinds(part):

@@ -1,5 +1,6 @@
 """A class list as Canvas or Moodle exports it: rows are found by student, and cells that are not filled in keep their bytes."""
 
+import csv
 import re
 import unicodedata
 from collections import Counter
@@ -25,6 +26,16 @@ def plain(text: str) -> str:
     there, whatever the quotation marks say.
     """
     return text if text == "-" else _FORMULA.sub(r"\g<0>'", text)
+
+
+def write_rows(
+    path: Path | str, rows: Iterable[Iterable[str | int | float]], encoding: str = "utf-8"
+) -> None:
+    """Write a CSV file in which all text is quoted, and none of it a formula; numbers stand as they are."""
+    rows = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    with replacing(path) as partial:
+        with open(partial, "w", encoding=encoding, newline="") as file:
+            csv.writer(file, quoting=csv.QUOTE_NONNUMERIC).writerows(rows)
 
 
 class Sheet:

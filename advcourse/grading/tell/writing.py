@@ -19,6 +19,7 @@ from advcourse.grading.tell import feedback, gradebook, overview
 from advcourse.grading.tell.nbgrader_gradebook import nbgrader_gradebook
 from advcourse.grading.tell.report import WEAK, Report
 from advcourse.grading.tell.roster import Sheet
+from advcourse.grading.tell.written import written_points
 
 WEAKNESS = "What these notebooks do can reach this machine's files and network: grade only those of people whom you trust."
 _MARKED = re.compile(r"-[0-9a-f]{12}$", re.I)
@@ -36,7 +37,7 @@ def write(
 ) -> tuple[Path, list[str]]:
     """Write all results of a class into `out`, bringing files that are there up to date.
 
-    grades.csv is for people; in written.csv a person enters points for the written questions, see `gradebook.written_points`;
+    grades.csv is for people; in written.csv a person enters points for the written questions, see `written.written_points`;
     canvas.csv or moodle.csv is written depending on roster or file names; feedback/ has a page for each student, and
     moodle-feedback.zip all of them if the submissions are Moodle's; overview.html is for the instructor.
 
@@ -60,15 +61,16 @@ def write(
 def _write_all(outcome, out, roster, nbgrader, deadline):
     reports = outcome.reports
     make_folder(out / "feedback")
-    written, sentences = gradebook.written_points(reports, out / "written.csv")
+    written, sentences = written_points(reports, out / "written.csv")
     late = {one.student: words for one in outcome.found if (words := lateness(one, deadline))}
     missing = [line for line in outcome.told if isinstance(line, Missing)]
     rows = [*reports, *(Report(line.student, outcome.lab, "", "", error=line.reason) for line in missing)]
     gradebook.grades_csv(rows, out / "grades.csv", written, late)
     names = page_names([report.student for report in reports])
     for report in reports:
-        _write(out / "feedback" / names[report.student], feedback.page(report))
-    _for_moodle(outcome, out)
+        page = feedback.page(report, written.get(report.student))
+        _write(out / "feedback" / names[report.student], page)
+    _for_moodle(outcome, out, written)
     pages = {student: f"feedback/{name}" for student, name in names.items()}
     unread = [
         f"{one.student}: {one.file.shown if one.file else one.path.name}: {report.error}."
@@ -77,7 +79,8 @@ def _write_all(outcome, out, roster, nbgrader, deadline):
     ]
     others = [*(line for line in outcome.told if not isinstance(line, Missing)), *unread]
     nobodys = [line for line in others if isinstance(line, Nobodys)]
-    page = overview.page(reports, feedback.lab_title(outcome.lab), pages, late, missing, others, nobodys)
+    title = feedback.lab_title(outcome.lab)
+    page = overview.page(reports, title, pages, late, missing, others, nobodys, written)
     _write(out / "overview.html", page)
     # What depends on other people's files comes last: an error there leaves the rest in order.
     sentences = [
@@ -127,10 +130,10 @@ def _for_systems(outcome, out, roster, written):
     return sentences
 
 
-def _for_moodle(outcome, out):
+def _for_moodle(outcome, out, written):
     """Write the pages as the ZIP archive that Moodle takes back, in the folders of its own download."""
     pages = {
-        one.student: feedback.page(report)
+        one.student: feedback.page(report, written.get(one.student))
         for one, report in zip(outcome.found, outcome.reports)
         if report.digest
     }
@@ -153,9 +156,8 @@ def summary(outcome: GradedClass) -> str:
     points = [report.points for report in reports if report.student not in failed]
     most = max(report.possible for report in reports)
     whose = "of them" if outcome.graded <= len(reports) else "notebooks"  # all attempts of each student
-    sentences = [
-        f"{feedback.lab_title(outcome.lab)}: {len(reports)} submissions, {outcome.graded} {whose} graded now."
-    ]
+    submissions = "1 submission" if len(reports) == 1 else f"{len(reports)} submissions"
+    sentences = [f"{feedback.lab_title(outcome.lab)}: {submissions}, {outcome.graded} {whose} graded now."]
     if points:
         sentences.append(
             f"Mean: {sum(points) / len(points):.1f} of {most} points for what is graded by program."
