@@ -13,7 +13,7 @@ from advcourse.labs.verdicts import Finding
 
 DESCENDS = (
     "The loss falls, but to leave the true class it must rise. Either the sign of the step is wrong (add it), or that of the "
-    "loss (log_odds must grow as the label's own logit shrinks)."
+    "loss (log_odds must grow as the logit of the label shrinks)."
 )
 
 
