@@ -1,12 +1,16 @@
 """Which answers count as the same: by their syntax trees, names included."""
 
 import textwrap
+from dataclasses import replace
 
 import pytest
+from graded import report, result
 from grading_tests import answer, content, exercise
+from reports import Page
 
 from advcourse.grading.read import submission
 from advcourse.grading.read.likeness import fingerprint
+from advcourse.grading.tell import overview
 from advcourse.labs.lab1 import LAB
 
 ANSWER = """
@@ -60,3 +64,20 @@ def test_everything_else_counts(kind):
 def test_too_little_is_not_compared(source):
     """Checks an answer of one line, one that does not compile, none, and the copy as it was given out."""
     assert printed(source) == ""
+
+
+@pytest.mark.parametrize(
+    ("tried", "alike", "listed"),
+    [(2, 2, 1), (3, 3, 1), (4, 4, 0), (7, 4, 0), (8, 4, 1), (9, 5, 0), (10, 5, 1)],
+)
+def test_how_many_may_write_the_same(tried, alike, listed):
+    """By hand: three in any class, more up to half of those who tried; the page says so. Who has not tried does not count."""
+    answers = ["same"] * alike + [f"own{i}" for i in range(tried - alike)] + [""] * 9
+    made = [
+        replace(report(f"s{i}", replace(result("fgsm"), answer=answer)), digest=f"file{i}")
+        for i, answer in enumerate(answers)
+    ]
+    page = Page(overview.page(made, "Lab 1"))
+    assert len(page.tables.get("Identical answers", [0])) == 1 + listed
+    rule = "Up to 3 students are listed in any class; more only if they are at most half of those who tried the task"
+    assert (rule in page.text) == bool(listed)

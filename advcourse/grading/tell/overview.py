@@ -22,6 +22,7 @@ STOPPED = {
 }
 _EMPTY = ("not attempted", "missing")  # the keys of a task that the student has not tried
 _MISTAKES = 20  # rows of the table of mistakes
+_FEW = 3  # students with the same answer who are pointed out however small the class is
 _SHOWN = 5  # reasons for a look that are shown before "more"
 
 
@@ -240,7 +241,9 @@ def _identical(reports):
     tried = Counter(name for (name, _), students in groups.items() for _ in students)
     shared = {}
     for (name, _), students in groups.items():
-        if 1 < len(students) <= max(3, tried[name] // 2):  # what most of a class writes is the obvious answer
+        if (
+            1 < len(students) <= max(_FEW, tried[name] // 2)
+        ):  # what most of a class writes is the obvious answer
             shared.setdefault(tuple(students), []).append(name)
     return shared
 
@@ -248,7 +251,9 @@ def _identical(reports):
 def _alike(shared):
     text = (
         "The same text but for comments, docstrings and layout. It costs no points and proves nothing: students may have worked "
-        "together as they were allowed to, or have followed the same page of a book."
+        "together as they were allowed to, or have followed the same page of a book. "
+        f"Up to {_FEW} students are listed in any class; more only if they are at most half of those who tried the task, since "
+        "what most of a class wrote is the obvious answer. Answers of a line or so are not compared."
     )
     columns = {
         Text("students"): lambda row: Html(", ".join(element("bdi", student) for student in row[0])),
