@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -14,9 +15,10 @@ import pytest
 from interrupting import interrupted
 
 from advcourse import cli
+from advcourse.grading import dryrun
 from advcourse.grading.run.sandbox import why_no_bubblewrap
 from advcourse.grading.tell import writing
-from advcourse.grading.tell.report import BUBBLEWRAP, Report
+from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult
 from advcourse.labs.lab4 import LAB
 from advcourse.labs.release import ROOT
 
@@ -276,6 +278,24 @@ def test_check_tells_every_verdict_in_words(advcourse):
     assert f"lab4: {LAB.points - FIRST.points} of {LAB.points} points" in output
     assert "ZeroDivisionError" in Path("page.html").read_text(encoding="utf-8")
     assert "weak isolation" not in output or why_no_bubblewrap()
+
+
+def test_check_says_where_the_pictures_are():
+    """Checks the words in a terminal for a verdict with a picture, and for one without: nothing that cannot be seen there."""
+    alt = "Three pictures: the clean image; yours, with values from 0.00 to 1.00; and the change, from -0.100 to +0.100."
+    task = TaskResult("fgsm", "One step", "wrong", "It fails.", 0, 2, 7, key="box", picture="AAAA", alt=alt)
+    text = dryrun.as_text(Report("", "lab1", "ab", "bubblewrap", (task,)))
+    assert (
+        "The notebook also shows a picture: the clean image; yours, with values" in text
+        and "Three" not in text
+    )
+    assert (
+        "To see the pictures, repeat a check in the notebook, or add --page verdicts.html and open that file."
+        in text
+    )
+    assert "picture" not in dryrun.as_text(
+        Report("", "lab1", "ab", "bubblewrap", (replace(task, picture="", alt=""),))
+    )
 
 
 def test_check_repeats_an_earlier_check(advcourse):

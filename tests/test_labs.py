@@ -122,6 +122,16 @@ def test_a_verdict_shows_words_and_a_small_picture():
     assert "seed=3" in repr(verdict) and "seed" not in repr(check(fgsm, "fgsm"))
 
 
+def test_a_terminal_is_told_of_the_picture_in_the_notebook():
+    """Checks the words of a verdict where no picture can be seen: what it shows, its numbers, and where to see it."""
+    verdict = check(fgsm_answers.sign_flipped, "fgsm", seed=3)
+    told = verdict.picture.alt.removeprefix("Three pictures: ")
+    assert f"The notebook also shows a picture: {told}" in repr(verdict) and "Three pictures" not in repr(
+        verdict
+    )
+    assert "picture" not in repr(check(fgsm, "fgsm"))
+
+
 def test_a_verdict_is_data():
     """Checks that it survives JSON, with the points of the task."""
     verdict = check(fgsm_answers.sign_flipped, "fgsm", seed=3)

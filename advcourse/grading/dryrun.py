@@ -11,6 +11,7 @@ from advcourse.grading.read.reading import ReadingError
 from advcourse.grading.run.grader import Grader
 from advcourse.grading.run.sandbox import SandboxError
 from advcourse.grading.tell.report import WEAK, Report
+from advcourse.labs.verdicts import without_pictures
 
 
 def check(
@@ -58,6 +59,10 @@ def as_text(report: Report) -> str:
         parts.append("\n".join(["Questions that a person reads:", *questions]))
     if report.notes:
         parts.append("\n".join(["About the file:", *(f"  {note}" for note in report.notes)]))
+    if any(task.alt for task in report.tasks):
+        parts.append(
+            "To see the pictures, repeat a check in the notebook, or add --page verdicts.html and open that file."
+        )
     last = f"{report.lab}: {report.points} of {report.possible} points for what is graded by program."
     last += " Your code ran with weak isolation, which is enough for your own." * (report.isolation == WEAK)
     return "\n\n".join([*parts, last])
@@ -76,6 +81,6 @@ def write_page(report: Report, path: Path | str) -> None:
 
 def _task(task):
     again = f"To repeat this very check, in the notebook: {task.again}" if task.again else ""
-    lines = [task.message, task.trace, task.alt, task.advice, again]
+    lines = [task.message, task.trace, without_pictures(task.alt), task.advice, again]
     details = textwrap.indent("\n".join(filter(None, lines)), "  ")
     return f"{task.task}: {task.outcome} ({task.points} of {task.possible} points)\n{details}"

@@ -21,6 +21,9 @@ LOOK = {  # the word is always there; the sign and the colour of the bar only he
 }
 
 
+_PICTURES = "Three pictures: "  # so an alternative text begins
+
+
 @dataclass(frozen=True)
 class Picture:
     """One image before and after: clean | yours | change. Both are tensors of shape (C, H, W).
@@ -46,7 +49,7 @@ class Picture:
         """The picture in words."""
         change = self._change
         return (
-            f"Three pictures: the {self.beside} image; yours, with values from {self.yours.min():.2f} to {self.yours.max():.2f}; "
+            f"{_PICTURES}the {self.beside} image; yours, with values from {self.yours.min():.2f} to {self.yours.max():.2f}; "
             f"and the {self._third}, from {change.min():+.3f} to {change.max():+.3f}."
         )
 
@@ -73,6 +76,11 @@ def image_tag(png: bytes, alt: str) -> str:
         f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}" '
         f'style="max-width: 100%">'
     )
+
+
+def without_pictures(alt: str) -> str:
+    """What a picture shows, by its alternative text, for a terminal, where there is none; "" for no picture."""
+    return f"The notebook also shows a picture: {alt.removeprefix(_PICTURES)}" if alt else ""
 
 
 def marked_up(text: str) -> str:
@@ -134,8 +142,8 @@ class Verdict:
 
     def __repr__(self):
         head, points = self._headline
-        alt = self.picture.alt if self.picture else ""
-        return "\n".join(filter(None, [f"{head} ({points})", self.message, self.trace, alt, self._again]))
+        picture = without_pictures(self.picture.alt if self.picture else "")
+        return "\n".join(filter(None, [f"{head} ({points})", self.message, self.trace, picture, self._again]))
 
     def _repr_html_(self):
         head, points = self._headline
