@@ -252,6 +252,13 @@ def test_the_reader_predicts(stored):
     assert re.search(r"\bpredict", prose(stored), re.I)
 
 
+def test_no_prediction_stays_without_an_answer(stored):
+    """Checks that the text says what to see after each result that the reader is asked to predict."""
+    text = prose(stored)
+    asked = [match.start() for match in re.finditer(r"\*\*Predict, then run", text)]
+    assert not asked or max(asked) < text.rindex("**What to see"), text[max(asked) :][:200]
+
+
 def test_chapters_to_come_are_named_as_such(stored):
     """Checks each chapter that the text speaks of against the files: of one that is not there the sentence says so."""
     written = {path.stem[:2] for path in notebooks.chapters(ROOT)}
