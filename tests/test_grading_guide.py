@@ -13,8 +13,9 @@ from advcourse.cli import app
 from advcourse.grading import classroom
 from advcourse.grading.read.folders import Found, find
 from advcourse.grading.run.sandbox import Limits
-from advcourse.grading.tell import writing
+from advcourse.grading.tell import gradebook, writing
 from advcourse.grading.tell.report import BUBBLEWRAP, Report, TaskResult, Written
+from advcourse.labs.verdicts import LOOK
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "grading.md").read_text(encoding="utf-8")
@@ -97,6 +98,23 @@ def test_what_comes_of_it_is_what_the_guide_lists(tmp_path):
         writing.write(classroom.GradedClass(**made | outcome), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == listed - {"results", "secret"}
     assert {"results", "secret"} <= listed  # which test_grading_classroom looks for
+
+
+def test_the_columns_that_the_guide_explains_are_there(tmp_path):
+    """Checks the names in the guide's row on grades.csv against the first line of such a file."""
+    row = re.search(r"^\| `grades.csv` \| (.*) \|$", GUIDE, re.M)[1]
+    gradebook.grades_csv([Report("mia", "lab3", "d" * 64, BUBBLEWRAP)], tmp_path / "grades.csv")
+    header = (
+        (tmp_path / "grades.csv").read_text(encoding="utf-8-sig").splitlines()[0].replace('"', "").split(",")
+    )
+    named = re.findall(r"`([^`]+)`", row)
+    assert len(named) == 6 and set(named) < set(header)
+
+
+def test_the_outcomes_are_all_named():
+    """Checks the words of the guide's list against those that a verdict can have."""
+    line = re.search(r"^- The outcome of a task is one of (.*)\.$", GUIDE, re.M)[1]
+    assert set(re.findall(r'"([^"]+)"', line)) == set(LOOK)
 
 
 def test_the_limits_are_those_of_the_sandbox():
