@@ -106,7 +106,7 @@ def _to_read(reports, written):
         return []
     count = f"{len(open_to)} written {'answer has' if len(open_to) == 1 else 'answers have'}"
     return [
-        f"{count} no points yet: until you enter them into written.csv and grade again, the tables hold the points of the "
+        f"{count} no points yet: until you enter them into written.csv and grade again, tables and pages hold the points of the "
         "program alone."
     ]
 
