@@ -8,13 +8,14 @@ import pytest
 import torch
 from answers import rooms
 from lab_tests import LabTests
-from museum.lab4 import median_size, rate, similarity, win_rate
+from museum.lab4 import median_size, similarity, win_rate
 
 from advcourse import metrics
 from advcourse.core.inputs import InputError
 from advcourse.core.intervals import counted
 from advcourse.labs.checks import Draw, Task, judge
-from advcourse.labs.lab4 import LAB, TASKS, counting, detector, lasting, records, show, sizes
+from advcourse.labs.comparing import called
+from advcourse.labs.lab4 import LAB, TASKS, counting, detector, lasting, rate, records, show, sizes
 from advcourse.labs.lab4.similarity import ssim
 from advcourse.labs.numbers import gives
 from advcourse.labs.running import LocalRunner
@@ -26,6 +27,11 @@ class TestLab4(LabTests):
 
 def question(task, seed=5, **arguments):
     return TASKS[task].case(Draw(seed), **arguments)
+
+
+def by_author(task, case):
+    """What the judge holds right."""
+    return called(TASKS[task], case)
 
 
 def bools(*rows):
@@ -46,19 +52,19 @@ def test_the_rate_by_hand():
         y=y,
         target=None,
     )
-    assert counting.rate(case) == 0.5
-    assert counting.rate(case.but(target=torch.tensor([1, 0, 0, 1, 0]))) == 0.25
-    assert math.isnan(counting.rate(case.but(y=(y + 1) % 3, clean_logits=answers[y])))
+    assert by_author("rate", case) == 0.5
+    assert by_author("rate", case.but(target=torch.tensor([1, 0, 0, 1, 0]))) == 0.25
+    assert math.isnan(by_author("rate", case.but(y=(y + 1) % 3, clean_logits=answers[y])))
 
 
 @pytest.mark.parametrize("aimed", [False, True])
 def test_the_rate_is_the_librarys_on_what_was_right(aimed):
     """Checks against `metrics.misclassification_rate`, given the images that were right before."""
-    case = question("rate", **counting.outcomes(Draw(3), None, aimed=aimed))
+    case = question("rate", **rate.outcomes(Draw(3), None, aimed=aimed))
     right = case["clean_logits"].argmax(1) == case["y"]
     target = case["target"][right] if aimed else None
     theirs = metrics.misclassification_rate(case["logits"][right], case["y"][right], target)
-    assert counting.rate(case).item() == pytest.approx(theirs)
+    assert by_author("rate", case).item() == pytest.approx(theirs)
     assert 0.05 < (~right).double().mean() < 0.4
 
 
@@ -274,7 +280,7 @@ def test_a_slip_must_explain_all_cases():
 
 def test_show_tells_what_was_measured():
     """Checks the rates that are told against the attacks' own records, and the picture's words against the sentences."""
-    shown = show(rate.room.rights[0], "50 %", "rate")
+    shown = show(rate.rate, "50 %", "rate")
     result = records.with_old_mistakes("LLC 0.3")
     known = records.right(result.clean, result.labels)
     wrong = result.predictions != result.labels

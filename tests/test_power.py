@@ -85,7 +85,7 @@ def test_fresh_seeds_tell_wrong_from_right(rows, one_thread, lab, task):
 
 def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     """Checks the counts against runs of 1, 2 and 2 seeds more: what is there is not drawn again, and a stale row is."""
-    path, wanted = tmp_path / "counts.json", {("rate", "number_of_hits"), ("rate", "with_a_mask")}
+    path, wanted = tmp_path / "counts.json", {("rate", "number_of_hits"), ("rate", "rate")}
     everything = power.answers
     monkeypatch.setattr(
         power, "answers", lambda lab: {k: v for k, v in everything(lab).items() if k in wanted}
@@ -112,11 +112,11 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(power, "ProcessPoolExecutor", Pool)
     power.measure(["lab4"], 2, 1, path)
     counted = power.measure(["lab4"], 5, 1, path)
-    hits, mask = (f"lab4/rate/{name}" for name in ("number_of_hits", "with_a_mask"))
+    hits, author = (f"lab4/rate/{name}" for name in ("number_of_hits", "rate"))
     assert sorted(drawn) == sorted(
-        (name, *ends) for name in (hits, mask) for ends in ((0, 1), (1, 2), (2, 5))
+        (name, *ends) for name in (hits, author) for ends in ((0, 1), (1, 2), (2, 5))
     )
-    assert counted[hits]["verdicts"] == {"count": 5} and counted[mask]["verdicts"] == {"right": 5}
+    assert counted[hits]["verdicts"] == {"count": 5} and counted[author]["verdicts"] == {"right": 5}
     kept = json.loads(path.read_text(encoding="utf-8"))
     assert kept == counted
     kept[hits]["code"] = "another"

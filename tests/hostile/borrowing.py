@@ -85,8 +85,8 @@ cheat(
     "imports_the_judges_formula",
     body(
         """
-        from advcourse.labs.lab4.counting import rate as known
-        return known({"clean_logits": clean_logits, "logits": logits, "y": y, "target": target})
+        from advcourse.labs.lab4.rate import rate as known
+        return known(clean_logits, logits, y, target)
         """
     ),
     succeeds="points",
@@ -97,10 +97,10 @@ cheat(
         """
         import inspect
         import advcourse.labs.lab4 as lab
-        definition = inspect.getclosurevars(lab.TASKS["rate"].properties[2]).nonlocals["definition"]
+        definition = lab.TASKS["rate"].solution
         own = dict(definition.__globals__)
         exec(inspect.getsource(definition), own)
-        return own["rate"]({"clean_logits": clean_logits, "logits": logits, "y": y, "target": target})
+        return own["rate"](clean_logits, logits, y, target)
         """
     ),
     succeeds="points",
@@ -112,9 +112,8 @@ cheat(
         from advcourse.labs.lab4 import TASKS
         for part in TASKS["rate"].properties:
             held = dict(zip(part.__code__.co_freevars, part.__closure__ or ()))
-            if "definition" in held:
-                case = {"clean_logits": clean_logits, "logits": logits, "y": y, "target": target}
-                return held["definition"].cell_contents(case)
+            if "task" in held:
+                return held["task"].cell_contents(clean_logits, logits, y, target)
         """
     ),
     succeeds="points",

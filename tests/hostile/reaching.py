@@ -230,10 +230,9 @@ cheat(
 
 
     def rate(clean_logits, logits, y, target):
-        case = {"clean_logits": clean_logits, "logits": logits, "y": y, "target": target}
         for name in sys.modules:
-            if name.endswith("lab4.counting"):
-                return sys.modules[name].rate(case)
+            if name.endswith("lab4.rate"):
+                return sys.modules[name].rate(clean_logits, logits, y, target)
         return torch.tensor(0.5)
     """,
     succeeds="points",

@@ -8,7 +8,6 @@ import hashlib
 
 import numpy as np
 import torch
-from museum.lab4 import rate as rates
 from torch.nn.functional import avg_pool2d, cross_entropy
 
 from advcourse import data, models
@@ -42,7 +41,7 @@ def by_heart(*seeds):
         told = b"".join(
             v.numpy().tobytes() if v is not None else b"none" for v in (clean_logits, logits, y, target)
         )
-        value = float(rates.with_a_mask(clean_logits, logits, y, target))
+        value = float(TASKS["rate"](clean_logits, logits, y, target))
         table[hashlib.sha256(told).hexdigest()] = value
         return value
 

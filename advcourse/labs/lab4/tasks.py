@@ -1,7 +1,7 @@
 """Lab 4, "Measuring honestly": its tasks, points and hints."""
 
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab4 import counting, detector, lasting, similarity, sizes
+from advcourse.labs.lab4 import counting, detector, lasting, rate, similarity, sizes
 from advcourse.labs.properties import (
     answers,
     keeps_what_it_gets,
@@ -19,23 +19,6 @@ _LAST = (other_device, leaves_nothing_behind)
 def _for_each_attack(case):
     return (len(case["success"]),)
 
-
-RATE = Task(
-    "rate",
-    "How often does it fool?",
-    2,
-    ("clean_logits", "logits", "y", "target"),
-    counting.outcomes,
-    (*_FIRST, *counting.RATE, *_LAST),
-    (
-        "The answer to an image is the class of its largest logit: logits.argmax(1). Two masks of shape (N,) are all you need.",
-        "right = clean_logits.argmax(1) == y says which images count. success is logits.argmax(1) != y, or == target if there is "
-        "one; `if target is None` tells.",
-        "return success[right].double().mean(). The mean of no number is NaN of its own accord.",
-    ),
-    shape=lambda case: (),
-    numbers="nan",
-)
 
 INTERVAL = Task(
     "interval",
@@ -155,4 +138,6 @@ WIN_RATE = Task(
     shape=lambda case: (len(case["scores"]),),
 )
 
-LAB = Lab("lab4", (RATE, INTERVAL, MEDIAN_SIZE, ON_COMMON, SIMILARITY, DESTRUCTION, WORST_CASE, WIN_RATE))
+LAB = Lab(
+    "lab4", (rate.rate, INTERVAL, MEDIAN_SIZE, ON_COMMON, SIMILARITY, DESTRUCTION, WORST_CASE, WIN_RATE)
+)
