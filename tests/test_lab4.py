@@ -8,14 +8,14 @@ import pytest
 import torch
 from answers import rooms
 from lab_tests import LabTests
-from museum.lab4 import median_size, similarity, win_rate
+from museum.lab4 import similarity, win_rate
 
 from advcourse import metrics
 from advcourse.core.inputs import InputError
 from advcourse.core.intervals import counted
 from advcourse.labs.checks import Draw, Task, judge
 from advcourse.labs.comparing import called
-from advcourse.labs.lab4 import LAB, TASKS, counting, detector, lasting, rate, records, show, sizes
+from advcourse.labs.lab4 import LAB, TASKS, detector, interval, lasting, median_size, rate, records, show
 from advcourse.labs.lab4.similarity import ssim
 from advcourse.labs.numbers import gives
 from advcourse.labs.running import LocalRunner
@@ -73,7 +73,7 @@ def test_the_interval_is_scipys():
     from scipy.stats import binomtest
 
     case = question("interval")
-    (low, high), exact = counting.wilson(case), counting._clopper_pearson(case)
+    (low, high), exact = by_author("interval", case), called(interval.exact_interval, case)
     for i, (k, n) in enumerate(zip(case["successes"].tolist(), case["n"].tolist())):
         test = binomtest(int(k), int(n))
         assert (low[i], high[i]) == pytest.approx(test.proportion_ci(method="wilson"), abs=1e-5)
@@ -87,8 +87,8 @@ def test_the_interval_is_scipys():
 
 def test_the_median_is_numpys():
     """Checks odd and even numbers of images against `numpy.median`, and the library's median with failures."""
-    for case in sizes.odd_and_even(TASKS["median_size"], Draw(2)):
-        found = sizes.median_size(case)
+    for case in median_size.odd_and_even(TASKS["median_size"], Draw(2)):
+        found = by_author("median_size", case)
         filled = np.where(case["success"], case["size"].double(), np.inf)
         assert np.array_equal(found, np.median(filled, axis=1))
         for row, size, success in zip(found, case["size"], case["success"]):
@@ -99,8 +99,8 @@ def test_the_median_is_numpys():
 def test_the_middle_of_an_even_number_may_be_infinite():
     """Checks four images by hand: with two failures the mean of the two in the middle is infinite, with one it is 3.5."""
     size = torch.tensor([[4.0, 1.0, 3.0, 9.0], [4.0, 1.0, 3.0, 9.0]])
-    success = bools([1, 1, 0, 0], [1, 1, 1, 0])
-    assert sizes.median_size(question("median_size", size=size, success=success)).tolist() == [math.inf, 3.5]
+    case = question("median_size", size=size, success=bools([1, 1, 0, 0], [1, 1, 1, 0]))
+    assert by_author("median_size", case).tolist() == [math.inf, 3.5]
 
 
 def test_common_means_by_hand():
@@ -108,8 +108,8 @@ def test_common_means_by_hand():
     size = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [9.0, 9.0, math.inf, 1.0]])
     success = bools([0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 1])
     case = question("on_common", size=size, success=success)
-    assert sizes.on_common(case).tolist() == [3.0, 7.0, 5.0]
-    assert sizes.on_common(case.but(success=bools([0] * 4, [1] * 4, [1] * 4))).isnan().all()
+    assert by_author("on_common", case).tolist() == [3.0, 7.0, 5.0]
+    assert by_author("on_common", case.but(success=bools([0] * 4, [1] * 4, [1] * 4))).isnan().all()
 
 
 @pytest.mark.parametrize("lost", [0, 1])
@@ -296,7 +296,7 @@ def test_show_uses_the_students_function():
     """Checks a wrong median, whose infinite values become finite in what is told."""
     honest, flattering = (
         repr(show(answer, task="median_size"))
-        for answer in (median_size.with_sort, median_size.largest_for_failures)
+        for answer in (median_size.median_size, median_size.largest_for_failures)
     )
     assert "your median infinite" in honest and "infinite" not in flattering
 

@@ -1,7 +1,7 @@
 """Lab 4, "Measuring honestly": its tasks, points and hints."""
 
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab4 import counting, detector, lasting, rate, similarity, sizes
+from advcourse.labs.lab4 import detector, interval, lasting, median_size, on_common, rate, similarity
 from advcourse.labs.properties import (
     answers,
     keeps_what_it_gets,
@@ -15,59 +15,6 @@ from advcourse.labs.properties import (
 _FIRST = (answers, keeps_what_it_gets)
 _LAST = (other_device, leaves_nothing_behind)
 
-
-def _for_each_attack(case):
-    return (len(case["success"]),)
-
-
-INTERVAL = Task(
-    "interval",
-    "How sure is that?",
-    3,
-    ("successes", "n"),
-    counting.counts,
-    (*_FIRST, *counting.INTERVAL, *_LAST),
-    (
-        "Begin with p = successes / n, a share for each row. Then three lines: 1 + z²/n, the middle, the half-width.",
-        "whole = 1 + z**2 / n; middle = (p + z**2 / (2 * n)) / whole.",
-        "half = z / whole * (p * (1 - p) / n + z**2 / (4 * n**2)).sqrt(); return torch.stack([middle - half, middle + half]).",
-    ),
-    shape=lambda case: (2, len(case["n"])),
-)
-
-MEDIAN_SIZE = Task(
-    "median_size",
-    "How much does it take?",
-    3,
-    ("size", "success"),
-    sizes.table,
-    (*_FIRST, *sizes.MEDIAN_SIZE, *_LAST),
-    (
-        "First a table in which failures are infinite: torch.where(success, size, torch.inf). Infinite numbers sort like "
-        "others, at the end.",
-        "values = torch.where(...).sort(dim=1).values. With n images the middle is column n // 2; for an even n columns n // 2 "
-        "- 1 and n // 2 are the two in the middle.",
-        "Both cases at once: return (values[:, (n - 1) // 2] + values[:, n // 2]) / 2, with n = size.shape[1].",
-    ),
-    shape=_for_each_attack,
-    numbers="nan",
-)
-
-ON_COMMON = Task(
-    "on_common",
-    "The same images for all",
-    3,
-    ("size", "success"),
-    sizes.attempts,
-    (*_FIRST, *sizes.ON_COMMON, *_LAST),
-    (
-        "Which columns count? Those in which every row of success is True. That is one bool for each image.",
-        "success.all(dim=0) is that mask, (N,). size[:, mask] keeps its columns.",
-        "return size[:, success.all(dim=0)].mean(dim=1). The mean over no column is NaN of its own accord.",
-    ),
-    shape=_for_each_attack,
-    numbers="nan",
-)
 
 SIMILARITY = Task(
     "similarity",
@@ -139,5 +86,15 @@ WIN_RATE = Task(
 )
 
 LAB = Lab(
-    "lab4", (rate.rate, INTERVAL, MEDIAN_SIZE, ON_COMMON, SIMILARITY, DESTRUCTION, WORST_CASE, WIN_RATE)
+    "lab4",
+    (
+        rate.rate,
+        interval.interval,
+        median_size.median_size,
+        on_common.on_common,
+        SIMILARITY,
+        DESTRUCTION,
+        WORST_CASE,
+        WIN_RATE,
+    ),
 )
