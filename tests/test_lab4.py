@@ -8,15 +8,13 @@ import pytest
 import torch
 from answers import rooms
 from lab_tests import LabTests
-from museum.lab4 import similarity, win_rate
 
 from advcourse import metrics
 from advcourse.core.inputs import InputError
 from advcourse.core.intervals import counted
 from advcourse.labs.checks import Draw, Task, judge
 from advcourse.labs.comparing import called
-from advcourse.labs.lab4 import LAB, TASKS, detector, interval, lasting, median_size, rate, records, show
-from advcourse.labs.lab4.similarity import ssim
+from advcourse.labs.lab4 import LAB, TASKS, interval, median_size, rate, records, show, similarity, win_rate
 from advcourse.labs.numbers import gives
 from advcourse.labs.running import LocalRunner
 
@@ -112,15 +110,13 @@ def test_common_means_by_hand():
     assert by_author("on_common", case.but(success=bools([0] * 4, [1] * 4, [1] * 4))).isnan().all()
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_ssim_is_scikit_images(lost):
+@pytest.mark.parametrize("lost, answer", [(0, similarity.similarity), (1, similarity.as_scikit_image)])
+def test_ssim_is_scikit_images(lost, answer):
     """Checks both divisors, 49 and 48, against scikit-image with a stated range, for digits, faint images and colours."""
     from skimage.metrics import structural_similarity
 
-    from advcourse.labs.lab4.similarity import digits_and_faint_ones, in_colour
-
     task = TASKS["similarity"]
-    for case in (*digits_and_faint_ones(task, Draw(4)), *in_colour(task, Draw(4))):
+    for case in (*similarity.digits_and_faint_ones(task, Draw(4)), *similarity.in_colour(task, Draw(4))):
         theirs = [
             structural_similarity(
                 a.numpy(),
@@ -132,20 +128,21 @@ def test_ssim_is_scikit_images(lost):
             )
             for a, b in zip(case["x"], case["x_adv"])
         ]
-        assert ssim(case, lost=lost).tolist() == pytest.approx(theirs, abs=1e-9)
+        assert called(answer, case).tolist() == pytest.approx(theirs, abs=1e-9)
 
 
 def test_ssim_is_the_librarys():
     """Checks the lab's definition against `metrics.ssim`: a student who compares the two finds no difference."""
     case = question("similarity")
-    assert torch.allclose(ssim(case), metrics.ssim(case["x"], case["x_adv"]), atol=1e-6)
+    theirs = metrics.ssim(case["x"], case["x_adv"])
+    assert torch.allclose(by_author("similarity", case), theirs, atol=1e-6)
 
 
 def test_float32_answers_are_near_enough():
     """Checks a right answer on float32 images against the judge's float64: a thousandth apart at most, so it may be shown."""
     case = question("similarity")
-    found = similarity.room.rights[0](case["x"], case["x_adv"])
-    assert found.dtype == torch.float32 and (found - ssim(case)).abs().max() < 1e-3
+    found = similarity.similarity(case["x"], case["x_adv"])
+    assert found.dtype == torch.float32 and (found - by_author("similarity", case)).abs().max() < 1e-3
 
 
 # What lasts
@@ -158,13 +155,13 @@ def test_destruction_by_hand():
     clean_after = bools([1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0])
     names = ("clean", "attacked", "clean_after", "attacked_after")
     case = question("destruction", **dict(zip(names, (clean, attacked, clean_after, after))))
-    assert torch.allclose(lasting.destruction(case), torch.tensor([[2 / 3, 0.0], [0.5, 5 / 6]]).double())
+    assert torch.allclose(by_author("destruction", case), torch.tensor([[2 / 3, 0.0], [0.5, 5 / 6]]).double())
 
 
 def test_destruction_is_the_librarys():
     """Checks each transformation against `metrics.destruction_rate`; and that survival is the rest."""
     case = question("destruction")
-    for found, after in zip(lasting.destruction(case)[0], case["attacked_after"]):
+    for found, after in zip(by_author("destruction", case)[0], case["attacked_after"]):
         assert found.item() == pytest.approx(metrics.destruction_rate(case["clean"], case["attacked"], after))
         fooled = case["clean"] & ~case["attacked"]
         assert 1 - found.item() == pytest.approx(metrics.survival(fooled, ~after))
@@ -179,15 +176,17 @@ def test_the_worst_case_by_hand():
         size=torch.tensor([[0.1, 0.1, 0.3, 0.1], [0.1, 0.15, 0.1, 0.1]]),
         eps=torch.tensor([0.1, 0.2]),
     )
-    assert lasting.worst_case(case).tolist() == [0.5, 0.25]
+    assert by_author("worst_case", case).tolist() == [0.5, 0.25]
 
 
 def test_the_worst_case_is_below_every_attack():
     """Checks an inequality: the mean over images of the minimum is at most each attack's mean, and falls with the budget."""
     case = question("worst_case")
-    worst = lasting.worst_case(case)
+    worst = by_author("worst_case", case)
     for a in range(len(case["right"])):
-        alone = lasting.worst_case(case.but(right=case["right"][a : a + 1], size=case["size"][a : a + 1]))
+        alone = by_author(
+            "worst_case", case.but(right=case["right"][a : a + 1], size=case["size"][a : a + 1])
+        )
         assert (worst < alone).all()
     assert (worst.diff() <= 0).all()
 
@@ -209,7 +208,7 @@ def test_one_float_above_the_budget_is_inside():
 def test_the_threshold_keeps_its_promise(fpr):
     """Checks all thresholds by trying them: the judge's is the smallest that flags no more than fpr; the library has the same."""
     for clean in (Draw(1).normal((30,)), Draw(1).normal((151,)).round()):
-        found = detector.threshold(clean, fpr)
+        found = win_rate.cut(clean.double(), fpr)
         flagged = {t: (clean.double() > t).double().mean().item() for t in clean.double().tolist()}
         assert found == min(t for t, share in flagged.items() if share <= fpr)
         assert found == metrics.threshold_at(clean, fpr)
@@ -217,10 +216,10 @@ def test_the_threshold_keeps_its_promise(fpr):
 
 def test_win_rates_are_the_librarys():
     """Checks each attack against `metrics.attacker_win_rate` at the library's threshold."""
-    for case in detector.many_and_few(TASKS["win_rate"], Draw(6)):
+    for case in win_rate.many_and_few(TASKS["win_rate"], Draw(6)):
         threshold = metrics.threshold_at(case["clean_scores"], case["fpr"])
         theirs = [metrics.attacker_win_rate(s, f, threshold) for s, f in zip(case["scores"], case["fooled"])]
-        assert detector.win_rate(case).tolist() == pytest.approx(theirs)
+        assert by_author("win_rate", case).tolist() == pytest.approx(theirs)
 
 
 # The engine, where the result is a number
