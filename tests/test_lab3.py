@@ -5,12 +5,15 @@ import re
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab3 import cw_l2, cw_loss, directions
+from museum.lab3 import cw_l2, directions
 
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Draw
-from advcourse.labs.lab3 import LAB, TASKS, around, elastic_net, measure, nearest, neighbours, pieces
+from advcourse.labs.comparing import called
+from advcourse.labs.lab3 import LAB, TASKS, around, elastic_net, measure, nearest, neighbours
+from advcourse.labs.lab3.cw_loss import cw_loss, detached
 from advcourse.labs.lab3.questions import lead
+from advcourse.labs.lab3.search import search
 from advcourse.labs.measuring import known_digits
 from advcourse.labs.running import Call, LocalRunner
 from advcourse.labs.victims import Victim
@@ -106,8 +109,8 @@ def test_the_loss_by_hand():
     """Checks f on three rows worked out by hand, all logits negative in the second."""
     logits = torch.tensor([[1.0, 3.0, -2.0], [-5.0, -1.0, -4.0], [2.0, 0.0, 9.0]])
     case = TASKS["cw_loss"].case(Draw(1), logits=logits, label=torch.tensor([1, 0, 1]), confidence=2.5)
-    assert pieces.cw_loss(case).tolist() == [2.0, -2.5, -2.5]
-    assert pieces.cw_loss(case.but(targeted=True)).tolist() == [-2.0, 4.0, 9.0]
+    assert called(cw_loss, case).tolist() == [2.0, -2.5, -2.5]
+    assert called(cw_loss, case.but(targeted=True)).tolist() == [-2.0, 4.0, 9.0]
 
 
 def test_the_slope_by_an_argument():
@@ -115,18 +118,17 @@ def test_the_slope_by_an_argument():
     logits, label = torch.tensor([[1.0, 3.0, -2.0], [-5.0, -1.0, -4.0]]), torch.tensor([1, 0])
     asked = {"logits": logits, "label": label, "confidence": 2.5, "targeted": False}
     call = Call(None, asked, differentiate="logits")
-    assert LocalRunner(cw_loss.with_masked_fill)(call).slope.tolist() == [-1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
-    assert LocalRunner(cw_loss.detached)(call).slope is None
-    assert LocalRunner(cw_loss.with_masked_fill)(call).left == () and not logits.requires_grad
+    assert LocalRunner(cw_loss.solution)(call).slope.tolist() == [-1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert LocalRunner(detached)(call).slope is None
+    assert LocalRunner(cw_loss.solution)(call).left == () and not logits.requires_grad
 
 
 def test_the_search_closes_in():
     """Checks twenty rounds against constants that suffice by construction: each lies between lo and hi, which all but meet."""
     least = torch.tensor([0.003, 0.7, 42.0, 9e4], dtype=torch.float64)
     state = torch.tensor([[0.0], [1e10], [0.01]], dtype=torch.float64).repeat(1, 4)
-    case = TASKS["search"].case(Draw(1))
     for _ in range(40):
-        lo, hi, c = state = pieces.search(case.but(state=state, fooled=(state[2] >= least).expand(3, -1)))
+        lo, hi, c = state = search(state, (state[2] >= least).expand(3, -1))
     assert ((lo < least) & (least <= hi)).all() and ((hi - lo) / least < 1e-6).all()
 
 

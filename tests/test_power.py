@@ -43,7 +43,7 @@ def test_no_wrong_answer_passed_and_no_right_one_was_refused(rows):
     [
         ("lab1", "llc", "second_most_likely", 60),
         ("lab1", "llc", "second_most_likely", 176),
-        ("lab3", "cw_loss", "with_masked_fill", 60),
+        ("lab3", "cw_loss", "cw_loss", 60),
         ("lab3", "cw_loss", "with_the_two_largest", 60),
         ("lab4", "rate", "out_of_a_hundred", 175),
         ("lab4", "rate", "share_that_holds", 143),

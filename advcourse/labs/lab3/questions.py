@@ -7,8 +7,21 @@ import torch
 from torch import Tensor
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Case, Draw, Student, Task
+from advcourse.labs.checks import Student
+from advcourse.labs.exercises import Case, Draw, Task
+from advcourse.labs.lab3.pieces import others, own
+from advcourse.labs.properties import (
+    answers,
+    keeps_what_it_gets,
+    leaves_nothing_behind,
+    other_device,
+    other_shape,
+    other_type,
+)
 from advcourse.labs.verdicts import Finding
+
+FIRST = (answers, keeps_what_it_gets)
+LAST = (other_type, other_shape, other_device, leaves_nothing_behind)
 
 
 @dataclass(eq=False)
@@ -24,17 +37,6 @@ def seen(case: Case) -> Case:
     """The same question with the victim's own prediction as the label of each image."""
     y = by_hand.most_likely(case)
     return Case(case.victim, y, {**case.arguments, "y": y})
-
-
-def own(values: Tensor, label: Tensor) -> Tensor:
-    """The value (N,) of the label in each row of `values` (N, K)."""
-    return values.gather(1, label[:, None])[:, 0]
-
-
-def others(values: Tensor, label: Tensor) -> Tensor:
-    """The largest of `values` (N, K) in each row but that of the label, (N,)."""
-    excluded = torch.nn.functional.one_hot(label, values.shape[1]).bool()
-    return values.masked_fill(excluded, -torch.inf).amax(1)
 
 
 def lead(case: Case, images: Tensor) -> Tensor:

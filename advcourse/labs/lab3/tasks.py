@@ -1,110 +1,19 @@
 """Lab 3, "The nearest image that fools": its tasks, points and hints."""
 
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab3 import elastic_net, nearest, neighbours, pieces
-from advcourse.labs.lab3.questions import NearestTask, keeps_the_digits
-from advcourse.labs.numbers import can_be_followed, gives
+from advcourse.labs.lab3 import cw_loss, elastic_net, nearest, neighbours, search, to_w
+from advcourse.labs.lab3.questions import FIRST, LAST, NearestTask, keeps_the_digits
+from advcourse.labs.numbers import gives
 from advcourse.labs.properties import (
-    answers,
     asks_the_model,
     changes_the_images,
     follows,
-    keeps_what_it_gets,
-    leaves_nothing_behind,
-    other_device,
-    other_shape,
-    other_type,
     recognises,
     stays_in_the_box,
     treats_images_alone,
 )
 
-_FIRST = (answers, keeps_what_it_gets)
-_LAST = (other_type, other_shape, other_device, leaves_nothing_behind)
 _COLOUR = {"n": 200, "shape": (3, 6, 5)}  # so many that scores of another kind choose another pixel somewhere
-
-TO_W = Task(
-    "to_w",
-    "A variable without a box",
-    2,
-    ("x",),
-    lambda draw, x: {},
-    (
-        pieces.black_and_white_are_finite,
-        *_FIRST,
-        pieces.tanh_leads_back,
-        pieces.black_and_white_can_move,
-        *_LAST,
-        keeps_the_digits,
-    ),
-    (
-        "Undo to_box step by step, from the outside in: it adds 1 and halves; before that it takes tanh.",
-        "2 * x - 1 lies in [-1, 1], and torch.atanh undoes tanh. At the ends it is infinite, so multiply by 0.999 first.",
-        "return torch.atanh(0.999 * (2 * x - 1)).",
-    ),
-)
-
-
-def _logits(draw, x, n=16, classes=10):
-    """Logits of all kinds: in every second row all are negative; the label is on top in about half of them."""
-    logits = 3 * draw.normal((n, classes))
-    logits[::2] -= logits[::2].amax(1, keepdim=True) + 1
-    label = (draw.uniform((n,)) * classes).long()
-    label[: n // 2] = logits[: n // 2].argmax(1)
-    return {"logits": logits, "label": label, "confidence": draw.number(0.5, 2), "targeted": False}
-
-
-CW_LOSS = Task(
-    "cw_loss",
-    "A loss that knows when it is enough",
-    3,
-    ("logits", "label", "confidence", "targeted"),
-    _logits,
-    (
-        *_FIRST,
-        gives(pieces.cw_loss, pieces.CW_LOSS_SLIPS, least=1e-5),
-        gives(pieces.cw_loss, pieces.TARGET_UNUSED + pieces.CW_LOSS_SLIPS, least=1e-5, targeted=True),
-        pieces.leaves_the_label_out,
-        can_be_followed(pieces.cw_loss, "logits", "the attack"),
-        can_be_followed(pieces.cw_loss, "logits", "the attack", targeted=True),
-        other_type,
-        keeps_the_digits,
-        other_device,
-        leaves_nothing_behind,
-    ),
-    (
-        "Two numbers for each row: the logit of its label, and the largest of all the others. How is one left out of a maximum?",
-        "is_label = torch.nn.functional.one_hot(label, logits.shape[1]).bool(), and "
-        "logits.masked_fill(is_label, -torch.inf).amax(1) is the largest of the others.",
-        "own = logits.gather(1, label[:, None])[:, 0]. Then lead = own - other; targeted it is other - own. "
-        "Return lead.clamp_min(-confidence).",
-    ),
-    shape=lambda case: (len(case["logits"]),),
-)
-
-SEARCH = Task(
-    "search",
-    "A constant for each image",
-    3,
-    ("state", "fooled"),
-    pieces.states,
-    (
-        *_FIRST,
-        gives(pieces.search, pieces.SEARCH_SLIPS, least=1e-9),
-        other_type,
-        keeps_the_digits,
-        other_device,
-        leaves_nothing_behind,
-    ),
-    (
-        "First: which images succeeded? fooled has a row for each copy. Then each image moves one of its two bounds to c.",
-        "lo, hi, c = state takes the rows apart, and torch.where(success, a, b) chooses image by image. A success moves hi, "
-        "a failure lo.",
-        "success = fooled.all(0); hi = torch.where(success, hi.minimum(c), hi); lo likewise, with maximum. The next c is "
-        "torch.where(hi < 1e9, (lo + hi) / 2, 10 * c). Put the three rows together with torch.stack.",
-    ),
-    shape=lambda case: tuple(case["state"].shape),
-)
 
 CW_L2 = NearestTask(
     "cw_l2",
@@ -120,7 +29,7 @@ CW_L2 = NearestTask(
         "target": None,
     },
     (
-        *_FIRST,
+        *FIRST,
         stays_in_the_box,
         nearest.weighs_as_the_formula,
         asks_the_model,
@@ -133,7 +42,7 @@ CW_L2 = NearestTask(
         nearest.leads_by_the_confidence,
         nearest.reaches_the_target,
         nearest.starts_at_saturated_pixels,
-        *_LAST,
+        *LAST,
         nearest.fools_digits,
     ),
     (
@@ -153,12 +62,12 @@ SHRINK = Task(
     ("z", "x", "beta"),
     elastic_net.around,
     (
-        *_FIRST,
+        *FIRST,
         recognises(elastic_net.shrink, elastic_net.SHRINK_SLIPS, shape=(3, 20, 24)),
         stays_in_the_box,
         follows(elastic_net.shrink, elastic_net.EXACTLY),
         treats_images_alone,
-        *_LAST,
+        *LAST,
         keeps_the_digits,
     ),
     (
@@ -181,13 +90,13 @@ EAD = NearestTask(
         "rule": "EN",
     },
     (
-        *_FIRST,
+        *FIRST,
         changes_the_images,
         asks_the_model,
         elastic_net.follows_fista,
         stays_in_the_box,
         treats_images_alone,
-        *_LAST,
+        *LAST,
     ),
     (
         "Keep two images: x_k, which is shrunk and judged, and y_k, which looks ahead: there the step starts. Both begin as x.",
@@ -205,14 +114,14 @@ DIRECTIONS = Task(
     ("x", "copies", "radius", "seed"),
     lambda draw, x: {"copies": 8, "radius": draw.number(0.1, 0.4), "seed": draw.integer()},
     (
-        *_FIRST,
+        *FIRST,
         neighbours.ends_with_the_centre,
         neighbours.has_the_radius,
         neighbours.counts_all_channels,
         neighbours.is_orthogonal,
         neighbours.is_no_grid,
         neighbours.follows_the_seed,
-        *_LAST,
+        *LAST,
     ),
     (
         "torch.linalg.qr(matrix).Q has orthonormal columns. How many rows and columns must the matrix have, for "
@@ -231,10 +140,10 @@ FREEZE = Task(
     ("gradient", "delta", "allowed"),
     neighbours.half_frozen,
     (
-        *_FIRST,
+        *FIRST,
         neighbours.passes_over_the_frozen(**_COLOUR),
         gives(neighbours.freeze, neighbours.FREEZE_SLIPS, **_COLOUR),
-        *_LAST,
+        *LAST,
     ),
     (
         "One score for each pixel, so the channels must be added up: dim=1 with keepdim=True. Which pixels must not take part?",
@@ -245,4 +154,4 @@ FREEZE = Task(
     shape=lambda case: tuple(case["allowed"].shape),
 )
 
-LAB = Lab("lab3", (TO_W, CW_LOSS, SEARCH, CW_L2, SHRINK, EAD, DIRECTIONS, FREEZE))
+LAB = Lab("lab3", (to_w.to_w, cw_loss.cw_loss, search.search, CW_L2, SHRINK, EAD, DIRECTIONS, FREEZE))
