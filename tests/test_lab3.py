@@ -5,15 +5,18 @@ import re
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab3 import cw_l2, directions
+from museum.lab3 import cw_l2
 
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Draw
 from advcourse.labs.comparing import called
-from advcourse.labs.lab3 import LAB, TASKS, around, elastic_net, measure, nearest, neighbours
+from advcourse.labs.lab3 import LAB, TASKS, around, elastic_net, measure, nearest
 from advcourse.labs.lab3.cw_loss import cw_loss, detached
+from advcourse.labs.lab3.directions import directions
+from advcourse.labs.lab3.freeze import freeze
 from advcourse.labs.lab3.questions import lead
 from advcourse.labs.lab3.search import search
+from advcourse.labs.lab3.shrink import shrink
 from advcourse.labs.measuring import known_digits
 from advcourse.labs.running import Call, LocalRunner
 from advcourse.labs.victims import Victim
@@ -68,7 +71,7 @@ def test_shrinking_is_foolboxs():
     z, x = (ead.ep.astensor(tensor.double()) for tensor in (case["z"], case["x"]))
     theirs = ead._project_shrinkage_thresholding(z, x, case["beta"], 0, 1).raw
     assert torch.equal(theirs, x.raw) is False
-    assert torch.allclose(elastic_net.shrink(case), theirs, atol=1e-15)
+    assert torch.allclose(called(shrink, case), theirs, atol=1e-15)
 
 
 @pytest.mark.parametrize("rule", ["EN", "L1"])
@@ -137,8 +140,7 @@ def test_freezing_by_hand():
     gradient = torch.tensor([[[[2.0, 1.0, 5.0]], [[-2.0, 1.0, 5.0]]]])
     delta = torch.tensor([[[[2.0, 1.0, 0.0]], [[2.0, 2.0, 0.0]]]])
     allowed = torch.tensor([[[[1.0, 1.0, 0.0]]]])
-    case = TASKS["freeze"].case(Draw(1), gradient=gradient, delta=delta, allowed=allowed)
-    assert neighbours.freeze(case).tolist() == [[[[1.0, 0.0, 0.0]]]]
+    assert freeze(gradient, delta, allowed).tolist() == [[[[1.0, 0.0, 0.0]]]]
 
 
 # Trying out
@@ -164,7 +166,7 @@ def test_around_counts_copies():
     def unwritten(x, copies, radius, seed):
         raise NotImplementedError()
 
-    right = directions.room.rights[0]
+    right = directions.solution
     still = around(attack, right, 50, n=4, copies=3, radius=0.0, **settings)
     assert (
         repr(still)

@@ -10,87 +10,13 @@ from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.lab3.nearest import at_distance
 from advcourse.labs.lab3.questions import lead
-from advcourse.labs.properties import SAME, agree, formula, same_as
+from advcourse.labs.properties import SAME, agree, formula
 from advcourse.labs.verdicts import Finding
-
-EXACTLY = 1.0
 
 
 def _shrunk(z, x, beta):
     change = z - x
     return (x + change.sign() * (change.abs() - beta).clamp_min(0)).clamp(0, 1)
-
-
-def shrink(case: Case) -> Tensor:
-    return _shrunk(case["z"].double(), by_hand.clean(case), case["beta"])
-
-
-def _by_change(rule):
-    """A slip that is a rule for the change z - x of each pixel: rule(change, beta)."""
-
-    def images(case):
-        x = by_hand.clean(case)
-        return (x + rule(case["z"].double() - x, case["beta"])).clamp(0, 1)
-
-    return images
-
-
-def _soft(change, beta):
-    return change.sign() * (change.abs() - beta).clamp_min(0)
-
-
-SHRINK_SLIPS = (
-    (
-        "perturbation",
-        "The result is the shrunk change alone. Add x again.",
-        same_as(
-            lambda case: _soft(case["z"].double() - by_hand.clean(case), case["beta"]).clamp(0, 1), EXACTLY
-        ),
-    ),
-    (
-        "about zero",
-        "The pixels are shrunk towards 0. They shrink towards x: it is the change z - x that the L1 norm wants small.",
-        same_as(lambda case: _soft(case["z"].double(), case["beta"]).clamp(0, 1), EXACTLY),
-    ),
-    (
-        "cut, not shrunk",
-        "Small changes go, but large ones stay as they are. They shrink too, each by beta.",
-        same_as(_by_change(lambda d, beta: torch.where(d.abs() > beta, d, 0.0)), EXACTLY),
-    ),
-    (
-        "small changes stay",
-        "Changes of up to beta stay as they are. They become 0: these pixels go back to x, which is what makes EAD sparse.",
-        same_as(_by_change(lambda d, beta: torch.where(d.abs() > beta, _soft(d, beta), d)), EXACTLY),
-    ),
-    (
-        "past x",
-        "All changes lose beta, small ones too, and those end beyond x. Up to beta a pixel goes back to x and stops.",
-        same_as(_by_change(lambda d, beta: d - beta * d.sign()), EXACTLY),
-    ),
-    (
-        "pushed outwards",
-        "Large changes grow by beta. They shrink by it: z - beta where z is above x, z + beta where it is below.",
-        same_as(_by_change(lambda d, beta: torch.where(d.abs() > beta, d + beta * d.sign(), 0.0)), EXACTLY),
-    ),
-    (
-        "one side",
-        "Only pixels that became lighter are kept. Those that became darker by more than beta shrink likewise, to z + beta.",
-        same_as(_by_change(lambda d, beta: (d - beta).clamp_min(0)), EXACTLY),
-    ),
-    (
-        "box first",
-        "z is clipped to [0, 1] before it is shrunk. Shrink first, then clip: S_beta is min(z - beta, 1) and max(z + beta, 0).",
-        same_as(
-            lambda case: _shrunk(case["z"].double().clamp(0, 1), by_hand.clean(case), case["beta"]), EXACTLY
-        ),
-    ),
-)
-
-
-def around(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
-    """Points near x and far from it, some outside the box."""
-    beta = draw.number(0.05, 0.1)
-    return {"beta": beta, "z": x + 2.5 * beta * draw.normal(x.shape)}
 
 
 # The loop

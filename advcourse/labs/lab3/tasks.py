@@ -1,19 +1,14 @@
 """Lab 3, "The nearest image that fools": its tasks, points and hints."""
 
-from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab3 import cw_loss, elastic_net, nearest, neighbours, search, to_w
-from advcourse.labs.lab3.questions import FIRST, LAST, NearestTask, keeps_the_digits
-from advcourse.labs.numbers import gives
+from advcourse.labs.checks import Lab
+from advcourse.labs.lab3 import cw_loss, directions, elastic_net, freeze, nearest, search, shrink, to_w
+from advcourse.labs.lab3.questions import FIRST, LAST, NearestTask
 from advcourse.labs.properties import (
     asks_the_model,
     changes_the_images,
-    follows,
-    recognises,
     stays_in_the_box,
     treats_images_alone,
 )
-
-_COLOUR = {"n": 200, "shape": (3, 6, 5)}  # so many that scores of another kind choose another pixel somewhere
 
 CW_L2 = NearestTask(
     "cw_l2",
@@ -55,28 +50,6 @@ CW_L2 = NearestTask(
     ),
 )
 
-SHRINK = Task(
-    "shrink",
-    "Small changes become none",
-    2,
-    ("z", "x", "beta"),
-    elastic_net.around,
-    (
-        *FIRST,
-        recognises(elastic_net.shrink, elastic_net.SHRINK_SLIPS, shape=(3, 20, 24)),
-        stays_in_the_box,
-        follows(elastic_net.shrink, elastic_net.EXACTLY),
-        treats_images_alone,
-        *LAST,
-        keeps_the_digits,
-    ),
-    (
-        "Three cases for each pixel: well above x, well below x, and near it. torch.where chooses between two of them.",
-        "Above: (z - beta).clamp_max(1). Below: (z + beta).clamp_min(0). Near: x itself.",
-        "With change = z - x: x + change.sign() * (change.abs() - beta).clamp_min(0), then clamp(0, 1), is all three in one.",
-    ),
-)
-
 EAD = NearestTask(
     "ead",
     "Few pixels: EAD",
@@ -107,51 +80,16 @@ EAD = NearestTask(
     ),
 )
 
-DIRECTIONS = Task(
-    "directions",
-    "Look around: OptMargin's copies",
-    3,
-    ("x", "copies", "radius", "seed"),
-    lambda draw, x: {"copies": 8, "radius": draw.number(0.1, 0.4), "seed": draw.integer()},
+LAB = Lab(
+    "lab3",
     (
-        *FIRST,
-        neighbours.ends_with_the_centre,
-        neighbours.has_the_radius,
-        neighbours.counts_all_channels,
-        neighbours.is_orthogonal,
-        neighbours.is_no_grid,
-        neighbours.follows_the_seed,
-        *LAST,
+        to_w.to_w,
+        cw_loss.cw_loss,
+        search.search,
+        CW_L2,
+        shrink.shrink,
+        EAD,
+        directions.directions,
+        freeze.freeze,
     ),
-    (
-        "torch.linalg.qr(matrix).Q has orthonormal columns. How many rows and columns must the matrix have, for "
-        "`copies` directions in the space of images?",
-        "matrix = torch.randn(d, copies, generator=...) with d = C * H * W. The columns of Q are 1 long. An image whose root "
-        "mean square is radius is radius * d ** 0.5 long.",
-        "noise = (q.T * radius * d**0.5).reshape(copies, *x.shape[1:]).to(x); then noise[-1] = 0.",
-    ),
-    shape=lambda case: (case["copies"], *case["x"].shape[1:]),
 )
-
-FREEZE = Task(
-    "freeze",
-    "Fewer pixels still: C&W L0",
-    3,
-    ("gradient", "delta", "allowed"),
-    neighbours.half_frozen,
-    (
-        *FIRST,
-        neighbours.passes_over_the_frozen(**_COLOUR),
-        gives(neighbours.freeze, neighbours.FREEZE_SLIPS, **_COLOUR),
-        *LAST,
-    ),
-    (
-        "One score for each pixel, so the channels must be added up: dim=1 with keepdim=True. Which pixels must not take part?",
-        "score = (gradient * delta).abs().sum(1, keepdim=True), and infinity where allowed is 0: masked_fill.",
-        "chosen = score.flatten(1).argmin(1); result = allowed.clone(); "
-        "result.flatten(1).scatter_(1, chosen[:, None], 0.0) then writes into result.",
-    ),
-    shape=lambda case: tuple(case["allowed"].shape),
-)
-
-LAB = Lab("lab3", (to_w.to_w, cw_loss.cw_loss, search.search, CW_L2, SHRINK, EAD, DIRECTIONS, FREEZE))
