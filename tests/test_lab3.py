@@ -5,14 +5,15 @@ import re
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab3 import cw_l2
 
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Draw
 from advcourse.labs.comparing import called
-from advcourse.labs.lab3 import LAB, TASKS, around, elastic_net, measure, nearest
+from advcourse.labs.lab3 import LAB, around, measure, nearest
+from advcourse.labs.lab3.cw_l2 import cw_l2
 from advcourse.labs.lab3.cw_loss import cw_loss, detached
 from advcourse.labs.lab3.directions import directions
+from advcourse.labs.lab3.ead import cases, ead
 from advcourse.labs.lab3.freeze import freeze
 from advcourse.labs.lab3.questions import lead
 from advcourse.labs.lab3.search import search
@@ -33,7 +34,7 @@ class TestLab3(LabTests):
 @pytest.fixture
 def line():
     """The judge's question with closed forms: a linear model with two classes, images 0.3 away from the boundary."""
-    return nearest.at_distance(TASKS["cw_l2"].case(Draw(5), **nearest.LINE), 0.3)
+    return nearest.at_distance(cw_l2.case(Draw(5), **nearest.LINE), 0.3)
 
 
 def test_the_boundary_is_as_far_as_the_judge_says(line):
@@ -67,7 +68,7 @@ def test_shrinking_is_foolboxs():
     """Checks S_beta, pixel by pixel, against foolbox's shrinkage, on points inside and outside the box."""
     from foolbox.attacks import ead
 
-    case = TASKS["shrink"].case(Draw(6))
+    case = shrink.case(Draw(6))
     z, x = (ead.ep.astensor(tensor.double()) for tensor in (case["z"], case["x"]))
     theirs = ead._project_shrinkage_thresholding(z, x, case["beta"], 0, 1).raw
     assert torch.equal(theirs, x.raw) is False
@@ -79,7 +80,7 @@ def test_fista_is_foolboxs(rule):
     """Checks the judge's EAD, image by image, against foolbox's with one constant and no early stop, by both rules."""
     import foolbox
 
-    case = elastic_net._cases(TASKS["ead"], Draw(7))[1].but(rule=rule).to(torch.float64)
+    case = cases(ead, Draw(7))[1].but(rule=rule).to(torch.float64)
     attack = foolbox.attacks.EADAttack(
         binary_search_steps=1,
         steps=case["steps"],
@@ -91,7 +92,7 @@ def test_fista_is_foolboxs(rule):
     )
     model = foolbox.PyTorchModel(by_hand.model_of(case), bounds=(0, 1), device="cpu")
     theirs = attack.run(model, case["x"], foolbox.criteria.Misclassification(case.labels))
-    assert torch.allclose(elastic_net.ead(case), theirs, atol=1e-9)
+    assert torch.allclose(called(ead, case), theirs, atol=1e-9)
 
 
 def test_the_rules_pay_in_opposite_norms():
@@ -99,9 +100,9 @@ def test_the_rules_pay_in_opposite_norms():
     the rule L1 ends nearer in L1, and farther in L2. Some images get the same answer by both."""
     apart = {"L1": [], "L2": []}
     for seed in range(8, 12):
-        case = elastic_net._cases(TASKS["ead"], Draw(seed))[1]
+        case = cases(ead, Draw(seed))[1]
         x = by_hand.clean(case)
-        en, sparse = (elastic_net.ead(case, rule=rule) for rule in ("EN", "L1"))
+        en, sparse = (called(ead, case.but(rule=rule)) for rule in ("EN", "L1"))
         apart["L1"].append(l1(x, en) - l1(x, sparse))
         apart["L2"].append(l2(x, sparse) - l2(x, en))
     for differences in map(torch.cat, apart.values()):
@@ -111,7 +112,7 @@ def test_the_rules_pay_in_opposite_norms():
 def test_the_loss_by_hand():
     """Checks f on three rows worked out by hand, all logits negative in the second."""
     logits = torch.tensor([[1.0, 3.0, -2.0], [-5.0, -1.0, -4.0], [2.0, 0.0, 9.0]])
-    case = TASKS["cw_loss"].case(Draw(1), logits=logits, label=torch.tensor([1, 0, 1]), confidence=2.5)
+    case = cw_loss.case(Draw(1), logits=logits, label=torch.tensor([1, 0, 1]), confidence=2.5)
     assert called(cw_loss, case).tolist() == [2.0, -2.5, -2.5]
     assert called(cw_loss, case.but(targeted=True)).tolist() == [-2.0, 4.0, 9.0]
 
@@ -148,7 +149,7 @@ def test_freezing_by_hand():
 
 def test_distances_are_told():
     """Checks the mean distance that is told against one computed here from the images that come with it."""
-    attack = cw_l2.room.rights[0]
+    attack = cw_l2.solution
     settings = {"const": 10.0, "lr": 0.3, "steps": 20, "searches": 1, "confidence": 0.0}
     told = measure(attack, n=6, norm="L2", **settings)
     x, _ = known_digits(Victim("mnist-cnn"), 6)
@@ -160,7 +161,7 @@ def test_distances_are_told():
 
 def test_around_counts_copies():
     """Checks the extremes: without noise all copies are where the image is; without an attack it says what is missing."""
-    attack, settings = cw_l2.room.rights[0], {"const": 10.0, "lr": 0.3, "steps": 20, "searches": 1}
+    attack, settings = cw_l2.solution, {"const": 10.0, "lr": 0.3, "steps": 20, "searches": 1}
     settings |= {"confidence": 0.0}
 
     def unwritten(x, copies, radius, seed):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from advcourse.core.rounding import number
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Case, Draw, Student, picture
+from advcourse.labs.checks import Student, picture
+from advcourse.labs.exercises import Case, Draw
 from advcourse.labs.lab3.questions import lead, seen
 from advcourse.labs.properties import takes_class_0
 from advcourse.labs.verdicts import Finding
