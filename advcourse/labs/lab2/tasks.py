@@ -1,9 +1,9 @@
 """Lab 2, "The nearest boundary, and other ways to be near": its tasks, points and hints."""
 
-import torch
-
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab2 import nearest, saliency, space, stepping, universal
+from advcourse.labs.lab2 import saliency, space, stepping, universal
+from advcourse.labs.lab2.distances import distances
+from advcourse.labs.lab2.shortest_step import shortest_step
 from advcourse.labs.numbers import can_be_followed, gives
 from advcourse.labs.properties import (
     answers,
@@ -23,80 +23,7 @@ from advcourse.labs.properties import (
 CLASSES = 10
 _LAST = (other_type, other_shape, other_device, leaves_nothing_behind)
 _LINF = {"norm": "Linf"}
-_MANY = {"n": 64, "shape": (1, 6, 6)}  # small images, so that a check sees many
 
-
-def _model_at_x(draw, x):
-    """Logits and gradients of a model at x: some boundaries are steep, others flat, and all logits may lie below 0.
-
-    The gradients of some classes are large in few pixels, so that what is near in L2 is not what is near in Linf.
-    """
-    n = len(x)
-    steep = 0.2 + 3 * draw.uniform((n, CLASSES, 1, 1, 1))
-    share = torch.where(draw.uniform((n, CLASSES, 1, 1, 1)) < 0.5, 0.1, 1.0)
-    chosen = draw.uniform((n, CLASSES, *x.shape[1:])) < share
-    chosen[..., 0, 0] = True  # never none
-    spread = chosen / share.sqrt()
-    return {
-        "logits": draw.normal((n, CLASSES)) + 3 * draw.normal((n, 1)),
-        "gradients": steep * spread * draw.normal((n, CLASSES, *x.shape[1:])),
-        "norm": "L2",
-    }
-
-
-DISTANCES = Task(
-    "distances",
-    "How far is each boundary?",
-    2,
-    ("logits", "gradients", "norm"),
-    _model_at_x,
-    (
-        answers,
-        keeps_what_it_gets,
-        gives(nearest.distances, nearest.DISTANCES_SLIPS),
-        gives(nearest.distances, nearest.LINF_SLIPS, **_LINF),
-        treats_images_alone,
-        *_LAST,
-        nearest.takes_faint_gradients(nearest.distances),
-    ),
-    (
-        "First find k0 = logits.argmax(1). For f and w you need the logit and the gradient of k0 of each image: index with "
-        "rows = torch.arange(len(logits)), both as logits[rows, k0].",
-        "f = logits - logits[rows, k0][:, None] and w = gradients - gradients[rows, k0][:, None]. The norms of w over "
-        "all pixels: w.flatten(2).norm(p=2, dim=2) is (N, K).",
-        "p = 2 for L2, and 1 for Linf. far = f.abs() / w.flatten(2).norm(p=p, dim=2); then far[rows, k0] = torch.inf; "
-        "return far.",
-    ),
-    shape=lambda case: case["logits"].shape,
-    numbers="infinite",
-)
-
-SHORTEST_STEP = Task(
-    "shortest_step",
-    "The shortest way to the nearest boundary",
-    3,
-    ("logits", "gradients", "norm"),
-    _model_at_x,
-    (
-        answers,
-        keeps_what_it_gets,
-        nearest.moves_at_all,
-        gives(nearest.shortest_step, nearest.STEP_SLIPS, **_MANY),
-        gives(nearest.shortest_step, nearest.STEP_LINF_SLIPS, **_MANY, **_LINF),
-        treats_images_alone,
-        *_LAST,
-        nearest.takes_faint_gradients(nearest.shortest_step),
-    ),
-    (
-        "distances(logits, gradients, norm).argmin(1) is the class l behind the nearest boundary of each image. Then "
-        "only f_l and w_l count.",
-        "The step has a direction and a length. For L2 the direction is w / |w| and the length the distance; for Linf each pixel "
-        "moves by the distance, along w.sign().",
-        "w = gradients[rows, l] - gradients[rows, k0]; length = distances(...)[rows, l].view(-1, 1, 1, 1). For Linf return "
-        "length * w.sign(); for L2 length * w / w.flatten(1).norm(dim=1).view(-1, 1, 1, 1).",
-    ),
-    shape=lambda case: (len(case["gradients"]), *case["gradients"].shape[2:]),
-)
 
 DEEPFOOL = Task(
     "deepfool",
@@ -293,4 +220,4 @@ FLOW_LOSS = Task(
     shape=lambda case: (len(case["flow"]),),
 )
 
-LAB = Lab("lab2", (DISTANCES, SHORTEST_STEP, DEEPFOOL, UAP, BEST_PAIR, JSMA, WARP, FLOW_LOSS))
+LAB = Lab("lab2", (distances, shortest_step, DEEPFOOL, UAP, BEST_PAIR, JSMA, WARP, FLOW_LOSS))
