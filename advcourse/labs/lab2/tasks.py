@@ -1,10 +1,11 @@
 """Lab 2, "The nearest boundary, and other ways to be near": its tasks, points and hints."""
 
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab2 import saliency, space, stepping, universal
+from advcourse.labs.lab2 import saliency, stepping, universal
 from advcourse.labs.lab2.distances import distances
+from advcourse.labs.lab2.flow_loss import flow_loss
 from advcourse.labs.lab2.shortest_step import shortest_step
-from advcourse.labs.numbers import can_be_followed, gives
+from advcourse.labs.lab2.warp import warp
 from advcourse.labs.properties import (
     answers,
     asks_the_model,
@@ -165,59 +166,4 @@ JSMA = saliency.PairsTask(
     ),
 )
 
-WARP = Task(
-    "warp",
-    "Moving pixels instead of changing them",
-    3,
-    ("x", "flow"),
-    space.flows,
-    (
-        answers,
-        keeps_what_it_gets,
-        space.zero_flow_changes_nothing,
-        space.moves_as_told(),
-        changes_the_images,
-        stays_in_the_box,
-        treats_images_alone,
-        space.moves_as_told(shape=(3, 20, 24)),
-        other_type,
-        other_device,
-        leaves_nothing_behind,
-        can_be_followed(space.warp, "flow", "stadv"),
-    ),
-    (
-        "grid_sample wants places, not shifts: a grid (N, H, W, 2), whose last dimension is (x, y), each from -1 at "
-        "the first pixel's centre to 1 at the last one's. Begin with the grid of a flow of 0.",
-        "xs = torch.linspace(-1, 1, W) and ys = torch.linspace(-1, 1, H) (on x's device, of its type). A shift of one pixel is "
-        "2 / (W - 1) across and 2 / (H - 1) down.",
-        "grid = torch.stack([xs + 2 * flow[:, 0] / (W - 1), ys[:, None] + 2 * flow[:, 1] / (H - 1)], -1); return "
-        'grid_sample(x, grid, padding_mode="border", align_corners=True).',
-    ),
-)
-
-FLOW_LOSS = Task(
-    "flow_loss",
-    "How rough is a flow?",
-    2,
-    ("flow",),
-    lambda draw, x: {"flow": draw.normal((len(x), 2, *x.shape[2:]))},
-    (
-        answers,
-        keeps_what_it_gets,
-        gives(space.flow_loss, space.FLOW_LOSS_SLIPS),
-        space.softens_the_root,
-        treats_images_alone,
-        *_LAST,
-        can_be_followed(space.flow_loss, "flow", "stadv"),
-    ),
-    (
-        "Neighbours in a row: flow[:, :, :, 1:] - flow[:, :, :, :-1]. It has one column less than the flow, for the "
-        "last pixel has no neighbour on its right.",
-        "The size of a difference d (N, 2, ...) is (d.square().sum(1) + 1e-8).sqrt(). Sum it over the pixels of each image.",
-        "Every pair stands in the sum twice, as (p, q) and as (q, p): return 2 * (across + down), where across and "
-        "down are the two sums, (N,) each.",
-    ),
-    shape=lambda case: (len(case["flow"]),),
-)
-
-LAB = Lab("lab2", (distances, shortest_step, DEEPFOOL, UAP, BEST_PAIR, JSMA, WARP, FLOW_LOSS))
+LAB = Lab("lab2", (distances, shortest_step, DEEPFOOL, UAP, BEST_PAIR, JSMA, warp, flow_loss))
