@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab7 import eat_loss, igr_loss, mixed_loss, pat_loss, unmask, zero_share
+from museum.lab7 import eat_loss, igr_loss, pat_loss, unmask, zero_share
 from test_labs import Wire
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -15,7 +15,8 @@ from advcourse.core.inputs import InputError, predict
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Draw, judge
 from advcourse.labs.lab7 import LAB, TASKS, attacked, climb, ensemble, flat, masked, show, train, trying
-from advcourse.labs.lab7.losses import followed, learning
+from advcourse.labs.lab7.losses import learning, rule_followed
+from advcourse.labs.lab7.mixed_loss import mixed_loss
 from advcourse.labs.running import Call, LocalRunner
 
 
@@ -44,8 +45,8 @@ def test_the_mixed_loss_by_hand():
     losses = cross_entropy(model(batch), y, reduction="none").tolist()
     w = case["weight"]
     right = (sum(losses[k:]) + w * sum(losses[:k])) / (len(y) - k + w * k)
-    assert attacked.mixed(model, case).item() == pytest.approx(right)
-    assert attacked.mixed(model, case.but(weight=1.0)).item() == pytest.approx(sum(losses) / len(y))
+    assert mixed_loss(model, **case.arguments).item() == pytest.approx(right)
+    assert mixed_loss(model, **case.but(weight=1.0).arguments).item() == pytest.approx(sum(losses) / len(y))
 
 
 def test_the_iterates_are_those_of_lab_1():
@@ -63,7 +64,7 @@ def test_the_iterates_are_those_of_lab_1():
 def test_pat_is_the_librarys_on_the_same_points():
     """Checks a budget of 0, where all attacks are the image: the library's loss, and its gradient, are the judge's."""
     case, model = question("pat_loss")
-    value, slope = followed(case.but(eps=0.0, start=case["x"]), attacked.pat)
+    value, slope = rule_followed(case.but(eps=0.0, start=case["x"]), attacked.pat)
     theirs = defenses.PAT(eps=0.0)(model, case["x"], case["y"])
     assert value.item() == pytest.approx(theirs.item())
     assert torch.allclose(slope, by_weights(theirs, model), atol=1e-10)
@@ -79,7 +80,7 @@ def test_eat_is_the_librarys(seed):
         source = int(torch.randint(3, ()))
         torch.manual_seed(seed)
         theirs = defenses.EAT(static, case["eps"])(model, case["x"], case["y"])
-    value, slope = followed(case, lambda model, case: ensemble.eat(model, case, source))
+    value, slope = rule_followed(case, lambda model, case: ensemble.eat(model, case, source))
     assert value.item() == pytest.approx(theirs.item(), rel=1e-6)
     assert torch.allclose(slope, by_weights(theirs, model), rtol=1e-5, atol=1e-7)
 
@@ -105,12 +106,12 @@ def test_the_penalty_has_a_closed_form():
     logits = model(case["x"])
     gradient = (logits.softmax(1) - one_hot(case["y"], 10)) @ model[1].weight
     right = cross_entropy(logits, case["y"]) + case["weight"] * gradient.square().sum(1).mean()
-    value, slope = followed(case, flat.igr)
+    value, slope = rule_followed(case, flat.igr)
     assert value.item() == pytest.approx(right.item())
     assert torch.allclose(slope, by_weights(right, model), atol=1e-10)
     case, model = question("igr_loss", "plain")
     theirs = defenses.InputGradientRegularization(case["weight"])(model, case["x"], case["y"])
-    value, slope = followed(case, flat.igr)
+    value, slope = rule_followed(case, flat.igr)
     assert value.item() == pytest.approx(theirs.item(), rel=1e-6)
     assert torch.allclose(slope, by_weights(theirs, model), rtol=1e-5, atol=1e-7)
 
@@ -204,7 +205,7 @@ def test_train_teaches_with_the_students_loss(monkeypatch):
 
     def counted(model, x, x_adv, y, weight):
         calls.append(len(x))
-        return mixed_loss.with_weights(model, x, x_adv, y, weight)
+        return mixed_loss(model, x, x_adv, y, weight)
 
     trying.ordinary.cache_clear()
     shown = train(counted, "50 %", "mixed_loss")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from advcourse.core.rounding import percent
 from advcourse.labs.checks import Student, picture
@@ -38,12 +38,15 @@ class Comparison:
     shown: Callable[[Case, Any, Any], Any] = lambda case, found, expected: None
 
 
-def answered(function: Callable, case: Case) -> Any:
-    """What a function of the lab answers to `case` in float64, on the judge's own models; it may hang on the graph."""
+def answered(function: Callable, case: Case, model: nn.Module | None = None) -> Any:
+    """What a function of the lab answers to `case` in float64, on the judge's own models; it may hang on the graph.
+
+    `model`: another copy of the case's model, where the function may change it.
+    """
     given = dict(case.to(torch.float64).arguments)
     given = {name: tuple(map(_model, v)) if isinstance(v, tuple) else v for name, v in given.items()}
     if case.victim is not None:
-        given["model"] = model_of(case)
+        given["model"] = model_of(case) if model is None else model
     return function(**given)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from advcourse.labs.checks import Case, Draw, Task
-from advcourse.labs.lab7.losses import in_logarithms, learning, trains_as, two_learning
+from advcourse.labs.lab7.losses import learning, rule_in_logarithms, rule_trains_as, two_learning
 
 
 def losses(logits: Tensor, y: Tensor) -> Tensor:
@@ -41,137 +41,6 @@ def answer(model: nn.Module, x: Tensor, kind: type[nn.Module] = nn.Module) -> Te
     """The classes (N,) that the model gives with its layers of this kind in eval mode."""
     with in_mode(model, False, kind), torch.no_grad():
         return model(x).argmax(1)
-
-
-# A mixed batch
-
-
-def some_attacked(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
-    """A third of the images, changed, and their weight."""
-    few = x[: max(1, len(x) // 3)]
-    noise = 0.3 * draw.normal(few.shape).sign()
-    return {"x_adv": (few + noise).clamp(0, 1), "weight": draw.number(0.2, 0.6)}
-
-
-def mixed(
-    model: nn.Module,
-    case: Case,
-    *,
-    joined: str = "together",
-    training: bool = True,
-    weight: Callable[[Tensor], Tensor] | None = None,
-    order: Callable[[Tensor, int], Tensor] | None = None,
-    images: Callable[[Tensor, Tensor], Tensor] | None = None,
-    over: Callable[[Tensor], float] | None = None,
-    soft: bool = False,
-) -> Tensor:
-    """The loss of a batch whose first k images gave way to attacked ones. What follows `case` serves the slips."""
-    x, x_adv, y, k = case["x"], case["x_adv"], case["y"], len(case["x_adv"])
-    w = torch.ones_like(x[:, 0, 0, 0])
-    w[:k] = case["weight"]
-    batch = torch.cat([x_adv, x[k:]]) if images is None else images(x, x_adv)
-    with in_mode(model, training):
-        logits = model(batch) if joined == "together" else torch.cat([model(batch[:k]), model(batch[k:])])
-    logits = logits.softmax(1) if soft else logits
-    found = losses(logits, y if order is None else order(y, k))
-    w = w if weight is None else weight(w)
-    return (w * found).sum() / (w.sum() if over is None else over(w))
-
-
-def _mixed(**how):
-    return lambda model, case: mixed(model, case, **how)
-
-
-def _means_apart(model, case, share=False):
-    k, w = len(case["x_adv"]), case["weight"]
-    found = losses(model(torch.cat([case["x_adv"], case["x"][k:]])), case["y"])
-    return (1 - w if share else 1.0) * found[k:].mean() + w * found[:k].mean()
-
-
-def _originals_stay(model, case):
-    x_adv, y, k, w = case["x_adv"], case["y"], len(case["x_adv"]), case["weight"]
-    found = losses(model(torch.cat([x_adv, case["x"]])), torch.cat([y[:k], y]))
-    return (w * found[:k].sum() + found[k:].sum()) / (len(y) + w * k)
-
-
-_APART = (
-    "means apart",
-    "The clean and the attacked images are averaged apart, and the two means are added. So a batch with one attacked image "
-    "gives it as much say as all of them together. Sum up all losses with their weights, and divide once, by the sum of the "
-    "weights.",
-)
-
-_MIXED_SLIPS = (
-    (
-        "softmax twice",
-        "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
-        _mixed(soft=True),
-    ),
-    (
-        "divided by m",
-        "The weighted sum is divided by the number of images. Then the loss shrinks wherever more images are attacked. Divide "
-        "by the sum of the weights, (m - k) + weight * k.",
-        _mixed(over=len),
-    ),
-    (
-        "not divided",
-        "This is the weighted sum. Divide by the sum of the weights, (m - k) + weight * k.",
-        _mixed(over=lambda w: 1.0),
-    ),
-    (
-        "weight unused",
-        "All images weigh the same: this is the plain mean. The attacked ones have the weight `weight`.",
-        _mixed(weight=torch.ones_like),
-    ),
-    (
-        "weights swapped",
-        "The clean images have the weight, and the attacked ones 1. It is the other way round.",
-        _mixed(weight=lambda w: torch.where(w < 1, 1.0, w.min())),
-    ),
-    (*_APART, _means_apart),
-    (*_APART, lambda model, case: _means_apart(model, case, share=True)),
-    (*_APART, lambda model, case: _means_apart(model, case) / (1 + case["weight"])),
-    (
-        "originals stay",
-        "The clean originals of the attacked images are in the batch too. The attacked images take their place: "
-        "torch.cat([x_adv, x[k:]]).",
-        _originals_stay,
-    ),
-    (
-        "labels in another order",
-        "The labels stand in another order than the images: those of the attacked ones come first in y.",
-        _mixed(order=lambda y, k: torch.cat([y[k:], y[:k]])),
-    ),
-    (
-        "wrong images replaced",
-        "The attacked images stand in front of the first clean ones. They are the attacked x[:k], so it is these that give way: "
-        "the clean ones are x[k:].",
-        _mixed(
-            images=lambda x, x_adv: torch.cat([x_adv, x[: len(x) - len(x_adv)]]),
-            order=lambda y, k: torch.cat([y[:k], y[: len(y) - k]]),
-        ),
-    ),
-    (
-        "two passes",
-        "Clean and attacked images go through the model one after the other. Each pass has statistics of its own in batch "
-        "normalisation: give the model one batch, torch.cat([x_adv, x[k:]]).",
-        _mixed(joined="apart"),
-    ),
-    (
-        "eval mode",
-        "The loss is taken in eval mode. The model learns in the mode that it came in: leave that alone.",
-        _mixed(training=False),
-    ),
-)
-
-
-def two_shares(task: Task, draw: Draw) -> tuple[Case, Case]:
-    """A third of the images attacked, and fewer."""
-    third, fewer = two_learning(task, draw)
-    return third, fewer.but(x_adv=fewer["x_adv"][:-1])
-
-
-MIXED = (trains_as(mixed, _MIXED_SLIPS, two_shares), in_logarithms(mixed))
 
 
 # Adversarial examples alone
@@ -376,4 +245,4 @@ def no_attack(case: Case) -> dict[str, Tensor | float]:
     return {"start": case["x"], "eps": 0.0}
 
 
-PAT = (trains_as(pat, _PAT_SLIPS, two_lengths), in_logarithms(pat, change=no_attack))
+PAT = (rule_trains_as(pat, _PAT_SLIPS, two_lengths), rule_in_logarithms(pat, change=no_attack))

@@ -7,7 +7,14 @@ from torch import Tensor, nn
 
 from advcourse.labs.checks import Case, Draw, Student
 from advcourse.labs.lab7.attacked import PARTLY, answer, in_mode, losses, uphill
-from advcourse.labs.lab7.losses import alike, followed, in_logarithms, learning, told, unexplained
+from advcourse.labs.lab7.losses import (
+    alike,
+    learning,
+    rule_followed,
+    rule_in_logarithms,
+    rule_unexplained,
+    told,
+)
 from advcourse.labs.numbers import near
 from advcourse.labs.running import CRASH
 from advcourse.labs.verdicts import Finding
@@ -169,7 +176,7 @@ _SLIPS = (
 
 
 def _with_sources(case, rule):
-    return [followed(case, lambda model, case, s=s: rule(model, case, s)) for s in _sources(case)]
+    return [rule_followed(case, lambda model, case, s=s: rule(model, case, s)) for s in _sources(case)]
 
 
 def _explained(answer, known):
@@ -211,7 +218,7 @@ def _slip(case, strange, right):
         if all(_explained(answer, known) for answer in strange):
             return Finding(key, message)
     nearest = [right[_nearest(right, answer)] for answer in strange]
-    return unexplained(strange, nearest, [alike(*pair) for pair in zip(strange, nearest)])
+    return rule_unexplained(strange, nearest, [alike(*pair) for pair in zip(strange, nearest)])
 
 
 def _all_come_up(seen, number):
@@ -248,7 +255,7 @@ def draws_evenly(student: Student, draw: Draw) -> None:
     case = learning(student.task, draw, n=2, shape=(1, 6, 6)).to(torch.float64)
     static = tuple(Victim("linear", draw.integer(), (1, 6, 6)) for _ in range(OTHERS))
     case = case.but(static=static)
-    itself, _ = followed(case, lambda model, case: eat(model, case, OTHERS))
+    itself, _ = rule_followed(case, lambda model, case: eat(model, case, OTHERS))
     times = sum(bool(near(student(case.but(seed=case["seed"] + i)), itself)) for i in range(DRAWS))
     if times >= MOST:
         message = (
@@ -262,5 +269,5 @@ EAT = (
     counts_its_sources,
     follows_its_source,
     draws_evenly,
-    in_logarithms(lambda model, case: eat(model, case, 0), change=lambda case: {"eps": 0.0}),
+    rule_in_logarithms(lambda model, case: eat(model, case, 0), change=lambda case: {"eps": 0.0}),
 )

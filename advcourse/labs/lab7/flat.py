@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from advcourse.labs.checks import Case, Draw, Task
 from advcourse.labs.lab7.attacked import in_mode, losses
-from advcourse.labs.lab7.losses import in_logarithms, learning, trains_as
+from advcourse.labs.lab7.losses import learning, rule_in_logarithms, rule_trains_as
 
 
 def two_views(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
@@ -149,7 +149,7 @@ def negatives(case: Case) -> dict[str, Tensor]:
     return {"x_adv": 1 - case["x"]}
 
 
-TRADES = (trains_as(trades, _TRADES_SLIPS), in_logarithms(trades, AUDIBLE, negatives))
+TRADES = (rule_trains_as(trades, _TRADES_SLIPS), rule_in_logarithms(trades, AUDIBLE, negatives))
 
 
 def plain_ones(task: Task, draw: Draw) -> tuple[Case, Case]:
@@ -272,7 +272,7 @@ _IGR_SLIPS = (
     ),
 )
 
-IGR = (trains_as(igr, _IGR_SLIPS, plain_ones), in_logarithms(igr))
+IGR = (rule_trains_as(igr, _IGR_SLIPS, plain_ones), rule_in_logarithms(igr))
 
 
 def taught(draw: Draw, x: Tensor) -> dict[str, Tensor | float]:
@@ -395,4 +395,4 @@ _DISTILLATION_SLIPS = (
     ),
 )
 
-DISTILLATION = (trains_as(distillation, _DISTILLATION_SLIPS), in_logarithms(distillation))
+DISTILLATION = (rule_trains_as(distillation, _DISTILLATION_SLIPS), rule_in_logarithms(distillation))

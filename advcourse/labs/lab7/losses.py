@@ -1,23 +1,67 @@
-"""Properties of a training loss: its number and its gradient by the weights are those of a definition, and modes stay.
+"""What lab 7 asks of a training loss: number and gradient by the weights are those of the author's answer, and modes stay.
 
-A rule is a function of (model, case) that gives the loss as a tensor which can be differentiated by the model's weights. The
-judge follows it on a fresh copy of the model in float64, and asks the student in float64 too.
+The loss is taken on a fresh copy of a model in training mode, in float64, and so is the student's.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from advcourse.labs.checks import Case, Draw, Student, Task
+from advcourse.labs.checks import Student
+from advcourse.labs.comparing import Comparison, answered, gives
+from advcourse.labs.exercises import Case, Draw, Task
 from advcourse.labs.numbers import CLOSE, differs, near
-from advcourse.labs.properties import leaves_no_trace
+from advcourse.labs.properties import (
+    answers,
+    keeps_what_it_gets,
+    leaves_no_trace,
+    other_classes,
+    other_device,
+    other_shape,
+)
 from advcourse.labs.running import CRASH, NUMBER, TENSOR, Call
 from advcourse.labs.verdicts import Finding
 
+SOFTMAX_TWICE = (
+    "softmax twice",
+    "The softmax is taken twice: cross_entropy wants logits, and takes the softmax itself. Give it model(...) as it is.",
+)
+EVAL_MODE = (
+    "eval mode",
+    "The loss is taken in eval mode. The model learns in the mode that it came in: leave that alone.",
+)
+TEN_CLASSES = (
+    "other classes",
+    "It is right for ten classes and wrong for seven. Is their number written down somewhere? Sum over the classes, and you need "
+    "none.",
+)
+PARTLY = (
+    "partly in training mode",
+    "In the attack only some layers are in eval mode. Batch normalisation and dropout both work otherwise in training mode: "
+    "model.eval() switches all of them.",
+)
+
 LOUD = 1e5  # logits of a linear model so many times as large lie thousands apart
+
+
+@dataclass(eq=False)
+class TaughtTask(Task):
+    """A task with a teacher, or with other networks, who know as many classes as the model."""
+
+    def case(self, draw: Draw, *how: Any, classes: int = 10, **more: Any) -> Case:
+        """As `Task.case`."""
+        case = super().case(draw, *how, classes=classes, **more)
+        if "static" in case.arguments:
+            return case.but(static=tuple(replace(victim, classes=classes) for victim in case["static"]))
+        return case.but(teacher_logits=case["teacher_logits"][:, :classes])
+
+
+def one_number(case: Case) -> tuple[()]:
+    """The shape of a loss."""
+    return ()
 
 
 def learning(task: Task, draw: Draw, kind: str = "normed", n: int = 9, **how: Any) -> Case:
@@ -33,16 +77,17 @@ def two_learning(task: Task, draw: Draw, **how: Any) -> list[Case]:
 
 def told(student: Student, case: Case) -> tuple[Tensor, Tensor]:
     """The loss, float64, and its gradient by the weights, (W,), as the student's function gives them; a `Finding` if none."""
+    case = case.to(torch.float64)
     reply = student.runner(Call(case.victim, case.arguments, differentiate=True))
     value = student.images(reply, case)
     slope = torch.zeros(1) if reply.slope is None else reply.slope
     return value, slope.double()
 
 
-def followed(case: Case, rule: Callable[[nn.Module, Case], Tensor]) -> tuple[Tensor, Tensor]:
-    """The same of a rule."""
+def followed(function: Callable[..., Tensor], case: Case) -> tuple[Tensor, Tensor]:
+    """The same of a function of the lab, with a fresh copy of the model."""
     model = case.victim.build(torch.float64)
-    value = rule(model, case)
+    value = answered(function, case, model)
     found = torch.autograd.grad(value, tuple(model.parameters()), allow_unused=True, materialize_grads=True)
     return value.detach(), torch.cat([gradient.flatten() for gradient in found])
 
@@ -54,44 +99,44 @@ def alike(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> tupl
     return bool(near(found[0], expected[0])), bool(close)
 
 
-def trains_as(
-    rule: Callable[[nn.Module, Case], Tensor],
-    slips: Sequence[tuple[str, str, Callable[[nn.Module, Case], Tensor]]],
-    cases: Callable[[Task, Draw], Sequence[Case]] = two_learning,
-) -> Callable[[Student, Draw], None]:
-    """Number and gradient are those of `rule`. `slips`: rows of (key, message, rule); one is named if it explains all cases."""
+def unexplained(case: Case, found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> Finding:
+    """The finding for a loss that no slip explains."""
+    if not alike(found, expected)[0]:
+        return differs(found[0], expected[0])
+    message = (
+        "The number is right, but its gradient by the weights is another, and training follows the gradient. Is a part of the "
+        "loss cut off by detach(), torch.no_grad() or a missing create_graph=True?"
+    )
+    return Finding("gradient", message)
 
-    def judged(student, draw):
-        asked = [case.to(torch.float64) for case in cases(student.task, draw)]
-        found = [told(student, case) for case in asked]
-        expected = [followed(case, rule) for case in asked]
-        agreed = [alike(*pair) for pair in zip(found, expected)]
-        if all(map(all, agreed)):
-            return None
-        for key, message, slip in slips:
-            if all(all(alike(answer, followed(case, slip))) for answer, case in zip(found, asked)):
-                return Finding(key, message)
-        return unexplained(found, expected, agreed)
+
+LOSS = Comparison(told, followed, lambda found, expected: all(alike(found, expected)), unexplained)
+
+
+def trains_as(
+    task: Task, make: Callable[[Task, Draw], Case | Sequence[Case]] = two_learning
+) -> Callable[[Student, Draw], None]:
+    """Number and gradient are those of the author's answer; a slip is named if it explains all cases that `make` gives."""
+    judged = gives(task, LOSS, make=make)
 
     def ask(student, draw):
-        finding = judged(student, draw)
-        if finding and finding.key == "gradient":  # a wrong number may be near the right one by chance
-            finding = judged(student, draw) or finding
-        if finding:
-            raise finding
+        try:
+            judged(student, draw)
+        except Finding as finding:
+            if finding.key == "gradient":  # a wrong number may be near the right one by chance
+                judged(student, draw)
+            raise
 
     return ask
 
 
 def in_logarithms(
-    rule: Callable[[nn.Module, Case], Tensor],
-    gain: float = LOUD,
-    change: Callable[[Case], dict[str, Any]] = lambda case: {},
+    task: Task, gain: float = LOUD, change: Callable[[Case], dict[str, Any]] = lambda case: {}
 ) -> Callable[[Student, Draw], None]:
-    """Number and gradient are those of `rule` also where logits are `gain` times as large; `change(case)`: other arguments."""
+    """Number and gradient are the author's also where logits are `gain` times as large; `change(case)`: other arguments."""
 
     def ask(student, draw):
-        if all(_holds(student, draw, rule, gain, change) for _ in range(5)):
+        if all(_holds(student, draw, task, gain, change) for _ in range(5)):
             return
         message = (
             "Where logits are large, a softmax is 0 to the last digit, and the loss is not what the formula gives: log(0) is "
@@ -103,29 +148,13 @@ def in_logarithms(
     return ask
 
 
-def _holds(student, draw, rule, gain, change):
+def _holds(student, draw, task, gain, change):
     case = learning(student.task, draw, "loud").to(torch.float64)
     case = case.but(replace(case.victim, gain=gain), **change(case))
     reply = student.runner(Call(case.victim, case.arguments, differentiate=True))
     if reply.kind != TENSOR or reply.slope is None:
         return False
-    return all(alike((reply.value.double(), reply.slope.double()), followed(case, rule)))
-
-
-def unexplained(
-    found: Sequence[tuple[Tensor, Tensor]],
-    expected: Sequence[tuple[Tensor, Tensor]],
-    agreed: Sequence[tuple[bool, bool]],
-) -> Finding:
-    """The finding for a loss that no known slip explains."""
-    for (value, _), (right, _), (same, _) in zip(found, expected, agreed):
-        if not same:
-            return differs(value, right)
-    message = (
-        "The number is right, but its gradient by the weights is another, and training follows the gradient. Is a part of the "
-        "loss cut off by detach(), torch.no_grad() or a missing create_graph=True?"
-    )
-    return Finding("gradient", message)
+    return all(alike((reply.value.double(), reply.slope.double()), followed(task.solution, case)))
 
 
 def can_be_followed(student: Student, draw: Draw) -> None:
@@ -183,3 +212,99 @@ def takes_other_types(student: Student, draw: Draw) -> None:
 def leaves_no_gradients(student: Student, draw: Draw) -> None:
     """What every function leaves alone; but the result of this one must hang on the graph."""
     leaves_no_trace(student, draw)
+
+
+FIRST = (
+    answers,
+    can_be_followed,
+    puts_the_mode_back,
+    keeps_what_it_gets,
+    takes_other_types,
+    other_classes,
+)
+LAST = (other_shape, other_device, leaves_no_gradients)
+
+
+# Rules of (model, case)
+
+
+def rule_followed(case: Case, rule: Callable[[nn.Module, Case], Tensor]) -> tuple[Tensor, Tensor]:
+    """The loss of a rule, and its gradient by the weights."""
+    model = case.victim.build(torch.float64)
+    value = rule(model, case)
+    found = torch.autograd.grad(value, tuple(model.parameters()), allow_unused=True, materialize_grads=True)
+    return value.detach(), torch.cat([gradient.flatten() for gradient in found])
+
+
+def rule_trains_as(
+    rule: Callable[[nn.Module, Case], Tensor],
+    slips: Sequence[tuple[str, str, Callable[[nn.Module, Case], Tensor]]],
+    cases: Callable[[Task, Draw], Sequence[Case]] = two_learning,
+) -> Callable[[Student, Draw], None]:
+    """Number and gradient are those of `rule`. `slips`: rows of (key, message, rule); one is named if it explains all cases."""
+
+    def judged(student, draw):
+        asked = [case.to(torch.float64) for case in cases(student.task, draw)]
+        found = [told(student, case) for case in asked]
+        expected = [rule_followed(case, rule) for case in asked]
+        agreed = [alike(*pair) for pair in zip(found, expected)]
+        if all(map(all, agreed)):
+            return None
+        for key, message, slip in slips:
+            if all(all(alike(answer, rule_followed(case, slip))) for answer, case in zip(found, asked)):
+                return Finding(key, message)
+        return rule_unexplained(found, expected, agreed)
+
+    def ask(student, draw):
+        finding = judged(student, draw)
+        if finding and finding.key == "gradient":  # a wrong number may be near the right one by chance
+            finding = judged(student, draw) or finding
+        if finding:
+            raise finding
+
+    return ask
+
+
+def rule_in_logarithms(
+    rule: Callable[[nn.Module, Case], Tensor],
+    gain: float = LOUD,
+    change: Callable[[Case], dict[str, Any]] = lambda case: {},
+) -> Callable[[Student, Draw], None]:
+    """Number and gradient are those of `rule` also where logits are `gain` times as large; `change(case)`: other arguments."""
+
+    def ask(student, draw):
+        if all(_rule_holds(student, draw, rule, gain, change) for _ in range(5)):
+            return
+        message = (
+            "Where logits are large, a softmax is 0 to the last digit, and the loss is not what the formula gives: log(0) is "
+            "infinite, and log(p + 1e-8) never less than -18.4, without a gradient. Take log_softmax(1) of the logits, or "
+            "cross_entropy, and no logarithm of a softmax."
+        )
+        raise Finding("logarithm of a softmax", message)
+
+    return ask
+
+
+def _rule_holds(student, draw, rule, gain, change):
+    case = learning(student.task, draw, "loud").to(torch.float64)
+    case = case.but(replace(case.victim, gain=gain), **change(case))
+    reply = student.runner(Call(case.victim, case.arguments, differentiate=True))
+    if reply.kind != TENSOR or reply.slope is None:
+        return False
+    return all(alike((reply.value.double(), reply.slope.double()), rule_followed(case, rule)))
+
+
+def rule_unexplained(
+    found: Sequence[tuple[Tensor, Tensor]],
+    expected: Sequence[tuple[Tensor, Tensor]],
+    agreed: Sequence[tuple[bool, bool]],
+) -> Finding:
+    """The finding for a loss that no known slip explains."""
+    for (value, _), (right, _), (same, _) in zip(found, expected, agreed):
+        if not same:
+            return differs(value, right)
+    message = (
+        "The number is right, but its gradient by the weights is another, and training follows the gradient. Is a part of the "
+        "loss cut off by detach(), torch.no_grad() or a missing create_graph=True?"
+    )
+    return Finding("gradient", message)

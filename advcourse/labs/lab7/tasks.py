@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from advcourse.labs.checks import Case, Draw, Lab, Task
-from advcourse.labs.lab7 import attacked, ensemble, flat, masked
+from advcourse.labs.lab7 import attacked, ensemble, flat, masked, mixed_loss
 from advcourse.labs.lab7.losses import (
     can_be_followed,
     leaves_no_gradients,
@@ -51,23 +51,6 @@ class TaughtTask(Task):
 def _one_number(case):
     return ()
 
-
-MIXED_LOSS = Task(
-    "mixed_loss",
-    "Some images of each batch are attacked",
-    3,
-    ("model", "x", "x_adv", "y", "weight"),
-    attacked.some_attacked,
-    (*_FIRST, *attacked.MIXED, *_LAST),
-    (
-        "k = len(x_adv). One batch goes through the model, the k attacked images in front, then the clean ones that are left; "
-        "y is in this order already.",
-        'losses = cross_entropy(model(torch.cat([x_adv, x[k:]])), y, reduction="none") has a loss for each image. Weights of '
-        "the same shape: torch.ones_like(losses), the first k set to weight.",
-        "return (weights * losses).sum() / weights.sum().",
-    ),
-    shape=_one_number,
-)
 
 PAT_LOSS = Task(
     "pat_loss",
@@ -200,5 +183,5 @@ UNMASK = Task(
 
 LAB = Lab(
     "lab7",
-    (MIXED_LOSS, PAT_LOSS, EAT_LOSS, TRADES_LOSS, IGR_LOSS, DISTILLATION_LOSS, ZERO_SHARE, UNMASK),
+    (mixed_loss.mixed_loss, PAT_LOSS, EAT_LOSS, TRADES_LOSS, IGR_LOSS, DISTILLATION_LOSS, ZERO_SHARE, UNMASK),
 )
