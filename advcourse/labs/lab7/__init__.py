@@ -7,7 +7,7 @@ train(pat_loss)     # what a small net learns by it, in a picture
 """
 
 from advcourse.labs.lab7.given import climb
-from advcourse.labs.lab7.tasks import LAB
+from advcourse.labs.lab7.lab import LAB
 from advcourse.labs.lab7.trying import show, train
 
 check, hint, measure, TASKS = LAB.check, LAB.hint, LAB.measure, LAB.tasks

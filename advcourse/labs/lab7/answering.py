@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -36,3 +37,8 @@ def of_ten_classes(logits: Tensor, y: Tensor) -> Tensor:
 def kept_off(least: float) -> Callable[[Tensor, Tensor], Tensor]:
     """The cross-entropy by the logarithm of a softmax that is at least so large."""
     return lambda logits, y: -(logits.softmax(1).gather(1, y[:, None])[:, 0] + least).log()
+
+
+def drawn(number: int, seed: int) -> int:
+    """A number below `number`, from a generator with this seed."""
+    return int(torch.randint(number, (), generator=torch.Generator().manual_seed(seed)))

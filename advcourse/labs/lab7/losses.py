@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from advcourse.labs.checks import Student
 from advcourse.labs.comparing import Comparison, answered, gives
@@ -223,88 +223,3 @@ FIRST = (
     other_classes,
 )
 LAST = (other_shape, other_device, leaves_no_gradients)
-
-
-# Rules of (model, case)
-
-
-def rule_followed(case: Case, rule: Callable[[nn.Module, Case], Tensor]) -> tuple[Tensor, Tensor]:
-    """The loss of a rule, and its gradient by the weights."""
-    model = case.victim.build(torch.float64)
-    value = rule(model, case)
-    found = torch.autograd.grad(value, tuple(model.parameters()), allow_unused=True, materialize_grads=True)
-    return value.detach(), torch.cat([gradient.flatten() for gradient in found])
-
-
-def rule_trains_as(
-    rule: Callable[[nn.Module, Case], Tensor],
-    slips: Sequence[tuple[str, str, Callable[[nn.Module, Case], Tensor]]],
-    cases: Callable[[Task, Draw], Sequence[Case]] = two_learning,
-) -> Callable[[Student, Draw], None]:
-    """Number and gradient are those of `rule`. `slips`: rows of (key, message, rule); one is named if it explains all cases."""
-
-    def judged(student, draw):
-        asked = [case.to(torch.float64) for case in cases(student.task, draw)]
-        found = [told(student, case) for case in asked]
-        expected = [rule_followed(case, rule) for case in asked]
-        agreed = [alike(*pair) for pair in zip(found, expected)]
-        if all(map(all, agreed)):
-            return None
-        for key, message, slip in slips:
-            if all(all(alike(answer, rule_followed(case, slip))) for answer, case in zip(found, asked)):
-                return Finding(key, message)
-        return rule_unexplained(found, expected, agreed)
-
-    def ask(student, draw):
-        finding = judged(student, draw)
-        if finding and finding.key == "gradient":  # a wrong number may be near the right one by chance
-            finding = judged(student, draw) or finding
-        if finding:
-            raise finding
-
-    return ask
-
-
-def rule_in_logarithms(
-    rule: Callable[[nn.Module, Case], Tensor],
-    gain: float = LOUD,
-    change: Callable[[Case], dict[str, Any]] = lambda case: {},
-) -> Callable[[Student, Draw], None]:
-    """Number and gradient are those of `rule` also where logits are `gain` times as large; `change(case)`: other arguments."""
-
-    def ask(student, draw):
-        if all(_rule_holds(student, draw, rule, gain, change) for _ in range(5)):
-            return
-        message = (
-            "Where logits are large, a softmax is 0 to the last digit, and the loss is not what the formula gives: log(0) is "
-            "infinite, and log(p + 1e-8) never less than -18.4, without a gradient. Take log_softmax(1) of the logits, or "
-            "cross_entropy, and no logarithm of a softmax."
-        )
-        raise Finding("logarithm of a softmax", message)
-
-    return ask
-
-
-def _rule_holds(student, draw, rule, gain, change):
-    case = learning(student.task, draw, "loud").to(torch.float64)
-    case = case.but(replace(case.victim, gain=gain), **change(case))
-    reply = student.runner(Call(case.victim, case.arguments, differentiate=True))
-    if reply.kind != TENSOR or reply.slope is None:
-        return False
-    return all(alike((reply.value.double(), reply.slope.double()), rule_followed(case, rule)))
-
-
-def rule_unexplained(
-    found: Sequence[tuple[Tensor, Tensor]],
-    expected: Sequence[tuple[Tensor, Tensor]],
-    agreed: Sequence[tuple[bool, bool]],
-) -> Finding:
-    """The finding for a loss that no known slip explains."""
-    for (value, _), (right, _), (same, _) in zip(found, expected, agreed):
-        if not same:
-            return differs(value, right)
-    message = (
-        "The number is right, but its gradient by the weights is another, and training follows the gradient. Is a part of the "
-        "loss cut off by detach(), torch.no_grad() or a missing create_graph=True?"
-    )
-    return Finding("gradient", message)

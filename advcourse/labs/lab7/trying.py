@@ -16,7 +16,7 @@ from advcourse.core.rounding import percent
 from advcourse.defenses import AtTemperature
 from advcourse.labs.checks import task_of
 from advcourse.labs.lab7.given import climb
-from advcourse.labs.lab7.tasks import LAB
+from advcourse.labs.lab7.lab import LAB
 from advcourse.labs.showing import Shown
 from advcourse.labs.verdicts import NOT_ATTEMPTED
 from advcourse.training import cross_entropy, fit
