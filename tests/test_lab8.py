@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab8 import get_through, joint_flags, quantise
+from museum.lab8 import get_through, joint_flags
 
 from advcourse import attacks, defenses, metrics
 from advcourse.core.inputs import InputError
-from advcourse.defenses.thermometer import thermometer
+from advcourse.defenses.thermometer import thermometer as library_thermometer
 from advcourse.labs.checks import Draw
-from advcourse.labs.lab8 import LAB, TASKS, detectors, gradients, levels, show, through, votes
+from advcourse.labs.comparing import called
+from advcourse.labs.lab8 import LAB, TASKS, detectors, gradients, show, through, votes
 from advcourse.labs.lab8.defended import Defended, Levels, Median, Shift, nearest_level
+from advcourse.labs.lab8.quantise import pale, quantise
+from advcourse.labs.lab8.thermometer import borders, in_colour, thermometer
 
 
 class TestLab8(LabTests):
@@ -27,12 +30,19 @@ def question(task, seed=5, **arguments):
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 5])
 def test_levels_are_the_librarys(bits):
-    """Checks the judge's search for the nearest level against `defenses.BitDepthReduction`, which rounds; and counts them."""
+    """Checks the search for the nearest level against `defenses.BitDepthReduction`, which rounds; and counts them."""
     x = torch.rand(500, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
     found = nearest_level(x, bits)
     assert torch.allclose(found, defenses.BitDepthReduction(bits)(x), atol=1e-12)
     assert len(found.unique()) == 2**bits
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 6])
+def test_rounding_gives_the_nearest_level(bits):
+    """Checks the author's answer, which rounds, against a search by the distance to each level."""
+    case = pale(quantise, Draw(2), bits=bits)
+    assert torch.allclose(called(quantise, case), nearest_level(case["x"].double(), bits), atol=1e-12)
 
 
 def test_a_level_by_hand():
@@ -42,17 +52,17 @@ def test_a_level_by_hand():
 
 
 def test_the_thermometer_is_the_librarys():
-    """Checks the judge's switches against `defenses.thermometer`, on colours, and on black, white and all borders."""
-    task = TASKS["thermometer"]
-    for case in (*levels.in_colour(task, Draw(3)), *levels.borders(task, Draw(3))):
-        assert torch.equal(levels.thermometer(case), thermometer(case["x"].double(), case["levels"]))
+    """Checks the switches against `defenses.thermometer`, on colours, and on black, white and all borders."""
+    for case in (*in_colour(thermometer, Draw(3)), borders(thermometer, Draw(3))):
+        expected = library_thermometer(case["x"].double(), case["levels"])
+        assert torch.equal(called(thermometer, case), expected)
 
 
 def test_a_thermometer_by_hand():
     """Checks five pixels with four switches by hand, a border, black and white among them."""
     case = question("thermometer", x=torch.tensor([0.0, 0.25, 0.3, 0.99, 1.0]).view(5, 1, 1, 1), levels=4)
     rows = [[1, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
-    assert levels.thermometer(case).view(5, 4).tolist() == rows
+    assert called(thermometer, case).view(5, 4).tolist() == rows
 
 
 def test_the_gradient_passes_straight_through():
@@ -179,7 +189,7 @@ def test_a_level_has_no_gradient():
 
 def test_show_tells_what_was_measured():
     """Checks what rounding to two bits makes of a change of 0.2 by hand: up to a whole level, 1/3, or a little more."""
-    shown = show(quantise.room.rights[0], "0.2", "quantise")
+    shown = show(quantise.solution, "0.2")
     told = repr(shown).splitlines()[-2]
     moved = float(told.split("2 bits ")[1].split(",")[0])
     assert 1 / 3 - 0.01 <= moved <= 0.2 + 1 / 6 + 0.01

@@ -1,17 +1,12 @@
 """Lab 8, "Transform, vote, detect; and get through": its tasks, points and hints."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from advcourse.labs.checks import Case, Draw, Lab, Task
-from advcourse.labs.lab8 import detectors, gradients, levels, through, votes
-from advcourse.labs.lab8.defended import Defended
+from advcourse.labs.checks import Lab, Task
+from advcourse.labs.lab8 import detectors, gradients, quantise, thermometer, through, votes
+from advcourse.labs.lab8.questions import FIRST, LAST, DefendedTask
 from advcourse.labs.properties import (
-    answers,
-    keeps_what_it_gets,
-    leaves_nothing_behind,
     other_classes,
-    other_device,
     other_shape,
     other_type,
     stays_in_budget,
@@ -19,78 +14,31 @@ from advcourse.labs.properties import (
     treats_images_alone,
 )
 
-_FIRST = (answers, keeps_what_it_gets)
-_LAST = (other_device, leaves_nothing_behind)
-
 
 @dataclass(eq=False)
-class DefendedTask(Task):
-    """A task whose model stands behind these `parts`. A part's number may be the name of the setting that it is."""
-
+class _Behind(DefendedTask):
     parts: tuple = ()
-
-    def case(self, draw: Draw, kind: str = "smooth", n: int = 4, **how: Any) -> Case:
-        """As `Task.case`."""
-        case = super().case(draw, kind, n, **how)
-        parts = tuple((part, case.arguments.get(number, number)) for part, number in self.parts)
-        return case.but(Defended(**vars(case.victim), parts=parts, drawn=draw.integer() // 2))
 
 
 def _one_for_each_image(case):
     return (len(case["x"]),)
 
 
-QUANTISE = Task(
-    "quantise",
-    "Fewer grey levels",
-    2,
-    ("x", "bits"),
-    levels.of_all_greys,
-    (*_FIRST, *levels.QUANTISE, treats_images_alone, other_type, other_shape, *_LAST),
-    (
-        "With b bits one counts from 0 to 2^b - 1. How many steps is that from black to white?",
-        "steps = 2**bits - 1. Multiply by steps, and a pixel lies between two whole numbers. Take the nearer one.",
-        "return (steps * x).round() / steps.",
-    ),
-)
-
-
-def _switches(case):
-    n, channels, height, width = case["x"].shape
-    return n, channels * case["levels"], height, width
-
-
-THERMOMETER = Task(
-    "thermometer",
-    "A pixel becomes a row of switches",
-    3,
-    ("x", "levels"),
-    levels.colours,
-    (*_FIRST, *levels.THERMOMETER, other_type, *_LAST),
-    (
-        "One more axis: x[:, :, None] is (N, C, 1, H, W), and meets numbers of the shape (levels, 1, 1). Compare the two.",
-        "l = torch.arange(levels, device=x.device).view(-1, 1, 1). Switch l is on where x > l / levels; switch 0 also where x "
-        "is 0.",
-        "on = (x[:, :, None] > l / levels) | (l == 0); return on.to(x.dtype).flatten(1, 2).",
-    ),
-    shape=_switches,
-)
-
-BPDA_GRADIENT = DefendedTask(
+BPDA_GRADIENT = _Behind(
     "bpda_gradient",
     "A gradient where there is none",
     4,
     ("model", "x", "y"),
     lambda draw, x: {},
     (
-        *_FIRST,
+        *FIRST,
         other_classes,
         gradients.passes_straight_through,
         gradients.holds_at_large_logits,
         treats_images_alone,
         other_type,
         other_shape,
-        *_LAST,
+        *LAST,
     ),
     (
         "g, f = model takes the model apart. Forward the image goes through g. Which tensor must require gradients, if g is to "
@@ -102,20 +50,20 @@ BPDA_GRADIENT = DefendedTask(
     parts=(("levels", 2),),
 )
 
-EOT_GRADIENT = DefendedTask(
+EOT_GRADIENT = _Behind(
     "eot_gradient",
     "A gradient where each pass is another",
     4,
     ("model", "x", "y", "draws"),
     gradients.a_number_of_draws,
     (
-        *_FIRST,
+        *FIRST,
         other_classes,
         gradients.averages_fresh_draws,
         gradients.holds_at_large_logits,
         other_type,
         other_shape,
-        *_LAST,
+        *LAST,
     ),
     (
         "A loop of `draws` passes. Each calls the model once for the batch, takes the loss, and adds its gradient to a sum.",
@@ -127,13 +75,13 @@ EOT_GRADIENT = DefendedTask(
     parts=(("shift", 1),),
 )
 
-REGION_VOTES = DefendedTask(
+REGION_VOTES = _Behind(
     "region_votes",
     "A vote in the neighbourhood",
     3,
     ("model", "x", "noise", "most"),
     votes.voters,
-    (*_FIRST, *votes.VOTES, other_classes, treats_images_alone, other_shape, *_LAST),
+    (*FIRST, *votes.VOTES, other_classes, treats_images_alone, other_shape, *LAST),
     (
         "All N * M noisy images: x[:, None] + noise is (N, M, C, H, W). Clip them, and flatten the first two axes.",
         "images.split(most) gives parts of at most `most`. For each part: model(part).argmax(1); torch.cat joins the answers, "
@@ -152,7 +100,7 @@ SQUEEZE_SCORE = Task(
     3,
     ("model", "squeezers", "x"),
     detectors.squeezers,
-    (*_FIRST, other_classes, *detectors.SCORE, treats_images_alone, other_shape, *_LAST),
+    (*FIRST, other_classes, *detectors.SCORE, treats_images_alone, other_shape, *LAST),
     (
         "p = model(x).softmax(1), and the same of squeeze(x) for each squeezer. Each pair gives one distance for each image.",
         "The L1 distance of two rows is (p - q).abs().sum(1), (N,). Stack those of all squeezers: (J, N).",
@@ -167,7 +115,7 @@ JOINT_FLAGS = Task(
     4,
     ("clean_scores", "scores", "fpr"),
     detectors.parts,
-    (*_FIRST, *detectors.FLAGS, *_LAST),
+    (*FIRST, *detectors.FLAGS, *LAST),
     (
         "D, M = clean_scores.shape. Each detector may flag at most the share fpr / D of the M clean images: how many are that?",
         "ordered = clean_scores.sort(dim=1, descending=True).values. Above ordered[:, k] lie at most k scores, so k = "
@@ -178,14 +126,14 @@ JOINT_FLAGS = Task(
     numbers="whole",
 )
 
-GET_THROUGH = DefendedTask(
+GET_THROUGH = _Behind(
     "get_through",
     "Get through",
     5,
     ("model", "x", "y", "eps", "steps", "draws"),
     through.a_budget,
     (
-        *_FIRST,
+        *FIRST,
         other_classes,
         through.comes_back_changed,
         through.asks_the_defense,
@@ -197,7 +145,7 @@ GET_THROUGH = DefendedTask(
         through.breaks_digits,
         other_type,
         other_shape,
-        *_LAST,
+        *LAST,
     ),
     (
         "Tasks 3 and 4 in one: the shift has a gradient and draws, the rounding has none. shift, levels, f = model. In each step "
@@ -214,8 +162,8 @@ GET_THROUGH = DefendedTask(
 LAB = Lab(
     "lab8",
     (
-        QUANTISE,
-        THERMOMETER,
+        quantise.quantise,
+        thermometer.thermometer,
         BPDA_GRADIENT,
         EOT_GRADIENT,
         REGION_VOTES,
