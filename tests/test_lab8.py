@@ -11,9 +11,13 @@ from advcourse.core.inputs import InputError
 from advcourse.defenses.thermometer import thermometer as library_thermometer
 from advcourse.labs.checks import Draw
 from advcourse.labs.comparing import called
-from advcourse.labs.lab8 import LAB, TASKS, detectors, gradients, show, through, votes
+from advcourse.labs.lab8 import LAB, TASKS, detectors, show, through, votes
+from advcourse.labs.lab8.bpda_gradient import bpda_gradient, through_g
 from advcourse.labs.lab8.defended import Defended, Levels, Median, Shift, nearest_level
+from advcourse.labs.lab8.eot_gradient import each_draw, eot_gradient, mixture
+from advcourse.labs.lab8.gradients import gradient
 from advcourse.labs.lab8.quantise import pale, quantise
+from advcourse.labs.lab8.questions import called_afresh, drawn
 from advcourse.labs.lab8.thermometer import borders, in_colour, thermometer
 
 
@@ -66,40 +70,48 @@ def test_a_thermometer_by_hand():
 
 
 def test_the_gradient_passes_straight_through():
-    """Checks the judge's gradient against `attacks.BPDA` with the identity behind it, which goes through autograd."""
+    """Checks the gradient against `attacks.BPDA` with the identity behind it, which goes through autograd."""
     case = question("bpda_gradient").to(torch.float64)
     g, f = case.victim.build(torch.float64)
-    theirs = gradients.gradient(torch.nn.Sequential(attacks.BPDA(g), f), case["x"], case["y"])
-    ours = gradients.bpda(f, case["x"], case["y"], g.bits)
+    theirs = gradient(torch.nn.Sequential(attacks.BPDA(g), f), case["x"], case["y"])
+    ours = called(bpda_gradient, case)
     assert torch.allclose(ours, theirs, atol=1e-12) and ours.abs().max() > 1e-3
-    assert not gradients.gradient(case.victim.build(torch.float64), case["x"], case["y"]).any()
+    assert not called(through_g, case).any()
 
 
 def test_each_draws_gradient_is_autograds():
     """Checks the gradient moved back by hand against autograd's through the roll, for a move that goes both ways."""
     case = question("eot_gradient").to(torch.float64)
     f, move = case.victim.build(torch.float64)[-1], (1, -1)
-    (ours,) = gradients.each_draw(f, [move], case["x"], case["y"])
-    theirs = gradients.gradient(lambda x: f(x.roll(move, (2, 3))), case["x"], case["y"])
+    (ours,) = each_draw(f, [move], case["x"], case["y"])
+    theirs = gradient(lambda x: f(x.roll(move, (2, 3))), case["x"], case["y"])
     assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+def test_the_mean_is_that_over_the_first_draws():
+    """Checks the author's answer against the gradients moved back by hand, under the moves of the first passes."""
+    case = question("eot_gradient").to(torch.float64)
+    model = case.victim.build(torch.float64)
+    each = each_draw(model[-1], drawn(model, case["draws"]), case["x"], case["y"])
+    assert torch.allclose(called_afresh(eot_gradient, case), each.mean(0), atol=1e-12)
 
 
 def test_a_mixture_is_found():
     """Checks known shares of nine gradients: least squares gives them back, and says so where something else is in it."""
     case = question("eot_gradient").to(torch.float64)
     shift, f = case.victim.build(torch.float64)
-    each = gradients.each_draw(f, shift.moves, case["x"], case["y"])
+    each = each_draw(f, shift.moves, case["x"], case["y"])
     shares = torch.arange(9).double() / 36
-    found, left = gradients.mixture((shares.view(-1, 1, 1, 1, 1) * each).sum(0), each)
+    found, left = mixture((shares.view(-1, 1, 1, 1, 1) * each).sum(0), each)
     assert torch.allclose(found, shares.expand(len(found), -1), atol=1e-8) and left.max() < 1e-9
-    assert gradients.mixture(gradients.gradient(f, case["x"] * 0.9, case["y"]), each)[1].min() > 1e-3
+    assert mixture(gradient(f, case["x"] * 0.9, case["y"]), each)[1].min() > 1e-3
 
 
 def test_draws_are_fresh_and_follow_from_the_seed():
     """Checks a shift's passes against the moves that the judge says it draws, and that all nine moves come up."""
     model = Defended("plain", parts=(("shift", 1),), drawn=4).build()
     x = torch.arange(784.0).view(1, 1, 28, 28)
-    moves = gradients.drawn(model, 60)
+    moves = drawn(model, 60)
     assert all(torch.equal(model[0](x), x.roll(move, (2, 3))) for move in moves)
     assert set(moves) == set(model[0].moves) and isinstance(model[0], Shift)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab8 import detectors, gradients, quantise, thermometer, through, votes
+from advcourse.labs.lab8 import bpda_gradient, detectors, eot_gradient, quantise, thermometer, through, votes
 from advcourse.labs.lab8.questions import FIRST, LAST, DefendedTask
 from advcourse.labs.properties import (
     other_classes,
@@ -23,57 +23,6 @@ class _Behind(DefendedTask):
 def _one_for_each_image(case):
     return (len(case["x"]),)
 
-
-BPDA_GRADIENT = _Behind(
-    "bpda_gradient",
-    "A gradient where there is none",
-    4,
-    ("model", "x", "y"),
-    lambda draw, x: {},
-    (
-        *FIRST,
-        other_classes,
-        gradients.passes_straight_through,
-        gradients.holds_at_large_logits,
-        treats_images_alone,
-        other_type,
-        other_shape,
-        *LAST,
-    ),
-    (
-        "g, f = model takes the model apart. Forward the image goes through g. Which tensor must require gradients, if g is to "
-        "be left out on the way back?",
-        "z = g(x).detach().requires_grad_() is a new beginning. The gradient of the loss of f(z) by z is the answer: with g "
-        "taken for the identity, a change of x is a change of z.",
-        'loss = cross_entropy(f(z), y, reduction="sum"); return torch.autograd.grad(loss, z)[0].',
-    ),
-    parts=(("levels", 2),),
-)
-
-EOT_GRADIENT = _Behind(
-    "eot_gradient",
-    "A gradient where each pass is another",
-    4,
-    ("model", "x", "y", "draws"),
-    gradients.a_number_of_draws,
-    (
-        *FIRST,
-        other_classes,
-        gradients.averages_fresh_draws,
-        gradients.holds_at_large_logits,
-        other_type,
-        other_shape,
-        *LAST,
-    ),
-    (
-        "A loop of `draws` passes. Each calls the model once for the batch, takes the loss, and adds its gradient to a sum.",
-        'In the loop: x_i = x.clone().requires_grad_(); the gradient of cross_entropy(model(x_i), y, reduction="sum") by x_i. '
-        "No argmax anywhere: it has no gradient.",
-        "total = torch.zeros_like(x) before the loop, total = total + torch.autograd.grad(loss, x_i)[0] in it, and return total "
-        "/ draws.",
-    ),
-    parts=(("shift", 1),),
-)
 
 REGION_VOTES = _Behind(
     "region_votes",
@@ -164,8 +113,8 @@ LAB = Lab(
     (
         quantise.quantise,
         thermometer.thermometer,
-        BPDA_GRADIENT,
-        EOT_GRADIENT,
+        bpda_gradient.bpda_gradient,
+        eot_gradient.eot_gradient,
         REGION_VOTES,
         SQUEEZE_SCORE,
         JOINT_FLAGS,

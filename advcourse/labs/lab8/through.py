@@ -12,7 +12,8 @@ from torch import Tensor
 from advcourse.core.rounding import percent
 from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.lab8.defended import Counted, Defended, nearest_level
-from advcourse.labs.lab8.gradients import gradient, moved_first
+from advcourse.labs.lab8.gradients import gradient
+from advcourse.labs.lab8.questions import moved_first
 from advcourse.labs.running import CRASH
 from advcourse.labs.verdicts import Finding
 

@@ -13,7 +13,8 @@ from advcourse import attacks, data, plots
 from advcourse.core.inputs import predict
 from advcourse.core.rounding import number, percent
 from advcourse.labs.lab8.defended import Defended, Squeezer
-from advcourse.labs.lab8.gradients import each_draw, gradient
+from advcourse.labs.lab8.eot_gradient import each_draw
+from advcourse.labs.lab8.gradients import gradient
 from advcourse.labs.measuring import known_digits
 from advcourse.labs.victims import Victim
 from advcourse.metrics import auc
