@@ -4,20 +4,29 @@ import numpy as np
 import pytest
 import torch
 from lab_tests import LabTests
-from museum.lab8 import get_through, joint_flags
+from museum.lab8 import get_through
 
 from advcourse import attacks, defenses, metrics
 from advcourse.core.inputs import InputError
 from advcourse.defenses.thermometer import thermometer as library_thermometer
 from advcourse.labs.checks import Draw
 from advcourse.labs.comparing import called
-from advcourse.labs.lab8 import LAB, TASKS, detectors, show, through, votes
+from advcourse.labs.lab8 import LAB, TASKS, show, through
 from advcourse.labs.lab8.bpda_gradient import bpda_gradient, through_g
 from advcourse.labs.lab8.defended import Defended, Levels, Median, Shift, nearest_level
 from advcourse.labs.lab8.eot_gradient import each_draw, eot_gradient, mixture
 from advcourse.labs.lab8.gradients import gradient
+from advcourse.labs.lab8.joint_flags import (
+    each_the_whole,
+    equal_ones,
+    joint_flags,
+    many_and_few,
+    of_each_detector,
+)
 from advcourse.labs.lab8.quantise import pale, quantise
 from advcourse.labs.lab8.questions import called_afresh, drawn
+from advcourse.labs.lab8.region_votes import many_of_both, region_votes
+from advcourse.labs.lab8.squeeze_score import squeeze_score, two_questions
 from advcourse.labs.lab8.thermometer import borders, in_colour, thermometer
 
 
@@ -121,8 +130,8 @@ def test_draws_are_fresh_and_follow_from_the_seed():
 
 def test_votes_are_counted():
     """Checks the votes of each image against NumPy's count of the answers, and that every voter has one."""
-    for case in votes.many_of_both(TASKS["region_votes"], Draw(2)):
-        f, found = case.victim.build(torch.float64)[-1], votes.votes(case)
+    for case in many_of_both(region_votes, Draw(2)):
+        f, found = case.victim.build(torch.float64)[-1], called(region_votes, case)
         images = (case["x"][0] + case["noise"]).clamp(0, 1)
         counted = np.bincount(f(images).argmax(1).numpy(), minlength=10)
         assert found[0].tolist() == counted.tolist()
@@ -130,11 +139,11 @@ def test_votes_are_counted():
 
 
 def test_scores_are_the_librarys():
-    """Checks the judge's scores against `defenses.FeatureSqueezing` with the same squeezers."""
-    (case, _) = detectors.two_questions(TASKS["squeeze_score"], Draw(1))
-    squeezers = [squeezer.build(torch.float64) for squeezer in case["squeezers"]]
-    detector = defenses.FeatureSqueezing(case.victim.build(torch.float64), squeezers)
-    assert torch.allclose(detectors.score(case), detector.score(case["x"]), atol=1e-12)
+    """Checks the author's scores against `defenses.FeatureSqueezing` with the same squeezers, three and four of them."""
+    for case in two_questions(squeeze_score, Draw(1)):
+        squeezers = [squeezer.build(torch.float64) for squeezer in case["squeezers"]]
+        detector = defenses.FeatureSqueezing(case.victim.build(torch.float64), squeezers)
+        assert torch.allclose(called(squeeze_score, case), detector.score(case["x"]), atol=1e-12)
 
 
 def test_the_median_is_scipys():
@@ -148,22 +157,20 @@ def test_the_median_is_scipys():
 
 def test_joint_flags_are_the_librarys_thresholds():
     """Checks each detector at its share of the rate against `metrics.threshold_at`, ties and few clean images included."""
-    task = TASKS["joint_flags"]
-    for case in (*detectors.many_and_few(task, Draw(3)), *detectors.equal_ones(task, Draw(3))):
+    for case in (*many_and_few(joint_flags, Draw(3)), equal_ones(joint_flags, Draw(3))):
         rows = [
             scores.double() > metrics.threshold_at(clean.double(), case["fpr"] / len(case["scores"]))
             for clean, scores in zip(case["clean_scores"], case["scores"])
         ]
-        assert torch.equal(detectors.flags(case), torch.stack(rows).any(0).double())
+        assert torch.equal(called(joint_flags, case), torch.stack(rows).any(0).double())
 
 
 def test_the_joint_promise_is_kept():
     """Checks the union bound: of the clean images themselves at most fpr is flagged; each detector at fpr flags more."""
     case = question("joint_flags")
     case = case.but(scores=case["clean_scores"])
-    assert detectors.flags(case).mean() <= case["fpr"]
-    flagged = joint_flags.each_the_whole(case["clean_scores"], case["scores"], case["fpr"])
-    assert flagged.double().mean() > case["fpr"]
+    assert called(joint_flags, case).mean() <= case["fpr"]
+    assert called(each_the_whole, case).mean() > case["fpr"]
 
 
 # Get through
@@ -217,7 +224,7 @@ def test_show_says_what_is_missing():
 
     missing = show(unwritten, task="get_through")
     assert repr(missing) == "unwritten is not written yet." and "<img" not in missing._repr_html_()
-    assert "`check(joint_flags)` says why" in repr(show(joint_flags.of_each_detector, task="joint_flags"))
+    assert "`check(joint_flags)` says why" in repr(show(of_each_detector, task="joint_flags"))
     with pytest.raises(InputError, match="function: got 3; allowed is the function itself"):
         show(3)
     with pytest.raises(InputError, match="task: got 'unwritten'; allowed are 'quantise'"):
