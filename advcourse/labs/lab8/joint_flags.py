@@ -274,7 +274,7 @@ def three_detectors(clean_scores, scores, fpr):
 
 def many_and_few(task: Task, draw: Draw) -> tuple[Case, ...]:
     """160 clean images, 4 of which each of three detectors may flag, or 16 each of two; and 30, of which none may be."""
-    others = ({"clean": 30, "share": (0.04, 0.06)}, {"share": (0.2115, 0.2124), "number": 2})
+    others = ({"clean": 30, "share": (0.053, 0.06)}, {"share": (0.2115, 0.2124), "number": 2})
     return task.case(draw), *(task.case(draw, **detectors(draw, None, **how)) for how in others)
 
 
