@@ -2,7 +2,7 @@
 
 from advcourse import attacks
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab1 import fgsm, llc, loud, many_starts, many_steps, one_step, projections
+from advcourse.labs.lab1 import fgsm, llc, loud, many_starts, many_steps, one_step, project, project_l2
 from advcourse.labs.properties import (
     answers,
     asks_the_model,
@@ -71,31 +71,6 @@ RFGSM = Task(
         "noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x) is on x's device and of its type. "
         "Its sign is +1 or -1, each as likely as the other.",
         "start = (x + alpha * noise.sign()).clamp(0, 1); then return fgsm(model, start, y, eps - alpha).",
-    ),
-)
-
-PROJECT = Task(
-    "project",
-    "Back into the ball and the box",
-    2,
-    ("x_adv", "x", "eps"),
-    lambda draw, x: {"eps": (eps := draw.number(0.1, 0.2)), "x_adv": x + 1.5 * eps * draw.normal(x.shape)},
-    (
-        answers,
-        keeps_what_it_gets,
-        recognises(projections.project, projections.PROJECT_SLIPS),
-        stays_in_the_box,
-        stays_in_budget(),
-        treats_images_alone,
-        follows(projections.project, projections.EXACTLY),
-        *_LAST,
-        recognises(projections.project, projections.PROJECT_SLIPS, **_COLOUR),
-        follows(projections.project, projections.EXACTLY, **_COLOUR),
-    ),
-    (
-        "In L-infinity every pixel is free of the others. What is the smallest value that a pixel may have? And the largest?",
-        "A pixel must be at least x - eps and at least 0, and at most x + eps and at most 1.",
-        "x_adv.clamp(x - eps, x + eps).clamp(0, 1): clamp takes tensors as limits too.",
     ),
 )
 
@@ -207,41 +182,4 @@ PGD = Task(
 )
 
 
-def _around(draw, x):
-    """Points far outside the L2 ball, one inside it, and one that is x itself. Their changes have a few large pixels."""
-    noise = draw.normal(x.shape) ** 3
-    noise = noise / noise.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    eps = draw.number(0.3, 0.6)
-    lengths = eps * (8 + 4 * draw.uniform((len(x), 1, 1, 1)))
-    lengths[0], lengths[1:2] = 0.4 * eps, 0
-    return {"eps": eps, "x_adv": x + lengths * noise}
-
-
-PROJECT_L2 = Task(
-    "project_l2",
-    "A round ball",
-    3,
-    ("x_adv", "x", "eps"),
-    _around,
-    (
-        answers,
-        keeps_what_it_gets,
-        recognises(projections.project_l2, projections.PROJECT_L2_SLIPS),
-        stays_in_the_box,
-        projections.stays_in_the_l2_ball,
-        treats_images_alone,
-        follows(projections.project_l2, projections.EXACTLY),
-        *_LAST,
-        recognises(projections.project_l2, projections.PROJECT_L2_SLIPS, **_COLOUR),
-        follows(projections.project_l2, projections.EXACTLY, **_COLOUR),
-        projections.takes_short_lengths,
-    ),
-    (
-        "Write delta = x_adv - x. If it is longer than eps, make it shorter and keep its direction. If not, leave it.",
-        "length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1): one number for each image. The factor is eps / length, but at "
-        "most 1. What if the length is 0?",
-        "factor = (eps / length.clamp_min(1e-12)).clamp_max(1); return (x + factor * delta).clamp(0, 1).",
-    ),
-)
-
-LAB = Lab("lab1", (fgsm.fgsm, llc.llc, RFGSM, PROJECT, BIM, MIFGSM, PGD, PROJECT_L2))
+LAB = Lab("lab1", (fgsm.fgsm, llc.llc, RFGSM, project.project, BIM, MIFGSM, PGD, project_l2.project_l2))
