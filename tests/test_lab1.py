@@ -1,4 +1,4 @@
-"""Lab 1: what every lab passes, and the judge's formulas."""
+"""Lab 1: what every lab passes, and the author's answers against formulas that are none of them."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -9,16 +9,16 @@ from lab_tests import LabTests
 
 from advcourse import attacks
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Draw
-from advcourse.labs.lab1 import LAB, TASKS, loud, many_steps, one_step
-from advcourse.labs.properties import agree
+from advcourse.labs.comparing import agree, called, explains
+from advcourse.labs.exercises import Draw
+from advcourse.labs.lab1 import LAB, TASKS, loud, many_steps
 
 
 class TestLab1(LabTests):
     lab, written, pictures = LAB, 6, 7
 
 
-# The judge's formulas
+# What is right
 
 
 @pytest.mark.parametrize("kind", ["linear", "smooth"])
@@ -37,34 +37,30 @@ def test_slope_is_the_gradient(kind):
 
 
 @pytest.mark.parametrize(
-    "task, attack", [("fgsm", attacks.FGSM), ("bim", attacks.BIM), ("mifgsm", attacks.UMIFGSM)]
+    "task, attack",
+    [("fgsm", attacks.FGSM), ("bim", attacks.BIM), ("mifgsm", attacks.UMIFGSM)],
 )
-def test_formulas_agree_with_the_library(task, attack):
-    """Checks the judge's images in float64 against those of the library's attack, which was written apart from them."""
+def test_answers_agree_with_the_library(task, attack):
+    """Checks the author's images in float64 against those of the library's attack, which was written apart from them."""
     case = TASKS[task].case(Draw(3))
-    settings = {name: case[name] for name in attack.__dataclass_fields__ if name in case.arguments}
-    if task == "fgsm":
-        expected = by_hand.one_step(case, case.labels, 1)
-    else:
-        alpha = case.arguments.get("alpha", case["eps"] / case["steps"])
-        decay = case.arguments.get("decay", 0.0)
-        expected = by_hand.climb(case, case.labels, alpha=alpha, steps=case["steps"], decay=decay)
-        settings["keep"] = "last"
+    fields = attack.__dataclass_fields__
+    settings = {name: case[name] for name in fields if name in case.arguments}
+    settings |= {"keep": "last"} if "keep" in fields else {}
     images = attack(**settings)(case.victim.build(torch.float64), by_hand.clean(case), case.labels)
-    assert (images - expected).abs().max() < 1e-9
+    assert (images - called(TASKS[task], case)).abs().max() < 1e-9
 
 
 def test_projections_agree_with_brute_force():
     """Checks both projections against many random points of the set: none is nearer."""
     case = TASKS["project"].case(Draw(4), n=3, shape=(1, 2, 2))
     x, x_adv, eps = by_hand.clean(case), case["x_adv"].double(), case["eps"]
-    nearest = by_hand.nearest(x_adv, x, eps)
+    nearest = TASKS["project"](x_adv, x, eps)
     others = (x + eps * (2 * torch.rand(5000, *x.shape, dtype=torch.float64) - 1)).clamp(0, 1)
     assert (
         (others - x_adv).square().flatten(2).sum(2) >= (nearest - x_adv).square().flatten(1).sum(1) - 1e-12
     ).all()
     x = torch.full_like(x, 0.5)  # far from the box, where clipping plays no part
-    nearest = by_hand.nearest_l2(x_adv, x, eps)
+    nearest = TASKS["project_l2"](x_adv, x, eps)
     direction = torch.randn(5000, *x.shape, dtype=torch.float64)
     others = x + eps * direction / direction.flatten(2).norm(dim=2)[..., None, None, None]
     assert (
@@ -74,12 +70,12 @@ def test_projections_agree_with_brute_force():
 
 def test_two_classes_and_a_line_end_in_the_corner():
     """Checks the closed form: on a linear model with two classes many steps end where one long one does."""
-    case = TASKS["bim"].case(Draw(5), kind="linear", classes=2)
+    case = TASKS["bim"].case(Draw(5), kind="linear", classes=2, steps=8)
+    case = case.but(alpha=case["eps"] / 4)
     weight = case.victim.build(torch.float64)[1].weight
     uphill = (weight[1 - case.labels] - weight[case.labels]).view_as(case["x"])
     corner = (by_hand.clean(case) + case["eps"] * uphill.sign()).clamp(0, 1)
-    steps = by_hand.climb(case, case.labels, alpha=case["eps"] / 4, steps=8)
-    assert torch.allclose(steps, corner, atol=1e-12)
+    assert torch.allclose(called(TASKS["bim"], case), corner, atol=1e-12)
 
 
 def test_the_judges_sign_is_there_where_the_cross_entropy_has_none():
@@ -104,20 +100,21 @@ def test_the_judges_sign_is_there_where_the_cross_entropy_has_none():
 # The cases tell mistakes apart by how they are made, not by luck
 
 
+LOSSES = [key for key, _ in (loud.SOFTMAX_TWICE, loud.OWN_LOGIT, loud.MARGIN, loud.LARGEST_LOGIT)]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_losses_have_directions_of_their_own(seed):
     """Checks that no other loss gives FGSM's or LLC's images on models that hesitate, nor any two losses the same."""
-    for task, slips in (("fgsm", one_step.FGSM_SLIPS), ("llc", one_step.LLC_SLIPS)):
-        case = loud.hesitant(TASKS[task], Draw(seed))
-        label = case.labels if task == "fgsm" else by_hand.least_likely(case)
-        away = 1 if task == "fgsm" else -1
-        images = {"right": by_hand.one_step(case, label, away)}
-        for key, _, loss in loud.LOSSES:
-            images[key] = by_hand.one_step(case, label, away, uphill=loud.loss_of(loss))
+    for task in (TASKS["fgsm"], TASKS["llc"]):
+        case = loud.hesitant(task, Draw(seed))
+        slips = [slip for slip in task.slips if slip.key in LOSSES]
+        images = {"right": called(task, case)} | {slip.key: called(slip.function, case) for slip in slips}
+        assert list(images) == ["right", *LOSSES]
         for (one, first), (other, second) in combinations(images.items(), 2):
-            assert not agree(first, second, 0.96), (task, one, other)
-        known = {key: [name for name, found in images.items() if test(case, found)] for key, _, test in slips}
-        assert all(known[key] == [key] for key, _, _ in loud.LOSSES), known
+            assert not agree(first, second, 0.96), (task.name, one, other)
+        for slip in slips:
+            assert [name for name, found in images.items() if explains(slip, case, found)] == [slip.key]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -280,6 +280,11 @@ def smoothed_labels(model, x, y, eps):
     return (x + eps * gradient(model, x, y, smoothed).sign()).clamp(0, 1)
 
 
+def one_step_from(case: Case, start: Tensor, size: float) -> Case:
+    """The question about one step of this size from `start`, which is a part of other attacks."""
+    return Case(case.victim, case.labels, {"x": start, "y": case.labels, "eps": size})
+
+
 fgsm.checks(
     *FIRST,
     recognises(fgsm, make=loud.hesitant),

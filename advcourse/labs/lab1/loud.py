@@ -109,20 +109,24 @@ def survives(
 
 
 def withstands_saturation(
-    task: Task, masked: Callable[..., Tensor], **how: Any
+    task: Task,
+    masked: Callable[..., Tensor] | None = None,
+    right: Callable[[Case, Tensor], Tensor] | None = None,
 ) -> Callable[[Student, Draw], None]:
     """Where the softmax saturates, the images are still those of the author's answer.
 
-    masked: a function whose loss is the label's own logit alone, which is what a finite mask leaves of it.
+    masked: a function whose loss is the label's own logit alone, which is what a finite mask leaves of it. right(case, images):
+    what the images should be, where chance has a part in them.
     """
 
     def ask(student, draw):
-        case = certain(student.task, draw, **how)
-        images, expected = student.images(_finite(student.ask(case)), case), called(task.solution, case)
+        case = certain(student.task, draw)
+        images = student.images(_finite(student.ask(case)), case)
+        expected = right(case, images) if right else called(task, case)
         failed = torch.tensor([not agree(a[None], b[None]) for a, b in zip(images, expected, strict=True)])
         if not failed.any():
             return
-        if agree(images, called(masked, case)):
+        if masked and agree(images, called(masked, case)):
             raise Finding("finite mask", FINITE_MASK, picture(case, images.clamp(0, 1), 0))
         told = SATURATED.format(gain=GAIN, failed=int(failed.sum()), n=len(failed))
         raise Finding("saturated", told, picture(case, images.clamp(0, 1), int(failed.nonzero()[0])))

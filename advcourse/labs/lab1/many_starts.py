@@ -9,7 +9,8 @@ from advcourse.core.inputs import predict
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Case, Draw, Student, picture
 from advcourse.labs.lab1 import loud
-from advcourse.labs.lab1.one_step import DESCENDS, each_pixel_has_its_own
+from advcourse.labs.lab1.fgsm import DESCENDS
+from advcourse.labs.lab1.questions import each_pixel_has_its_own
 from advcourse.labs.properties import MOST, agree, formula, same_as
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import Victim

@@ -5,7 +5,7 @@ import torch
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.checks import Case, Draw, Student, Task, picture
 from advcourse.labs.lab1 import loud
-from advcourse.labs.lab1.one_step import DESCENDS, proportional_to_the_gradient
+from advcourse.labs.lab1.fgsm import DESCENDS, proportional_to_the_gradient
 from advcourse.labs.properties import agree, formula, same_as
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import Victim

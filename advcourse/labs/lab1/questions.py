@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from advcourse.labs.checks import picture
 from advcourse.labs.exercises import Case, Draw
 from advcourse.labs.lab1 import loud
 from advcourse.labs.properties import (
@@ -17,6 +18,7 @@ from advcourse.labs.properties import (
     other_type,
     stays_in_the_box,
 )
+from advcourse.labs.verdicts import Finding
 
 FIRST = (answers, keeps_what_it_gets, loud.skips_none, changes_the_images, asks_the_model, stays_in_the_box)
 LAST = (other_type, other_shape, other_device, leaves_nothing_behind)
@@ -38,3 +40,15 @@ def library(attack: type, **fixed: object) -> Callable[[nn.Module, Case], Tensor
         return attack(**settings)(model, case["x"], case.labels)
 
     return images
+
+
+def each_pixel_has_its_own(case: Case, noise: Tensor, images: Tensor) -> None:
+    """Raise a `Finding` where `noise` (N, C, H, W) is the same in all channels, rows or columns of an image."""
+    for dim, parts in ((1, "channels"), (2, "rows"), (3, "columns")):
+        first, second = noise.unbind(dim)[:2]
+        if ((first - second).abs() < 0.02).double().mean() > 0.9:
+            told = (
+                f"All {parts} of an image start with the same noise. Each value has its own: draw numbers for the whole shape "
+                "of x, (N, C, H, W)."
+            )
+            raise Finding(f"one noise for all {parts}", told, picture(case, images, 0))

@@ -2,7 +2,7 @@
 
 from advcourse import attacks
 from advcourse.labs.checks import Lab, Task
-from advcourse.labs.lab1 import fgsm, llc, loud, many_starts, many_steps, one_step, project, project_l2
+from advcourse.labs.lab1 import fgsm, llc, loud, many_starts, many_steps, project, project_l2, rfgsm
 from advcourse.labs.properties import (
     answers,
     asks_the_model,
@@ -42,37 +42,6 @@ def _library(attack, **fixed):
 
     return images
 
-
-RFGSM = Task(
-    "rfgsm",
-    "A random step first",
-    3,
-    ("model", "x", "y", "eps", "alpha", "seed"),
-    lambda draw, x: {
-        "eps": (eps := draw.number(0.1, 0.2)),
-        "alpha": round(eps * draw.number(0.3, 0.42), 4),
-        "seed": draw.integer(),
-    },
-    (
-        *_FIRST,
-        stays_in_budget(one_step.too_long_second_step),
-        uses_seed("All seeds give the same images: the first step is not random."),
-        one_step.two_sign_steps,
-        one_step.gradient_at_the_start,
-        one_step.start_stays_in_the_box,
-        one_step.gradient_in_the_box,
-        *_LAST,
-        one_step.first_step_in_colour,
-        fools(_library(attacks.RFGSM), eps=0.3, alpha=0.05),
-        loud.survives(None, one_step.on_a_random_corner),
-    ),
-    (
-        "Two steps, one after the other. The second starts where the first has ended, and its gradient is taken there.",
-        "noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x) is on x's device and of its type. "
-        "Its sign is +1 or -1, each as likely as the other.",
-        "start = (x + alpha * noise.sign()).clamp(0, 1); then return fgsm(model, start, y, eps - alpha).",
-    ),
-)
 
 BIM = Task(
     "bim",
@@ -182,4 +151,4 @@ PGD = Task(
 )
 
 
-LAB = Lab("lab1", (fgsm.fgsm, llc.llc, RFGSM, project.project, BIM, MIFGSM, PGD, project_l2.project_l2))
+LAB = Lab("lab1", (fgsm.fgsm, llc.llc, rfgsm.rfgsm, project.project, BIM, MIFGSM, PGD, project_l2.project_l2))
