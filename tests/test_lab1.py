@@ -11,7 +11,9 @@ from advcourse import attacks
 from advcourse.labs import definitions as by_hand
 from advcourse.labs.comparing import agree, called, explains
 from advcourse.labs.exercises import Draw
-from advcourse.labs.lab1 import LAB, TASKS, loud, many_steps
+from advcourse.labs.lab1 import LAB, TASKS, loud
+from advcourse.labs.lab1.many_steps import across_the_ridge, with_a_target
+from advcourse.labs.lab1.mifgsm import NORMS
 
 
 class TestLab1(LabTests):
@@ -50,6 +52,15 @@ def test_answers_agree_with_the_library(task, attack):
     assert (images - called(TASKS[task], case)).abs().max() < 1e-9
 
 
+def test_a_target_agrees_with_the_library():
+    """Checks the author's steps towards a target against the library's."""
+    case = with_a_target(TASKS["bim"], Draw(3))
+    attack = attacks.BIM(case["eps"], case["alpha"], case["steps"], targeted=True, keep="last")
+    model, x = case.victim.build(torch.float64), by_hand.clean(case)
+    images = attack(model, x, case.labels, target=case["target"])
+    assert (images - called(TASKS["bim"], case)).abs().max() < 1e-9
+
+
 def test_projections_agree_with_brute_force():
     """Checks both projections against many random points of the set: none is nearer."""
     case = TASKS["project"].case(Draw(4), n=3, shape=(1, 2, 2))
@@ -68,14 +79,14 @@ def test_projections_agree_with_brute_force():
     ).all()
 
 
-def test_two_classes_and_a_line_end_in_the_corner():
-    """Checks the closed form: on a linear model with two classes many steps end where one long one does."""
-    case = TASKS["bim"].case(Draw(5), kind="linear", classes=2, steps=8)
-    case = case.but(alpha=case["eps"] / 4)
+@pytest.mark.parametrize("task", ["bim", "mifgsm", "pgd"])
+def test_two_classes_and_a_line_end_in_the_corner(task):
+    """Checks the closed form: on a linear model with two classes many steps end where one long one does, from any start."""
+    case = TASKS[task].case(Draw(5), kind="linear", classes=2)
     weight = case.victim.build(torch.float64)[1].weight
     uphill = (weight[1 - case.labels] - weight[case.labels]).view_as(case["x"])
     corner = (by_hand.clean(case) + case["eps"] * uphill.sign()).clamp(0, 1)
-    assert torch.allclose(called(TASKS["bim"], case), corner, atol=1e-12)
+    assert torch.allclose(called(TASKS[task], case), corner, atol=1e-12)
 
 
 def test_the_judges_sign_is_there_where_the_cross_entropy_has_none():
@@ -120,15 +131,11 @@ def test_losses_have_directions_of_their_own(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_norms_turn_round_at_places_of_their_own(seed):
     """Checks that on the ridge every norm that MI-FGSM could be given leads to other images than the right one and the others."""
-    case = many_steps.across_the_ridge(TASKS["mifgsm"], Draw(seed))
-    images = {"right": many_steps.iterate(case)}
-    dims = {"batch": (0, 1, 2, 3), "channel": (2, 3), "row": 3}
-    images |= {
-        name: by_hand.climb(case, case.labels, **_settings(case), memory=_by(1, d))
-        for name, d in dims.items()
-    }
-    for order in (2, torch.inf):
-        images[order] = by_hand.climb(case, case.labels, **_settings(case), memory=_by(order, (1, 2, 3)))
+    task = TASKS["mifgsm"]
+    case = across_the_ridge(task, Draw(seed))
+    images = {slip.key: called(slip.function, case) for slip in task.slips if slip.key in NORMS}
+    images["right"] = called(task, case)
+    assert list(images) == [*NORMS, "right"]
     for (one, first), (other, second) in combinations(images.items(), 2):
         assert not agree(first, second), (one, other)
 
@@ -149,14 +156,3 @@ def test_a_sign_error_is_looked_for_in_the_loss_too():
     verdict = LAB.check(fgsm, seed=3)
     assert verdict.key == "descends"
     assert "sign of the step" in verdict.message and "loss (log_odds" in verdict.message
-
-
-def _settings(case):
-    return {"alpha": case["eps"] / case["steps"], "steps": case["steps"], "decay": case["decay"]}
-
-
-def _by(order, dims):
-    def memory(decay, g, gradient):
-        return decay * g + gradient / torch.linalg.vector_norm(gradient, order, dims, keepdim=True)
-
-    return memory

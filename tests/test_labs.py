@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from museum.lab1 import pgd as pgd_answers
 from PIL import Image
 from torch.nn.functional import cross_entropy
 
@@ -19,6 +18,7 @@ from advcourse.core.inputs import InputError
 from advcourse.labs.checks import Draw, judge
 from advcourse.labs.lab1 import LAB, TASKS, check, hint, measure
 from advcourse.labs.lab1 import fgsm as fgsm_answers
+from advcourse.labs.lab1 import pgd as pgd_answers
 from advcourse.labs.running import Call, LocalRunner, Reply
 from advcourse.labs.victims import KINDS, Victim
 

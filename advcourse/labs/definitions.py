@@ -1,4 +1,4 @@
-"""The formulas of the gradient-sign family as the judge computes them: float64, apart from the library's attacks.
+"""What the judge computes of a case in float64: logits, classes, and gradients by the images.
 
 On linear models the gradient is written out by hand, so that there no automatic differentiation is involved.
 """
@@ -79,63 +79,9 @@ def nearest(x_i: Tensor, x: Tensor, eps: float) -> Tensor:
     return torch.clamp(x_i, (x - eps).clamp_min(0), (x + eps).clamp_max(1))
 
 
-def nearest_l2(x_i: Tensor, x: Tensor, eps: float) -> Tensor:
-    """x_i drawn back to the L2 ball around x, then clipped to the box."""
-    delta = x_i - x
-    length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    return (x + delta * torch.where(length > eps, eps / length, 1.0)).clamp(0, 1)
-
-
-def one_step(
-    case: "Case",
-    label: Tensor,
-    away: int,
-    size: float | None = None,
-    start: Tensor | None = None,
-    direction: Callable[[Tensor], Tensor] = torch.sign,
-    uphill: "Callable[[Case, Tensor, Tensor], Tensor]" = rise,
-) -> Tensor:
-    """clip(x + away * size * sign(gradient at x)); `size` is eps by default, and the gradient that of `uphill`."""
-    x = clean(case) if start is None else start
-    return (x + away * (case["eps"] if size is None else size) * direction(uphill(case, x, label))).clamp(
-        0, 1
-    )
-
-
-def unit(gradient: Tensor) -> Tensor:
-    return gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-
-
-def normalised(decay: float, g: Tensor, gradient: Tensor) -> Tensor:
-    """The memory of MI-FGSM: each gradient counts by its L1 norm; one of 0 adds nothing."""
-    norm = gradient.flatten(1).abs().sum(1).clamp_min(torch.finfo(gradient.dtype).tiny)
-    return decay * g + gradient / norm.view(-1, 1, 1, 1)
-
-
-def climb(
-    case: "Case",
-    label: Tensor,
-    away: int = 1,
-    *,
-    alpha: float,
-    steps: int,
-    decay: float = 0.0,
-    memory: Callable[[float, Tensor, Tensor], Tensor] = normalised,
-    direction: Callable[[Tensor], Tensor] = torch.sign,
-    at: str = "here",
-    project: str = "each step",
-    uphill: "Callable[[Case, Tensor, Tensor], Tensor]" = rise,
-) -> Tensor:
-    """The iteration of BIM (decay 0), PGD and MI-FGSM from x, and, by its last arguments, some ways to get it wrong.
-
-    memory(decay, g, gradient): what is remembered; direction(g): the step; at: the gradient's place, "here" or at the clean image
-    ("start"); project: onto ball and box, after "each step", or onto the box alone, and onto the ball at the "end" or "never";
-    uphill(case, x, label): the gradient.
-    """
-    x = clean(case)
-    x_i, g = x, torch.zeros_like(x)
+def climb(case: "Case", label: Tensor, *, alpha: float, steps: int) -> Tensor:
+    """The iteration of BIM, and of PGD from x."""
+    x = x_i = clean(case)
     for _ in range(steps):
-        g = memory(decay, g, away * uphill(case, x_i if at == "here" else x, label))
-        x_i = x_i + alpha * direction(g)
-        x_i = nearest(x_i, x, case["eps"]) if project == "each step" else x_i.clamp(0, 1)
-    return x_i if project == "never" else nearest(x_i, x, case["eps"])
+        x_i = nearest(x_i + alpha * rise(case, x_i, label).sign(), x, case["eps"])
+    return x_i

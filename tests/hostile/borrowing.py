@@ -69,16 +69,11 @@ _fgsm(
     """,
 )
 _fgsm(
-    "uses_the_judges_own_definition",
+    "calls_the_authors_answer",
     """
-    from advcourse.labs.checks import Case
-    from advcourse.labs import definitions
-    from advcourse.labs.lab1 import one_step
-    definitions.model_of = lambda case: model
-    case = Case(type("Victim", (), {"kind": "any"}), y, {"x": x, "eps": eps})
-    return one_step.fgsm(case).to(x.dtype)
+    from advcourse.labs.lab1 import fgsm
+    return fgsm.fgsm(model, x, y, eps)
     """,
-    succeeds="",
 )
 
 cheat(

@@ -14,7 +14,8 @@ from advcourse.labs.lab1.questions import COLOUR, FIRST, LAST, a_budget, library
 from advcourse.labs.properties import fools, stays_in_budget, treats_images_alone
 
 DESCENDS = (
-    "The loss falls: each step goes against the gradient. To leave the true class it must rise: add the step."
+    "The loss falls, but to leave the true class it must rise. Either the sign of the step is wrong (add it), or that of the "
+    "loss (log_odds must grow as the logit of the label shrinks)."
 )
 
 

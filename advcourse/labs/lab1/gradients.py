@@ -21,9 +21,19 @@ def gradient(
     return torch.autograd.grad(loss(model(x), label).sum(), x)[0]
 
 
+def mean_log_odds(logits: Tensor, label: Tensor) -> Tensor:
+    """The mean over the images, one number."""
+    return log_odds(logits, label).mean()
+
+
+def cross_entropies(logits: Tensor, label: Tensor) -> Tensor:
+    """J of each image, shape (N,)."""
+    return cross_entropy(logits, label, reduction="none")
+
+
 def softmax_twice(logits: Tensor, label: Tensor) -> Tensor:
     """The cross-entropy of what is a probability already."""
-    return cross_entropy(logits.softmax(1), label, reduction="none")
+    return cross_entropies(logits.softmax(1), label)
 
 
 def own_logit(logits: Tensor, label: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Models that are sure of their answers, where the choice of the loss shows, and the slips that are known by it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Case, Draw, Student, Task, picture
-from advcourse.labs.comparing import called
-from advcourse.labs.lab1.gradients import largest_logit, margin, own_logit, softmax_twice
-from advcourse.labs.properties import agree, same_as
+from advcourse.labs.checks import Student, picture
+from advcourse.labs.comparing import agree, called
+from advcourse.labs.exercises import Case, Draw, Task
 from advcourse.labs.verdicts import Finding
 
 GAIN = 1000  # as in chapter 02
@@ -48,13 +47,13 @@ def hesitant(task: Task, draw: Draw, **how: Any) -> Case:
     return _labelled(case, by_hand.least_likely(case))
 
 
-def certain(task: Task, draw: Draw, **how: Any) -> Case:
+def certain(task: Task, draw: Draw) -> Case:
     """A case of two classes whose logits are 1000 times as large, or more, so that the softmax is sure of the label.
 
     With two classes all losses that survive have the same direction. The other class has a logit far below 0.
     """
     for _ in range(50):
-        case = task.case(draw, kind="loud", classes=2, grey=True, **how)
+        case = task.case(draw, kind="loud", classes=2, grey=True)
         logits = by_hand.logits(case.but(replace(case.victim, gain=1.0)), by_hand.clean(case))
         lead, other = (logits[:, 1] - logits[:, 0]).abs().min().item(), logits.amin(1).max().item()
         if other < -0.05:
@@ -63,13 +62,13 @@ def certain(task: Task, draw: Draw, **how: Any) -> Case:
     return _labelled(case, by_hand.most_likely(case))
 
 
-def certain_of_many(task: Task, draw: Draw, **how: Any) -> Case:
+def certain_of_many(task: Task, draw: Draw) -> Case:
     """A case of ten classes whose logits are 1000 times as large, so that several probabilities are 0 to the last digit.
 
     Of these argmin takes the first, which is the least likely class of no image.
     """
     for _ in range(50):
-        case = task.case(draw, kind="loud", grey=True, **how)
+        case = task.case(draw, kind="loud", grey=True)
         case = case.but(replace(case.victim, gain=GAIN))
         if (by_hand.least_likely(case) != least_probable(case)).all():
             break
@@ -79,33 +78,6 @@ def certain_of_many(task: Task, draw: Draw, **how: Any) -> Case:
 def least_probable(case: Case) -> Tensor:
     """The class whose probability, in float32, is the smallest, (N,); of several that are 0 the first."""
     return by_hand.logits(case, by_hand.clean(case)).float().softmax(1).argmin(1)
-
-
-def survives(
-    definition: Callable[..., Tensor] | None,
-    close: Callable[[Case, Tensor], Tensor] | None = None,
-    **how: Any,
-) -> Callable[[Student, Draw], None]:
-    """Where the softmax saturates, the images are still those of `definition`, a function of the case and of the gradient.
-
-    close(case, images): which pixels are right; by default those that are the same as in the definition's images.
-    """
-
-    def ask(student, draw):
-        case = certain(student.task, draw, **how)
-        images = student.images(_finite(student.ask(case)), case)
-        if close:
-            right = close(case, images).flatten(1).double().mean(1)
-        else:
-            right = torch.tensor([agree(a[None], b[None]) for a, b in zip(images, definition(case))]).double()
-        failed = right < 0.95
-        if failed.any() and definition and agree(images, definition(case, uphill=loss_of(own_logit))):
-            raise Finding("finite mask", FINITE_MASK, picture(case, images.clamp(0, 1), 0))
-        if failed.any():
-            told = SATURATED.format(gain=GAIN, failed=int(failed.sum()), n=len(failed))
-            raise Finding("saturated", told, picture(case, images.clamp(0, 1), int(failed.nonzero()[0])))
-
-    return ask
 
 
 def withstands_saturation(
@@ -158,32 +130,7 @@ LARGEST_LOGIT = (
     "largest logit",
     "The loss is the largest logit, whatever the label is. It must say how wrong the label is: J(x, y).",
 )
-LOSSES = (
-    (*SOFTMAX_TWICE, softmax_twice),
-    (*OWN_LOGIT, own_logit),
-    (*MARGIN, margin),
-    (*LARGEST_LOGIT, largest_logit),
-)
-
-
-def loss_of(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Case, Tensor, Tensor], Tensor]:
-    """The gradient of `loss(logits, labels)`, as the definitions take it for `uphill`."""
-    return lambda case, x, label: by_hand.gradient_of(case, x, lambda logits: loss(logits, label))
-
-
-def losses(images: Callable[..., Tensor]) -> tuple[tuple[str, str, Callable[[Case, Tensor], bool]], ...]:
-    """Slips (key, message, test) for the losses that are often taken for J: images(case, uphill) follows that gradient."""
-    return tuple((key, told, same_as(_by(images, loss_of(loss)))) for key, told, loss in LOSSES)
-
-
-def signs_of_losses(case: Case, x: Tensor, label: Tensor) -> Iterator[tuple[str, str, Tensor]]:
-    """(key, message, sign of the gradient) of the same losses at x."""
-    for key, told, loss in LOSSES:
-        yield key, told, loss_of(loss)(case, x, label).sign()
-
-
-def _by(images, uphill):
-    return lambda case: images(case, uphill)
+LOSSES = tuple(key for key, _ in (SOFTMAX_TWICE, OWN_LOGIT, MARGIN, LARGEST_LOGIT))
 
 
 def skips_none(student: Student, draw: Draw) -> None:

@@ -1,17 +1,18 @@
-"""Many starts: PGD, by its behaviour. Where it starts, how it climbs, and which of its runs it keeps."""
-
-from collections.abc import Callable
+"""What is asked of attacks of many starts: where they start, how they climb, and which of their runs they keep."""
 
 import torch
-from torch import Tensor
 
 from advcourse.core.inputs import predict
-from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Case, Draw, Student, picture
+from advcourse.labs.checks import Student, picture
+from advcourse.labs.comparing import MOST, agree, called
+from advcourse.labs.definitions import clean, model_of
+from advcourse.labs.exercises import Draw
 from advcourse.labs.lab1 import loud
-from advcourse.labs.lab1.fgsm import DESCENDS
-from advcourse.labs.lab1.questions import each_pixel_has_its_own
-from advcourse.labs.properties import MOST, agree, formula, same_as
+from advcourse.labs.lab1.bim import climb
+from advcourse.labs.lab1.fgsm import fgsm, one_step_from
+from advcourse.labs.lab1.gradients import gradient
+from advcourse.labs.lab1.questions import COLOUR, each_pixel_has_its_own
+from advcourse.labs.properties import formula
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import Victim
 from advcourse.metrics import succeeded
@@ -25,7 +26,7 @@ def starts_at_random(student: Student, draw: Draw) -> None:
     eps = draw.number(0.1, 0.2)
     case = student.task.case(draw, grey=True, eps=eps, alpha=eps * 1e-4, steps=1, restarts=1)
     images = student(case)
-    u = (images - by_hand.clean(case)) / eps
+    u = (images - clean(case)) / eps
     shown = picture(case, images, 0)
     if u.abs().max() < 0.02:
         told = "The first step starts from x. Start from a random point of the ball: x plus numbers drawn from [-eps, eps]."
@@ -48,49 +49,48 @@ def starts_in_colour(student: Student, draw: Draw) -> None:
     """In colour, too, each value of an image starts at a place of its own."""
     eps = draw.number(0.1, 0.2)
     settings = {"eps": eps, "alpha": eps * 1e-4, "steps": 1, "restarts": 1}
-    case = student.task.case(draw, grey=True, shape=(3, 20, 24), **settings)
+    case = student.task.case(draw, grey=True, **COLOUR, **settings)
     images = student(case)
-    each_pixel_has_its_own(case, (images - by_hand.clean(case)) / eps, images)
+    each_pixel_has_its_own(case, (images - clean(case)) / eps, images)
 
 
 def follows_the_gradient(student: Student, draw: Draw) -> None:
-    """One seed, one start: what two step sizes give differs by the step, which has the sign of the gradient at the start."""
-    case = loud.hesitant(student.task, draw, eps=0.2, alpha=5e-7, steps=1, restarts=1)
-    longer = case.but(alpha=0.03)
-    start, images = student(case), student(longer)
-    free = (start - by_hand.clean(case)).abs() < 0.13  # not cut by the ball, whichever way the step goes
-    step = ((images - start) / 0.03)[free]
-    up = by_hand.rise(case, start, case.labels)
+    """One seed, one start: what two step sizes give differs by the step, which is that of fgsm from the start."""
+    case, size = loud.hesitant(student.task, draw, eps=0.2, alpha=5e-7, steps=1, restarts=1), 0.03
+    start, images = student(case), student(case.but(alpha=size))
+    free = (start - clean(case)).abs() < 0.13  # not cut by the ball, whichever way the step goes
+    step = ((images - start) / size)[free]
     shown = picture(case, images, 0)
 
-    def along(sign, size=1):
-        return ((step - size * sign[free]).abs() < 0.01).double().mean() >= MOST
+    def along(expected):
+        return ((images - expected)[free].abs() < 0.01 * size).double().mean() >= MOST
 
-    if along(up.sign()):
+    def stepped(function, x):
+        return called(function, one_step_from(case, x, size))
+
+    if along(stepped(fgsm, start)):
         return
-    if along(-up.sign()):
-        raise Finding("descends", DESCENDS, shown)
-    if along(0 * up):
+    if along(start):
         told = "With steps=1 the images stay at their random start. The loop takes range(steps), and x_i must be what it changes."
         raise Finding("too few steps", told, shown)
-    if along(by_hand.rise(case, by_hand.clean(case), case.labels).sign()):
+    if along(start + stepped(fgsm, clean(case)) - clean(case)):
         told = (
             "The gradient is taken at x. Take it at x_i, the image so far, which begins at the random start."
         )
         raise Finding("gradient at x", told, shown)
-    if (
-        step.abs().mean() > 1.2 and ((step.abs() - 1).abs() > 0.99).double().mean() > MOST
-    ):  # 2, or 0: forth and back
+    forth_and_back = (step.abs() - 1).abs() > 0.99  # 2, or 0
+    if step.abs().mean() > 1.2 and forth_and_back.double().mean() > MOST:
         raise Finding(
             "too many steps", "With steps=1 two steps are taken: the loop takes range(steps).", shown
         )
-    if torch.nn.functional.cosine_similarity(step, up[free], dim=0).abs() > 0.9:
+    uphill = gradient(model_of(case), start, case.labels)[free]
+    if torch.nn.functional.cosine_similarity(step, uphill, dim=0).abs() > 0.9:
         told = "The step is the gradient itself, long or short as it happens to be. Take its sign."
         raise Finding("no sign", told, shown)
-    for key, told, sign in loud.signs_of_losses(case, start, case.labels):
-        if along(sign):
-            raise Finding(key, told, shown)
-    raise formula(case, images, start + 0.03 * up.sign())
+    for slip in fgsm.slips:
+        if slip.test is None and along(stepped(slip.function, start)):
+            raise Finding(slip.key, slip.message, shown)
+    raise formula(case, images, stepped(fgsm, start))
 
 
 def starts_in_the_box(student: Student, draw: Draw) -> None:
@@ -103,14 +103,6 @@ def starts_in_the_box(student: Student, draw: Draw) -> None:
     if between.double().mean() > 0.05:
         told = "A start leaves [0, 1], and the first gradient is taken where no image is. Project the start, too."
         raise Finding("start outside the box", told, picture(case, images, 0))
-
-
-def reaches_the_corner(case: Case, uphill: Callable[[Case, Tensor, Tensor], Tensor] = by_hand.rise) -> Tensor:
-    """On a linear model with two classes the gradient's sign is the same everywhere: the best point of the ball is a corner."""
-    return by_hand.one_step(case, case.labels, 1, uphill=uphill)
-
-
-PGD_SLIPS = (("descends", DESCENDS, same_as(lambda case: by_hand.one_step(case, case.labels, -1))),)
 
 
 def _on_two_hills(student, draw, n, restarts, kind="two hills"):
@@ -131,7 +123,7 @@ def climbs_from_its_start(student: Student, draw: Draw) -> None:
     """On two hills the way up shows at the start alone: at x, in the valley, the model has no gradient."""
     case = _on_two_hills(student, draw, 16, restarts=1)
     images = student(case)
-    along = (images - by_hand.clean(case))[:, 0, 0, 0].abs()
+    along = (images - clean(case))[:, 0, 0, 0].abs()
     if (along < 0.99 * case["eps"]).any():
         told = (
             "The steps do not climb from the place that they have reached. Take the gradient at x_i, which begins at the random "
@@ -140,13 +132,12 @@ def climbs_from_its_start(student: Student, draw: Draw) -> None:
         raise Finding("gradient at x", told)
 
 
-def returns_the_end(student: Student, draw: Draw) -> None:
+def counts_a_run_by_its_end(student: Student, draw: Draw) -> None:
     """A run counts by its end: steps from corner to corner of the ball lose what the first of them has gained."""
     eps = draw.number(0.1, 0.2)
     case = student.task.case(draw, n=8, grey=True, eps=eps, alpha=2 * eps, steps=2, restarts=1)
     before, images = student(case.but(steps=1)), student(case)
-    step = case["alpha"] * by_hand.rise(case, before, case.labels).sign()
-    expected = by_hand.nearest(before + step, by_hand.clean(case), eps)
+    expected = climb(model_of(case), before, clean(case), case.labels, eps, case["alpha"], 1)
     if agree(images, expected):
         return
     if agree(images, before):
@@ -191,7 +182,7 @@ def keeps_the_best(student: Student, draw: Draw) -> None:
 def keeps_the_largest_loss(student: Student, draw: Draw) -> None:
     """Where no restart fools, the best is the one with the largest loss all the same."""
     case = _on_two_hills(student, draw, 16, RESTARTS, "low hills")
-    low = (student(case) - by_hand.clean(case))[:, 0, 0, 0] < 0
+    low = (student(case) - clean(case))[:, 0, 0, 0] < 0
     if low.any():
         told = (
             f"Where no restart fools the model, {int(low.sum())} of {len(low)} images come back with less than their largest "

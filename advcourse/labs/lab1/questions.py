@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from advcourse.labs.checks import picture
-from advcourse.labs.exercises import Case, Draw
+from advcourse.labs.exercises import Case, Draw, Task
 from advcourse.labs.lab1 import loud
 from advcourse.labs.properties import (
     answers,
@@ -40,6 +40,11 @@ def library(attack: type, **fixed: object) -> Callable[[nn.Module, Case], Tensor
         return attack(**settings)(model, case["x"], case.labels)
 
     return images
+
+
+def keys_but(task: Task, *others: str) -> list[str]:
+    """The keys of a task's slips, each once and in their order, but for the `others`."""
+    return [key for key in dict.fromkeys(slip.key for slip in task.slips) if key not in others]
 
 
 def each_pixel_has_its_own(case: Case, noise: Tensor, images: Tensor) -> None:
