@@ -10,6 +10,7 @@ from advcourse.labs.exercises import Draw, exercise
 from advcourse.labs.lab1 import loud
 from advcourse.labs.lab1.fgsm import DESCENDS, proportional_to_the_gradient
 from advcourse.labs.lab1.gradients import (
+    climb,
     cross_entropies,
     gradient,
     largest_logit,
@@ -33,13 +34,6 @@ def six_steps(draw: Draw, x: Tensor) -> dict[str, float | None]:
         "alpha": round(eps * draw.number(0.25, 0.35), 4),
         "target": None,
     }
-
-
-def climb(model, start, x, label, eps, alpha, steps, loss=log_odds):
-    x_i = start.clone()
-    for _ in range(steps):
-        x_i = project(x_i + alpha * gradient(model, x_i, label, loss).sign(), x, eps)
-    return x_i
 
 
 @exercise(

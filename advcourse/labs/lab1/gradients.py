@@ -1,10 +1,12 @@
-"""What answers to lab 1 are made of: the loss, its gradient, and the losses that are often taken for it."""
+"""What answers to lab 1 are made of: the loss, its gradient, steps along it, and losses often taken for it."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+from advcourse.labs.lab1.project import project
 
 
 def log_odds(logits: Tensor, label: Tensor) -> Tensor:
@@ -19,6 +21,23 @@ def gradient(
     """Gradient (N, C, H, W) by the images of the sum of loss(logits, label)."""
     x = x.detach().clone().requires_grad_()
     return torch.autograd.grad(loss(model(x), label).sum(), x)[0]
+
+
+def climb(
+    model: nn.Module,
+    start: Tensor,
+    x: Tensor,
+    label: Tensor,
+    eps: float,
+    alpha: float | Tensor,
+    steps: int,
+    loss: Callable[[Tensor, Tensor], Tensor] = log_odds,
+) -> Tensor:
+    """Where `steps` steps of alpha lead from `start`, each projected onto the ball around x."""
+    x_i = start.clone()
+    for _ in range(steps):
+        x_i = project(x_i + alpha * gradient(model, x_i, label, loss).sign(), x, eps)
+    return x_i
 
 
 def mean_log_odds(logits: Tensor, label: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from advcourse import attacks
 from advcourse.labs.comparing import follows, recognises
 from advcourse.labs.exercises import Draw, exercise
 from advcourse.labs.lab1 import loud, many_starts
-from advcourse.labs.lab1.bim import climb
 from advcourse.labs.lab1.fgsm import DESCENDS
 from advcourse.labs.lab1.gradients import (
+    climb,
     cross_entropies,
     gradient,
     log_odds,
