@@ -1,7 +1,7 @@
-"""What decides a verdict: the code that a task or an answer of the museum reaches, and a digest of it.
+"""What decides a verdict: the code that a task or an answer to it reaches, and a digest of it.
 
-Names are followed from definition to definition, through the modules of `advcourse.labs` and of the museum; in which module a
-definition stands is nothing to it. What carries a call to the student's function and back decides nothing. Comments, docstrings,
+Names are followed from definition to definition, through the modules of `advcourse.labs`; in which module a definition stands
+does not matter. What carries a call to the student's function and back decides nothing. Comments, docstrings,
 types, layout and long texts (what a student is told) do not count, so that a better sentence asks for no new measurement.
 """
 
@@ -11,7 +11,7 @@ import inspect
 from functools import cache
 from hashlib import sha256
 
-FOLLOWED = ("advcourse.labs", "museum")
+FOLLOWED = ("advcourse.labs", "probe")  # the second are those that the tests make
 TEXT = 40  # characters: a longer string is a sentence, no key
 
 
@@ -20,13 +20,9 @@ def digest(*starts):
     return sha256("\n".join(_reached(starts)).encode()).hexdigest()[:10]
 
 
-def of_task(task, lab):
-    """The place where a task of `lab` is defined: the module and the variable's name."""
-    if task.solution:
-        return task.solution.__module__, task.name
-    module = importlib.import_module(f"advcourse.labs.{lab}.tasks")
-    (name,) = (name for name, value in vars(module).items() if value is task)
-    return module.__name__, name
+def of_task(task):
+    """The place where a task is defined: the module and the variable's name."""
+    return task.solution.__module__, task.name
 
 
 def _reached(starts):

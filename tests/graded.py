@@ -1,4 +1,4 @@
-"""Reports to make pages of: real verdicts on the museum's answers, in a small class put together by hand."""
+"""Reports to make pages of: real verdicts on the labs' answers, in a small class put together by hand."""
 
 import base64
 import inspect
@@ -22,7 +22,7 @@ _ROOMS = {room.task: room for room in rooms("lab1")}
 
 @cache
 def verdict(task, key=""):
-    """Lab 1's verdict on a right answer, or on the museum's wrong one with this key, or on a "stub", or on a "bug"."""
+    """Lab 1's verdict on a right answer, or on the wrong one with this key, or on a "stub", or on a "bug"."""
     room = _ROOMS[task]
     named = {wanted: answer for wanted, answer in reversed(room.wrongs)}
 

@@ -18,7 +18,8 @@ from threads import single_threaded
 
 from advcourse.grading.run.grader import Grader
 from advcourse.grading.tell.report import BUBBLEWRAP
-from advcourse.labs.checks import Draw, Student
+from advcourse.labs.checks import Student
+from advcourse.labs.exercises import Draw
 from advcourse.labs.properties import other_device
 from advcourse.labs.release import release
 from advcourse.labs.running import LocalRunner
@@ -141,7 +142,7 @@ class LabTests:
     def exercises(self):
         return notebook("exercises", self.lab.name)
 
-    # The museum
+    # The answers
 
     def test_every_task_has_a_room(self):
         """Checks the demand of the course: two right answers or more, and five wrong ones or more, for each task."""
@@ -150,7 +151,7 @@ class LabTests:
             assert len(room.rights) >= 2 and len(room.wrongs) >= 5, room.task
 
     def test_no_two_mistakes_share_a_message(self, room):
-        """Checks the museum of one task against itself: as many messages as keys. Several answers may make one mistake."""
+        """Checks the answers to one task against each other: as many messages as keys. Several answers may make one mistake."""
         verdicts = [verdict_on(self.lab, room.task, answer) for _, answer in room.wrongs]
         keys = {
             verdict.message: {other.key for other in verdicts if other.message == verdict.message}
@@ -218,7 +219,7 @@ class LabTests:
     @needs_bubblewrap
     @pytest.mark.parametrize("parity", [0, 1])
     def test_a_wrong_answer_loses_its_own_task_alone(self, grader, parity):
-        """Checks points against the museum: every second task has a right answer and all its points, the others none."""
+        """Checks points: every second task has a right answer and all its points, the others none."""
         right = {room.task: i % 2 == parity for i, room in enumerate(self.rooms)}
         answers = {
             room.task: room.rights[-1] if right[room.task] else room.wrongs[-1][1] for room in self.rooms

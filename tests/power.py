@@ -1,4 +1,4 @@
-"""How often each verdict comes: every answer of the museum is checked with many seeds, and the counts are kept.
+"""How often each verdict comes: every right and wrong answer to the labs is checked with many seeds, and the counts are kept.
 
     python tests/power.py                       all labs, 200 seeds each; stop it at any moment, and it goes on from there
     python tests/power.py lab2 lab3 --seeds 20
@@ -62,7 +62,7 @@ def identity(lab, task, answer):
     """The digest of what decides: the task and the answer."""
     tasks = importlib.import_module(f"advcourse.labs.{lab}").LAB.tasks
     return digest(
-        of_task(tasks[task], lab), ("advcourse.labs.exercises", "Draw"), (answer.__module__, answer.__name__)
+        of_task(tasks[task]), ("advcourse.labs.exercises", "Draw"), (answer.__module__, answer.__name__)
     )
 
 

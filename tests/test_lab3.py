@@ -7,8 +7,8 @@ import torch
 from lab_tests import LabTests
 
 from advcourse.labs import definitions as by_hand
-from advcourse.labs.checks import Draw
 from advcourse.labs.comparing import called
+from advcourse.labs.exercises import Draw
 from advcourse.labs.lab3 import LAB, around, measure, nearest
 from advcourse.labs.lab3.cw_l2 import cw_l2
 from advcourse.labs.lab3.cw_loss import cw_loss, detached

@@ -12,10 +12,10 @@ from lab_tests import LabTests
 from advcourse import metrics
 from advcourse.core.inputs import InputError
 from advcourse.core.intervals import counted
-from advcourse.labs.checks import Draw, Task, judge
-from advcourse.labs.comparing import called
+from advcourse.labs.checks import judge
+from advcourse.labs.comparing import NUMBERS, called, gives
+from advcourse.labs.exercises import Draw, exercise
 from advcourse.labs.lab4 import LAB, TASKS, interval, median_size, rate, records, show, similarity, win_rate
-from advcourse.labs.numbers import gives
 from advcourse.labs.running import LocalRunner
 
 
@@ -227,10 +227,13 @@ def test_win_rates_are_the_librarys():
 
 def outcome(value, shape=(), numbers="finite", right=0.5):
     """The verdict on a function that returns `value`, where `right` is right."""
-    property_ = gives(lambda case: torch.tensor(right, dtype=torch.float64))
-    settings = {"properties": (property_,), "hints": (), "shape": lambda case: shape, "numbers": numbers}
-    task = Task("f", "", 1, ("x",), lambda draw, x: {}, **settings)
-    return judge(task, LocalRunner(lambda x: value), 0)
+
+    @exercise("", 1, shape=lambda case: shape, numbers=numbers)
+    def f(x):
+        return torch.tensor(right, dtype=torch.float64)
+
+    f.checks(gives(f, NUMBERS))
+    return judge(f, LocalRunner(lambda x: value), 0)
 
 
 @pytest.mark.parametrize("value", [0.5, np.float64(0.5), torch.tensor(0.5)])
@@ -261,17 +264,18 @@ def test_odd_numbers_are_near_themselves_alone(right):
 def test_a_slip_must_explain_all_cases():
     """Checks two cases: a slip that gives the answer in one of them alone is not named, one that gives both is."""
 
-    def double(case):
-        return 2 * case["x"].double().sum()
+    def verdict(mistake):
+        @exercise("", 1, shape=lambda case: ())
+        def double(x):
+            return 2 * x.sum()
 
-    def verdict(slip):
-        cases = lambda task, draw: (task.case(draw, x=torch.ones(2)), task.case(draw, x=torch.ones(3)))  # noqa: E731
-        asked = gives(double, [("named", "A message of four words.", slip)], cases=cases)
-        task = Task("f", "", 1, ("x",), lambda draw, x: {}, (asked,), (), lambda case: ())
-        return judge(task, LocalRunner(lambda x: 3 * x.sum()), 0).key
+        double.slip("named", "A message of four words.")(mistake)
+        make = lambda task, draw: (task.case(draw, x=torch.ones(2)), task.case(draw, x=torch.ones(3)))  # noqa: E731
+        double.checks(gives(double, NUMBERS, make=make))
+        return judge(double, LocalRunner(lambda x: 3 * x.sum()), 0).key
 
-    assert verdict(lambda case: torch.tensor(6.0)) == "formula"
-    assert verdict(lambda case: 3 * case["x"].sum()) == "named"
+    assert verdict(lambda x: torch.tensor(6.0)) == "formula"
+    assert verdict(lambda x: 3 * x.sum()) == "named"
 
 
 # Pictures

@@ -8,8 +8,8 @@ from lab_tests import LabTests
 from advcourse import attacks, defenses, metrics
 from advcourse.core.inputs import InputError
 from advcourse.defenses.thermometer import thermometer as library_thermometer
-from advcourse.labs.checks import Draw
 from advcourse.labs.comparing import called
+from advcourse.labs.exercises import Draw
 from advcourse.labs.lab8 import LAB, TASKS, show
 from advcourse.labs.lab8.bpda_gradient import bpda_gradient, through_g
 from advcourse.labs.lab8.defended import Defended, Levels, Median, Shift, nearest_level

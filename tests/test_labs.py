@@ -15,7 +15,8 @@ from torch.nn.functional import cross_entropy
 
 from advcourse import data
 from advcourse.core.inputs import InputError
-from advcourse.labs.checks import Draw, judge
+from advcourse.labs.checks import judge
+from advcourse.labs.exercises import Draw
 from advcourse.labs.lab1 import LAB, TASKS, check, hint, measure
 from advcourse.labs.lab1 import fgsm as fgsm_answers
 from advcourse.labs.lab1 import pgd as pgd_answers

@@ -17,8 +17,8 @@ def rows():
     return power.stored()
 
 
-def test_every_answer_of_every_museum_was_counted(rows):
-    """Checks the stored names, and what each answer must get, against the museums themselves."""
+def test_every_answer_was_counted(rows):
+    """Checks the stored names, and what each answer must get, against the files of the tasks."""
     present = {
         f"{lab}/{task}/{name}": must
         for lab in power.LABS
@@ -127,7 +127,7 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 
 
 PROBE = '''
-"""A module of the museum."""
+"""A module that a test makes."""
 
 FACTOR = 2
 
@@ -171,6 +171,6 @@ def test_what_decides_is_what_is_reached(tmp_path, monkeypatch, old, new, matter
             deciding._parts.cache_clear()
 
     assert old in PROBE
-    before, after = digest(PROBE, "museum_before"), digest(PROBE.replace(old, new), "museum_after")
-    assert before != digest(PROBE.replace("FACTOR = 2", "FACTOR = 4"), "museum_other")
+    before, after = digest(PROBE, "probe_before"), digest(PROBE.replace(old, new), "probe_after")
+    assert before != digest(PROBE.replace("FACTOR = 2", "FACTOR = 4"), "probe_other")
     assert (before != after) == matters

@@ -1,4 +1,4 @@
-"""What every answer of the museum is told, for the first seeds: kept in verdicts.json, so that the labs' code may be rewritten.
+"""What every answer to the labs is told, for the first seeds: kept in verdicts.json, so that the labs' code may be rewritten.
 
     python tests/verdicts.py        draws all again and writes the file (some ten minutes)
 
@@ -36,7 +36,7 @@ def told(name, seed):
 
 
 def names():
-    """All answers of all museums."""
+    """All answers to all labs."""
     return [f"{lab}/{task}/{name}" for lab in power.LABS for task, name in power.answers(lab)]
 
 

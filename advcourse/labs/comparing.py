@@ -66,7 +66,8 @@ def agree(images: Tensor, expected: Tensor, most: float = MOST) -> bool:
     return bool(same.mean() >= most and same.min() >= most - 0.03)
 
 
-def _other_images(case, images, expected):
+def formula(case: Case, images: Tensor, expected: Tensor) -> Finding:
+    """The finding for images that no slip explains."""
     share = ((images - expected).abs() >= SAME).double().mean().item()
     told = f"{percent(share)} of the pixels are not what the formula gives. Compare your lines with it, one symbol at a time."
     return Finding("formula", told, _worst(case, images, expected))
@@ -79,7 +80,7 @@ def _worst(case, images, expected):
 def images(most: float = MOST) -> Comparison:
     """Images, of which a share of `most` of the pixels must agree."""
     return Comparison(
-        Student.__call__, called, lambda found, right: agree(found, right, most), _other_images, _worst
+        Student.__call__, called, lambda found, right: agree(found, right, most), formula, _worst
     )
 
 

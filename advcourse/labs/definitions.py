@@ -72,16 +72,3 @@ def most_likely(case: "Case") -> Tensor:
 
 def clean(case: "Case") -> Tensor:
     return case["x"].double()
-
-
-def nearest(x_i: Tensor, x: Tensor, eps: float) -> Tensor:
-    """The point of the L-infinity ball around x, and of the box, that is nearest to x_i."""
-    return torch.clamp(x_i, (x - eps).clamp_min(0), (x + eps).clamp_max(1))
-
-
-def climb(case: "Case", label: Tensor, *, alpha: float, steps: int) -> Tensor:
-    """The iteration of BIM, and of PGD from x."""
-    x = x_i = clean(case)
-    for _ in range(steps):
-        x_i = nearest(x_i + alpha * rise(case, x_i, label).sign(), x, case["eps"])
-    return x_i

@@ -1,15 +1,13 @@
-"""Properties of functions whose result is no batch of images: distances, losses, indices, steps, rates.
+"""Results that are no batch of images: when two numbers are the same, which one is wrong, and whether they can be followed."""
 
-`gives` does for them what `recognises` and `follows` of the properties do for images, and says which number is wrong.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from advcourse.labs.checks import Case, Draw, Student, Task
+from advcourse.labs.checks import Student
+from advcourse.labs.exercises import Case, Draw
 from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 
@@ -22,41 +20,6 @@ def near(found: Tensor, expected: Tensor, least: float = LEAST) -> Tensor:
     close = (found - expected).abs() <= CLOSE * expected.abs() + least
     odd = (found == expected) | (found.isnan() & expected.isnan())
     return torch.where(expected.isfinite(), close, odd)
-
-
-def gives(
-    definition: Callable[[Case], Tensor],
-    slips: Sequence[tuple[str, str, Callable[[Case], Tensor]]] = (),
-    least: float = LEAST,
-    cases: Callable[[Task, Draw], Sequence[Case]] | None = None,
-    **how: Any,
-) -> Callable[[Student, Draw], None]:
-    """The result is that of `definition`, a function of the case. Where it is that of a known slip, the slip is named.
-
-    `slips`: rows of (key, message, definition); `least`: how far from 0 a 0 may be. `how`: the case, as for `Task.case`; or
-    `cases`: a function of (task, draw) that gives several, for results of so few numbers that one case could mistake one slip for
-    another. A slip is named where it explains all of them.
-    """
-
-    def ask(student, draw):
-        asked = cases(student.task, draw) if cases else (student.task.case(draw, **how),)
-        found = [student(case) for case in asked]
-
-        def explained(rule):
-            return [
-                bool(near(value, rule(case), least).all()) for value, case in zip(found, asked, strict=True)
-            ]
-
-        right = explained(definition)
-        if all(right):
-            return
-        for key, message, slip in slips:
-            if all(explained(slip)):
-                raise Finding(key, message)
-        first = right.index(False)
-        raise differs(found[first], definition(asked[first]), least)
-
-    return ask
 
 
 def differs(found: Tensor, expected: Tensor, least: float = LEAST) -> Finding:

@@ -5,7 +5,7 @@ A property is a function of (student, draw) that returns nothing or raises a `Fi
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
@@ -13,14 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.core.inputs import predict
-from advcourse.core.rounding import percent
-from advcourse.labs.checks import Case, Draw, Student, Task, picture
+from advcourse.labs.checks import Student, picture
+from advcourse.labs.comparing import MOST, agree
+from advcourse.labs.exercises import Case, Draw, Task
 from advcourse.labs.running import CRASH, NUMBER, TENSOR, Reply
 from advcourse.labs.verdicts import Finding
 from advcourse.metrics import succeeded
 
-SAME = 1e-4  # pixels closer than this are the same: float32 rounding, far below every step size asked for
-MOST = 0.98  # share of pixels that must agree: a gradient next to 0 may have either sign, by rounding
 ALMOST_ALL = 0.995  # where both are the student's images, rounding hardly differs
 
 _LEFT = {
@@ -258,71 +257,6 @@ def other_device(student: Student, draw: Draw) -> None:
 
 def _last_line(reply):
     return f"The error: {reply.detail.splitlines()[-1]}" if reply.kind == CRASH else ""
-
-
-def agree(images: Tensor, expected: Tensor, most: float = MOST) -> bool:
-    """True where a share of `most` of the pixels are the same; in the worst image a little less will do."""
-    close = (images - expected).abs() < SAME * expected.abs().clamp_min(1)  # not every result is an image
-    same = (close | (images == expected)).double().reshape(len(images), -1).mean(1)
-    return bool(same.mean() >= most and same.min() >= most - 0.03)
-
-
-def recognises(
-    definition: Callable[[Case], Tensor],
-    slips: Sequence[tuple[str, str, Callable[[Case, Tensor], bool]]],
-    make: Callable[..., Case] = Task.case,
-    most: float = MOST,
-    **how: Any,
-) -> Callable[[Student, Draw], None]:
-    """Where the images are not those of `definition`, a function of the case, but what a known slip gives, the slip is named.
-
-    `slips`: rows of (key, message, test), where test(case, images) is True for that slip. `most`: the share of the pixels that
-    must agree. The case is make(task, draw, **how).
-    """
-
-    def ask(student, draw):
-        case = make(student.task, draw, **how)
-        images, expected = student(case), definition(case)
-        if agree(images, expected, most):
-            return
-        for key, message, test in slips:
-            if test(case, images):
-                raise Finding(key, message, picture(case, images, _worst(images, expected)))
-
-    return ask
-
-
-def same_as(definition: Callable[[Case], Tensor], most: float = MOST) -> Callable[[Case, Tensor], bool]:
-    """The test of a slip: are these the images that `definition`, a function of the case, gives?"""
-    return lambda case, images: agree(images, definition(case), most)
-
-
-def follows(
-    definition: Callable[[Case], Tensor],
-    most: float = MOST,
-    make: Callable[..., Case] = Task.case,
-    **how: Any,
-) -> Callable[[Student, Draw], None]:
-    """The images are those of the `definition`, a function of the case, which is make(task, draw, **how)."""
-
-    def ask(student, draw):
-        case = make(student.task, draw, **how)
-        images, expected = student(case), definition(case)
-        if not agree(images, expected, most):
-            raise formula(case, images, expected)
-
-    return ask
-
-
-def formula(case: Case, images: Tensor, expected: Tensor) -> Finding:
-    """The finding for images that no known slip explains."""
-    share = ((images - expected).abs() >= SAME).double().mean().item()
-    told = f"{percent(share)} of the pixels are not what the formula gives. Compare your lines with it, one symbol at a time."
-    return Finding("formula", told, picture(case, images, _worst(images, expected)))
-
-
-def _worst(images, expected):
-    return int((images - expected).abs().flatten(1).mean(1).argmax())
 
 
 # So far away: a part of a seed, or its remainder, is the same for two of them.

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from advcourse import plots
-from advcourse.labs.checks import Draw, task_of
+from advcourse.labs.checks import task_of
+from advcourse.labs.exercises import Draw
 from advcourse.labs.running import NUMBER, TENSOR, UNWRITTEN, Call, LocalRunner, usual_state
 from advcourse.labs.verdicts import image_tag, marked_up
 

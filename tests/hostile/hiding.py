@@ -146,7 +146,7 @@ cheat(
     body(
         """
         text = "raise SystemExit('planted')"
-        for name in ("torch", "numpy", "sitecustomize", "usercustomize", "json", "struct", "advcourse", "museum"):
+        for name in ("torch", "numpy", "sitecustomize", "usercustomize", "json", "struct", "advcourse", "answers"):
             for folder in (".", os.path.expanduser("~/.local/lib/python3.11/site-packages"), *sys.path):
                 try:
                     os.makedirs(folder, exist_ok=True)

@@ -4,14 +4,13 @@ import torch
 
 from advcourse.core.inputs import predict
 from advcourse.labs.checks import Student, picture
-from advcourse.labs.comparing import MOST, agree, called
+from advcourse.labs.comparing import MOST, agree, called, formula
 from advcourse.labs.definitions import clean, model_of
 from advcourse.labs.exercises import Draw
 from advcourse.labs.lab1 import loud
 from advcourse.labs.lab1.fgsm import fgsm, one_step_from
 from advcourse.labs.lab1.gradients import climb, gradient
 from advcourse.labs.lab1.questions import COLOUR, each_pixel_has_its_own
-from advcourse.labs.properties import formula
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import Victim
 from advcourse.metrics import succeeded

@@ -3,11 +3,10 @@
 import torch
 
 from advcourse.labs.checks import Student, picture
-from advcourse.labs.comparing import agree, called
+from advcourse.labs.comparing import agree, called, formula
 from advcourse.labs.definitions import logits
 from advcourse.labs.exercises import Case, Draw, Task
 from advcourse.labs.lab1.gradients import log_odds
-from advcourse.labs.properties import formula
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import Victim
 

@@ -6,14 +6,14 @@ from torch import Tensor
 
 from advcourse import attacks
 from advcourse.labs.checks import Student, picture
-from advcourse.labs.comparing import MOST, SAME, explains
+from advcourse.labs.comparing import MOST, SAME, explains, formula
 from advcourse.labs.definitions import clean, rise
 from advcourse.labs.exercises import Case, Draw, exercise
 from advcourse.labs.lab1 import loud
 from advcourse.labs.lab1.fgsm import fgsm, one_step_from
 from advcourse.labs.lab1.gradients import gradient, own_logit, softmax_twice
 from advcourse.labs.lab1.questions import COLOUR, FIRST, LAST, each_pixel_has_its_own, library
-from advcourse.labs.properties import fools, formula, stays_in_budget, uses_seed
+from advcourse.labs.properties import fools, stays_in_budget, uses_seed
 from advcourse.labs.verdicts import Finding
 
 
