@@ -207,6 +207,23 @@ def test_files_without_end_are_memory():
     walled.sandbox.close()
 
 
+@needs_bubblewrap
+def test_sockets_without_end_are_memory(walled):
+    """Checks connections that nobody accepts, whose other ends are closed: what was sent stays, and no process has it."""
+    body = """
+        here = socket.socket(socket.AF_UNIX)
+        here.bind("here")
+        here.listen(4096)
+        for i in range(1000):
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect("here")
+                there.send(b"a")
+        time.sleep(60)
+    """
+    assert walled.stopped(body) == "memory"
+    assert walled.number("pairs = [socket.socketpair() for _ in range(20)]\ntime.sleep(0.5)\nreturn 1.0") == 1
+
+
 def test_a_task_that_ends_its_process_is_told(inside):
     """Checks the ways to die, against the one finding that they all get; the next task is not touched."""
     keeps_the_wire = "if os.fork(): os._exit(0)\ntime.sleep(1000)"

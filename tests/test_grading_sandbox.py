@@ -159,17 +159,18 @@ def test_the_numbers_of_calls_are_the_kernels(header):
 
 @on_a_known_processor
 def test_one_process_changes_no_other(inside):
-    """Checks calls that the same process may make for itself: for its parent, or for all of its user, they are refused."""
+    """Checks calls that this process may make: for its parent, or for all of its user, or to be the last, they are refused."""
     body = """
         import resource
-        refused, parent, cpus = 0, os.getppid(), os.sched_getaffinity(0)
+        refused, parent, cpus, usual = 0, os.getppid(), os.sched_getaffinity(0), os.sched_param(0)
         os.sched_setaffinity(0, cpus)
         resource.prlimit(0, resource.RLIMIT_CORE, (0, 0))
         for call in (
             lambda: resource.prlimit(parent, resource.RLIMIT_RTTIME, (5, 5)),
             lambda: os.sched_setaffinity(parent, cpus),
-            lambda: os.sched_setscheduler(parent, os.SCHED_BATCH, os.sched_param(0)),
-            lambda: os.sched_setparam(parent, os.sched_param(0)),
+            lambda: os.sched_setscheduler(parent, os.SCHED_BATCH, usual),
+            lambda: os.sched_setscheduler(0, os.SCHED_IDLE, usual),
+            lambda: os.sched_setparam(parent, usual),
             lambda: os.setpriority(os.PRIO_PROCESS, parent, 19),
             lambda: os.setpriority(os.PRIO_USER, 0, 19),
             lambda: os.utime("/dev/null"),
@@ -180,7 +181,47 @@ def test_one_process_changes_no_other(inside):
                 refused += error.errno == 1
         return float(refused)
     """
-    assert inside.number(body) == 7
+    assert inside.number(body) == 8
+
+
+@on_a_known_processor
+@needs_bubblewrap
+def test_there_is_no_memory_out_of_sight(walled):
+    """Checks ways to memory that stays when only a page of it is in use, or none; memory of its own, and of a file, is there."""
+    body = """
+        import ctypes, mmap
+        ways = {
+            "own": lambda: mmap.mmap(-1, 2**20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS),
+            "file": lambda: mmap.mmap(os.open("a", os.O_RDWR), 100),
+            "shared": lambda: mmap.mmap(-1, 4096),
+            "zero": lambda: mmap.mmap(os.open("/dev/zero", os.O_RDWR), 4096),
+        }
+        open("a", "w").write("a" * 100)
+        there = set()
+        for name, way in ways.items():
+            try:
+                way()
+                there.add(name)
+            except OSError:
+                pass
+        part = (ctypes.c_void_p * 2)(ctypes.addressof(ctypes.c_char.from_buffer(bytearray(8))), 1)
+        spliced = ctypes.CDLL(None).vmsplice(os.pipe()[1], part, 1, 0)
+        return float(there == {"own", "file"} and spliced == -1)
+    """
+    assert walled.number(body) == 1
+
+
+@on_a_known_processor
+@pytest.mark.parametrize("name", ["io_setup", "inotify_init1"])
+def test_nothing_is_taken_that_the_machine_has_few_of(inside, name):
+    """Checks that each is refused, not only unsuccessful: it takes some of a number that is counted for all programs together."""
+    number = refusals.NUMBERS[name][platform.machine() == "aarch64"]
+    body = f"""
+        import ctypes
+        kernel = ctypes.CDLL(None, use_errno=True)
+        return float(kernel.syscall({number}, 0) == -1 and ctypes.get_errno() == 1)
+    """
+    assert inside.number(body) == 1
 
 
 @on_a_known_processor

@@ -1,8 +1,9 @@
 """Refuse calls to the Linux kernel that no answer needs, for a process and all that it starts (seccomp).
 
 These calls change other processes, or something that outlives the caller; they make memory that nobody can count, or
-namespaces in which the caller has rights again; they look into other processes, or ask the kernel for something that only root
-may have. The filter is written out here: it is a few lines, and libseccomp is not on every machine.
+namespaces in which the caller has rights again; they look into other processes, take what the whole machine has only so many
+of, or ask the kernel for something that only root may have. The filter is written out here: it is a few lines, and libseccomp
+is not on every machine.
 """
 
 import ctypes
@@ -26,6 +27,10 @@ NUMBERS = {
     "pidfd_getfd": (438, 438),
     "kcmp": (312, 272),
     "perf_event_open": (298, 241),
+    # how long others wait for the caller: one that lets all others go first would never use up its time
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
     # memory and messages that belong to no process
     "shmget": (29, 194),
     "shmat": (30, 196),
@@ -35,9 +40,14 @@ NUMBERS = {
     "mq_unlink": (241, 181),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
+    "vmsplice": (278, 75),  # what is in a pipe stays there when the process has given it up
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
+    # what the whole machine, or all programs of a user, have only so many of
+    "io_setup": (206, 0),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
     # the times of files: whoever may write to /dev/null may set those of the machine's own, which others can read
     "utime": (132, None),
     "utimes": (235, None),
@@ -73,6 +83,8 @@ NUMBERS = {
     "setdomainname": (171, 162),
     "swapon": (167, 224),
     "swapoff": (168, 225),
+    "sync": (162, 81),
+    "syncfs": (306, 267),
     "acct": (163, 89),
     "reboot": (169, 142),
     "syslog": (103, 116),
@@ -96,14 +108,12 @@ NUMBERS = {
 OF_ITSELF = {
     "prlimit64": (302, 261),
     "sched_setaffinity": (203, 122),
-    "sched_setscheduler": (144, 119),
-    "sched_setparam": (142, 118),
-    "sched_setattr": (314, 274),
 }
 # Some of their arguments are allowed, see `_by_argument`.
 BY_ARGUMENT = {
     "clone": (56, 220),
     "clone3": (435, 435),
+    "mmap": (9, 222),
     "socket": (41, 198),
     "socketpair": (53, 199),
     "rt_sigaction": (13, 134),
@@ -114,6 +124,7 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, A
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _UNIX, _NETLINK, _ROUTE = 1, 16, 0  # kinds of sockets; the last two tell a program which networks there are
 _CHILD_ENDED = 17  # SIGCHLD
+_PRIVATE, _ANONYMOUS = 2, 32  # flags of mmap
 
 _LOAD, _IF_EQUAL, _IF_ABOVE, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
 _NUMBER, _ARCHITECTURE = 0, 4  # places in struct seccomp_data
@@ -179,6 +190,11 @@ def _by_argument():
     return {
         "clone": [kind, *_where(_IF_ANY_BIT, _NEW_NAMESPACES, refused)],
         "clone3": [missing],  # its flags cannot be seen; programs then call clone instead
+        # Memory that processes share without a file stays as long as any page of it is in use, and only that one is counted.
+        "mmap": [
+            _load(_argument(3)),
+            *_where(_IF_ANY_BIT, _ANONYMOUS, (_IF_ANY_BIT, 1, 0, _PRIVATE), refused),
+        ],
         "socket": [
             kind,
             *_where(_IF_EQUAL, _UNIX, _ALLOW),

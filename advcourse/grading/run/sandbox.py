@@ -283,6 +283,7 @@ def _walls(library, limits):
         *(word for name, value in environment.items() for word in ("--setenv", name, value)),
         *seen,
         *("--proc", "/proc", "--dev", "/dev"),
+        *("--dev-bind", "/dev/null", "/dev/zero"),  # which would give memory that nobody can count
         *("--perms", "1777", "--size", str(limits.scratch), "--tmpfs", SCRATCH),
         *("--ro-bind", str(library), "/library"),
         *_each("--remount-ro", (*made, "/dev", "/proc", "/")),  # else files could be written there, too

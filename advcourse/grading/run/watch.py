@@ -11,6 +11,9 @@ import psutil
 
 INTERVAL = 0.1  # seconds between two checks
 OF_A_FILE = 1024  # bytes that the kernel keeps for a file in memory, even an empty one
+OF_A_SOCKET = (
+    2**22
+)  # bytes that may wait in a socket, by Linux' usual settings; nothing tells how many really do
 
 
 class Bounds(Protocol):
@@ -36,7 +39,8 @@ class Watch:
         others: the ids of processes that do not count.
         limits: what the task may use.
         kill: the function that ends the task's processes.
-        folder: a folder inside that lies in memory, whose files count as memory; or None (default).
+        folder: a folder inside that lies in memory; its files count as memory, and so do the sockets inside. None (default):
+            there is no such folder, and no network of its own.
 
     Attributes:
         reason: "memory", "processes", "time" or "died" if it has ended them; else "".
@@ -107,19 +111,23 @@ class Watch:
             return "died"
         if len(processes) > self._limits.processes:
             return "processes"
-        left = self._limits.memory - self._in_files(processes)
+        left = self._limits.memory - self._in_the_kernel(processes)
         # Resident memory is never less than a process's own share of it, and is much quicker to read.
         return "memory" if _total(_resident, processes) > left < _total(_share, processes) else ""
 
-    def _in_files(self, processes):
-        """Return the bytes of memory that the files in the folder take."""
+    def _in_the_kernel(self, processes):
+        """Return the bytes of memory that the files in the folder take, and that sockets, even forgotten ones, may take."""
         for process in processes if self._folder else ():
+            inside = Path(f"/proc/{process.pid}")
             try:
-                disk = os.statvfs(f"/proc/{process.pid}/root{self._folder}")
+                disk = os.statvfs(f"{inside}/root{self._folder}")
+                sockets = (
+                    len((inside / "net" / "unix").read_bytes().splitlines()) - 1
+                )  # the first line is a heading
             except OSError:
                 continue
             contents = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-            return contents + (disk.f_files - disk.f_ffree) * OF_A_FILE
+            return contents + (disk.f_files - disk.f_ffree) * OF_A_FILE + sockets * OF_A_SOCKET
         return 0
 
 
