@@ -6,6 +6,7 @@ the whole notebook is executed as "Run All" does it.
 """
 
 import ast
+import re
 from collections.abc import Collection
 from typing import Protocol
 
@@ -15,7 +16,9 @@ UNSEEN = set(  # names that can reach or bind others without spelling them out
     "exec eval compile globals locals vars setattr sys modules inspect builtins __builtins__ __main__ importlib "
     "__import__ get_ipython".split()
 )
-SHOWN = {"_", "__", "___"}  # a notebook's names for the values of its cells' last lines
+SHOWN = re.compile(
+    r"_{1,3}|_i{1,3}|_i?\d+|In|Out|_ih|_oh"
+)  # a notebook's names for its cells, and for what they show
 OF_THE_NOTEBOOK = ("__dict__", "__globals__", "user_ns", "run_cell", "ex", "push")  # attributes
 HAPPENS = (ast.Call, ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
 
@@ -56,6 +59,8 @@ def runs(
         is `taken`, as far as it makes a difference.
     """
     chosen = [s for s in names.own if s in taken or not _is_idle(s, names)]
+    if winner is None:
+        chosen = _with_its_stub(task, names, chosen)
     results = {s for s in chosen if s not in taken and names.is_result(s)}
     matters = _telling(task, names, winner, taken)
     matter = _not_released([s for s in chosen if s not in taken and matters(s)], names)
@@ -97,19 +102,37 @@ def _is_idle(statement, names):
     return isinstance(statement.node, ast.Expr) and bool(statement.now & names.tools)
 
 
+def _with_its_stub(task, names, chosen):
+    """Return the statements with the task's own stub, if it is decorated, or if one of them uses it: it may become an answer."""
+    stubs = {s for s in names.own if standing(s, task) == UNWRITTEN}
+    if any(map(_is_decorated, stubs)) or any(task in s.uses for s in chosen):
+        return [s for s in names.own if s in stubs or s in set(chosen)]
+    return chosen
+
+
+def _is_decorated(statement):
+    return bool(getattr(statement.node, "decorator_list", ()))
+
+
 def _telling(task, names, winner, taken):
     """Return a test for whether a statement that was not taken may make a difference."""
     if winner is None:
         return lambda statement: _may_bind(statement, task)
-    if any(s.uses & (UNSEEN | SHOWN) or getattr(s.node, "module", "") == "__main__" for s in taken):
+    if any(s.uses & UNSEEN or getattr(s.node, "module", "") == "__main__" for s in taken):
+        return lambda statement: True
+    if any(SHOWN.fullmatch(name) for s in taken for name in s.uses):
         return lambda statement: True
     needed = {task}.union(*(s.uses | s.binds for s in taken))
     return lambda statement: _acts(statement.node) or bool(statement.binds & needed)
 
 
 def _may_bind(statement, task):
-    """Return whether a statement may bind the task's name in a way that its own syntax does not show."""
-    if task in statement.binds or statement.uses & (UNSEEN - {"get_ipython"}):  # every magic has that
+    """Return whether a statement may bind the task's name, or make its stub a function, in a way that names do not show."""
+    if standing(statement, task) == UNWRITTEN:
+        return _is_decorated(statement)
+    if task in statement.binds | statement.changes or statement.uses & (
+        UNSEEN - {"get_ipython"}
+    ):  # every magic has that
         return True
     for node in ast.walk(statement.node):
         if isinstance(node, ast.Global) and task in node.names:

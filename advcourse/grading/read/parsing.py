@@ -230,7 +230,7 @@ def _plain_python(source):
                     "_timed()",
                 ]
                 break
-            lines[place] = ""
+            lines[place] = _captured(rest) if magic == "capture" else ""
         elif line.strip():
             break
     source = "\n".join(lines)
@@ -245,6 +245,12 @@ def _plain_python(source):
         if len(source) * max(1, len(odd)) > MOST_WITH_MAGICS:
             raise ValueError(f"it is too long for its {len(odd)} lines that may be magics") from None
     return _without_magics(re.sub(r"^([ \t]*)%time +(?=[^\s-])", r"\1", source, flags=re.M))
+
+
+def _captured(words):
+    """Return the Python for the rest of a line %%capture NAME; "" without a name."""
+    names = [word for word in words.split() if word.isidentifier()]
+    return f"{names[0]} = get_ipython().captured()" if names else ""
 
 
 def _without_magics(source):

@@ -51,12 +51,14 @@ class Part:
         source: the cell's code.
         statements: their places in `ast.parse(source).body`, in order.
         given: whether the cell is the lab's own, and not the student's.
+        number: how the notebook counts the cell, if all are run in their order; 0 for the lab's own.
     """
 
     label: str
     source: str
     statements: tuple[int, ...]
     given: bool = False
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Program:
         apart: whether the first of these tries, and not `cells`, is what the notebook executes before it first checks the
             answer.
         whole: whether this is such a try.
+        strict: whether an error ends its cell, as in a notebook.
         uses: the other tasks' functions that it reaches.
         broken: why there is no usable definition, or why the existing one may be no good, such as "cell 7 does not compile:
             invalid syntax (SyntaxError in line 3, `x = = 2`)"; or "".
@@ -86,6 +89,7 @@ class Program:
     wider: tuple[tuple[Part, ...], ...] = ()
     apart: bool = False
     whole: bool = False
+    strict: bool = False
     uses: tuple[str, ...] = ()
     broken: str = ""
     lost: tuple[str, ...] = ()
@@ -97,7 +101,7 @@ class Program:
     def as_plain(self) -> dict[str, Any]:
         """Return what the sandbox needs, as values that JSON can hold."""
         cells = [asdict(part) | {"statements": list(part.statements)} for part in self.cells]
-        return {"task": self.task, "cells": cells, "whole": self.whole}
+        return {"task": self.task, "cells": cells, "whole": self.whole, "strict": self.strict}
 
     def own(self, late: Iterable[tuple[str, int]] = ()) -> frozenset[tuple[str, int]]:
         """Return which of the student's statements are executed, without those that took too long (`late`)."""
@@ -158,6 +162,8 @@ def _lost(closure, submitted):
 def _parts(taken, names, submitted, given):
     """Return the statements that were taken, as parts of the released cells and of the student's."""
     parts = []
+    run = [code.index for code in submitted if not code.drafted and code.written.strip()]
+    numbers = {index: number for number, index in enumerate(run, 1)}
     for codes, among, label in (
         (given, names.released, "cell {} of the lab's notebook"),
         (submitted, names.own | names.drafts, "cell {}"),
@@ -165,7 +171,8 @@ def _parts(taken, names, submitted, given):
         for code in codes:
             places = tuple(s.place for s in code.statements if s in taken and s in among)
             if places:
-                parts.append(Part(label.format(code.index), code.source, places, codes is given))
+                number = numbers.get(code.index, 0) if codes is submitted else 0
+                parts.append(Part(label.format(code.index), code.source, places, codes is given, number))
     return tuple(parts)
 
 

@@ -50,14 +50,14 @@ class PipeRunner:
     """Calls a function behind a `Wire`, as `advcourse.labs.running.LocalRunner` calls one at hand.
 
     The form of what comes back is checked; of its contents only the value counts. If nothing comes back, a `Finding` says why,
-    and `reason` keeps it: "time", "memory", "processes", "died" or "protocol".
+    and `reason` keeps it: "time", "memory", "processes", "died" or "protocol". `waited`: whether it is the time by the clock.
     """
 
     has_gpu = False  # the sandbox hides GPUs: memory on a GPU has no limit
 
     def __init__(self, wire: Wire, watch: Watch, limits: Limits, task: Task):
         self._wire, self._watch, self._limits, self._task = wire, watch, limits, task
-        self._sent, self.reason = {Victim.__module__}, ""
+        self._sent, self.reason, self.waited = {Victim.__module__}, "", False
 
     def parameters(self) -> tuple[str, ...]:
         """Return the names of the function's parameters, see `LocalRunner`."""
@@ -118,6 +118,7 @@ class PipeRunner:
     def stopped(self, error: Exception) -> Finding:
         """Return the finding for an exchange that failed, and remember its reason."""
         limits = self._limits
+        self.waited = not self._watch.why() and isinstance(error, Late)
         self.reason = self._watch.why() or _reason(error)
         message = {
             "time": f"It was stopped after {limits.cpu_seconds} seconds of work, or {limits.seconds:g} seconds of waiting. "

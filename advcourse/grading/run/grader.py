@@ -25,6 +25,7 @@ from advcourse.labs.checks import judge
 from advcourse.labs.verdicts import CRASHED, NO_PYTHON, NOT_ATTEMPTED, RIGHT, Finding, Verdict
 
 UNLOADED = "no function"  # the key if the student's cells ran and left no function
+WAITED = "time to wait"  # why a task was stopped that did not work, but waited
 
 
 class Grader:
@@ -39,8 +40,8 @@ class Grader:
         self._sandbox = Sandbox(limits, isolation)
         self._one_at_a_time = threading.Lock()
         # Of one notebook: the lab's tasks; what took too long in a try, and is not waited for again; and, for each set of the
-        # student's statements that was executed, which of the lab's functions it has left.
-        self._tasks, self._late, self._bound = [], set(), {}
+        # student's statements that was executed, which of the lab's functions it has left, and whether a statement failed.
+        self._tasks, self._late, self._bound, self._failed = [], set(), {}, {}
 
     def __enter__(self):
         return self
@@ -116,6 +117,7 @@ class Grader:
         self._tasks = list(tasks)
         self._late.clear()
         self._bound.clear()
+        self._failed.clear()
         for name, task in tasks.items():
             verdict, remarks = self._verdict(task, programs[name], seed_of(name))
             results[name] = replace(_result(task, verdict), answer=programs[name].checksum)
@@ -128,19 +130,23 @@ class Grader:
         """Return the `Verdict` on one task, and what else was seen.
 
         If the statements found by name give no right answer, wider tries follow, with the same questions. The best verdict
-        counts; of equally good ones, that of the try closest to the notebook.
+        counts; of equally good ones, that of the try closest to the notebook. An answer that only waited may have waited for
+        what was left out, so that one wider try follows.
         """
         if program.found:
             first = self._tried_again(task, program, seed)
         else:
             first = self._without_a_function(task, program, seed), [], ""
         tried = [first]
-        for wider in () if first[2] else program.tries(self._late):
-            if tried[-1][0].right:
+        for wider in () if first[2] not in ("", WAITED) else program.tries(self._late):
+            if any(verdict.right for verdict, *_ in tried) or (first[2] and len(tried) > 1):
                 break
             if not program.found and task.name not in self._bound.get(wider.own(), {task.name}):
                 continue  # these statements were executed for another task, and left no function for this one
-            tried.append(self._tried(task, wider, seed))
+            found = self._tried(task, wider, seed)
+            if self._failed.get(wider.own(self._late)) and not (found[0].right or found[2]):
+                tried.append(self._tried(task, replace(wider, strict=True), seed))
+            tried.append(found)
         verdict, remarks, reason = max([*tried[1:], first] if program.apart else tried, key=_worth)
         if program.broken and not verdict.right:
             verdict = _broken(task, program, seed)
@@ -182,7 +188,7 @@ class Grader:
                 remarks.append(f"the judge failed with {type(error).__name__}: {error}")
         if watch.left:
             remarks.append(f"{watch.left} more processes were running at the end, and were ended.")
-        return verdict, remarks, runner.reason
+        return verdict, remarks, WAITED if runner.waited else runner.reason
 
     def _judged(self, task, runner, wire, program, seed):
         try:
@@ -190,7 +196,9 @@ class Grader:
             loaded, _ = wire.receive()
             there, trace = loaded["loaded"] is True, words(loaded["trace"])
             self._late |= {(str(label), place) for label, place in loaded["late"] if isinstance(place, int)}
-            self._bound[program.own(self._late)] = set(map(str, loaded["bound"]))
+            if not program.strict:
+                self._bound[program.own(self._late)] = set(map(str, loaded["bound"]))
+                self._failed[program.own(self._late)] = loaded["failed"] is True
         except (Broken, Late, TypeError, KeyError, ValueError) as error:
             raise runner.stopped(error) from error
         if there:

@@ -7,18 +7,19 @@ decorator, iterated over and inherited from. What runs a student's code in a not
 import builtins
 import importlib
 import importlib.machinery
-import inspect
 import os
 import re
 import shlex
 import sys
 import types
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tqdm
+
+from advcourse.grading.run import widgets
+from advcourse.grading.run.widgets import Anything, Captured, anything, display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ def offer(module: types.ModuleType) -> "ZMQInteractiveShell":
     module.display, module.get_ipython = display, _KNOWN["get_ipython"]
     module.exit = module.quit = sys.exit
     module.In, module.Out, module._, module.__, module.___ = [""], {}, "", "", ""
+    module._ih, module._oh, module._i, module._ii, module._iii = module.In, module.Out, "", "", ""
     return shell
 
 
@@ -63,56 +65,6 @@ def _forget(packages):
         del sys.modules[name]
 
 
-class _Kind(type):
-    def __getattr__(cls, name):
-        return _anything(name)
-
-
-class Anything(metaclass=_Kind):
-    """An object of a stand-in, such as a slider: it has the attributes that it is given, and accepts any other use."""
-
-    def __new__(cls, *args, **named):
-        """Return a new object; used as a decorator, what it decorates."""
-        return _decorated(args, named) or super().__new__(cls)
-
-    def __init__(self, *args: object, **named: object):
-        self.__dict__.update(named)
-
-    def __call__(self, *args: object, **named: object) -> object:
-        return _decorated(args, named) or Anything()
-
-    def __getattr__(self, name):
-        return _anything(name)()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return False
-
-    def __iter__(self):
-        return iter(())
-
-    def __getitem__(self, _):
-        return Anything()
-
-    def __setitem__(self, *_):
-        pass
-
-
-def _decorated(args, named):
-    alone = args[0] if len(args) == 1 and not named else None
-    return alone if inspect.isfunction(alone) or inspect.isclass(alone) else None
-
-
-@cache
-def _anything(name):
-    """Return the class that stands in for everything with this name."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return _Kind(name, (Anything,), {})
-
-
 class ZMQInteractiveShell(Anything):
     """What `get_ipython()` returns: it executes code in the notebook's namespace, and magics that files or names depend on.
 
@@ -120,12 +72,43 @@ class ZMQInteractiveShell(Anything):
     """
 
     _reloads = False
+    _capture = None
+
+    def begin(self, number: int, source: str) -> None:
+        """Begin with a cell: end what the one before it captures, and remember its text, as a notebook does.
+
+        Args:
+            number: what the notebook calls it, if its cells are run in their order; 0 for the lab's own.
+            source: its text.
+        """
+        space = self.user_ns
+        self.end()
+        self._number = number
+        if number:
+            space["In"] += [""] * (number + 1 - len(space["In"]))
+            space["In"][number] = space[f"_i{number}"] = source
+            space["_iii"], space["_ii"], space["_i"] = space["_ii"], space["_i"], space["In"][number - 1]
+
+    def end(self) -> None:
+        """End what a cell captures."""
+        if self._capture:
+            self._capture.__exit__()
+            self._capture = None
 
     def remember(self, value: object) -> None:
-        """Remember the value of a line under the name _, as a notebook does with that of a cell's last line."""
-        if value is not None:
-            space = self.user_ns
-            space["___"], space["__"], space["_"] = space.get("__", ""), space.get("_", ""), value
+        """Remember the value of a cell's last line as Out and _, as a notebook does: if `_` is not the notebook's own by now."""
+        if value is None:
+            return
+        space, last = self.user_ns, self.__dict__.setdefault("_last", ["", "", ""])
+        space["Out"][self._number] = space[f"_{self._number}"] = value
+        if all(space.get("_" * (i + 1), last[i]) is last[i] for i in range(3)):
+            self._last = [value, *last[:2]]
+            space.update(zip(("_", "__", "___"), self._last, strict=True))
+
+    def captured(self) -> Captured:
+        """Keep what is printed until the next cell begins, as %%capture does."""
+        self._capture = Captured()
+        return self._capture.__enter__()
 
     def run_cell(self, source: str, *_: object, **__: object) -> None:
         exec(compile(source, "<cell>", "exec"), self.user_ns)
@@ -208,13 +191,15 @@ class ZMQInteractiveShell(Anything):
                 self.user_ns[name] = getattr(module, getattr(value, "__name__", ""), value)
 
     def _run_file(self, *words):
-        """Run a file on its own, and give its names to the notebook; with -i it sees the notebook's names.
+        """Run a file on its own, and give its names to the notebook.
 
-        `words`: options, the file's name, and what it finds in `sys.argv`.
+        `words`: options, the file's name, and what it finds in `sys.argv`. With -i it sees the notebook's names, with -n it is
+        not the main program.
         """
         first = next(place for place, word in enumerate(words) if not word.startswith("-"))
-        space = self.user_ns if "-i" in words[:first] else {"__name__": "__main__"}
         path, before = Path(words[first]), sys.argv
+        space = {"__name__": path.stem if "-n" in words[:first] else "__main__"}
+        space = self.user_ns if "-i" in words[:first] else space
         path, sys.argv = path if path.suffix else path.with_suffix(".py"), list(words[first:])
         try:
             exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
@@ -226,6 +211,14 @@ class ZMQInteractiveShell(Anything):
         self, function: "Callable", magic_kind: str = "line", magic_name: str | None = None
     ) -> None:
         _MAGICS[magic_name or function.__name__] = function
+
+    def register_magics(self, *kinds: object) -> None:
+        """Register the magics of classes, or of objects."""
+        for kind in kinds:
+            one = kind(self) if isinstance(kind, type) else kind
+            for function in (getattr(one, name, None) for name in dir(one) if not name.startswith("__")):
+                if name := getattr(function, "magic_name", ""):
+                    _MAGICS[name] = function
 
     def getoutput(self, line: str = "", *_: object, **__: object) -> list[str]:
         self.system(line)
@@ -248,55 +241,6 @@ def _own(name):
     return path if path.is_relative_to(Path.home().resolve()) else None
 
 
-def display(*_: object, display_id: object = None, **__: object) -> Anything | None:
-    """Show nothing."""
-    return Anything() if display_id else None
-
-
-def _ignore(*_, **__):
-    return None
-
-
-def interact(function: "Callable | None" = None, **settings: object) -> "Callable":
-    """Call the function once with the initial values of its settings, as a notebook does, and return it unchanged."""
-    if function is None:
-        return lambda decorated: interact(decorated, **settings)
-    function(**{name: _first(value) for name, value in settings.items()})
-    return function
-
-
-def interactive(function: "Callable", *_: object, **settings: object) -> Anything:
-    """Return a widget, and call its function once."""
-    interact(function, **settings)
-    return Anything(kwargs={name: _first(value) for name, value in settings.items()})
-
-
-def _by_hand(function=None, *_, **__):
-    """Call nothing, since a notebook would wait for a click."""
-    return (lambda decorated: decorated) if function is None else function
-
-
-def fixed(value: object) -> Anything:
-    """Return a setting that is not a widget."""
-    return Anything(value=value)
-
-
-def _first(setting):
-    """Return the initial value of a setting of `interact`: of a widget, a range, a choice, or a single value."""
-    if isinstance(setting, Anything):
-        return setting.value
-    if (
-        isinstance(setting, tuple)
-        and len(setting) in (2, 3)
-        and all(isinstance(n, int | float) for n in setting)
-    ):
-        low, high = setting[:2]
-        return (low + high) // 2 if all(isinstance(n, int) for n in setting) else (low + high) / 2
-    if isinstance(setting, dict):
-        return next(iter(setting.values()))
-    return setting[0] if isinstance(setting, list | tuple) else setting
-
-
 _MAGICS = {}  # magics that the notebook registers
 
 
@@ -308,13 +252,26 @@ def _own_magic(function, name=""):
     return function
 
 
+class Magics:
+    """What classes of magics inherit from."""
+
+    def __init__(self, shell: ZMQInteractiveShell | None = None, **_: object):
+        self.shell = shell or _KNOWN["get_ipython"]()
+
+
+def _marked(function):
+    """Mark a method as a magic under its own name, or, called as line_magic("name"), under that one."""
+    if isinstance(function, str):
+        return lambda method: setattr(method, "magic_name", function) or method
+    function.magic_name = function.__name__
+    return function
+
+
 _KNOWN = {
-    "clear_output": _ignore,
-    "display": display,
-    "fixed": fixed,
-    "interact": interact,
-    "interact_manual": _by_hand,
-    "interactive": interactive,
+    **widgets.KNOWN,
+    "Magics": Magics,
+    "magics_class": lambda kind: kind,
+    **dict.fromkeys(("line_magic", "cell_magic", "line_cell_magic"), _marked),
     **dict.fromkeys(("register_line_magic", "register_cell_magic", "register_line_cell_magic"), _own_magic),
     "version_info": (9, 0, 0),
 }
@@ -322,7 +279,7 @@ _KNOWN = {
 
 class _Module(types.ModuleType):
     def __getattr__(self, name):
-        return _KNOWN[name] if name in _KNOWN else _anything(name)
+        return _KNOWN[name] if name in _KNOWN else anything(name)
 
 
 class _Finder:

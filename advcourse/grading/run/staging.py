@@ -32,6 +32,7 @@ FILES = (
     "grading/run/notebook.py",
     "grading/run/refusals.py",
     "grading/run/traces.py",
+    "grading/run/widgets.py",
     "grading/run/wire.py",
     "grading/run/worker.py",
     "labs/__init__.py",
