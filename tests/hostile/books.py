@@ -9,6 +9,7 @@ from hostile import (
     CHEATS,
     borrowing,
     breaking,
+    disguises,
     faking,
     hiding,
     odd,
@@ -17,10 +18,27 @@ from hostile import (
     reaching,
     reading,
     seeds,
+    uncounted,
+    waiting,
     walls,
 )
 
-FAMILIES = (borrowing, breaking, faking, hiding, odd, outliving, patching, reaching, reading, seeds, walls)
+FAMILIES = (
+    borrowing,
+    breaking,
+    disguises,
+    faking,
+    hiding,
+    odd,
+    outliving,
+    patching,
+    reaching,
+    reading,
+    seeds,
+    uncounted,
+    waiting,
+    walls,
+)
 NAMES = [cheat.name for cheat in CHEATS]
 BY_NAME = dict(zip(NAMES, CHEATS))
 # The answers that stand beside a cheat: right ones, that are judged quickly, before it and after it.
