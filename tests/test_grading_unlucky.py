@@ -22,7 +22,9 @@ def kernel():
 
 @pytest.fixture(scope="module")
 def grader():
-    with Grader(Limits(seconds=10)) as grader:  # one of them waits without end until the whole notebook is run
+    with Grader(
+        Limits(seconds=10)
+    ) as grader:  # one of them waits without end until the whole notebook is run
         yield grader
 
 

@@ -23,6 +23,9 @@ NOTEBOOKS = {
     "a value that is not shown": _supplied("1", "5;", "LOW, HIGH = 0, _"),
     "a value in the middle of a cell": _supplied("1", "5\nthird = 3", "LOW, HIGH = 0, _"),
     "a name of one's own for a value": _supplied("for _ in range(2):\n    pass", "5", "LOW, HIGH = 0, _"),
+    "names of one's own for what it remembers": _supplied(
+        "In, Out = 0, torch.tensor([1.0])", "5", "del _i\nLOW, HIGH = In, Out.item()"
+    ),
     "text that is captured": _supplied(
         "%%capture told\nprint(0, 1)", "LOW, HIGH = map(int, told.stdout.split())"
     ),

@@ -43,8 +43,9 @@ def offer(module: types.ModuleType) -> "ZMQInteractiveShell":
     sys.path.insert(0, "")  # a notebook can import modules beside it, which %%writefile may have written
     module.display, module.get_ipython = display, _KNOWN["get_ipython"]
     module.exit = module.quit = sys.exit
-    module.In, module.Out, module._, module.__, module.___ = [""], {}, "", "", ""
-    module._ih, module._oh, module._i, module._ii, module._iii = module.In, module.Out, "", "", ""
+    module.In = module._ih = shell.inputs = [""]
+    module.Out = module._oh = shell.outputs = {}
+    module._ = module.__ = module.___ = module._i = module._ii = module._iii = ""
     return shell
 
 
@@ -85,9 +86,10 @@ class ZMQInteractiveShell(Anything):
         self.end()
         self._number = number
         if number:
-            space["In"] += [""] * (number + 1 - len(space["In"]))
-            space["In"][number] = space[f"_i{number}"] = source
-            space["_iii"], space["_ii"], space["_i"] = space["_ii"], space["_i"], space["In"][number - 1]
+            self.inputs.extend([""] * (number + 1 - len(self.inputs)))
+            self.inputs[number] = space[f"_i{number}"] = source
+            before = [*self.inputs[:number][::-1], "", ""]
+            space.update(zip(("_i", "_ii", "_iii"), before, strict=False))
 
     def end(self) -> None:
         """End what a cell captures."""
@@ -100,7 +102,7 @@ class ZMQInteractiveShell(Anything):
         if value is None:
             return
         space, last = self.user_ns, self.__dict__.setdefault("_last", ["", "", ""])
-        space["Out"][self._number] = space[f"_{self._number}"] = value
+        self.outputs[self._number] = space[f"_{self._number}"] = value
         if all(space.get("_" * (i + 1), last[i]) is last[i] for i in range(3)):
             self._last = [value, *last[:2]]
             space.update(zip(("_", "__", "___"), self._last, strict=True))
