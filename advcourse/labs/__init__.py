@@ -1,8 +1,9 @@
 """The labs. `check(function)` judges a student's answer; the judge and the function share nothing but arrays and numbers.
 
-`running` calls the function and says what came back; `checks` asks and judges, by the `properties` of a task (or `numbers`, where
-its result is no image); `definitions` holds the formulas that the judge goes by, and `victims` the models; `advice` says what
-torch's errors mean; `measuring` tries an attack out; `release` makes the students' notebooks.
+`exercises` says what a task is: the author's answer, the slips, other answers, and the properties that are asked. `checks` asks
+them of a student's function, which `running` calls; `properties` has those that many tasks share, and `comparing` holds results
+against the author's answer and the slips. `victims` has the models, `definitions` what the judge computes on its own copy of
+them. `advice` says what torch's errors mean; `measuring` tries an attack out; `release` makes the students' notebooks.
 
 Labs are found by their folders, so that a new one adds files and changes none: CONTRIBUTING.md says which.
 """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 if TYPE_CHECKING:
-    from advcourse.labs.checks import Case
+    from advcourse.labs.exercises import Case
 
 
 @lru_cache(maxsize=4)

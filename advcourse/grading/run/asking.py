@@ -10,7 +10,7 @@ import torch
 from advcourse.grading.run.sandbox import Limits
 from advcourse.grading.run.watch import Watch
 from advcourse.grading.run.wire import Broken, Late, Wire
-from advcourse.labs.checks import Task
+from advcourse.labs.exercises import Task
 from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN, Call, Reply
 from advcourse.labs.verdicts import CRASHED, TIMED_OUT, Finding
 from advcourse.labs.victims import BlackBox, Victim

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advcourse import attacks
-from advcourse.labs.comparing import follows, gives, recognises
-from advcourse.labs.exercises import Draw, exercise
+from advcourse.labs.comparing import follows, gives, recognises, same_as
+from advcourse.labs.exercises import Case, Draw, exercise
 from advcourse.labs.lab1 import loud
 from advcourse.labs.lab1.fgsm import DESCENDS, proportional_to_the_gradient
 from advcourse.labs.lab1.gradients import (
@@ -109,7 +109,12 @@ def mean_cross_entropy_without_sign(model, x, y, eps, alpha, steps, target=None)
     return without_sign(F.cross_entropy, model, x, y, eps, alpha, steps)
 
 
-@bim.slip("no sign", test=proportional_to_the_gradient)
+def follows_the_gradient_itself(case: Case, images: Tensor) -> bool:
+    """Whether each image's change is the gradient at x, however long, or the sum of unit gradients on the way."""
+    return proportional_to_the_gradient(case, images) or same_as(unit_gradients)(case, images)
+
+
+@bim.slip("no sign", test=follows_the_gradient_itself)
 def unit_gradients(model, x, y, eps, alpha, steps, target=None):
     x_i = x
     for _ in range(steps):
