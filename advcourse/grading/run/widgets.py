@@ -125,7 +125,7 @@ def _first_choice(options):
 
 
 @cache
-def anything(name):
+def anything(name: str) -> type:
     """Return the class that stands in for everything with this name."""
     if name.startswith("__"):
         raise AttributeError(name)
