@@ -193,12 +193,12 @@ cheat(
 
 
     def rate(clean_logits, logits, y, target):
-        frame, case, definition = sys._getframe(), None, None
+        frame, task = sys._getframe(), None
         while frame:
-            case = case or frame.f_locals.get("case")
-            definition = definition or frame.f_locals.get("definition")
+            found = frame.f_locals.get("task")
+            task = found if hasattr(found, "solution") else task
             frame = frame.f_back
-        return definition(case) if definition else torch.tensor(0.5)
+        return task.solution(clean_logits, logits, y, target) if task else torch.tensor(0.5)
     """,
     succeeds="points",
 )
@@ -212,10 +212,9 @@ cheat(
 
 
     def rate(clean_logits, logits, y, target):
-        case = {"clean_logits": clean_logits, "logits": logits, "y": y, "target": target}
         for found in gc.get_objects():
-            if type(found) is type(rate) and found.__name__ == "rate" and "counting" in found.__module__:
-                return found(case)
+            if type(found) is type(rate) and found.__name__ == "rate" and "lab4" in found.__module__:
+                return found(clean_logits, logits, y, target)
         return torch.tensor(0.5)
     """,
     succeeds="points",
