@@ -33,26 +33,30 @@ def keep(question, value):
 
 def test_a_number_is_compared_on_its_scale():
     """Against arithmetic: 60 for 88 on a scale of 100 is 28 % too low; 88 is spot on; 90 is near."""
-    question = keep(a_number(), 60)
-    answer = question.compare(88, "It has no direction.")
+    answer = keep(a_number(), 60).compare(88, "It has no direction.")
     assert answer.error == pytest.approx(0.28)
     assert answer.text == (
         "You guessed 60 digits; it is 88 digits. That is too low by 28 % of the scale. It has no direction."
     )
-    assert keep(question, 88).compare(88).text.endswith("Spot on.")
-    assert keep(question, 93).compare(88).text.endswith("That is too high by 5 % of the scale: near.")
+    guess.clear()
+    assert keep(a_number(), 88).compare(88).text.endswith("Spot on.")
+    guess.clear()
+    assert keep(a_number(), 93).compare(88).text.endswith("That is too high by 5 % of the scale: near.")
 
 
 def test_a_choice_is_right_or_wrong():
     """Against the two sentences, and the order of the options, which stays."""
-    question = guess.choice("00/harder", "Which hurts most?", ("one label", "half the budget"))
+    options = ("one label", "half the budget")
+    question = guess.choice("00/harder", "Which hurts most?", options)
     question.keep.click()
     assert question.kept is None and "Choose one" in status(question)
     assert keep(question, "one label").compare("half the budget", "See?").text == (
         "You guessed: one label. It is: half the budget. See?"
     )
+    guess.clear()
+    question = guess.choice("00/harder", "Which hurts most?", options)
     assert keep(question, "half the budget").compare("half the budget").error == 0
-    assert question.control.options == ("one label", "half the budget")
+    assert question.control.options == options
     with pytest.raises(InputError, match="truth: got 'x'; allowed are 'one label', 'half the budget'"):
         question.compare("x")
 
@@ -89,10 +93,28 @@ def test_a_guess_survives_a_restart_and_can_be_cleared():
         guess.clear("../x")
 
 
-def test_a_guess_outside_a_new_scale_does_no_harm():
-    """Against a chapter that was changed since: the control shows the nearest that it can."""
-    keep(a_number(), 60)
-    assert a_number(0, 50).control.value == 50
+@pytest.mark.parametrize("kept", [60, "much", None, [1], [0.5, "x"], [0.5, 7], {}, True])
+def test_a_guess_that_does_not_fit_the_question_is_none(own_folder, kept):
+    """Against a chapter, or a file, that was changed since: the question is asked anew, and nothing fails."""
+    (own_folder / "00").mkdir(parents=True)
+    (own_folder / "00" / "noise.json").write_text(json.dumps({"guess": kept, "truth": 3}))
+    asked = (
+        guess.number("00/noise", "?", 2, 50),
+        guess.choice("00/noise", "?", ("a", "b")),
+        guess.line("00/noise", "?", (1, 2), 0.0, 1.0),
+    )
+    assert [question.kept for question in asked] == [None, None, None]
+
+
+def test_who_has_seen_the_answer_cannot_guess_again():
+    """Against a second guess after the comparison, in this session and in the next: the first one counts, until it is cleared."""
+    question = keep(a_number(), 60)
+    question.compare(88)
+    assert keep(question, 88).compare(88).error == pytest.approx(0.28)
+    assert keep(a_number(), 88).kept == 60 and "this guess counts" in status(a_number())
+    assert guess.calibration("00").errors == {"noise": pytest.approx(0.28)}
+    guess.clear("00")
+    assert keep(a_number(), 88).compare(88).error == 0
 
 
 def test_calibration_counts_and_names_the_worst():

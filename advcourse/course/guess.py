@@ -37,7 +37,9 @@ class Guess(ipywidgets.VBox):
 
     def __init__(self, key: str, question: str, control: ipywidgets.Widget, intuition: str):
         self.key, self.question, self._intuition = key, question, intuition
-        self.kept = guesses.read(key).get("guess")
+        known = guesses.read(key)
+        fits = "guess" in known and self._fits(known["guess"])
+        self.kept, self._seen = (known["guess"], "truth" in known) if fits else (None, False)
         self.control = control
         self.keep = ipywidgets.Button(description="Keep my guess", button_style="primary", icon="check")
         self.keep.on_click(lambda _: self._keep())
@@ -53,19 +55,29 @@ class Guess(ipywidgets.VBox):
         if value is None:
             self._status.value = "Choose one of the answers first."
             return
-        self.kept = value
-        guesses.write(self.key, {"question": self.question, "guess": value, "intuition": self._intuition})
+        if not self._seen:
+            self.kept = value
+            guesses.write(self.key, self._known())
         self._say()
 
     def _say(self):
-        told = f"Kept: {html.escape(self.in_words(self.kept))}. Run the next cell to see."
+        told = f"Kept: {html.escape(self.in_words(self.kept))}. "
+        if self._seen:
+            told += (
+                f'You have seen the answer, so this guess counts; guess.clear("{self.key[:2]}") forgets it.'
+            )
+        else:
+            told += "Run the next cell to see."
         self._status.value = f'<span role="status" aria-live="polite">{told}</span>'
 
+    def _known(self):
+        return {"question": self.question, "guess": self.kept, "intuition": self._intuition}
+
     def _record(self, truth, error):
-        if self.kept is not None:
-            known = {"question": self.question, "guess": self.kept, "intuition": self._intuition}
-            words = {"guess_in_words": self.in_words(self.kept), "truth_in_words": self.in_words(truth)}
-            guesses.write(self.key, known | words | {"truth": truth, "error": error})
+        """Keep what the guess was compared with; from now on it stays as it is."""
+        words = {"guess_in_words": self.in_words(self.kept), "truth_in_words": self.in_words(truth)}
+        guesses.write(self.key, self._known() | words | {"truth": truth, "error": error})
+        self._seen = True
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict:
         data = super()._repr_mimebundle_(**kwargs)
@@ -82,6 +94,10 @@ class Guess(ipywidgets.VBox):
 
     def _value(self):
         """What the control shows; None if nothing was chosen."""
+        raise NotImplementedError
+
+    def _fits(self, value):
+        """Whether what was kept earlier answers the question as it is now; the chapter, or the file, may have changed since."""
         raise NotImplementedError
 
     def _show_kept(self, value):
@@ -138,8 +154,11 @@ class Choice(Guess):
     def _value(self):
         return self.control.value
 
+    def _fits(self, value):
+        return value in self.options
+
     def _show_kept(self, value):
-        self.control.value = value if value in self.options else None
+        self.control.value = value
 
     def _as_text(self):
         rows = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
@@ -176,8 +195,11 @@ class Number(Guess):
     def _value(self):
         return self.control.value
 
+    def _fits(self, value):
+        return _within(value, self.low, self.high)
+
     def _show_kept(self, value):
-        self.control.value = min(max(value, self.low), self.high)
+        self.control.value = value
 
     def _as_text(self):
         scale = f"{_plain(self.low)} to {_plain(self.high)} {self.unit}"
@@ -242,9 +264,13 @@ class Line(Guess):
     def _value(self):
         return [point.value for point in self.points]
 
+    def _fits(self, value):
+        one_each = isinstance(value, list) and len(value) == len(self.places)
+        return one_each and all(_within(height, self.low, self.high) for height in value)
+
     def _show_kept(self, value):
-        for point, height in zip(self.points, value):
-            point.value = min(max(height, self.low), self.high)
+        for point, height in zip(self.points, value, strict=True):
+            point.value = height
 
     def _drawn(self, truth):
         curves = {"measured": truth} | ({"your guess": self.kept} if self.kept is not None else {})
@@ -253,6 +279,10 @@ class Line(Guess):
         (axis,) = figure.axes
         axis.set(ylim=(self.low, self.high), xticks=spots, xticklabels=self.places)
         return figure
+
+
+def _within(value, low, high):
+    return isinstance(value, int | float) and low <= value <= high
 
 
 def _plain(value):
