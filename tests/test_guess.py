@@ -4,8 +4,10 @@ import json
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
+from advcourse import plots
 from advcourse.core.errors import InputError
 from advcourse.course import guess, guesses, notebooks
 
@@ -77,10 +79,14 @@ def test_a_line_is_compared_place_by_place():
 
 def test_without_a_guess_the_answer_is_folded_and_nothing_is_kept(own_folder):
     """Against the page that is shown, and the folder, which is not even made."""
-    answer = a_number().compare(88)
+    figure = plots.show(plots.grid(torch.rand(1, 1, 8, 8)), "The digits that survive")
+    answer = a_number().compare(88, shown=figure)
     assert answer.error is None and answer.text == "It is 88 digits."
-    assert answer._repr_html_().startswith("<details><summary>Show the answer</summary>")
+    page = answer._repr_html_()
+    assert page.startswith("<details><summary>Show the answer</summary>") and page.endswith("</details>")
+    assert page.count("<img") == 1 and "The digits that survive" in page
     assert not own_folder.exists()
+    assert "<details>" not in keep(a_number(), 60).compare(88, shown=figure)._repr_html_()
 
 
 def test_a_guess_survives_a_restart_and_can_be_cleared():

@@ -108,7 +108,7 @@ def test_the_readme_shows_what_chapter_00_shows():
     """Checks the picture at the README's top, byte by byte, against the one that chapter 00 stores."""
     book = json.loads((ROOT / "chapters" / "00_start_here.ipynb").read_text(encoding="utf-8"))
     [shown] = [
-        cell["outputs"][-1]["data"]["text/html"] for cell in book["cells"] if cell["id"] == "guacamole"
+        cell["outputs"][-1]["data"]["text/html"] for cell in book["cells"] if cell["id"] == "compare-cat"
     ]
     picture = base64.b64decode(re.search(r"base64,([^\"]+)", "".join(shown))[1])
     assert (ROOT / "docs" / "hook.webp").read_bytes() == picture

@@ -112,20 +112,24 @@ class Answer:
         text: guess and truth in words.
         error: how far off the guess was, as a share of the scale, 0 to 1; None without a guess.
         figure: guess and truth drawn; None where there is nothing to draw.
+        shown: the result itself, a figure from `plots.show`; None without one.
     """
 
-    def __init__(self, text: str, error: float | None, figure: Figure | None):
-        self.text, self.error, self.figure = text, error, figure
+    def __init__(
+        self, text: str, error: float | None, figure: Figure | None, shown: plots.AccessibleFigure | None
+    ):
+        self.text, self.error, self.figure, self.shown = text, error, figure, shown
 
     def __repr__(self):
         return self.text
 
     def _repr_html_(self):
         told = f'<p role="status">{html.escape(self.text)}</p>'
-        picture = plots.show(self.figure, self.text)._repr_html_() if self.figure else ""
-        if self.error is None:
-            return f"<details><summary>Show the answer</summary>{told}{picture}</details>"
-        return told + picture
+        drawn = plots.show(self.figure, self.text) if self.figure else None
+        page = told + "".join(picture._repr_html_() for picture in (drawn, self.shown) if picture)
+        return (
+            page if self.error is not None else f"<details><summary>Show the answer</summary>{page}</details>"
+        )
 
 
 class Choice(Guess):
@@ -136,16 +140,22 @@ class Choice(Guess):
         control = ipywidgets.RadioButtons(options=self.options, index=None, layout=_WIDE)
         super().__init__(key, question, control, intuition)
 
-    def compare(self, truth: str, why: str = "") -> Answer:
-        """Compare the guess with the `truth`, one of the options; `why` is a sentence that explains it."""
+    def compare(self, truth: str, why: str = "", shown: plots.AccessibleFigure | None = None) -> Answer:
+        """Compare the guess with the `truth`, one of the options.
+
+        Args:
+            truth: the right option.
+            why: a sentence that explains it (default: none).
+            shown: the result itself, which is folded with the answer where nothing was guessed (default: none).
+        """
         if truth not in self.options:
             raise InputError(f"truth: got {truth!r}; allowed are {', '.join(map(repr, self.options))}")
         if self.kept is None:
-            return Answer(f"It is: {truth}. {why}".strip(), None, None)
+            return Answer(f"It is: {truth}. {why}".strip(), None, None, shown)
         right = self.kept == truth
         self._record(truth, 0.0 if right else 1.0)
         told = f"You guessed right: {truth}." if right else f"You guessed: {self.kept}. It is: {truth}."
-        return Answer(f"{told} {why}".strip(), 0.0 if right else 1.0, None)
+        return Answer(f"{told} {why}".strip(), 0.0 if right else 1.0, None, shown)
 
     def in_words(self, value: str) -> str:
         """Return the option itself."""
@@ -177,16 +187,16 @@ class Number(Guess):
         control = slider(start, min=low, max=high, step=step, description=unit, layout=_SLIDER)
         super().__init__(key, question, control, intuition)
 
-    def compare(self, truth: float, why: str = "") -> Answer:
-        """Compare the guess with the `truth`; `why` is a sentence that explains it."""
+    def compare(self, truth: float, why: str = "", shown: plots.AccessibleFigure | None = None) -> Answer:
+        """Compare the guess with the `truth`, as `Choice.compare`."""
         truth = float(truth)
         if self.kept is None:
-            return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, None)
+            return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, None, shown)
         off = self.kept - truth
         error = min(1.0, abs(off) / (self.high - self.low))
         self._record(truth, error)
         told = f"You guessed {self.in_words(self.kept)}; it is {self.in_words(truth)}."
-        return Answer(f"{told} {_how_far(error, off)} {why}".strip(), error, self._drawn(truth))
+        return Answer(f"{told} {_how_far(error, off)} {why}".strip(), error, self._drawn(truth), shown)
 
     def in_words(self, value: float) -> str:
         """Return the number with its unit."""
@@ -240,22 +250,24 @@ class Line(Guess):
         control = ipywidgets.VBox([points, ipywidgets.Label(f"Drag each point. Up and down: {unit}.")])
         super().__init__(key, question, control, intuition)
 
-    def compare(self, truth: Sequence[float], why: str = "") -> Answer:
-        """Compare the curve with the `truth`, one number for each place; `why` is a sentence that explains it."""
+    def compare(
+        self, truth: Sequence[float], why: str = "", shown: plots.AccessibleFigure | None = None
+    ) -> Answer:
+        """Compare the curve with the `truth`, one number for each place, as `Choice.compare`."""
         truth = [float(value) for value in truth]
         if len(truth) != len(self.places):
             raise InputError(
                 f"truth: got {len(truth)} numbers; allowed are {len(self.places)}, one for each place"
             )
         if self.kept is None:
-            return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, self._drawn(truth))
+            return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, self._drawn(truth), shown)
         off = [abs(g - t) / (self.high - self.low) for g, t in zip(self.kept, truth, strict=True)]
         error = min(1.0, sum(off) / len(off))
         self._record(truth, error)
         worst = max(range(len(off)), key=off.__getitem__)
         told = f"You drew {self.in_words(self.kept)}; it is {self.in_words(truth)}. "
         told += f"You were farthest off at {self.places[worst]}." if error > 0.05 else "That is very near."
-        return Answer(f"{told} {why}".strip(), error, self._drawn(truth))
+        return Answer(f"{told} {why}".strip(), error, self._drawn(truth), shown)
 
     def in_words(self, value: Sequence[float]) -> str:
         """Return the heights, place by place."""
