@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -276,6 +277,24 @@ def test_a_slip_must_explain_all_cases():
 
     assert verdict(lambda x: torch.tensor(6.0)) == "formula"
     assert verdict(lambda x: 3 * x.sum()) == "named"
+
+
+def test_what_a_slip_prints_or_warns_of_reaches_nobody(capsys, recwarn):
+    """Checks a slip that prints and warns, on a wrong answer for which it is tried."""
+
+    @exercise("", 1, shape=lambda case: ())
+    def double(x):
+        return 2 * x.sum()
+
+    @double.slip("named", "A message of four words.")
+    def triple(x):
+        print("a word")
+        warnings.warn("a warning", stacklevel=1)
+        return 3 * x.sum()
+
+    double.checks(gives(double, NUMBERS))
+    assert judge(double, LocalRunner(lambda x: 3 * x.sum()), 0).key == "named"
+    assert capsys.readouterr() == ("", "") and not recwarn.list
 
 
 # Pictures

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from advcourse.core.rounding import percent
 from advcourse.labs.checks import Student, picture
 from advcourse.labs.definitions import model_of
-from advcourse.labs.exercises import Case, Draw, Task
+from advcourse.labs.exercises import Case, Draw, Slip, Task
 from advcourse.labs.numbers import LEAST, differs, near
+from advcourse.labs.running import quiet
 from advcourse.labs.verdicts import Finding
 
 SAME = 1e-4  # pixels closer than this are the same: float32 rounding, far below every step size asked for
@@ -47,7 +48,8 @@ def answered(function: Callable, case: Case, model: nn.Module | None = None) -> 
     given = {name: tuple(map(_model, v)) if isinstance(v, tuple) else v for name, v in given.items()}
     if case.victim is not None:
         given["model"] = model_of(case) if model is None else model
-    return function(**given)
+    with quiet():
+        return function(**given)
 
 
 def called(function: Callable, case: Case) -> Tensor:
@@ -140,7 +142,7 @@ def follows(task: Task, **how: Any) -> Callable[[Student, Draw], None]:
     return gives(task, keys=(), **how)
 
 
-def explains(slip: Any, case: Case, found: Any, by: Comparison = IMAGES) -> bool:
+def explains(slip: Slip, case: Case, found: Any, by: Comparison = IMAGES) -> bool:
     """Whether `found` is what this slip gives."""
     if slip.test is not None:
         return slip.test(case, found)

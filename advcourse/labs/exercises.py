@@ -17,12 +17,12 @@ from advcourse.labs.victims import Victim
 class Slip:
     """A mistake that the judge knows by its results: those of `function`, or those for which `test(case, found)` is true.
 
-    `function` makes it as a student would, None where no single function does; `message` is what the student is told.
+    `function` makes it as a student would; `message` is what the student is told.
     """
 
     key: str
     message: str
-    function: Callable | None
+    function: Callable
     test: "Callable[[Case, Any], bool] | None" = None
 
 

@@ -27,24 +27,19 @@ def test_the_slider_changes_the_picture(tmp_path):
     """Checks in Chromium that chapter 00 runs without an error and that keys on its slider change the picture's bytes."""
     with served(tmp_path, ROOT / CHAPTER) as address, opened_page() as page:
         page.goto(address)
-        moves_the_slider(page)
-
-
-def moves_the_slider(page):
-    """Run all, press keys on the slider, and wait for another picture."""
-    run_all(page)
-    handle = page.locator(f"{EXPLORER} .noUi-handle").first
-    handle.scroll_into_view_if_needed()
-    before = page.evaluate(PICTURE, f"{EXPLORER} .widget-image")
-    handle.focus()
-    for _ in range(3):
-        handle.press("ArrowRight")
-    changed = f"async ([selector, before]) => await ({PICTURE})(selector) !== before"
-    page.wait_for_function(changed, arg=[f"{EXPLORER} .widget-image", before])
-    page.locator(IDLE).wait_for()
-    after = page.evaluate(PICTURE, f"{EXPLORER} .widget-image")
-    (ROOT / "build").mkdir(exist_ok=True)
-    page.screenshot(path=ROOT / "build" / "chapter_00.png")
-    assert after != before
-    assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
-    assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0  # no question about news, no warning
+        run_all(page)
+        handle = page.locator(f"{EXPLORER} .noUi-handle").first
+        handle.scroll_into_view_if_needed()
+        before = page.evaluate(PICTURE, f"{EXPLORER} .widget-image")
+        handle.focus()
+        for _ in range(3):
+            handle.press("ArrowRight")
+        changed = f"async ([selector, before]) => await ({PICTURE})(selector) !== before"
+        page.wait_for_function(changed, arg=[f"{EXPLORER} .widget-image", before])
+        page.locator(IDLE).wait_for()
+        after = page.evaluate(PICTURE, f"{EXPLORER} .widget-image")
+        (ROOT / "build").mkdir(exist_ok=True)
+        page.screenshot(path=ROOT / "build" / "chapter_00.png")
+        assert after != before
+        assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
+        assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0  # no question about news, no warning

@@ -16,9 +16,8 @@ UNSEEN = set(  # names that can reach or bind others without spelling them out
     "exec eval compile globals locals vars setattr sys modules inspect builtins __builtins__ __main__ importlib "
     "__import__ get_ipython".split()
 )
-SHOWN = re.compile(
-    r"_{1,3}|_i{1,3}|_i?\d+|In|Out|_ih|_oh"
-)  # a notebook's names for its cells, and for what they show
+# A notebook's names for its cells, and for what they show.
+SHOWN = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|In|Out|_ih|_oh")
 OF_THE_NOTEBOOK = ("__dict__", "__globals__", "user_ns", "run_cell", "ex", "push")  # attributes
 HAPPENS = (ast.Call, ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
 

@@ -17,10 +17,8 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.While, ast.Match)
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 LONGEST_CELL, LONGEST = 100_000, 500_000  # characters of code
-LONGEST_QUOTE, LONGEST_COMPLAINT = (
-    80,
-    200,
-)  # characters of a line, and of what the compiler says, in a sentence
+# Characters of a line, and of what the compiler says, in a sentence.
+LONGEST_QUOTE, LONGEST_COMPLAINT = 80, 200
 MOST_STATEMENTS = 5_000  # in a notebook
 MOST_WITH_MAGICS = 500_000  # characters of a cell times its magics: IPython rereads the cell for each of them
 ODD = re.compile(r"^\s*([%!?,;/]|>>>|\.\.\. |In \[)|[%!] *\w|\?\s*$")  # lines that may be IPython's syntax

@@ -327,10 +327,8 @@ class _Closure:
     def __init__(self, task, names):
         self.task, self.names = task, names
         self.taken, self.uses, self._asked, self._waiting = set(), set(), set(), []
-        self.missing, self.unusable = (
-            set(),
-            set(),
-        )  # names that nothing defines, and those whose definition does not compile
+        # Names that nothing defines, and those whose definition does not compile.
+        self.missing, self.unusable = set(), set()
 
     def of(self, winner):
         """Return the statements that define the winner and what it needs, and the names of the other tasks that it reaches."""

@@ -11,9 +11,8 @@ import psutil
 
 INTERVAL = 0.1  # seconds between two checks
 OF_A_FILE = 1024  # bytes that the kernel keeps for a file in memory, even an empty one
-OF_A_SOCKET = (
-    2**22
-)  # bytes that may wait in a socket, by Linux' usual settings; nothing tells how many really do
+# Bytes that may wait in a socket, by Linux' usual settings; nothing tells how many really do.
+OF_A_SOCKET = 2**22
 
 
 class Bounds(Protocol):
@@ -121,13 +120,11 @@ class Watch:
             inside = Path(f"/proc/{process.pid}")
             try:
                 disk = os.statvfs(f"{inside}/root{self._folder}")
-                sockets = (
-                    len((inside / "net" / "unix").read_bytes().splitlines()) - 1
-                )  # the first line is a heading
+                _heading, *sockets = (inside / "net" / "unix").read_bytes().splitlines()
             except OSError:
                 continue
             contents = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-            return contents + (disk.f_files - disk.f_ffree) * OF_A_FILE + sockets * OF_A_SOCKET
+            return contents + (disk.f_files - disk.f_ffree) * OF_A_FILE + len(sockets) * OF_A_SOCKET
         return 0
 
 
