@@ -255,7 +255,7 @@ REPLY = {"kind": "tensor", "detail": "", "device": "cpu", "requires_grad": False
 def replies(draw):
     """What a student's process may say from the first message on: some of it good, one frame or more malformed."""
     told = [
-        frame({"loaded": True, "trace": "", "late": [], "bound": []}),
+        frame({"loaded": True, "trace": "", "late": [], "bound": [], "failed": False, "lost": False}),
         frame({"parameters": ["model", "x", "y", "eps"]}),
     ]
     for _ in range(draw.choice([1, 1, 2, 4])):
