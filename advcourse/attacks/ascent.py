@@ -44,24 +44,23 @@ class Schedule:
     keep: Keep = "last"
 
 
-def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the logarithm of the odds against the label: logsumexp_{i != label} Z_i - Z_label.
+def log_odds_slope(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the gradient, by the logits, of the logarithm of the odds against the label: logsumexp_{i != label} Z_i - Z_label.
 
-    The cross-entropy is softplus of these log-odds, so for each image both gradients have the same direction and differ only
-    by the positive factor p(not label). In float32 this factor underflows if the logits are large, and the gradient becomes 0.
-    These attacks use only the gradient's direction, so they climb the log-odds: in exact arithmetic the steps are the same,
-    and in float32 there are no flat places.
+    It is the softmax over the other classes, and -1 at the label. The cross-entropy is softplus of these log-odds, so for each
+    image both gradients have the same direction and differ only by the positive factor p(not label). In float32 this factor
+    underflows if the logits are large, and the gradient becomes 0. These attacks use only the gradient's direction, so they
+    climb the log-odds: in exact arithmetic the steps are the same, and in float32 there are no flat places.
 
     Args:
-        logits: (N, K).
+        logits: (N, K), without a graph.
         labels: (N,).
 
     Returns:
-        the log-odds (N,), in nats.
+        the gradient of each image's log-odds, (N, K).
     """
     labels = labels.unsqueeze(1)
-    others = logits.scatter(1, labels, -torch.inf)
-    return others.logsumexp(1) - logits.gather(1, labels).squeeze(1)
+    return logits.scatter(1, labels, -torch.inf).softmax(1).scatter_(1, labels, -1)
 
 
 def ascend(
@@ -119,7 +118,7 @@ def _climb(s, victim, x, x_i, label, sign, strongest, index):
             strongest.offer(index, x_i.detach(), lead)
             if s.keep == "first" and (lead < 0).all():
                 return
-        gradient = sign * victim.gradient(log_odds(logits, label), x_i)
+        gradient = sign * victim.gradient(logits, x_i, log_odds_slope(logits.detach(), label))
         x_i = x_i.detach()
         if s.keep == "first" and (lead < 0).any():
             on = lead >= 0

@@ -74,7 +74,9 @@ class AttackedModel:
         self.forward_passes += len(x)
         return logits
 
-    def gradient(self, values: Tensor, x: Tensor, keep_graph: bool = False) -> Tensor:
+    def gradient(
+        self, values: Tensor, x: Tensor, weights: Tensor | None = None, keep_graph: bool = False
+    ) -> Tensor:
         """Return the gradient of each image's own value with respect to that image.
 
         The values are summed, not averaged, so the result does not depend on the batch size.
@@ -82,6 +84,7 @@ class AttackedModel:
         Args:
             values: (N,), one value for each image, or (N, ...), whose entries are added up.
             x: the images (N, C, H, W) that `values` were computed from.
+            weights: shaped like `values`, which are multiplied by them before they are added up; None for ones.
             keep_graph: whether the graph can be differentiated again (default False).
 
         Returns:
@@ -91,8 +94,10 @@ class AttackedModel:
             InputError: no gradient reaches the images, or the model was compiled so that its backward pass can run only once.
         """
         self.backward_passes += len(x)
+        if weights is None:
+            values = values.sum()
         try:
-            gradient = torch.autograd.grad(values.sum(), x, retain_graph=keep_graph, allow_unused=True)[0]
+            gradient = torch.autograd.grad(values, x, weights, keep_graph, allow_unused=True)[0]
         except RuntimeError as error:
             if "donated buffer" in str(error):
                 raise InputError(_COMPILED) from error

@@ -12,11 +12,11 @@ class GradientWatch:
     """Counts the images whose gradient is exactly zero although the gradient at their logits is not, or is no finite number.
 
     It counts in the first backward pass of each chunk. Because it looks only at the model's input and output, a flat loss of
-    the attack itself does not count. The counts stay on the device until `report`.
+    the attack itself does not count. What was seen stays on the device until `report`.
     """
 
     def __init__(self):
-        self._counts, self._handles, self._open = [], [], False
+        self._seen, self._handles, self._open = [], [], False
 
     def begin(self) -> None:
         """Start a new chunk, whose first backward pass will be counted."""
@@ -31,13 +31,12 @@ class GradientWatch:
 
         def at_the_logits(gradient):
             nonlocal reached
-            reached = (gradient != 0).any(1)
+            reached = gradient
 
         def at_the_images(gradient):
             if gradient is None:  # behind a part without a backward pass, such as a quantised layer
                 return
-            zero, odd = (gradient == 0).flatten(1).all(1), (~torch.isfinite(gradient)).flatten(1).any(1)
-            self._counts.append(torch.stack([reached | odd, reached & zero, odd]).sum(1))
+            self._seen.append((reached, gradient.abs().flatten(1).amax(1)))
             self._drop()
             self._open = False
 
@@ -50,7 +49,7 @@ class GradientWatch:
     def report(self) -> None:
         """Warn if more than 1 % of the counted images had no gradient, or one that is NaN or infinite."""
         self._drop()
-        asked, zero, odd = torch.stack(self._counts).sum(0).tolist() if self._counts else (0, 0, 0)
+        asked, zero, odd = self._counts()
         if odd > _SHARE * asked:
             warn(
                 "model: its gradient is NaN or infinite for more than 1 % of the images, and is taken for 0 there. Attacks that "
@@ -65,6 +64,15 @@ class GradientWatch:
                 "such as rounding, replace it by attacks.BPDA; if the model ends in a softmax, remove that.",
                 ZeroGradientWarning,
             )
+
+    def _counts(self):
+        """Return the numbers of images that a gradient was asked for, whose gradient was zero, and whose was no finite number."""
+        largest = torch.cat([sizes for _, sizes in self._seen]) if self._seen else torch.ones(0)
+        if ((largest > 0) & (largest < torch.inf)).all():  # and NaN is neither
+            return len(largest), 0, 0
+        reached = torch.cat([(gradient != 0).any(1) for gradient, _ in self._seen])
+        odd = ~torch.isfinite(largest)
+        return torch.stack([reached | odd, reached & (largest == 0), odd]).sum(1).tolist()
 
     def _drop(self):
         for handle in self._handles:

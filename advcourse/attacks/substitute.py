@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advcourse.attacks.ascent import log_odds
+from advcourse.attacks.ascent import log_odds_slope
 from advcourse.core.inputs import (
     InputError,
     ask,
@@ -82,7 +82,7 @@ def _moved(model, x, y, step):
     x = x.detach().requires_grad_()
     logits = ask(model, x)
     check_classes(y, logits.shape[1])
-    (gradient,) = torch.autograd.grad(-log_odds(logits, y).sum(), x)
+    (gradient,) = torch.autograd.grad(logits, x, -log_odds_slope(logits.detach(), y))
     return (x.detach() + step * gradient.sign()).clamp(0, 1)
 
 
