@@ -47,7 +47,7 @@ test unit: export OMP_NUM_THREADS = 1
 
 # One run of pytest over all: unit tests, then every chapter. Its closing line is the last.
 test: lint
-	@$(PYTEST) -n $(WORKERS) --dist loadfile --ignore=tests/browser tests
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --durations=60 --durations-min=10 --ignore=tests/browser tests
 
 unit: $(INSTALLED)
 	@$(PYTEST) -n $(WORKERS) --dist loadfile --ignore=tests/browser --ignore=tests/chapters tests

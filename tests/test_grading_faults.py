@@ -120,19 +120,22 @@ def whole(outcome, out, count):
 
 
 @pytest.mark.slow
-def test_killed_ten_times_a_class_of_200_loses_none_and_doubles_none(tmp_path):
-    """SIGKILL at ten random moments. Checks that what was finished stays and is never graded again: the grader's log has each
-    submission once, and besides those that were under way at a kill, two at most each time; no process outlives a kill."""
-    points = [number % 11 for number in range(200)]
+@pytest.mark.long
+def test_killed_many_times_a_class_loses_none_and_doubles_none(tmp_path):
+    """SIGKILL at random moments, ten times in a class of 200 in `make test-long`. Checks that what was finished stays and is
+    never graded again: the grader's log has each submission once, and besides those that were under way at a kill, two at
+    most each time; no process outlives a kill."""
+    count = amount(80, 200)
+    points = [number % 11 for number in range(count)]
     folder, log = school(tmp_path, points, pause=0.05)
-    kills, (reports, graded, failed) = killed(tmp_path, folder, 10, 0.4)
-    assert kills[0][0] > 0 and kills[-1][0] < 200, "killed between the first and the last"
-    assert (reports, graded, failed) == (200, 200 - kills[-1][0], 0)
+    kills, (reports, graded, failed) = killed(tmp_path, folder, amount(3, 10), 0.4)
+    assert kills[0][0] > 0 and kills[-1][0] < count, "killed between the first and the last"
+    assert (reports, graded, failed) == (count, count - kills[-1][0], 0)
     assert all(0 <= under_way <= 2 for _, under_way in kills)
-    assert len(log.read_text().split()) == 200 + sum(under_way for _, under_way in kills)
+    assert len(log.read_text().split()) == count + sum(under_way for _, under_way in kills)
     again = run(folder, tmp_path / "out")
     assert again.graded == 0 and [report.points for report in again.reports] == points
-    whole(again, tmp_path / "out", 200)
+    whole(again, tmp_path / "out", count)
 
 
 @needs_bubblewrap

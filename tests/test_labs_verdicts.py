@@ -15,7 +15,7 @@ def test_every_answer_has_its_verdicts():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", some(sorted(STORED), 12))
+@pytest.mark.parametrize("name", some(sorted(STORED), 36))
 def test_a_verdict_is_the_stored_one(name, one_thread):
     """Checks outcome, key and words against those that they got when the file was written."""
     assert [verdicts.told(name, seed) for seed in verdicts.SEEDS] == STORED[name]
