@@ -6,7 +6,9 @@ from advcourse import _moved
 
 __version__ = "0.1.0"
 
-_ROOMS = tuple("attacks core course data defenses evaluation labs metrics models plots training zoo".split())
+_ROOMS = tuple(
+    "attacks core course data defenses evaluation labs metrics models plots practice training zoo".split()
+)
 
 
 def __getattr__(name):

@@ -108,8 +108,9 @@ class Verdict:
     """The outcome of one check.
 
     `outcome`: "right", "wrong", "not attempted yet", "crashed" or "timed out"; `key` names the mistake, "" if none; `message`
-    tells it; `points` out of `possible`; `seed` repeats the check; `picture` shows an image that went wrong, or is None; `trace`
-    has the last lines of a crash, and beneath them what the error means, where that is known.
+    tells it; `points` out of `possible`, of which nothing is said where that is 0; `seed` repeats the check; `picture` shows an
+    image that went wrong, or is None; `trace` has the last lines of a crash, and beneath them what the error means, where that is
+    known, or a case worked out.
     """
 
     task: str
@@ -133,22 +134,23 @@ class Verdict:
 
     @property
     def _headline(self):
-        return f"{self.task}: {self.outcome}", f"{self.points} of {self.possible} points"
+        points = f" ({self.points} of {self.possible} points)" if self.possible else ""
+        return f"{self.task}: {self.outcome}", points
 
     @property
     def _again(self):
-        line = repeat(self.outcome, self.task, self.seed)
+        line = repeat(self.outcome, self.task, self.seed) if self.possible else ""
         return f"To repeat this very check: {line}" if line else ""
 
     def __repr__(self):
         head, points = self._headline
         picture = without_pictures(self.picture.alt if self.picture else "")
-        return "\n".join(filter(None, [f"{head} ({points})", self.message, self.trace, picture, self._again]))
+        return "\n".join(filter(None, [head + points, self.message, self.trace, picture, self._again]))
 
     def _repr_html_(self):
         head, points = self._headline
         sign, colour = LOOK[self.outcome]
-        parts = [f"<div><strong>{sign} {html.escape(head)}</strong> ({points})</div>"]
+        parts = [f"<div><strong>{sign} {html.escape(head)}</strong>{points}</div>"]
         parts += [f"<div>{marked_up(self.message)}</div>"]
         if self.trace:
             parts.append(
