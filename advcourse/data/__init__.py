@@ -1,6 +1,7 @@
-"""Data sets: `load(name, split)` gives an `ImageSet`, and `photo(path)` a photograph of your own."""
+"""Data sets: `load(name, split)` gives an `ImageSet`, `examples(name)` images chosen by eye, `photo(path)` one of your own."""
 
 from advcourse.data.base import ImageSet
 from advcourse.data.catalogue import load, names, photo
+from advcourse.data.chosen import examples
 
-__all__ = ["ImageSet", "load", "names", "photo"]
+__all__ = ["ImageSet", "examples", "load", "names", "photo"]
