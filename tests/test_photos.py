@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from amounts import some
+from drawn_attacks import quick
 from PIL import Image
 from torch import nn
 
@@ -127,6 +129,21 @@ def test_the_cat_becomes_guacamole(net, photos):
     x_adv = attacks.PGD(eps=4 / 255, alpha=1 / 255, steps=12, targeted=True)(net, x, y, target)
     assert predict(net, x_adv).argmax(1).item() == target.item()
     assert (x_adv - x).abs().max() <= 4 / 255 + 1e-6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", some(sorted(attacks.REGISTRY), 4))
+def test_every_attack_runs_on_a_photograph(net, photos, name):
+    """Checks shape, box and budget, with few steps, of every attack: none is made for digits alone."""
+    attack = quick(attacks.REGISTRY[name], eps=8 / 255, alpha=2 / 255, gamma=1e-4, rounds=1, copies=2)
+    x, y = photos.first(1)
+    target = (y + 1) % 1000 if attack.targeted and not attack.chooses_target else None
+    result = attack.run(net, x, y, target)
+    assert result.images.shape == x.shape and 0 <= result.images.min() and result.images.max() <= 1
+    if attack.kind == "budgeted" and attack.norm == "Linf":
+        assert (result.images - x).abs().max() <= 8 / 255 + 1e-6
+    missed = ~result.success if attack.kind == "minimum-norm" else result.success[:0]
+    assert torch.equal(result.images[: len(missed)][missed], x[: len(missed)][missed])
 
 
 # Photographs of one's own
