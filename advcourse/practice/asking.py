@@ -1,4 +1,4 @@
-"""What is asked of a cell to fill in, and how a wrong result is shown: beside the right one, with what the function was given."""
+"""What is asked of a cell to fill in, and how a wrong result is shown: with what the function was given, and the right one."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,22 +11,33 @@ from advcourse.labs.checks import Student
 from advcourse.labs.comparing import NUMBERS, called, explains
 from advcourse.labs.exercises import Case, Draw
 from advcourse.labs.properties import answers, keeps_what_it_gets
-from advcourse.labs.verdicts import Finding
+from advcourse.labs.verdicts import NOT_ATTEMPTED, Finding
 
 FRESH = 4  # cases that are drawn, beside those worked out by hand
+
+
+def answers_by_hand(student: Student, draw: Draw) -> None:
+    """It takes the parameters asked for, and returns what has the right shape. If not, a case by hand shows where, if it can."""
+    try:
+        answers(student, draw)
+    except Finding as finding:
+        if finding.outcome != NOT_ATTEMPTED and finding.key != "signature":
+            for case in student.task.cases_by_hand():
+                _asked(student, case)
+        raise
 
 
 def agrees(student: Student, draw: Draw) -> None:
     """In each case the result is that of the author's answer. Where it is that of a slip in all cases, the slip is named."""
     task = student.task
     cases = [*task.cases_by_hand(), *(task.case(draw) for _ in range(FRESH))]
-    found = [student(case) for case in cases]
+    found = [_asked(student, case) for case in cases]
     right = [called(task.solution, case) for case in cases]
     wrong = [not NUMBERS.same(*pair) for pair in zip(found, right, strict=True)]
     if not any(wrong):
         return
     first = wrong.index(True)
-    shown = worked_out(cases[first], found[first], right[first])
+    shown = worked_out(cases[first], yours=found[first], right=right[first])
     for slip in task.slips:
         if all(explains(slip, case, result, NUMBERS) for case, result in zip(cases, found, strict=True)):
             raise Finding(slip.key, slip.message, trace=shown)
@@ -34,17 +45,28 @@ def agrees(student: Student, draw: Draw) -> None:
     raise Finding("formula", told, trace=shown)
 
 
-ALL = (answers, keeps_what_it_gets, agrees)
+ALL = (answers_by_hand, keeps_what_it_gets, agrees)
 
 
-def worked_out(case: Case, found: Tensor, right: Tensor) -> str:
-    """A small table: a row for each argument of `case`, then what was found and what is right."""
-    rows = [(name, _texts(value)) for name, value in case.arguments.items()]
-    rows += [("yours", _texts(found)), ("right", _texts(right))]
-    widest = max(len(name) for name, _ in rows)
-    across = max(len(text) for _, texts in rows for text in texts if len(texts) > 1 or text[:1].isdigit())
+def _asked(student, case):
+    """The student's result; a finding against it shows the arguments."""
+    try:
+        return student(case)
+    except Finding as finding:
+        before = f"{finding.trace}\n\n" if finding.trace else ""
+        finding.trace = f"{before}{worked_out(case)}"
+        raise
+
+
+def worked_out(case: Case, **results: Tensor) -> str:
+    """A small table: a row for each argument of `case`, then one for each of the results."""
+    rows = [(name, _texts(value)) for name, value in [*case.arguments.items(), *results.items()]]
+    first = max(len(name) for name, _ in rows)
+    across = max(
+        len(text) for name, texts in rows for text in texts if not callable(case.arguments.get(name))
+    )
     return "\n".join(
-        f"{name:<{widest}}  " + "  ".join(f"{text:>{across}}" for text in texts) for name, texts in rows
+        f"{name:<{first}}  " + "  ".join(f"{text:>{across}}" for text in texts) for name, texts in rows
     )
 
 
