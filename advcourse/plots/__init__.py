@@ -8,13 +8,18 @@ apart.
 """
 
 from advcourse.plots.charts import accuracy_against_eps, bars, histogram, lines
+from advcourse.plots.drawing import Plane, highest
 from advcourse.plots.fields import bent, signed_maps
+from advcourse.plots.flows import Gate, Mind, Net, Tile, flow
 from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
 from advcourse.plots.maps import slice2d
 from advcourse.plots.matrices import bar_panels, distributions, heat_map, image_table
 from advcourse.plots.minds import minds
+from advcourse.plots.moving import MovingPicture, walk
+from advcourse.plots.napkin import cube, napkin
 from advcourse.plots.style import (
     COLOURS,
+    CRISP,
     DASHES,
     DPI,
     FOOLED,
@@ -30,6 +35,7 @@ from advcourse.plots.style import (
 
 __all__ = [
     "COLOURS",
+    "CRISP",
     "DASHES",
     "DPI",
     "FOOLED",
@@ -38,7 +44,9 @@ __all__ = [
     "OUTLINED",
     "STYLE",
     "AccessibleFigure",
+    "MovingPicture",
     "show",
+    "walk",
     "png",
     "frame",
     "grid",
@@ -59,4 +67,13 @@ __all__ = [
     "bar_panels",
     "distributions",
     "image_table",
+    "Plane",
+    "highest",
+    "napkin",
+    "cube",
+    "flow",
+    "Tile",
+    "Net",
+    "Gate",
+    "Mind",
 ]

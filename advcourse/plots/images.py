@@ -1,16 +1,19 @@
 """Figures that consist of images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from advcourse.core.inputs import InputError, check_range
 from advcourse.core.rounding import percent
 from advcourse.plots.style import DPI, STYLE, Numbers, as_numbers, frame, rgb_pictures, same_length
 from advcourse.plots.texts import PlainFigure
+
+_ROW, _CHIP = 0.19, 0.12  # inches: a row of a key, and a square of colour in it
 
 
 def grid(images: Numbers, titles: Iterable[object] | None = None, columns: int = 8) -> Figure:
@@ -55,7 +58,8 @@ def adversarial(
 
     The change keeps its sign and is magnified by one factor for the whole figure, which is shown beside its row. Zero is
     mid-grey; pixels that became darker are dark, and pixels that became lighter are bright. Grey images use the colour map
-    cividis (blue to yellow); in colour images each channel is shown as 0.5 + 0.5 * factor * change.
+    cividis (blue to yellow); in colour images each channel is shown as 0.5 + 0.5 * factor * change. A key under the rows says
+    what the colours mean.
 
     Args:
         clean, images: (N, 1 or 3, H, W), float in [0, 1], before and after the attack.
@@ -82,7 +86,8 @@ def adversarial(
         magnify = magnification(change)
     check_range(magnify, "magnify", 0, exclusive_low=True)
     middle = [change_picture(part, magnify) for part in change]
-    figure, axes = image_axes([titles, [""] * len(shown), new_titles], left=0.3)
+    key = _key_of_changes(change.shape[1])
+    figure, axes = image_axes([titles, [""] * len(shown), new_titles], left=0.3, key=key)
     rows = (("clean", shown), (f"change × {magnify:g}", middle), ("adversarial", changed))
     for row, (name, pictures) in zip(axes, rows, strict=True):
         row[0].set_ylabel(name)
@@ -91,6 +96,20 @@ def adversarial(
     for axis, framed in zip(axes[2], success, strict=True):
         frame(axis, bool(framed))
     return figure
+
+
+def _key_of_changes(channels):
+    """Return what the colours of a change mean: text -> colour."""
+    signs = {"darker": -1.0, "unchanged": 0.0, "lighter": 1.0}
+    greys = {text: change_picture(np.full((channels, 1, 1), sign), 1)[0, 0] for text, sign in signs.items()}
+    if channels == 1:
+        return greys
+    tints = {
+        f"{word} {name}": change_picture(sign * 0.8 * np.eye(3)[i].reshape(3, 1, 1), 1)[0, 0]
+        for word, sign in (("more", 1), ("less", -1))
+        for i, name in enumerate(("red", "green", "blue"))
+    }
+    return greys | tints
 
 
 def magnification(change: Numbers) -> float:
@@ -109,13 +128,16 @@ def change_picture(change: Numbers, factor: float) -> np.ndarray:
     return colormaps["cividis"](scaled[0])[..., :3] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
 
 
-def image_axes(titles: Sequence[Sequence[str]], left: float = 0.05) -> tuple[Figure, np.ndarray]:
+def image_axes(
+    titles: Sequence[Sequence[str]], left: float = 0.05, key: Mapping[str, Numbers] | None = None
+) -> tuple[Figure, np.ndarray]:
     """Make a figure with an axis without ticks for each title, row by row.
 
     Args:
         titles: lists of the same length, with a text for each image, which is wrapped to fit; a row of empty texts takes no
             space.
         left: space for the names of the rows, left of the images, in inches (default 0.05).
+        key: what colours mean, text -> colour, written under the images (default None).
 
     Returns:
         the figure, and its axes (rows, columns).
@@ -127,7 +149,9 @@ def image_axes(titles: Sequence[Sequence[str]], left: float = 0.05) -> tuple[Fig
         ["\n".join(fill(line, characters) for line in title.split("\n")) for title in row] for row in titles
     ]
     above = [0.12 + 0.16 * max(t.count("\n") + 1 for t in row) if any(row) else gap for row in titles]
-    width, height = left + columns * (cell + gap), len(titles) * cell + sum(above) + gap / 2
+    width = left + columns * (cell + gap)
+    entries = _in_rows(key or {}, width - left)
+    height = len(titles) * cell + sum(above) + gap / 2 + _ROW * len(entries)
     top = height
     axes = np.empty((len(titles), columns), dtype=object)
     with rc_context(STYLE):
@@ -140,7 +164,29 @@ def image_axes(titles: Sequence[Sequence[str]], left: float = 0.05) -> tuple[Fig
                 axes[r, c].set_title(title, y=1)  # fixed: matplotlib's search for a place is slow
                 axes[r, c].xaxis.set_visible(False)
                 frame(axes[r, c], False)
+    for r, row in enumerate(entries):
+        for x, text, colour in row:
+            at, y = (left + x) / width, (_ROW * (len(entries) - r) - 0.16) / height
+            patch = Rectangle(
+                (at, y), _CHIP / width, _CHIP / height, transform=figure.transFigure, linewidth=0.6
+            )
+            patch.set(facecolor=colour, edgecolor="0.3")
+            figure.add_artist(patch)
+            figure.text(at + (_CHIP + 0.05) / width, y + _CHIP / 2 / height, text, va="center", fontsize=8)
     return figure, axes
+
+
+def _in_rows(key, width):
+    """Return rows of (x in inches, text, colour) that fit into the width; at least one entry a row."""
+    rows, x = [], 0.0
+    for text, colour in key.items():
+        wide = _CHIP + 0.15 + 0.068 * len(text)
+        if not rows or x + wide > width:
+            rows.append([])
+            x = 0.06
+        rows[-1].append((x, text, colour))
+        x += wide
+    return rows
 
 
 def answers(logits: Numbers, classes: Sequence[str] | None = None) -> tuple[np.ndarray, list[str]]:

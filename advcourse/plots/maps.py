@@ -54,7 +54,7 @@ def slice2d(
         if not area.all():
             axis.contour(area.astype(float), [0.5], colors="white", linewidths=1.2, extent=extent)
         if area.mean() > 0.004:  # smaller areas have no room for the name
-            at = (2 * (_deepest(area) + 0.5) / labels.shape[::-1] - 1) * radius
+            at = (2 * (deepest(area) + 0.5) / labels.shape[::-1] - 1) * radius
             name = str(label if classes is None else classes[label])
             axis.text(*at, name, ha="center", va="center", fontsize=9, fontweight="bold", **OUTLINED)
     if circle is not None:
@@ -74,8 +74,8 @@ def slice2d(
     return figure
 
 
-def _deepest(area):
-    """Return [column, row] of the point of `area` (n, n) that is farthest from its edge."""
+def deepest(area: np.ndarray) -> np.ndarray:
+    """Return [column, row] of the point of `area` (n, m), bool, that is farthest from its edge."""
     from scipy.ndimage import distance_transform_edt  # slow to import, and only needed here
 
     depth = distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]

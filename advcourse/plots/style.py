@@ -21,6 +21,7 @@ from advcourse.plots.texts import PlainFigure
 Numbers = ArrayLike | torch.Tensor | Sequence[torch.Tensor]  # what `as_numbers` reads
 
 DPI = 80
+CRISP = 2  # pixels stored for each pixel of the page, for screens with twice as many
 COLOURS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #000000 #7F7F7F #8C6D31 #5E3C99".split()
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
@@ -80,9 +81,14 @@ def show(figure: Figure, alt: str) -> AccessibleFigure:
     Raises:
         InputError: `alt` is not such a text.
     """
+    check_alt(alt)
+    return AccessibleFigure(png(figure), alt)
+
+
+def check_alt(alt: object) -> None:
+    """Raise `InputError` unless `alt` is a text of at least three words."""
     if not isinstance(alt, str) or len(alt.split()) < 3:
         raise InputError(f"alt: got {alt!r}; allowed is a text that says what the figure shows")
-    return AccessibleFigure(png(figure), alt)
 
 
 def png(figure: Figure, optimize: bool = True) -> bytes:
@@ -92,6 +98,17 @@ def png(figure: Figure, optimize: bool = True) -> bytes:
     file = BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
     picture.save(file, "PNG", **({"optimize": True} if optimize else {"compress_level": 1}))
+    return file.getvalue()
+
+
+def small_png(figure: Figure, colours: int = 64) -> bytes:
+    """Return a drawing as a PNG with 1.5 times the pixels of the page, in at most that many colours (default 64)."""
+    figure.set_dpi(1.5 * DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
+    file = BytesIO()
+    picture.quantize(colours, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 

@@ -7,6 +7,7 @@ all three.
 
 import unicodedata
 import warnings
+from collections.abc import Iterable
 from functools import cache
 
 import matplotlib
@@ -29,16 +30,21 @@ class PlainFigure(Figure):
     def draw(self, renderer: RendererBase) -> None:
         """Prepare the texts, then draw the figure as matplotlib does."""
         _name_ticks_plainly(self)
-        texts = _plain_texts(self)
-        for text in texts:
-            text.set_parse_math(False)
-            if not text.get_text().isascii() or not text.get_text().isprintable():
-                text.set_text(_drawable(text.get_text()))
-        lost = _choose_fonts(text for text in texts if not text.get_text().isascii())
+        lost = prepare(_plain_texts(self))
         with warnings.catch_warnings():
             if lost:  # a warning has named them already
                 warnings.filterwarnings("ignore", r"Glyph \d+ .* missing", UserWarning)
             super().draw(renderer)
+
+
+def prepare(texts: Iterable[Text]) -> set[str]:
+    """Have texts drawn, and measured, letter by letter in fonts that have their characters. Return the characters without one."""
+    texts = list(texts)
+    for text in texts:
+        text.set_parse_math(False)
+        if not text.get_text().isascii() or not text.get_text().isprintable():
+            text.set_text(_drawable(text.get_text()))
+    return _choose_fonts(text for text in texts if not text.get_text().isascii())
 
 
 def legend_name(name: object) -> str:
