@@ -85,6 +85,7 @@ def run(
 @app.command()
 def refresh(
     chapter: Annotated[list[str] | None, typer.Argument(help='By number ("2") or name; all if none.')] = None,
+    results: Annotated[bool, typer.Option("--results", help="Measure what chapters quote, instead.")] = False,
 ) -> None:
     """Run chapters and store them with their new outputs (for authors)."""
     from tqdm import tqdm
@@ -93,7 +94,7 @@ def refresh(
 
     for path in tqdm(notebooks.select(chapter or [], notebooks.checkout()), unit="chapter"):
         with _telling_of_cells(path):
-            notebooks.refresh(path)
+            (notebooks.refresh_results if results else notebooks.refresh)(path)
 
 
 @contextmanager

@@ -249,3 +249,17 @@ def refresh(chapter: Path | str, timeout: int | None = None) -> None:
         ).execute()
     with replacing(chapter) as partial:
         nbformat.write(clean(notebook), partial)
+
+
+def refresh_results(chapter: Path | str) -> None:
+    """Measure the results on all held-out images that `chapter` quotes, where they are out of date: see `course.results`.
+
+    A chapter without such results is left alone.
+    """
+    from tqdm import tqdm
+
+    from advcourse.course import results
+
+    number = Path(chapter).stem[:2]
+    if number in results.chapters():
+        results.refresh(number, tell=tqdm.write)
