@@ -30,8 +30,8 @@ def drawn_changes(draw: Draw) -> dict[str, Any]:
     "easy",
     by_hand=(
         {
-            "x": torch.tensor([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]),
-            "x_adv": torch.tensor([[0.75, 0.25, 0.5], [0.5, 0.5, 0.125], [0.5, 0.875, 0.5]]),
+            "x": torch.tensor([[0.5, 0.5], [0.5, 0.5]]),
+            "x_adv": torch.tensor([[0.75, 0.25], [0.5, 0.125]]),
             "eps": 0.25,
         },
     ),
