@@ -44,20 +44,29 @@ class Schedule:
     keep: Keep = "last"
 
 
-def log_odds_slope(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the gradient, by the logits, of the logarithm of the odds against the label: logsumexp_{i != label} Z_i - Z_label.
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the logarithm of the odds against the label: logsumexp_{i != label} Z_i - Z_label.
 
-    It is the softmax over the other classes, and -1 at the label. The cross-entropy is softplus of these log-odds, so for each
-    image both gradients have the same direction and differ only by the positive factor p(not label). In float32 this factor
-    underflows if the logits are large, and the gradient becomes 0. These attacks use only the gradient's direction, so they
-    climb the log-odds: in exact arithmetic the steps are the same, and in float32 there are no flat places.
+    The cross-entropy is softplus of these log-odds, so for each image both gradients have the same direction and differ only
+    by the positive factor p(not label). In float32 this factor underflows if the logits are large, and the gradient becomes 0.
+    These attacks use only the gradient's direction, so they climb the log-odds: in exact arithmetic the steps are the same,
+    and in float32 there are no flat places.
 
     Args:
-        logits: (N, K), without a graph.
+        logits: (N, K).
         labels: (N,).
 
     Returns:
-        the gradient of each image's log-odds, (N, K).
+        the log-odds (N,), in nats.
+    """
+    labels = labels.unsqueeze(1)
+    return logits.scatter(1, labels, -torch.inf).logsumexp(1) - logits.gather(1, labels).squeeze(1)
+
+
+def log_odds_slope(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the gradient (N, K) of `log_odds` by the logits: the softmax over the other classes, and -1 at the label.
+
+    It costs a fraction of a graph through `log_odds`. `logits` (N, K) have no graph; labels: (N,).
     """
     labels = labels.unsqueeze(1)
     return logits.scatter(1, labels, -torch.inf).softmax(1).scatter_(1, labels, -1)
