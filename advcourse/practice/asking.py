@@ -17,12 +17,12 @@ FRESH = 4  # cases that are drawn, beside those worked out by hand
 
 
 def answers_by_hand(student: Student, draw: Draw) -> None:
-    """It takes the parameters asked for, and returns what has the right shape. If not, a case by hand shows where, if it can."""
+    """It takes the parameters asked for, and returns what has the right shape. If not, the simplest case shows where."""
     try:
         answers(student, draw)
     except Finding as finding:
         if finding.outcome != NOT_ATTEMPTED and finding.key != "signature":
-            for case in student.task.cases_by_hand():
+            for case in _cases(student.task, draw):
                 _asked(student, case)
         raise
 
@@ -30,7 +30,7 @@ def answers_by_hand(student: Student, draw: Draw) -> None:
 def agrees(student: Student, draw: Draw) -> None:
     """In each case the result is that of the author's answer. Where it is that of a slip in all cases, the slip is named."""
     task = student.task
-    cases = [*task.cases_by_hand(), *(task.case(draw) for _ in range(FRESH))]
+    cases = _cases(task, draw)
     found = [_asked(student, case) for case in cases]
     right = [called(task.solution, case) for case in cases]
     wrong = [not NUMBERS.same(*pair) for pair in zip(found, right, strict=True)]
@@ -48,13 +48,17 @@ def agrees(student: Student, draw: Draw) -> None:
 ALL = (answers_by_hand, keeps_what_it_gets, agrees)
 
 
+def _cases(task, draw):
+    """The cases by hand first, then fresh ones."""
+    return [*task.cases_by_hand(), *(task.case(draw) for _ in range(FRESH))]
+
+
 def _asked(student, case):
-    """The student's result; a finding against it shows the arguments."""
+    """The student's result; a finding against it shows the arguments, and last the lines of a crash."""
     try:
         return student(case)
     except Finding as finding:
-        before = f"{finding.trace}\n\n" if finding.trace else ""
-        finding.trace = f"{before}{worked_out(case)}"
+        finding.trace = "\n\n".join(filter(None, [worked_out(case), finding.trace]))
         raise
 
 

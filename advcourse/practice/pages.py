@@ -22,7 +22,8 @@ def stub(name: str) -> str:
     """The code cell: the function without its lines, and its check."""
     task = _task(name)
     head = f"def {name}({', '.join(task.parameters)}):"
-    return f"{head}\n    # your answer in place of the next line\n    {UNWRITTEN}\n\n\npractice.check({name})"
+    comment = f"    # Your answer in place of the next line. Stuck? practice.hint({name})"
+    return "\n".join([head, comment, f"    {UNWRITTEN}", "", "", f"practice.check({name})"])
 
 
 def answer(name: str) -> str:

@@ -33,7 +33,7 @@ def told(w: list[float], b: float, x: list[float]) -> dict[str, Tensor]:
         "The score is w @ x + b, and what eps is multiplied with is w.abs().sum(). Divide the size of the one by the other.",
     ),
     shape=lambda case: (),
-    praise="Right. The more pixels share the work, the larger is the sum below the line, and the smaller the budget.",
+    praise="The more pixels share the work, the larger is the sum below the line, and the smaller the budget.",
 )
 def smallest_eps(w, b, x):
     score = w @ x + b

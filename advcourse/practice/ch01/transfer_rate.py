@@ -40,7 +40,7 @@ def drawn_images(draw: Draw) -> dict[str, Tensor]:
         "Its mean, after .double(), is the answer, and is nan by itself where nothing is left.",
     ),
     shape=lambda case: (),
-    praise="Right. And where nothing fools the source model there is nothing to measure, which nan says and 0 would not.",
+    praise="Where nothing fools the source model there is nothing to measure: nan says so, and 0 would not.",
     numbers="nan",
 )
 def transfer_rate(fools_source, fools_other):

@@ -27,7 +27,7 @@ def drawn_weights(draw: Draw) -> dict[str, Any]:
         "sign of w.",
     ),
     shape=lambda case: tuple(case["w"].shape),
-    praise="Right. Every pixel spends the whole eps, however small its weight; that is why many pixels make a small eps mighty.",
+    praise="Every pixel spends the whole eps, however small its weight; that is why many pixels make a small eps mighty.",
 )
 def worst_perturbation(w, eps):
     return -eps * w.sign()

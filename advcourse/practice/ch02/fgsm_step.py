@@ -34,7 +34,7 @@ def drawn_step(draw: Draw) -> dict[str, Any]:
         "Add eps times that sign to x, and cut the result off at 0 and at 1 with .clamp(0, 1).",
     ),
     shape=lambda case: tuple(case["x"].shape),
-    praise="Right. One gradient, one sign, one clip: this is the whole of FGSM.",
+    praise="One gradient, one sign, one clip: this is the whole of FGSM.",
 )
 def fgsm_step(x, gradient, eps):
     return (x + eps * gradient.sign()).clamp(0, 1)

@@ -23,8 +23,8 @@ class Slope:
         return self.scale * (self.top.to(z) - z)
 
     def __repr__(self):
-        scale = "" if self.scale == 1 else f"{self.scale:g} * "
-        return f"{scale}([{', '.join(f'{one:.4g}' for one in self.top.tolist())}] - z)"
+        text = f"[{', '.join(f'{one:.4g}' for one in self.top.tolist())}] - z"
+        return text if self.scale == 1 else f"{self.scale:g} * ({text})"
 
 
 def drawn_start(draw: Draw) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def drawn_start(draw: Draw) -> dict[str, Any]:
         "gradient_at(z), and clip again.",
     ),
     shape=lambda case: tuple(case["x"].shape),
-    praise="Right. The budget is paid in two parts: alpha for leaving the flat spot, eps - alpha for the climb.",
+    praise="The budget is spent in two parts: alpha to get away from x, and eps - alpha for the climb.",
 )
 def r_fgsm(x, corner, gradient_at, eps, alpha):
     z = (x + alpha * corner).clamp(0, 1)
@@ -157,7 +157,7 @@ def climbs_down(x, corner, gradient_at, eps, alpha):
 
 @r_fgsm.slip(
     "first clip missing",
-    "The image after the random step has pixels outside 0 to 1, and there you ask for the gradient, of something that is no "
+    "The random step leads some pixels out of the range from 0 to 1, so you ask for the gradient at something that is no "
     "image. Clip after the first step too.",
 )
 def clips_at_the_end(x, corner, gradient_at, eps, alpha):

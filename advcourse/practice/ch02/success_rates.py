@@ -38,7 +38,7 @@ def drawn_answers(draw: Draw) -> dict[str, Tensor]:
         "both, with a comma between them.",
     ),
     shape=lambda case: (2,),
-    praise="Right. The second rate is never below the first: whoever reaches the target has been misread as well.",
+    praise="The second rate is never below the first: whoever reaches the target has been misread as well.",
 )
 def success_rates(predicted, y, target):
     reached = (predicted == target).double().mean()
