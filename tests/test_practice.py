@@ -228,6 +228,22 @@ def test_the_global_random_state_stays():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_what_a_cell_has_set_does_not_matter(monkeypatch):
+    """Checks a task whose file is first read where new tensors are float64: its case by hand is float32 as ever, and a right
+    answer passes."""
+    place = "advcourse.practice.ch02.fgsm_step"
+    monkeypatch.setattr(sys.modules["advcourse.practice.ch02"], "fgsm_step", sys.modules[place])
+    monkeypatch.delitem(sys.modules, place)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        task = checking.tasks_of("ch02")["fgsm_step"]
+        assert task is not TASKS["fgsm_step"] and task.cases_by_hand()[0]["x"].dtype == torch.float32
+        assert practice.check(task.solution).right and torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(before)
+
+
 # Its place in the project
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from advcourse.core.errors import InputError
 from advcourse.core.inputs import check_choice, check_range
 from advcourse.labs.checks import Hint, judge, task_of
-from advcourse.labs.running import LocalRunner
+from advcourse.labs.running import LocalRunner, usual_state
 from advcourse.labs.verdicts import NOT_ATTEMPTED, Verdict
 from advcourse.practice.asking import joined
 from advcourse.practice.tasks import Practice
@@ -26,7 +26,8 @@ def chapters() -> tuple[str, ...]:
 def tasks_of(chapter: str) -> dict[str, Practice]:
     """The tasks of one chapter, such as "ch02", by their names. Each stands in a file that is called as it is."""
     package = f"{PACKAGE}.{check_choice(chapter, 'chapter', chapters())}"
-    modules = {name: importlib.import_module(f"{package}.{name}") for name in _inside(package)}
+    with usual_state():  # the files make tensors, whatever a cell has set
+        modules = {name: importlib.import_module(f"{package}.{name}") for name in _inside(package)}
     found = {name: getattr(module, name, None) for name, module in modules.items()}
     return {name: task for name, task in found.items() if isinstance(task, Practice)}
 

@@ -34,9 +34,10 @@ def drawn_start(draw: Draw) -> dict[str, Any]:
     x = rounded(0.35 + 0.3 * draw.uniform((6,)))
     corner = torch.where(draw.uniform((6,)) < 0.5, -1.0, 1.0)
     x[:2], corner[:2] = torch.tensor([0.99, 0.01]), torch.tensor([1.0, -1.0])
-    away = torch.tensor([0.5, 0.5, 0.5, 0.5, 3.0, -3.0])  # of the summit from x, in random steps
+    # How far the summit is from x, in random steps; 4 is farther than the other step ever leads, so no slope is near 0.
+    away = torch.tensor([0.5, 0.5, 0.5, 0.5, 4.0, -4.0])
     order = torch.cat([torch.arange(2), 2 + draw.uniform((4,)).argsort()])
-    away[:2] = torch.tensor([[0.5, 0.5], [-3.0, 3.0], [3.0, -3.0]][draw.integer() % 3])
+    away[:2] = torch.tensor([[0.5, 0.5], [-4.0, 4.0], [4.0, -4.0]][draw.integer() % 3])
     return {
         "x": x,
         "corner": corner,
