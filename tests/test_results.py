@@ -157,6 +157,8 @@ def test_code_counts_and_words_do_not(monkeypatch):
     worded = '"""A module."""\n\n# Why.\ndef f(x):\n    """Add\n    one."""\n\n    return x + 1\n'
     assert sources.without_words(worded) == sources.without_words(code) == code.strip()
     assert sources.without_words(code.replace("1", "2")) != code.strip()
+    in_a_string = 'x = """\n# one\n"""'
+    assert sources.without_words(in_a_string) == in_a_string
     assert ast.dump(ast.parse(sources.without_words(worded))) == ast.dump(ast.parse(code))
 
     text, start = sources._code, ["advcourse.attacks.gradient_sign"]

@@ -2,9 +2,11 @@
 
 import ast
 import hashlib
+import tokenize
 from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec, resolve_name
+from io import StringIO
 from pathlib import Path
 
 _LIBRARY = __name__.partition(".")[0]
@@ -18,13 +20,13 @@ def code_of(modules: Iterable[str], alone: Iterable[str] = ()) -> str:
 
     Comments, docstrings and empty lines do not count, so that better words leave every result as it is.
     """
-    todo, found = list(modules), set(alone)
+    waiting, found = list(modules), set(alone)
     followed = set()
-    while todo:
-        module = todo.pop()
+    while waiting:
+        module = waiting.pop()
         if module not in followed and not _is_besides(module):
             followed.add(module)
-            todo += _imported(module)
+            waiting += _imported(module)
     total = hashlib.sha256()
     for module in sorted(followed | found):
         total.update(f"{module}\n{_code(module)}\n".encode())
@@ -38,7 +40,10 @@ def without_words(text: str) -> str:
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
             words = node.body[0]
             lines[words.lineno - 1 : words.end_lineno] = [""] * (words.end_lineno - words.lineno + 1)
-    return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    for token in tokenize.generate_tokens(StringIO(text).readline):
+        if token.type == tokenize.COMMENT and token.line.lstrip().startswith("#"):
+            lines[token.start[0] - 1] = ""
+    return "\n".join(line for line in lines if line.strip())
 
 
 def _is_besides(module):
