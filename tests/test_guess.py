@@ -53,7 +53,7 @@ def test_a_choice_is_right_or_wrong():
     question.keep.click()
     assert question.kept is None and "Choose one" in status(question)
     assert keep(question, "one label").compare("half the budget", "See?").text == (
-        "You guessed: one label. It is: half the budget. See?"
+        "You guessed “one label”. The answer is “half the budget”. See?"
     )
     guess.clear()
     question = guess.choice("00/harder", "Which hurts most?", options)
@@ -123,6 +123,27 @@ def test_who_has_seen_the_answer_cannot_guess_again():
     assert keep(a_number(), 88).compare(88).error == 0
 
 
+def test_a_cleared_guess_is_forgotten_by_the_question_that_is_open():
+    """Against an open question whose chapter is cleared: it compares nothing, a new guess counts, and other chapters keep theirs."""
+    here, there = (guess.number(f"{chapter}/n", "How many?", 0, 100, "digits") for chapter in ("00", "01"))
+    for question in (here, there):
+        question.control.value = 40
+        question.keep.click()
+    assert guess.clear("00") == 1
+    assert here.compare(76).error is None and guess.clear("00") == 0
+    assert there.compare(50).error == 0.1
+    here.control.value = 70
+    here.keep.click()
+    assert here.compare(75).error == 0.05
+
+
+@pytest.mark.parametrize("chapter", [0, "0", "first", None])
+def test_a_calibration_needs_a_chapter(chapter):
+    """Against a number, one digit, a word and nothing: the error says what is allowed."""
+    with pytest.raises(InputError, match="chapter: got .*; allowed are two digits, such as '00'"):
+        guess.calibration(chapter)
+
+
 def test_calibration_counts_and_names_the_worst():
     """Against three guesses worked out by hand: off by 0.28, 1 and 0 of the scale, 43 % on average."""
     keep(a_number(), 60).compare(88)
@@ -134,7 +155,7 @@ def test_calibration_counts_and_names_the_worst():
     assert found.n == 3 and found.errors == {"easy": 0, "harder": 1, "noise": pytest.approx(0.28)}
     assert found.text == (
         "Chapter 00: 3 guesses, 1 of them right or nearly so; on average 43 % of the scale away. "
-        "Farthest off: “Which hurts most?” You said a; it is b. Many take a for b."
+        "Farthest off: “Which hurts most?” You said “a”; the answer is “b”. Many take a for b."
     )
     assert "You have not guessed in chapter 07 yet" in repr(guess.calibration("07"))
 

@@ -40,6 +40,7 @@ class Guess(ipywidgets.VBox):
         known = guesses.read(key)
         fits = "guess" in known and self._fits(known["guess"])
         self.kept, self._seen = (known["guess"], "truth" in known) if fits else (None, False)
+        self._cleared = guesses.times_cleared(key)
         self.control = control
         self.keep = ipywidgets.Button(description="Keep my guess", button_style="primary", icon="check")
         self.keep.on_click(lambda _: self._keep())
@@ -55,10 +56,17 @@ class Guess(ipywidgets.VBox):
         if value is None:
             self._status.value = "Choose one of the answers first."
             return
-        if not self._seen:
+        if not self._guessed() or not self._seen:
             self.kept = value
             guesses.write(self.key, self._known())
         self._say()
+
+    def _guessed(self):
+        """Whether there is a guess; one that was cleared since is forgotten here, too."""
+        if self._cleared != guesses.times_cleared(self.key):
+            self.kept, self._seen, self._cleared = None, False, guesses.times_cleared(self.key)
+            self._status.value = ""
+        return self.kept is not None
 
     def _say(self):
         told = f"Kept: {html.escape(self.in_words(self.kept))}. "
@@ -67,7 +75,7 @@ class Guess(ipywidgets.VBox):
                 f'You have seen the answer, so this guess counts; guess.clear("{self.key[:2]}") forgets it.'
             )
         else:
-            told += "Run the next cell to see."
+            told += "Now run the answer below."
         self._status.value = f'<span role="status" aria-live="polite">{told}</span>'
 
     def _known(self):
@@ -150,11 +158,13 @@ class Choice(Guess):
         """
         if truth not in self.options:
             raise InputError(f"truth: got {truth!r}; allowed are {', '.join(map(repr, self.options))}")
-        if self.kept is None:
-            return Answer(f"It is: {truth}. {why}".strip(), None, None, shown)
+        if not self._guessed():
+            return Answer(f"The answer: “{truth}”. {why}".strip(), None, None, shown)
         right = self.kept == truth
         self._record(truth, 0.0 if right else 1.0)
-        told = f"You guessed right: {truth}." if right else f"You guessed: {self.kept}. It is: {truth}."
+        told = f"You guessed right: “{truth}”."
+        if not right:
+            told = f"You guessed “{self.kept}”. The answer is “{truth}”."
         return Answer(f"{told} {why}".strip(), 0.0 if right else 1.0, None, shown)
 
     def in_words(self, value: str) -> str:
@@ -190,7 +200,7 @@ class Number(Guess):
     def compare(self, truth: float, why: str = "", shown: plots.AccessibleFigure | None = None) -> Answer:
         """Compare the guess with the `truth`, as `Choice.compare`."""
         truth = float(truth)
-        if self.kept is None:
+        if not self._guessed():
             return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, None, shown)
         off = self.kept - truth
         error = min(1.0, abs(off) / (self.high - self.low))
@@ -240,7 +250,9 @@ class Line(Guess):
         high: float,
         unit: str,
         intuition: str,
+        along: str,
     ):
+        self.along = along
         self.places, self.low, self.high, self.unit = tuple(map(str, places)), low, high, unit
         start, step = (low + high) / 2, (high - low) / 100
         scale = {"min": low, "max": high, "step": step, "readout_format": ".3g"}
@@ -259,7 +271,7 @@ class Line(Guess):
             raise InputError(
                 f"truth: got {len(truth)} numbers; allowed are {len(self.places)}, one for each place"
             )
-        if self.kept is None:
+        if not self._guessed():
             return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, self._drawn(truth), shown)
         off = [abs(g - t) / (self.high - self.low) for g, t in zip(self.kept, truth, strict=True)]
         error = min(1.0, sum(off) / len(off))
@@ -271,7 +283,8 @@ class Line(Guess):
 
     def in_words(self, value: Sequence[float]) -> str:
         """Return the heights, place by place."""
-        return ", ".join(f"{_plain(v)} at {place}" for v, place in zip(value, self.places, strict=True))
+        told = percent if (self.low, self.high) == (0, 1) else _plain
+        return ", ".join(f"{told(v)} at {place}" for v, place in zip(value, self.places, strict=True))
 
     def _value(self):
         return [point.value for point in self.points]
@@ -287,9 +300,13 @@ class Line(Guess):
     def _drawn(self, truth):
         curves = {"measured": truth} | ({"your guess": self.kept} if self.kept is not None else {})
         spots = range(len(truth))
-        figure = plots.lines({name: (spots, heights) for name, heights in curves.items()}, "", self.unit)
+        drawn = {name: (spots, heights) for name, heights in curves.items()}
+        shares = (self.low, self.high) == (0, 1)
+        figure = plots.lines(drawn, self.along, self.unit, percentages=shares)
         (axis,) = figure.axes
         axis.set(ylim=(self.low, self.high), xticks=spots, xticklabels=self.places)
+        for curve in axis.lines:
+            curve.set_clip_on(False)
         return figure
 
 
@@ -343,12 +360,16 @@ def line(
     high: float,
     unit: str = "",
     intuition: str = "",
+    along: str = "",
 ) -> Line:
-    """Ask for a curve: readers drag a point at each of the `places` to a height between `low` and `high`. As `choice`."""
+    """Ask for a curve: readers drag a point at each of the `places` to a height between `low` and `high`. As `choice`.
+
+    `unit` says what the heights are, and `along` what the places are. Heights from 0 to 1 are shares, shown as per cent.
+    """
     _check_scale(low, high)
     if not 2 <= len(places) <= 10:
         raise InputError(f"places: got {len(places)}; allowed are 2 to 10")
-    return Line(key, question, places, low, high, unit, intuition)
+    return Line(key, question, places, low, high, unit, intuition, along)
 
 
 def _check_scale(low, high):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from advcourse.core.rounding import percent
 
 FOLDER = "ADVCOURSE_GUESSES"
 _KEY = re.compile(r"\d\d/[a-z0-9][a-z0-9-]{0,60}")
+_cleared: Counter[str] = Counter()  # how often each chapter's guesses were forgotten while this program runs
 _FAR = 0.2  # of the scale: a guess this far off shows that an intuition was wrong
 
 
@@ -70,8 +72,9 @@ def write(key: str, record: dict[str, Any]) -> None:
 
 def clear(chapter: str | None = None) -> int:
     """Forget the guesses of a chapter, such as "00" (default: of all chapters); return how many there were."""
-    if chapter is not None and not re.fullmatch(r"\d\d", chapter):
-        raise InputError(f"chapter: got {chapter!r}; allowed are two digits, such as '00'")
+    if chapter is not None:
+        _check_chapter(chapter)
+    _cleared["all" if chapter is None else chapter] += 1
     rooms = (
         [folder() / chapter] if chapter else [path for path in folder().glob("[0-9][0-9]") if path.is_dir()]
     )
@@ -79,6 +82,16 @@ def clear(chapter: str | None = None) -> int:
     for room in rooms:
         shutil.rmtree(room, ignore_errors=True)
     return count
+
+
+def times_cleared(key: str) -> int:
+    """Return how often the guess of a key, chapter/name, was forgotten while this program runs."""
+    return _cleared["all"] + _cleared[key.split("/")[0]]
+
+
+def _check_chapter(chapter):
+    if not isinstance(chapter, str) or not re.fullmatch(r"\d\d", chapter):
+        raise InputError(f"chapter: got {chapter!r}; allowed are two digits, such as '00'")
 
 
 class Calibration:
@@ -91,6 +104,7 @@ class Calibration:
     """
 
     def __init__(self, chapter: str):
+        _check_chapter(chapter)
         records = {
             path.stem: read(f"{chapter}/{path.stem}") for path in sorted((folder() / chapter).glob("*.json"))
         }
@@ -125,7 +139,8 @@ def _in_words(chapter, told, errors):
     if errors[worst] < _FAR:
         return f"{text} None was far off: your intuition holds here."
     record = told[worst]
-    text += f" Farthest off: “{record['question']}” You said {record['guess_in_words']}; it is {record['truth_in_words']}."
+    said, answer = record["guess_in_words"], record["truth_in_words"]
+    text += f" Farthest off: “{record['question']}” You said “{said}”; the answer is “{answer}”."
     return f"{text} {record['intuition']}" if record.get("intuition") else text
 
 

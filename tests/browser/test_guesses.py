@@ -47,7 +47,7 @@ def test_a_reader_guesses_with_the_keyboard(tmp_path):
         for i in range(3):
             buttons.nth(i).focus()
             page.keyboard.press("Enter")
-        page.get_by_text("Run the next cell to see.").nth(2).wait_for()
+        page.get_by_text("Now run the answer below.").nth(2).wait_for()
         (ROOT / "build").mkdir(exist_ok=True)
         page.screenshot(path=ROOT / "build" / "guesses.png", full_page=True)
         run_all(page)
@@ -55,7 +55,7 @@ def test_a_reader_guesses_with_the_keyboard(tmp_path):
         page.locator(IDLE).wait_for()
         page.screenshot(path=ROOT / "build" / "guesses_compared.png", full_page=True)
         assert page.get_by_text("Show the answer").count() == 0
-        assert page.get_by_text("You guessed: half the budget", exact=False).count() == 0
+        assert page.get_by_text("You guessed “half the budget", exact=False).count() == 0
         assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
     found = {path.stem: json.loads(path.read_text()) for path in (kept / "00").glob("*.json")}
     assert found["noise"]["guess"] == 60 and found["noise"]["error"] == 0.28
