@@ -124,7 +124,7 @@ def test_who_has_seen_the_answer_cannot_guess_again():
 
 
 def test_a_cleared_guess_is_forgotten_by_the_question_that_is_open():
-    """Against an open question whose chapter is cleared: it compares nothing, a new guess counts, and other chapters keep theirs."""
+    """Against an open question whose chapter is cleared: it compares nothing, and a new guess counts."""
     here, there = (guess.number(f"{chapter}/n", "How many?", 0, 100, "digits") for chapter in ("00", "01"))
     for question in (here, there):
         question.control.value = 40

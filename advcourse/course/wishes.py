@@ -36,9 +36,12 @@ class Wish(ipywidgets.VBox):
         if name not in self.classes:
             self._say("Choose a name from the list: type a few letters, such as “cham” for champagne.")
             return
+        target = torch.full_like(self._y, self.classes.index(name))
+        if torch.equal(target, self._y):
+            self._say(f"{name} is what the photograph shows. Wish for something else.")
+            return
         self.button.disabled, self.bar.value, self.bar.layout.visibility = True, 0, "visible"
         try:
-            target = torch.full_like(self._y, self.classes.index(name))
             with each_pass(self._model, self._advance):
                 self.result = self._attack.run(self._model, self._x, self._y, target)
             self._show(name)

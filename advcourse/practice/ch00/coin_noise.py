@@ -37,7 +37,7 @@ def drawn_tosses(draw: Draw) -> dict[str, Any]:
         ".clamp(0, 1).",
     ),
     shape=lambda case: tuple(case["x"].shape),
-    praise="Right. Every pixel is pushed as far as by FGSM, so whatever FGSM does beyond this is the work of its direction.",
+    praise="Right. FGSM pushes pixels by the same eps, so whatever it does beyond this is the work of its direction.",
 )
 def coin_noise(x, eps, heads):
     return (x + eps * torch.where(heads, 1.0, -1.0)).clamp(0, 1)
