@@ -273,7 +273,7 @@ def test_alternative_text_reaches_the_page(images):
     shown = plots.show(plots.grid(images), alt)
     data, metadata = DisplayFormatter().format(shown)
     assert data.keys() == {"text/html", "text/plain"} and data["text/plain"] == alt
-    assert data["text/html"].count(base64.b64encode(shown.png).decode()) == 1
+    assert data["text/html"].count(base64.b64encode(shown.picture).decode()) == 1
     output = nbformat.v4.new_output("display_data", data, metadata=metadata)
     cell = nbformat.v4.new_code_cell("show", outputs=[output])
     page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
@@ -289,6 +289,27 @@ def test_png_is_small_and_the_same_each_time(images):
     assert first == plots.png(plots.grid(images)) and len(first) < 30_000
     assert Image.open(io.BytesIO(first)).size == tuple((figure.get_size_inches() * 80).astype(int))
     assert (pixels(figure) == np.asarray(Image.open(io.BytesIO(plots.png(figure, optimize=False))))).all()
+
+
+def test_a_picture_on_a_page_is_sharp_and_exact(images):
+    """Checks the stored WebP against the figure drawn by matplotlib at twice the resolution, pixel by pixel, and its width."""
+    figure = plots.lines({"a": ([0, 1], [0, 1])}, "x", "y")
+    shown = plots.show(figure, "A line that rises")
+    stored = np.asarray(Image.open(io.BytesIO(shown.picture)).convert("RGB"))
+    figure.set_dpi(160)
+    assert np.array_equal(stored, pixels(figure)) and len(shown.picture) < 20_000
+    assert 'width="448"' in shown._repr_html_() and stored.shape[1] == 896
+
+
+def test_the_key_of_a_change_has_the_colours_of_its_row(images):
+    """Checks the squares under the rows against the map of a change of -1, 0 and 1, and that they are named."""
+    grey = plots.adversarial(images[:, :1], images[:, :1], LOGITS, LOGITS)
+    squares = [patch.get_facecolor()[:3] for patch in grey.artists]
+    assert [text.get_text() for text in grey.texts] == ["darker", "unchanged", "lighter"]
+    for square, change in zip(squares, (-1, 0, 1), strict=True):
+        assert np.allclose(square, plots.change_picture(np.full((1, 1, 1), change), 1)[0, 0])
+    names = [text.get_text() for text in plots.adversarial(images, images, LOGITS, LOGITS).texts]
+    assert names[3:] == ["more red", "more green", "more blue", "less red", "less green", "less blue"]
 
 
 @pytest.mark.parametrize(

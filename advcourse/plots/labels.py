@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from advcourse.plots.texts import prepare
@@ -39,29 +40,61 @@ def place(axis: Axes, labels: Iterable[Label], size: float = 10) -> None:
         labels: the names, the most important one first.
         size: size of the letters, in points (default 10).
     """
-    figure = axis.figure
-    renderer = FigureCanvasAgg(figure).get_renderer()
     prepare(axis.texts)
-    dots, boxes = ink(axis), [text.get_window_extent(renderer) for text in axis.texts]
-    point = figure.dpi / 72
+    dots, boxes = ink(axis), [text.get_window_extent() for text in axis.texts]
     for label in labels:
         weight = "bold" if label.bold else "normal"
         style = {"fontsize": size, "color": label.colour, "fontweight": weight, "path_effects": HALO}
         text = axis.annotate(label.text, label.places[0], (0, 0), textcoords="offset points", **style)
         prepare([text])
-        own = text.get_window_extent(renderer)
-        candidates = [
-            (_covered(box, dots, boxes, axis.bbox) + 1.5 * far, far, i, side, box)
-            for i, at in enumerate(axis.transData.transform(label.places))
-            for far in _FAR
-            for side in _AROUND
-            for box in [_beside(at, side, far * point, own.width, own.height).padded(1.5 * point)]
-        ]
-        _, far, i, (right, up), box = min(candidates, key=lambda candidate: candidate[:2])
-        text.set(ha=("right", "center", "left")[right + 1], va=("top", "center", "bottom")[up + 1])
-        text.set(position=(far * right, far * up))
-        text.xy = label.places[i]
-        boxes.append(box)
+        boxes.append(_settle(text, label.places, dots, boxes))
+
+
+def tidy(figure: Figure) -> None:
+    """Move names that lie on a line, a marker or another name, or cross the edge of their axes, to a free place nearby.
+
+    Only names beside a point are moved: annotations without an arrow whose place is given in "offset points".
+    """
+    named = {axes: [text for text in axes.texts if _stands_beside(text)] for axes in figure.axes}
+    if not any(named.values()):
+        return
+    figure.draw_without_rendering()  # places the axes and the legends
+    for axes, texts in named.items():
+        dots, legend = ink(axes), axes.get_legend()
+        boxes = {text: text.get_window_extent() for text in axes.texts if text.get_text()}
+        fixed = [legend.get_window_extent()] if legend else []
+        for text in texts:
+            others = fixed + [box for other, box in boxes.items() if other is not text]
+            if _covered(boxes[text].padded(1), dots, others, axes.bbox):
+                boxes[text] = _settle(text, [text.xy], dots, others)
+
+
+def _stands_beside(text):
+    return (
+        isinstance(text, Annotation)
+        and text.arrow_patch is None
+        and text.anncoords == "offset points"
+        and text.xycoords == "data"
+        and text.get_visible()
+        and bool(text.get_text())
+    )
+
+
+def _settle(text, places, dots, boxes):
+    """Move an annotation to the best place beside one of `places`, and return its box there."""
+    axes, point, own = text.axes, text.figure.dpi / 72, text.get_window_extent()
+    candidates = [
+        (_covered(box, dots, boxes, axes.bbox) + 1.5 * far, far, i, side, box)
+        for i, at in enumerate(axes.transData.transform(places))
+        for far in _FAR
+        for side in _AROUND
+        for box in [_beside(at, side, far * point, own.width, own.height).padded(1.5 * point)]
+    ]
+    _, far, i, (right, up), box = min(candidates, key=lambda candidate: candidate[:2])
+    text.set(ha=("right", "center", "left")[right + 1], va=("top", "center", "bottom")[up + 1])
+    text.set(position=(far * right, far * up))
+    text.xy = tuple(places[i])
+    return box
 
 
 def _beside(at, side, far, width, height):

@@ -9,7 +9,7 @@ import numpy as np
 from advcourse.core.inputs import InputError, check_flag, check_range
 from advcourse.plots.drawing import Plane
 from advcourse.plots.parts import Path
-from advcourse.plots.style import DPI, check_alt, small_png
+from advcourse.plots.style import check_alt, page_width, webp
 from advcourse.plots.vector import on_page, svg
 
 _STEP, _BACK, _PAUSE, _REST, _END = (
@@ -29,7 +29,7 @@ class MovingPicture:
 
     Args:
         moving: the text of an SVG with an animation.
-        still: the bytes of a PNG, which shows the end.
+        still: the bytes of a WebP, which shows the end.
         alt: the alternative text.
         width: width on the page, in CSS pixels.
     """
@@ -46,7 +46,7 @@ class MovingPicture:
             "<details open><summary>A moving picture (close it to stop it)</summary><picture>"
             '<source media="screen and (prefers-reduced-motion: no-preference)" type="image/svg+xml" '
             f'srcset="data:image/svg+xml;base64,{moving}">'
-            f'<img alt="{html.escape(self.alt)}" width="{self.width}" src="data:image/png;base64,{still}">'
+            f'<img alt="{html.escape(self.alt)}" width="{self.width}" src="data:image/webp;base64,{still}">'
             "</picture></details>"
         )
 
@@ -84,7 +84,7 @@ def walk(plane: Plane, alt: str, together: bool = False, slow: float = 1) -> Mov
     )
     style = f"<style>*{{animation:{whole * slow:.2f}s linear infinite}}"
     moving = ground.replace("</svg>", f"{drawn}</svg>").replace("<defs>", f"{style}</style><defs>", 1)
-    return MovingPicture(moving, small_png(plane.figure()), alt, round(figure.get_figwidth() * DPI))
+    return MovingPicture(moving, webp(plane.figure(), colours=64), alt, page_width(figure))
 
 
 @dataclass(frozen=True)

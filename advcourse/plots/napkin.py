@@ -12,7 +12,7 @@ from advcourse.plots.labels import Label, place
 from advcourse.plots.style import COLOURS, DPI, STYLE, Numbers, as_numbers, check_mapping
 from advcourse.plots.texts import PlainFigure, letters_across
 
-_TILE, _GAP, _LETTER = 0.62, 0.14, 0.078  # inches
+_TILE, _GAP, _LETTER = 0.62, 0.14, 0.095  # inches
 
 
 def napkin(
@@ -144,7 +144,7 @@ def cube(
     way = tuple(g / (np.abs(g).max() or 1) * 0.75 @ view)
     axis.annotate("", way, (0, 0), arrowprops={"arrowstyle": "-|>", "color": COLOURS[2], "lw": 2.4})
     labels.append(Label("gradient", (way,), COLOURS[2]))
-    place(axis, [*labels, Label(f"x = ({', '.join(f'{value:g}' for value in x)})", ((0.0, 0.0),))], size=11)
+    place(axis, [*labels, Label("x", ((0.0, 0.0),), bold=True)], size=11)
     edges = (((0, -1, -1), (0, -0.3), 0), ((-1, 0, -1), (-0.28, 0), 90), ((1, -1, 0), (0.22, -0.16), 0))
     for name, (middle, shift, turn), way in zip(names, edges, view, strict=True):
         angle = turn or np.degrees(np.arctan2(way[1], way[0]))

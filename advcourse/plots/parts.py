@@ -18,7 +18,7 @@ from advcourse.plots.style import COLOURS, DASHES, MARKERS
 World = Callable[[torch.Tensor], torch.Tensor]  # points (N, 2) -> losses (N,) or logits (N, K)
 
 ROWS = 121  # points of the grid on which a world is asked, on each side
-TINTS = ("#CFE3F1", "#F6C9A3", "#C9E8DD", "#F0D9E6", "#F9E3B8")  # of the areas: light, and of unequal grey
+TINTS = ("#CFE3F1", "#F3BE92", "#C9E8DD", "#F0D9E6", "#F9E3B8")  # of the areas: light, and of unequal grey
 LOSS = LinearSegmentedColormap.from_list("loss", ["#FFFFFF", "#9CBFD8"])
 MOVES = (COLOURS[1], COLOURS[0], COLOURS[2], COLOURS[9])  # of the paths: vermilion, blue, green, violet
 
@@ -127,7 +127,7 @@ class Boundary:
         inside = (
             (rows > 0.12 * ROWS) & (rows < 0.85 * ROWS) & (columns > 0.12 * ROWS) & (columns < 0.85 * ROWS)
         )
-        places = np.stack([self.across[columns[inside]], self.up[rows[inside]]], 1)[::6]
+        places = np.stack([self.across[columns[inside]], self.up[rows[inside]]], 1)[::-6]
         colour = MOVES[self.number % len(MOVES)]
         return [Label(self.name, tuple(map(tuple, places)), colour)] if len(places) else []
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advcourse.core.inputs import InputError, check_images
+from advcourse.plots.labels import tidy
 from advcourse.plots.texts import PlainFigure
 
 Numbers = ArrayLike | torch.Tensor | Sequence[torch.Tensor]  # what `as_numbers` reads
@@ -31,11 +32,12 @@ OUTLINED = {"color": "white", "path_effects": [withStroke(linewidth=2, foregroun
 STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 _LARGE = 100_000  # bytes
+_LOSSY = 80  # the quality of photographs
 _UNKNOWN_TO_NUMPY = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 class AccessibleFigure:
-    """A figure as PNG with its alternative text, for display in a notebook. `show` creates it.
+    """A figure as WebP with its alternative text, for display in a notebook. `show` creates it.
 
     A notebook stores it once, as an HTML <img> with `alt`, and the alternative text as plain text. There is no image/png
     beside the HTML: JupyterLab, VS Code, nbconvert and previews made with it prefer HTML, so none of them would show it, and
@@ -43,33 +45,26 @@ class AccessibleFigure:
     HTML can't be shown, as in a terminal or in LaTeX, the alternative text replaces the picture.
 
     Args:
-        png: the bytes of the PNG.
+        picture: the bytes of a WebP.
         alt: the alternative text.
+        width: width on the page, in CSS pixels.
     """
 
-    def __init__(self, png: bytes, alt: str):
-        self.png, self.alt = png, alt
+    def __init__(self, picture: bytes, alt: str, width: int):
+        self.picture, self.alt, self.width = picture, alt, width
 
     def __repr__(self):
         return self.alt
 
     def _repr_html_(self):
-        kind, picture = _light(self.png)
-        source = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
-        return f'<img alt="{html.escape(self.alt)}" src="{source}">'
-
-
-def _light(png):
-    """Return kind and bytes of a picture as a notebook stores it: PNG, but where that is large, as for photographs, WebP."""
-    if len(png) <= _LARGE:
-        return "png", png
-    file = BytesIO()
-    Image.open(BytesIO(png)).save(file, "WEBP", quality=90, method=6)
-    return "webp", file.getvalue()
+        source = f"data:image/webp;base64,{base64.b64encode(self.picture).decode()}"
+        return f'<img alt="{html.escape(self.alt)}" width="{self.width}" src="{source}">'
 
 
 def show(figure: Figure, alt: str) -> AccessibleFigure:
     """Return the figure for display, as the last line of a cell or with IPython's `display`.
+
+    Names beside points that would collide are moved to a free place nearby (`labels.tidy`).
 
     Args:
         figure: a matplotlib figure.
@@ -82,7 +77,8 @@ def show(figure: Figure, alt: str) -> AccessibleFigure:
         InputError: `alt` is not such a text.
     """
     check_alt(alt)
-    return AccessibleFigure(png(figure), alt)
+    tidy(figure)
+    return AccessibleFigure(webp(figure), alt, page_width(figure))
 
 
 def check_alt(alt: object) -> None:
@@ -91,25 +87,42 @@ def check_alt(alt: object) -> None:
         raise InputError(f"alt: got {alt!r}; allowed is a text that says what the figure shows")
 
 
+def page_width(figure: Figure) -> int:
+    """Return the width of a figure on a page, in CSS pixels."""
+    return int(figure.get_figwidth() * figure.dpi)
+
+
+def webp(figure: Figure, colours: int | None = None) -> bytes:
+    """Return the figure as the bytes of a WebP with twice the pixels that it takes on the page, so that it is sharp everywhere.
+
+    It is lossless, and smaller than a PNG of half the resolution; only where it would be large, as for photographs, it is not.
+    With `colours` (default None: all), at most so many are kept, 2 to 256, which suits drawings.
+    """
+    dpi = figure.dpi
+    figure.set_dpi(CRISP * dpi)
+    picture = _drawn(figure)
+    figure.set_dpi(dpi)
+    if colours is not None:
+        picture = picture.quantize(colours, dither=Image.Dither.NONE).convert("RGB")
+    file = BytesIO()
+    picture.save(file, "WEBP", lossless=True, method=4)
+    if file.tell() > _LARGE:
+        file = BytesIO()
+        picture.save(file, "WEBP", quality=_LOSSY, method=6)
+    return file.getvalue()
+
+
 def png(figure: Figure, optimize: bool = True) -> bytes:
     """Return the figure as the bytes of an RGB PNG. With `optimize=False` (default True) it is faster, and the file larger."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
     file = BytesIO()
-    picture = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
-    picture.save(file, "PNG", **({"optimize": True} if optimize else {"compress_level": 1}))
+    _drawn(figure).save(file, "PNG", **({"optimize": True} if optimize else {"compress_level": 1}))
     return file.getvalue()
 
 
-def small_png(figure: Figure, colours: int = 64) -> bytes:
-    """Return a drawing as a PNG with 1.5 times the pixels of the page, in at most that many colours (default 64)."""
-    figure.set_dpi(1.5 * DPI)
+def _drawn(figure):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    picture = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
-    file = BytesIO()
-    picture.quantize(colours, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
-    return file.getvalue()
+    return Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
 
 
 def frame(axis: Axes, shown: bool) -> None:

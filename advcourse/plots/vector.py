@@ -30,8 +30,19 @@ def svg(figure: Figure) -> str:
     )
     text = re.sub(r' d="([^"]*)"', lambda found: f' d="{_compact(found[1])}"', text)
     text = re.sub(r'(?<= )(x|y|x1|y1|x2|y2|width|height|transform)="([^"]*)"', _shorter, text)
-    text = re.sub(r">\s+<", "><", text).strip()
+    text = _with_short_names(re.sub(r">\s+<", "><", text).strip())
     return re.sub(_HALO, r'<path d="\1" style="\2;paint-order:stroke;\3"/>', text)
+
+
+def _with_short_names(text):
+    """Give short names to what is used again, such as the outlines of letters, and none to the rest."""
+    used = dict.fromkeys(re.findall(r'(?:href="|url\()#([\w-]+)', text))
+    names = {name: f"n{i}" for i, name in enumerate(used)}
+    text = re.sub(
+        r' id="([^"]*)"', lambda found: f' id="{names[found[1]]}"' if found[1] in names else "", text
+    )
+    text = re.sub(r'(href="|url\()#([\w-]+)', lambda found: f"{found[1]}#{names[found[2]]}", text)
+    return text.replace("xlink:href", "href").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
 
 
 def on_page(figure: Figure, at: tuple[float, float]) -> tuple[float, float]:
@@ -86,7 +97,7 @@ def _letter(pieces):
 
 
 def _corners(points):
-    """Return the points that a line needs, so that none of the others is more than a twentieth of a point away from it."""
+    """Return the points that a line needs, so that none of the others is more than a tenth of a point away from it."""
     kept, start = [0], 0
     for end in range(2, len(points)):
         way = points[end] - points[start]
@@ -94,7 +105,7 @@ def _corners(points):
         length = np.hypot(*way) or 1
         along = between @ way / length
         away = np.abs(between @ (-way[1], way[0])) / length
-        if away.max() > 0.05 or along.min() < 0 or along.max() > length:
+        if away.max() > 0.1 or along.min() < 0 or along.max() > length:
             start = end - 1
             kept.append(start)
     return points[[*kept, len(points) - 1]]

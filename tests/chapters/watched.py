@@ -1,4 +1,5 @@
-"""Runs in a chapter's kernel before its first cell: a picture fails that shows a digit which reads otherwise than its label.
+"""Runs in a chapter's kernel before its first cell: a picture fails that shows a digit which reads otherwise than its label,
+and a figure whose texts collide.
 
 Number 825 of the test digits of `mnist-5k` is labelled 0 and has a tail, like a 6.
 """
@@ -6,10 +7,11 @@ Number 825 of the test digits of `mnist-5k` is labelled 0 and has a tail, like a
 import numpy as np
 from matplotlib.axes import Axes
 
-from advcourse import data
+from advcourse import data, plots
+from advcourse.plots.collisions import collisions
 
 _UNCLEAR = data.load("mnist-5k").images[825, 0].numpy()
-_imshow = Axes.imshow
+_imshow, _show = Axes.imshow, plots.show
 
 
 def _watched(axes, picture, *args, **kwargs):
@@ -21,4 +23,10 @@ def _watched(axes, picture, *args, **kwargs):
     return _imshow(axes, picture, *args, **kwargs)
 
 
-Axes.imshow = _watched
+def _shown(figure, alt):
+    shown = _show(figure, alt)
+    assert not collisions(figure), f"{alt[:60]}: {collisions(figure)}"
+    return shown
+
+
+Axes.imshow, plots.show = _watched, _shown
