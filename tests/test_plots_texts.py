@@ -83,6 +83,7 @@ def test_every_function_that_draws_is_tried():
         "answers",
         "show",
         "walk",
+        "describe",
         "highest",
         "png",
         "frame",

@@ -8,6 +8,7 @@ apart.
 """
 
 from advcourse.plots.charts import accuracy_against_eps, bars, histogram, lines
+from advcourse.plots.describing import describe
 from advcourse.plots.drawing import Plane, highest
 from advcourse.plots.fields import bent, signed_maps
 from advcourse.plots.flows import Gate, Mind, Net, Tile, flow
@@ -47,6 +48,7 @@ __all__ = [
     "MovingPicture",
     "show",
     "walk",
+    "describe",
     "png",
     "frame",
     "grid",

@@ -1,0 +1,76 @@
+"""Alternative text made from what a figure shows, so that it can't be wrong."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from advcourse.core.inputs import InputError
+from advcourse.core.rounding import number, percent
+
+
+def describe(figure: Figure) -> str:
+    """Return a text that says the numbers of a figure: ends and extremes of curves, lengths of bars, titles of images.
+
+    It says what is to be seen, so it also gives the answer away: before a guess, write the text yourself.
+
+    Args:
+        figure: one of this package's charts, or a figure with images that have titles.
+
+    Raises:
+        InputError: the figure has none of these.
+    """
+    sentences = [sentence for axes in figure.axes for sentence in (*_of_bars(axes), *_of_curves(axes))]
+    titles = [axes.get_title().replace("\n", " ") for axes in figure.axes if axes.images and axes.get_title()]
+    if titles:
+        sentences.append(f"{len(titles)} images: {', '.join(titles)}.")
+    if not sentences:
+        raise InputError(
+            "figure: got one without named curves, bars or titled images; write the text yourself"
+        )
+    return " ".join(sentences)
+
+
+def _of_curves(axes: Axes):
+    """Yield what the axes show, then a sentence for each named curve."""
+    curves = [line for line in axes.lines if not line.get_label().startswith("_")]
+    if curves:
+        yield f"{axes.get_ylabel()} against {axes.get_xlabel()}."
+    for line in curves:
+        x, y = np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+        x, y = x[np.isfinite(y)], y[np.isfinite(y)]
+        if not len(y):
+            yield f"{line.get_label().strip()}: no values."
+            continue
+        low, high = y.argmin(), y.argmax()
+        text = f"{line.get_label().strip()}: {_said(axes.yaxis, y[0])} at {number(x[0])}"
+        if len(y) > 1:
+            text += f", {_said(axes.yaxis, y[-1])} at {number(x[-1])}"
+        for word, at in (("lowest", low), ("highest", high)):
+            if 0 < at < len(y) - 1:
+                text += f", {word} {_said(axes.yaxis, y[at])} at {number(x[at])}"
+        yield text + "."
+
+
+def _of_bars(axes: Axes):
+    """Yield a sentence for each series of horizontal bars that `bars` has drawn; a bar's text says its number."""
+    series = [
+        part
+        for part in axes.containers
+        if isinstance(part, BarContainer) and part.orientation == "horizontal"
+    ]
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    if series and any(names):
+        yield f"{axes.get_xlabel()}, as bars."
+        numbers = iter(axes.texts)
+        for bars in series:
+            told = ", ".join(
+                f"{name} {next(numbers).get_text()}" for name, _ in zip(names, bars, strict=True)
+            )
+            label = bars.get_label().strip()
+            yield f"{told}." if not label or label.startswith("_") else f"{label}: {told}."
+
+
+def _said(axis, value):
+    return percent(value) if isinstance(axis.get_major_formatter(), PercentFormatter) else number(value)

@@ -1,0 +1,38 @@
+"""Alternative text from a figure's own numbers."""
+
+import numpy as np
+import pytest
+import torch
+
+from advcourse import plots
+from advcourse.core.inputs import InputError
+
+
+def test_curves_say_their_ends_and_extremes():
+    """Against sentences by hand: ends, a peak in the middle, and a gap that does not count."""
+    curves = {"FGSM": ([0, 0.1, 0.2], [1, 0.25, 0.5]), "PGD": ([0, 0.1, 0.2], [0.9, 0.3, np.nan])}
+    text = plots.describe(plots.accuracy_against_eps(curves, chance=0.1))
+    assert text == (
+        "accuracy against eps, L∞ (pixels range from 0 to 1). FGSM: 100 % at 0, 50 % at 0.20, lowest 25 % at 0.10. "
+        "PGD: 90 % at 0, 30 % at 0.10."
+    )
+
+
+def test_bars_say_their_numbers():
+    """Against sentences by hand, for one series and for two with a missing number."""
+    assert plots.describe(plots.bars({"a": 0.25, "b": 3}, "L2")) == "L2, as bars. a 0.25, b 3.0."
+    table = {"FGSM": {"digits": 0.8, "signs": float("nan")}, "PGD": {"digits": 1.0}}
+    text = plots.describe(plots.bars(table, "rate", percentages=True))
+    assert text == "rate, as bars. digits: FGSM 80 %, PGD 100 %. signs: FGSM n/a, PGD n/a."
+
+
+def test_images_say_their_titles():
+    """Against the titles that were given."""
+    figure = plots.grid(torch.rand(2, 1, 4, 4), ["seven\n98 %", "two\n40 %"])
+    assert plots.describe(figure) == "2 images: seven 98 %, two 40 %."
+
+
+def test_other_figures_are_refused():
+    """Checks that the message names the argument and what to do."""
+    with pytest.raises(InputError, match="^figure: .* write the text yourself"):
+        plots.describe(plots.grid(torch.rand(1, 1, 4, 4)))
