@@ -108,8 +108,8 @@ def _as_drawn(text, axes, inside) -> Iterator[_Name]:
         return
     height = len(ink)
     box = Bbox([[columns.min(), height - 1 - rows.max()], [columns.max() + 1, height - rows.min()]])
-    if outside(full, text.get_figure(root=True).bbox, 3):
-        box = full
+    if min(rows.min(), columns.min()) == 0 or rows.max() == height - 1 or columns.max() == ink.shape[1] - 1:
+        box = box.padded(2 * _SLACK)  # cut off at the figure's edge
     elif text.get_rotation() % 90 == 0:
         ink = ink.copy()
         ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True

@@ -19,7 +19,7 @@ from advcourse.plots.texts import PlainFigure
 Norm = Literal["Linf", "L2", "L1"]
 
 _SIDE = 3.7  # inches
-_BESIDE, _UNDER = 0.62, 0.5  # inches for the axes' names and numbers
+_BESIDE, _UNDER = 0.76, 0.5  # inches for the axes' names and numbers
 _SCALE = 0.75  # inches for the scale of a loss
 
 
