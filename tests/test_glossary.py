@@ -11,7 +11,7 @@ ENTRIES = glossary.entries(PAGE)
 REWRITE = "run `python tests/glossary.py --write docs/glossary.md`"
 
 # Chapters that link each term to the glossary where they are the first to use it; those that are rewritten join them.
-LINKING = ("00_start_here", "01_why_they_exist", "02_one_step")
+LINKING = ("00_start_here", "01_why_they_exist", "02_one_step", "03_many_steps")
 
 
 def text_of(path):

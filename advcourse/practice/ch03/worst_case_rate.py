@@ -1,0 +1,122 @@
+"""Chapter 03: what several runs of an attack reach together."""
+
+from typing import Any
+
+import torch
+
+from advcourse.labs.exercises import Draw
+from advcourse.practice.asking import ALL
+from advcourse.practice.tasks import small_exercise
+
+
+def drawn_runs(draw: Draw) -> dict[str, Any]:
+    """Four runs on nine images: some fall in every run, some in none, the others in one to three. A middle run is the best."""
+    fallen = torch.zeros(4, 9, dtype=torch.bool)
+    fallen[:, :2] = True
+    for image, runs in ((2, (0, 1, 3)), (3, (1, 2)), (4, (1,)), (5, (2,)), (6, (3,) * (draw.integer() % 2))):
+        fallen[list(runs), image] = True
+    if draw.integer() % 2:
+        fallen[1:3] = fallen[1:3].flip(0)
+    return {"fooled": fallen[:, draw.uniform((9,)).argsort()]}
+
+
+@small_exercise(
+    "Several runs together",
+    4,
+    "easy",
+    by_hand=({"fooled": torch.tensor([[True, False], [False, False]])},),
+    drawn=drawn_runs,
+    hints=(
+        "An image falls as soon as one run fools it. So for each image, a column, ask whether any of its entries is True.",
+        "fooled.any(0) goes down the columns and leaves one True or False for each image. What share of them is True?",
+    ),
+    shape=lambda case: (),
+    praise="Right. The worst case of each image first, and the mean over the images after it: the order decides.",
+)
+def worst_case_rate(fooled):
+    return fooled.any(0).double().mean()
+
+
+@worst_case_rate.slip(
+    "mean of the runs",
+    "This is the mean of the runs' rates. It says how good one run is, and flatters the model: the attacker keeps whatever any "
+    "of the runs has found.",
+)
+def all_entries(fooled):
+    return fooled.double().mean()
+
+
+@worst_case_rate.slip(
+    "best run",
+    "This is the rate of the best single run. Another run may have fooled images that this one did not: ask for each image by "
+    "itself.",
+)
+def one_run_for_all(fooled):
+    return fooled.double().mean(1).max()
+
+
+@worst_case_rate.slip(
+    "every run", "You count an image only if every run fools it. One is enough: any, not all."
+)
+def in_all_runs(fooled):
+    return fooled.all(0).double().mean()
+
+
+@worst_case_rate.slip(
+    "other direction",
+    "You ask of each run whether it fooled any image. The rows are runs and the columns images: go down the columns, any(0).",
+)
+def along_the_rows(fooled):
+    return fooled.any(1).double().mean()
+
+
+@worst_case_rate.slip(
+    "survivors",
+    "This is the share of the images that no run has fooled. That is the defender's number; here it is one minus this.",
+)
+def left_standing(fooled):
+    return 1 - fooled.any(0).double().mean()
+
+
+@worst_case_rate.slip("count", "This is a number of images. A rate is a share of all images: take the mean.")
+def how_many(fooled):
+    return fooled.any(0).double().sum()
+
+
+@worst_case_rate.slip("per cent", "This is per cent. A rate lies between 0 and 1: leave the factor 100 out.")
+def times_100(fooled):
+    return 100 * fooled.any(0).double().mean()
+
+
+@worst_case_rate.slip("first run", "You look at the first run only. The others may have found more.")
+def the_first(fooled):
+    return fooled[0].double().mean()
+
+
+@worst_case_rate.slip("last run", "You look at the last run only. What the earlier ones found would be lost.")
+def the_last(fooled):
+    return fooled[-1].double().mean()
+
+
+@worst_case_rate.right
+def by_the_largest(fooled):
+    return fooled.double().amax(0).mean()
+
+
+@worst_case_rate.right
+def image_by_image(fooled):
+    columns = fooled.T.tolist()
+    return sum(any(column) for column in columns) / len(columns)
+
+
+@worst_case_rate.wrong("crash")
+def mean_of_true_and_false(fooled):
+    return fooled.any(0).mean()
+
+
+@worst_case_rate.wrong("shape")
+def of_each_run(fooled):
+    return fooled.double().mean(1)
+
+
+worst_case_rate.checks(*ALL)
