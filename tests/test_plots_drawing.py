@@ -196,3 +196,11 @@ def test_bad_input(call, words):
     with pytest.raises(InputError) as error:
         call()
     assert all(word in str(error.value) for word in words)
+
+
+def test_the_name_of_a_scale_stays_in_the_figure():
+    """Checks the drawn box against the figure's edge, for numbers as wide as -12.5."""
+    figure = plots.Plane().levels(lambda points: 3 - 30 * (points - 0.6).square().sum(1), "loss").figure()
+    figure.draw_without_rendering()
+    scale = figure.axes[0].child_axes[0].yaxis.label
+    assert scale.get_text() == "loss" and scale.get_window_extent().x1 <= figure.bbox.x1

@@ -20,7 +20,7 @@ Norm = Literal["Linf", "L2", "L1"]
 
 _SIDE = 3.7  # inches
 _BESIDE, _UNDER = 0.76, 0.5  # inches for the axes' names and numbers
-_SCALE = 0.75  # inches for the scale of a loss
+_SCALE = 0.95  # inches for the scale of a loss
 
 
 class Plane:
