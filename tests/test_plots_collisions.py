@@ -151,3 +151,15 @@ def test_the_makers_draw_good_figures():
     for figure in figures:
         tidy(figure)
         assert collisions(figure) == []
+
+
+def test_a_legend_on_a_curve_moves_beside_the_axes():
+    """Against a legend that is put on a curve after the figure was made: shown, the figure is clear again."""
+    x = np.linspace(0.01, 1, 200)
+    figure = plots.lines({"one": (x, x), "two": (x, x**0.3), "three": (x, x**0.2)}, "x", "y")
+    figure.axes[0].set_xscale("log")
+    (legend,) = [axis.get_legend() for axis in figure.axes]
+    legend.set_loc("center")  # where a curve passes
+    assert "a line runs through the legend" in collisions(figure)
+    plots.show(figure, "Three curves that rise on a logarithmic axis.")
+    assert collisions(figure) == []

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from advcourse.core.inputs import InputError, check_flag
 from advcourse.core.intervals import wilson
 from advcourse.core.rounding import number, percent
+from advcourse.plots.labels import clear_legend
 from advcourse.plots.style import (
     COLOURS,
     DASHES,
@@ -71,19 +72,9 @@ def lines(
         axis.set_ylim(-0.03, 1.03)
         axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axis.grid(alpha=0.3)
-    _add_legend(axis)
+    axis.legend(frameon=False, fontsize=8)
+    clear_legend(axis)
     return figure
-
-
-def _add_legend(axis):
-    """Put the legend where no curve crosses it: inside the axes if there is such a place, otherwise beside them."""
-    style = {"frameon": False, "fontsize": 8}
-    legend = axis.legend(**style)
-    axis.figure.draw_without_rendering()  # the legend's place is known only after drawing
-    box = legend.get_window_extent().padded(3)
-    drawn = (line.get_path().transformed(line.get_transform()) for line in axis.lines)
-    if any(path.intersects_bbox(box, filled=False) for path in drawn):
-        axis.legend(**style, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def accuracy_against_eps(

@@ -50,11 +50,27 @@ def place(axis: Axes, labels: Iterable[Label], size: float = 10) -> None:
         boxes.append(_settle(text, label.places, dots, boxes))
 
 
-def tidy(figure: Figure) -> None:
-    """Move names that lie on a line, a marker or another name, or cross the edge of their axes, to a free place nearby.
+def clear_legend(axes: Axes) -> None:
+    """Move the legend beside its axes if a curve runs through it."""
+    legend = axes.get_legend()
+    if legend is None:
+        return
+    axes.figure.draw_without_rendering()  # the legend's place is known only after drawing
+    box = legend.get_window_extent().padded(3)
+    drawn = (line.get_path().transformed(line.get_transform()) for line in axes.lines)
+    if any(path.intersects_bbox(box, filled=False) for path in drawn):
+        legend.set_loc("upper left")
+        legend.set_bbox_to_anchor((1, 1), axes.transAxes)
 
-    Only names beside a point are moved: annotations without an arrow whose place is given in "offset points".
+
+def tidy(figure: Figure) -> None:
+    """Move legends that a curve crosses beside their axes, and names that cover something to a free place nearby.
+
+    A name is moved if it lies on a line, a marker or another name, or crosses the edge of its axes, and stands beside a point:
+    it is an annotation without an arrow, whose place is given in "offset points".
     """
+    for axes in figure.axes:
+        clear_legend(axes)
     named = {axes: [text for text in axes.texts if _stands_beside(text)] for axes in figure.axes}
     if not any(named.values()):
         return

@@ -204,7 +204,7 @@ def test_nobody_is_sent_to_a_cell_that_fails_alone(path, stored):
 
 def test_something_to_see_every_three_cells(stored):
     """Checks the rhythm: between two outputs with something to see lie at most three cells without, collapsed ones apart."""
-    shows = [bool(cell.get("outputs")) for cell in stored.cells if not collapsed(cell)]
+    shows = [bool(cell.get("outputs")) for cell in stored.cells if cell.get("outputs") or not collapsed(cell)]
     first, last = shows.index(True), len(shows) - shows[::-1].index(True)
     gaps = "".join("x" if show else "." for show in shows[first:last])
     assert "...." not in gaps, gaps
