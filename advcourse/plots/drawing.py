@@ -88,7 +88,7 @@ class Plane:
         if loss.ndim != 2:
             raise InputError(f"world: got {loss.shape[2:]} numbers a point; allowed is one, the loss")
         return self._add(
-            parts.Levels(across, up, loss, name, check_range(lines, "lines", 2, 40, integer=True))
+            parts.LevelLines(across, up, loss, name, check_range(lines, "lines", 2, 40, integer=True))
         )
 
     def boundary(self, world: World, name: str) -> Self:
@@ -230,7 +230,7 @@ class Plane:
 
     def _empty(self):
         left, right, bottom, top = self.view
-        beside = _SCALE if any(isinstance(part, parts.Levels) for part in self._parts) else 0.12
+        beside = _SCALE if any(isinstance(part, parts.LevelLines) for part in self._parts) else 0.12
         high = _SIDE * (top - bottom) / (right - left)
         width, height = _BESIDE + _SIDE + beside, _UNDER + high + 0.12
         with rc_context(STYLE):

@@ -80,7 +80,7 @@ class Areas:
 
 
 @dataclass(frozen=True)
-class Levels:
+class LevelLines:
     """A loss: darker where it is higher, with level lines."""
 
     across: np.ndarray
