@@ -103,6 +103,47 @@ def test_transfer_rate_by_hand():
     assert TASKS["transfer_rate"](source & False, other).isnan()
 
 
+NO, YES = False, True
+IN_HAND = [  # chapter 00
+    (
+        "coin_noise",
+        (torch.tensor([0.5, 0.95, 0.04]), 0.1, torch.tensor([NO, YES, NO])),
+        [0.4, 1, 0],
+    ),
+    (
+        "within_budget",
+        (torch.tensor([[0.5, 0.5], [0.5, 0.5]]), torch.tensor([[0.75, 0.25], [0.5, 0.125]]), 0.25),
+        [1, 0],
+    ),
+    (
+        "success_rate",
+        (torch.tensor([3, 1, 7, 0, 6]), torch.tensor([8, 1, 1, 0, 6]), torch.tensor([3, 1, 7, 6, 5])),
+        2 / 3,  # of the first three, which are right before; the other two are not
+    ),
+    # chapter 03: the first pixel reaches the ball's edge, the second white, the third goes back
+    (
+        "bim_step",
+        (
+            torch.tensor([0.5, 0.95, 0.3]),
+            torch.tensor([0.65, 0.98, 0.2]),
+            torch.tensor([2.0, 0.1, 3.0]),
+            0.2,
+            0.1,
+        ),
+        [0.7, 1, 0.3],
+    ),
+    ("momentum_update", (torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, -3.0]]), 0.5), [[0.75, -0.75]]),
+    ("worst_case_rate", (torch.tensor([[YES, NO, NO, NO], [NO, NO, YES, NO]]),), 0.5),
+]
+
+
+@pytest.mark.parametrize("name, arguments, by_hand", IN_HAND, ids=[row[0] for row in IN_HAND])
+def test_the_authors_answer_by_hand(name, arguments, by_hand):
+    """Against cases of two to four pixels or images, worked out by hand."""
+    found = torch.as_tensor(TASKS[name].solution(*arguments)).double()
+    torch.testing.assert_close(found, torch.tensor(by_hand, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_worst_perturbation_solves_the_linear_program(seed):
     """Against scipy's solver: minimise w·δ where each |δᵢ| is at most eps."""
