@@ -8,23 +8,24 @@ from advcourse.labs.exercises import Draw
 from advcourse.practice.asking import ALL
 from advcourse.practice.tasks import small_exercise
 
+RUNS = ((0, 1, 2, 3), (0, 1, 3, 4, 5, 6), (0, 1, 6, 7), (0, 1, 2, 4, 5))  # the images that each of them fools
+
 
 def drawn_runs(draw: Draw) -> dict[str, Any]:
-    """Four runs on nine images: some fall in every run, some in none, the others in one to three. A middle run is the best."""
-    fallen = torch.zeros(4, 9, dtype=torch.bool)
-    fallen[:, :2] = True
-    for image, runs in ((2, (0, 1, 3)), (3, (1, 2)), (4, (1,)), (5, (2,)), (6, (3,) * (draw.integer() % 2))):
-        fallen[list(runs), image] = True
+    """Four runs on eleven images. Two images fall in every run and three in none; a middle run is the best."""
+    fallen = torch.zeros(4, 11, dtype=torch.bool)
+    for run, images in zip(fallen, RUNS, strict=True):
+        run[list(images)] = True
     if draw.integer() % 2:
         fallen[1:3] = fallen[1:3].flip(0)
-    return {"fooled": fallen[:, draw.uniform((9,)).argsort()]}
+    return {"fooled": fallen[:, draw.uniform((11,)).argsort()]}
 
 
 @small_exercise(
     "Several runs together",
     4,
     "easy",
-    by_hand=({"fooled": torch.tensor([[True, False], [False, False]])},),
+    by_hand=({"fooled": torch.tensor([[True, False], [False, True]])},),
     drawn=drawn_runs,
     hints=(
         "An image falls as soon as one run fools it. So for each image, a column, ask whether any of its entries is True.",
