@@ -1,6 +1,7 @@
 """Worked examples of a few pixels: rows of tiles with their numbers, and the cube of three pixels with its corners."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -13,6 +14,7 @@ from advcourse.plots.style import COLOURS, DPI, STYLE, Numbers, as_numbers, chec
 from advcourse.plots.texts import PlainFigure, letters_across
 
 _TILE, _GAP, _LETTER = 0.62, 0.14, 0.095  # inches
+_VIEW = np.array([(1.0, -0.16), (0.0, 1.0), (0.52, 0.36)])  # a step along each side of a cube, on the page
 
 
 def napkin(
@@ -21,7 +23,7 @@ def napkin(
     """Draw a calculation with a few pixels: a row of tiles for each step, its name on the left, the numbers in the tiles.
 
     A row of pixels shows each as its grey, 0 black and 1 white. A signed row, such as a gradient or a change, uses the colours
-    of all changes in this course: below 0 dark blue, 0 grey, above 0 yellow; and an arrow says up or down.
+    of all changes in this course: below 0 dark blue, 0 grey, above 0 yellow; and its numbers bear their sign.
 
     Args:
         rows: name -> the numbers of the pixels, the same number of them in each row.
@@ -113,41 +115,51 @@ def cube(
             f"centre, gradient, names: got {len(x)}, {len(g)} and {len(names)}; allowed are 3 each"
         )
     check_range(eps, "eps", 0, exclusive_low=True)
-    view = np.array(
-        [(1.0, -0.16), (0.0, 1.0), (0.52, 0.36)]
-    )  # where a step along each direction goes on the page
-    corners = np.array([(a, b, c) for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)])
+    corners = np.array(list(product((-1, 1), repeat=3)))
     with rc_context(STYLE):
         figure = PlainFigure(figsize=(4.8, 4.0), dpi=DPI)
         axis = figure.add_axes((0, 0, 1, 1))
     axis.set(xlim=(-2.16, 2.16), ylim=(-1.8, 1.8))
     axis.axis("off")
+    _draw_edges(axis, corners)
+    labels = _draw_corners(axis, corners, np.round(eps * corners @ g, 12) + 0.0)
+    axis.plot(0, 0, "o", color="black", markersize=6)
+    way = tuple(g / (np.abs(g).max() or 1) * 0.75 @ _VIEW)
+    axis.annotate("", way, (0, 0), arrowprops={"arrowstyle": "-|>", "color": COLOURS[2], "lw": 2.4})
+    labels += [Label("gradient", (way,), COLOURS[2]), Label("x", ((0.0, 0.0),), bold=True)]
+    place(axis, labels, size=11)
+    _name_directions(axis, names)
+    return figure
+
+
+def _draw_edges(axis, corners):
+    """Draw the twelve edges of the cube; the three at the corner behind all others are dotted."""
     for start in corners:
         for way in np.eye(3):
             if start @ way < 0:
                 ends = np.array([start, start + 2 * way])
-                hidden = (ends == (-1, -1, 1)).all(1).any()  # at the corner behind all others
-                style = (
-                    {"linestyle": ":", "color": "0.5", "linewidth": 1.3}
-                    if hidden
-                    else {"color": "black", "linewidth": 1.8}
-                )
-                axis.plot(*(ends @ view).T, **style, zorder=1)
-    growth = np.round(eps * corners @ g, 12) + 0.0
+                hidden = (ends == (-1, -1, 1)).all(1).any()
+                style = {"color": "black", "linewidth": 1.8}
+                if hidden:
+                    style = {"linestyle": ":", "color": "0.5", "linewidth": 1.3}
+                axis.plot(*(ends @ _VIEW).T, **style, zorder=1)
+
+
+def _draw_corners(axis, corners, growth):
+    """Draw the corners, the best with a star; return a `Label` for each, by how much the loss grows up to there."""
     labels = []
     for corner, grows in zip(corners, growth, strict=True):
-        best = np.isclose(grows, growth.max())
+        best, at = bool(np.isclose(grows, growth.max())), corner @ _VIEW
         marker, size, colour = ("*", 20, "#FFD23F") if best else ("o", 7, "white")
-        axis.plot(*(corner @ view), marker, color=colour, markeredgecolor="black", markersize=size, zorder=5)
-        labels.append(Label(_with_sign(grows), (tuple(corner @ view),), bold=bool(best)))
-    axis.plot(0, 0, "o", color="black", markersize=6)
-    way = tuple(g / (np.abs(g).max() or 1) * 0.75 @ view)
-    axis.annotate("", way, (0, 0), arrowprops={"arrowstyle": "-|>", "color": COLOURS[2], "lw": 2.4})
-    labels.append(Label("gradient", (way,), COLOURS[2]))
-    place(axis, [*labels, Label("x", ((0.0, 0.0),), bold=True)], size=11)
+        axis.plot(*at, marker, color=colour, markeredgecolor="black", markersize=size, zorder=5)
+        labels.append(Label(_with_sign(grows), (tuple(at),), bold=best))
+    return labels
+
+
+def _name_directions(axis, names):
+    """Write the names of the three directions along an edge of each."""
     edges = (((0, -1, -1), (0, -0.3), 0), ((-1, 0, -1), (-0.28, 0), 90), ((1, -1, 0), (0.22, -0.16), 0))
-    for name, (middle, shift, turn), way in zip(names, edges, view, strict=True):
+    for name, (middle, shift, turn), way in zip(names, edges, _VIEW, strict=True):
         angle = turn or np.degrees(np.arctan2(way[1], way[0]))
         style = {"ha": "center", "va": "center", "rotation": angle, "rotation_mode": "anchor"}
-        axis.text(*(np.array(middle) @ view + shift), f"{name} →", color="0.3", fontsize=10, **style)
-    return figure
+        axis.text(*(np.array(middle) @ _VIEW + shift), f"{name} →", color="0.3", fontsize=10, **style)

@@ -64,7 +64,7 @@ class AccessibleFigure:
 def show(figure: Figure, alt: str) -> AccessibleFigure:
     """Return the figure for display, as the last line of a cell or with IPython's `display`.
 
-    Names beside points that would collide are moved to a free place nearby (`labels.tidy`).
+    Legends that a curve crosses, and names beside points that would collide, are moved first (`labels.tidy`).
 
     Args:
         figure: a matplotlib figure.
@@ -84,7 +84,9 @@ def show(figure: Figure, alt: str) -> AccessibleFigure:
 def check_alt(alt: object) -> None:
     """Raise `InputError` unless `alt` is a text of at least three words."""
     if not isinstance(alt, str) or len(alt.split()) < 3:
-        raise InputError(f"alt: got {alt!r}; allowed is a text that says what the figure shows")
+        raise InputError(
+            f"alt: got {alt!r}; allowed is a text of three words or more that says what the figure shows"
+        )
 
 
 def page_width(figure: Figure) -> int:
