@@ -79,7 +79,11 @@ def is_numerical(path):
 # First, so that `-m numerical` finds the marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark numerical tests. Those of a GPU compare it with the CPU beside it, whose rounding is then the same on both sides."""
+    """Put the chapters last, and mark numerical tests.
+
+    Tests of a GPU are not among these: they compare it with the CPU beside it, whose rounding is then the same on both sides.
+    """
+    items.sort(key=lambda item: item.path.parent.name == "chapters")
     for item in items:
         if is_numerical(item.path) and not item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.numerical)
@@ -110,7 +114,11 @@ def pytest_runtest_call(item):
 
 
 class ByFileAndChapter(LoadFileScheduling):
-    """Keeps a file's tests, and what they share, on one worker, but hands out the chapters' tests chapter by chapter."""
+    """Keeps a file's tests, and what they share, on one worker, but hands out the chapters' tests chapter by chapter.
+
+    They are handed out in the order in which they were collected, so that the chapters, which take less than a minute each,
+    come last, and no worker ends long after the others.
+    """
 
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)
@@ -120,7 +128,10 @@ class ByFileAndChapter(LoadFileScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Used with `-n 2 --dist loadfile`."""
-    return ByFileAndChapter(config, log) if config.getvalue("dist") == "loadfile" else None
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return ByFileAndChapter(config, log)
 
 
 @pytest.fixture
