@@ -33,7 +33,7 @@ def told(w: list[float], b: float, x: list[float]) -> dict[str, Tensor]:
         "The score is w @ x + b, and what eps is multiplied with is w.abs().sum(). Divide the size of the one by the other.",
     ),
     shape=lambda case: (),
-    praise="The more pixels share the work, the larger is the sum below the line, and the smaller the budget.",
+    praise="Only the score and the size of all weights together count, and not the number of pixels.",
 )
 def smallest_eps(w, b, x):
     score = w @ x + b
@@ -77,7 +77,7 @@ def by_the_size_of_the_sum(w, b, x):
 
 
 @smallest_eps.slip(
-    "without b", "The offset b is missing. The score that has to change its sign is w @ x + b."
+    "without b", "The constant b is missing. The score that has to change its sign is w @ x + b."
 )
 def score_without_b(w, b, x):
     return (w @ x).abs() / w.abs().sum()
@@ -89,6 +89,41 @@ def score_without_b(w, b, x):
 )
 def without_absolute_value(w, b, x):
     return (w @ x + b) / w.abs().sum()
+
+
+@smallest_eps.slip(
+    "negative for a positive score",
+    "For a positive score your budget is negative. Which way the score has to go plays no part: take its absolute value.",
+)
+def minus_the_score(w, b, x):
+    return -(w @ x + b) / w.abs().sum()
+
+
+@smallest_eps.slip(
+    "brackets missing",
+    "Only b is divided here, for / comes before +. Put brackets around the score: (w @ x + b).",
+)
+def divides_only_b(w, b, x):
+    return w @ x + b / w.abs().sum()
+
+
+@smallest_eps.slip("brackets missing")
+def divides_only_b_and_takes_the_size(w, b, x):
+    return (w @ x + b / w.abs().sum()).abs()
+
+
+@smallest_eps.slip(
+    "size of a part",
+    "You take the absolute value of w @ x and add b afterwards. Where the two have different signs they cancel in part: add "
+    "first, and then take the absolute value.",
+)
+def size_before_b(w, b, x):
+    return ((w @ x).abs() + b) / w.abs().sum()
+
+
+@smallest_eps.slip("size of a part")
+def sizes_of_both(w, b, x):
+    return ((w @ x).abs() + b.abs()) / w.abs().sum()
 
 
 @smallest_eps.slip(

@@ -82,6 +82,15 @@ def rate_on_the_source(fools_source, fools_other):
 
 
 @transfer_rate.slip(
+    "two counts",
+    "You divide two counts that need not be of the same images: an image that fools the other model alone is counted above the "
+    "line, too. Above it belong only those that fool both.",
+)
+def others_per_source(fools_source, fools_other):
+    return fools_other.sum() / fools_source.sum()
+
+
+@transfer_rate.slip(
     "agreement",
     "You count where both models do the same, and so also the images that fool neither. Look only at those that fool the source "
     "model.",

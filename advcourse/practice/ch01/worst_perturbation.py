@@ -111,6 +111,22 @@ def signs_alone(w, eps):
     return -w.sign()
 
 
+@worst_perturbation.slip(
+    "added to the weights",
+    "This is the change added to the weights. The weights stay as they are: return the change alone.",
+)
+def weights_moved(w, eps):
+    return w - eps * w.sign()
+
+
+@worst_perturbation.slip(
+    "eps shared out",
+    "You share eps out among the pixels. They need not share it: each of them may move by the whole eps.",
+)
+def divided_by_their_number(w, eps):
+    return -eps * w.sign() / len(w)
+
+
 @worst_perturbation.right
 def with_where(w, eps):
     return torch.where(w > 0, -eps, eps)

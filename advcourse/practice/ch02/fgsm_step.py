@@ -91,6 +91,23 @@ def clips_before_the_step(x, gradient, eps):
 
 
 @fgsm_step.slip(
+    "step clipped",
+    "Here .clamp(0, 1) belongs to the step alone, so that no pixel gets darker, and one has left the range. Put brackets around "
+    "x plus the step, and clip the whole.",
+)
+def clips_the_step(x, gradient, eps):
+    return x + (eps * gradient.sign()).clamp(0, 1)
+
+
+@fgsm_step.slip(
+    "without eps",
+    "Each pixel moves by a whole unit, from black to white. The budget is missing: multiply the sign by eps.",
+)
+def a_whole_unit(x, gradient, eps):
+    return (x + gradient.sign()).clamp(0, 1)
+
+
+@fgsm_step.slip(
     "clipped below only", "A pixel is above 1. You cut off at 0, and the range of an image ends at 1 too."
 )
 def at_least_0(x, gradient, eps):

@@ -150,6 +150,26 @@ def climbs_by_the_gradient(x, corner, gradient_at, eps, alpha):
     return (z + (eps - alpha) * gradient_at(z)).clamp(0, 1)
 
 
+@r_fgsm.slip(
+    "cut back to the budget",
+    "Your second step is eps long, and you cut off afterwards what exceeds the budget. R+FGSM has nothing to cut off: its second "
+    "step is only eps - alpha long.",
+)
+def cuts_back(x, corner, gradient_at, eps, alpha):
+    z = (x + alpha * corner).clamp(0, 1)
+    z = z + eps * gradient_at(z).sign()
+    return torch.maximum(torch.minimum(z, x + eps), x - eps).clamp(0, 1)
+
+
+@r_fgsm.slip(
+    "random step of eps",
+    "The random step is eps long, so nothing of the budget is left for the climb. It is alpha long.",
+)
+def random_step_of_eps(x, corner, gradient_at, eps, alpha):
+    z = (x + eps * corner).clamp(0, 1)
+    return (z + (eps - alpha) * gradient_at(z).sign()).clamp(0, 1)
+
+
 @r_fgsm.slip("descends", "The second step goes against the gradient, and the loss falls. Add it.")
 def climbs_down(x, corner, gradient_at, eps, alpha):
     z = (x + alpha * corner).clamp(0, 1)
