@@ -46,6 +46,16 @@ def test_a_number_is_compared_on_its_scale():
     assert keep(a_number(), 93).compare(88).text.endswith("That is too high by 5 % of the scale: near.")
 
 
+@pytest.mark.parametrize(
+    ("high", "unit", "told"),
+    [(100, "digits", "0 to 100 digits"), (8, "of 8 tosses", "0 to 8 tosses"), (255, "of 255", "0 to 255")],
+)
+def test_the_scale_names_its_end_once(high, unit, told):
+    """Against sentences by hand: the unit of "3 of 8 tosses" has the scale's end in it already."""
+    asked = guess.number("99/scale", "How many?", 0, high, unit, "None.")
+    assert f"<p>On a scale from {told}.</p>" in asked._repr_mimebundle_()["text/html"]
+
+
 def test_a_choice_is_right_or_wrong():
     """Against the two sentences, and the order of the options, which stays."""
     options = ("one label", "half the budget")

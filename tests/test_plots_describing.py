@@ -9,12 +9,24 @@ from advcourse.core.inputs import InputError
 
 
 def test_curves_say_their_ends_and_extremes():
-    """Against sentences by hand: ends, a peak in the middle, and a gap that does not count."""
+    """Against sentences by hand: ends, the middle between them, a low in between, and a gap that does not count."""
     curves = {"FGSM": ([0, 0.1, 0.2], [1, 0.25, 0.5]), "PGD": ([0, 0.1, 0.2], [0.9, 0.3, np.nan])}
     text = plots.describe(plots.accuracy_against_eps(curves, chance=0.1))
     assert text == (
-        "accuracy against eps, L∞ (pixels range from 0 to 1). FGSM: 100 % at 0, 50 % at 0.20, lowest 25 % at 0.10. "
-        "PGD: 90 % at 0, 30 % at 0.10."
+        "accuracy against eps, L∞ (pixels range from 0 to 1). FGSM: 100 % at 0, 50 % at 0.2, half-way at 0.033, "
+        "lowest 25 % at 0.1. PGD: 90 % at 0, 30 % at 0.1."
+    )
+
+
+def test_places_are_not_rounded_and_half_way_is_on_the_drawn_line():
+    """Against numbers by hand: from 1 to 100 on a stretched axis, half of the way is at 10, and 784 stays 784. A curve that ends
+    as it began, up to what is shown of its numbers, has no middle."""
+    figure = plots.lines(
+        {"share": ([1, 100, 784], [0, 1, 1]), "flat": ([1, 100, 784], [0.5, 0.499, 0.501])}, "pixels", "rate"
+    )
+    figure.axes[0].set_xscale("log")
+    assert "share: 0 at 1, 1.0 at 784, half-way at 10. flat: 0.50 at 1, 0.50 at 784." in plots.describe(
+        figure
     )
 
 

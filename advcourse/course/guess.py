@@ -222,7 +222,11 @@ class Number(Guess):
         self.control.value = value
 
     def _as_text(self):
-        scale = f"{_plain(self.low)} to {_plain(self.high)} {self.unit}"
+        high = _plain(self.high)
+        unit = self.unit.removeprefix(
+            f"of {high}"
+        ).strip()  # "0 to 8 tosses" of a guess such as "3 of 8 tosses"
+        scale = f"{_plain(self.low)} to {high} {unit}".strip()
         return f"{super()._as_text()}<p>On a scale from {html.escape(scale)}.</p>"
 
     def _drawn(self, truth):

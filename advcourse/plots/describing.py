@@ -13,7 +13,8 @@ from advcourse.core.rounding import number, percent
 def describe(figure: Figure) -> str:
     """Return a text that says the numbers of a figure: ends and extremes of curves, lengths of bars, titles of images.
 
-    It says what is to be seen, so it also gives the answer away: before a guess, write the text yourself.
+    A curve is told by its ends, by where it is half-way between them, and by what lies above or below both. The text says what
+    is to be seen, so it also gives the answer away: before a guess, write one yourself.
 
     Args:
         figure: one of this package's charts, or a figure with images that have titles.
@@ -43,14 +44,25 @@ def _of_curves(axes: Axes):
         if not len(y):
             yield f"{line.get_label().strip()}: no values."
             continue
-        low, high = y.argmin(), y.argmax()
-        text = f"{line.get_label().strip()}: {_said(axes.yaxis, y[0])} at {number(x[0])}"
+        ends = [_said(axes.yaxis, y[0]), _said(axes.yaxis, y[-1])]
+        text = f"{line.get_label().strip()}: {ends[0]} at {x[0]:.4g}"
         if len(y) > 1:
-            text += f", {_said(axes.yaxis, y[-1])} at {number(x[-1])}"
-        for word, at in (("lowest", low), ("highest", high)):
-            if 0 < at < len(y) - 1:
-                text += f", {word} {_said(axes.yaxis, y[at])} at {number(x[at])}"
+            text += f", {ends[1]} at {x[-1]:.4g}"
+        if len(y) > 2 and ends[0] != ends[1]:
+            text += f", half-way at {number(_half_way(x, y, axes.xaxis.get_transform()))}"
+        for word, at in (("lowest", y.argmin()), ("highest", y.argmax())):
+            if _said(axes.yaxis, y[at]) not in ends:
+                text += f", {word} {_said(axes.yaxis, y[at])} at {x[at]:.4g}"
         yield text + "."
+
+
+def _half_way(x, y, scale):
+    """Where a curve first reaches the middle between its ends, on the straight line that is drawn between two of its points."""
+    x = scale.transform(x)
+    rise = (y - y[0]) / (y[-1] - y[0])
+    i = int((rise >= 0.5).argmax())
+    way = (0.5 - rise[i - 1]) / (rise[i] - rise[i - 1])
+    return float(scale.inverted().transform(x[i - 1] + way * (x[i] - x[i - 1])))
 
 
 def _of_bars(axes: Axes):
