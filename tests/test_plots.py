@@ -112,6 +112,27 @@ def test_grid_shows_each_image_under_its_title(images):
         assert np.allclose(axis.images[0].get_array(), image.permute(1, 2, 0))
 
 
+def test_grid_names_its_rows(images):
+    """Checks the names against those handed in, that they lie inside the figure, and that a name too few is refused."""
+    figure = plots.grid(torch.cat([images, images]), columns=3, rows=("clean", "attacked"))
+    figure.draw_without_rendering()
+    labels = [axis.yaxis.label for axis in figure.axes if axis.get_ylabel()]
+    assert [label.get_text() for label in labels] == ["clean", "attacked"]
+    assert all(label.get_window_extent().x0 >= 0 for label in labels)
+    with pytest.raises(InputError, match="rows: got 1; allowed are 2"):
+        plots.grid(torch.cat([images, images]), columns=3, rows=("clean",))
+
+
+def test_the_number_of_a_full_bar_stands_beside_it():
+    """By the boxes in the drawing: the number is right of its bar and inside the axes, before and after `tidy` has looked."""
+    figure = plots.bars({"a": 1.0, "b": 0.98}, "share", percentages=True)
+    plots.show(figure, "two bars that are nearly full")
+    axis = figure.axes[0]
+    for bar, text in zip(axis.patches, axis.texts, strict=True):
+        assert text.get_window_extent().x0 > bar.get_window_extent().x1
+        assert text.get_window_extent().x1 < axis.bbox.x1
+
+
 def test_long_titles_stay_over_their_image(images):
     """Checks the titles' boxes, as drawn, against the figure and each other."""
     figure = plots.grid(images[:1].expand(8, -1, -1, -1), ["pedestrian crossing\n98 %"] * 8)

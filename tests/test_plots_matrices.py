@@ -88,6 +88,12 @@ def test_heat_map_of_other_numbers():
     assert ink == ["white", "black"]  # on dark blue and on yellow
 
 
+def test_heat_map_of_flags():
+    """By hand: where all numbers are 0 or 1 they are written as such, without decimals."""
+    axis = plots.heat_map({"": {"a": {"1": 1.0, "2": 0.0}}}, "fooled (1) or not (0)").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["1", "0"]
+
+
 @pytest.mark.parametrize("value", [math.nan, 0.5])
 def test_heat_map_of_one_number(value):
     """Checks the ends: no number at all, and numbers that are all the same, have a range of colours."""

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from advcourse import plots
@@ -91,6 +92,17 @@ def test_the_page_has_a_still_for_those_who_want_no_motion():
     picture = Image.open(io.BytesIO(base64.b64decode(still)))
     width = int(re.search(r'width="(\d+)"', page)[1])
     assert not getattr(picture, "is_animated", False) and abs(picture.width - 2 * width) <= 2
+
+
+def test_the_paths_of_the_still_keep_their_colours():
+    """Against the colours of the same plane drawn without a limit: the still has dots of each path's colour."""
+    drawing = plane()
+    page = plots.walk(drawing, "two paths on a plane")._repr_html_()
+    still = re.search(r'src="data:image/webp;base64,([^"]*)"', page)[1]
+    dots = np.asarray(Image.open(io.BytesIO(base64.b64decode(still))).convert("RGB")).astype(int)
+    for path in drawing.paths:
+        wanted = 255 * np.array(to_rgb(path.colour))
+        assert (np.abs(dots - wanted).max(2) < 16).sum() > 50, path.name
 
 
 def test_bad_input():

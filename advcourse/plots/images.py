@@ -16,19 +16,25 @@ from advcourse.plots.texts import PlainFigure
 _ROW, _CHIP = 0.19, 0.12  # inches: a row of a key, and a square of colour in it
 
 
-def grid(images: Numbers, titles: Iterable[object] | None = None, columns: int = 8) -> Figure:
+def grid(
+    images: Numbers,
+    titles: Iterable[object] | None = None,
+    columns: int = 8,
+    rows: Sequence[str] | None = None,
+) -> Figure:
     """Draw images in rows, each with its title above.
 
     Args:
         images: (N, 1 or 3, H, W), float in [0, 1].
         titles: N texts (default None: no titles).
         columns: images in a row, 1 to 40 (default 8).
+        rows: the names of the rows, written on their left (default None: no names).
 
     Returns:
         the figure.
 
     Raises:
-        InputError: the images or the number of titles are wrong.
+        InputError: the images, or the number of titles or of names are wrong.
     """
     pictures = rgb_pictures(images, "images")
     check_range(columns, "columns", 1, 40, integer=True)
@@ -36,9 +42,14 @@ def grid(images: Numbers, titles: Iterable[object] | None = None, columns: int =
     same_length(titles, pictures, "titles", "images")
     columns = min(columns, len(pictures))
     titles += [""] * (-len(titles) % columns)
-    figure, axes = image_axes([titles[i : i + columns] for i in range(0, len(titles), columns)])
+    above = [titles[i : i + columns] for i in range(0, len(titles), columns)]
+    if rows is not None:
+        same_length(rows, above, "rows", "the rows of images")
+    figure, axes = image_axes(above, left=0.05 if rows is None else 0.3)
     for axis, picture in zip(axes.flat, pictures, strict=False):
         axis.imshow(picture, interpolation="nearest")
+    for axis, name in zip(axes[:, 0], rows or (), strict=False):
+        axis.set_ylabel(name)
     for axis in axes.flat[len(pictures) :]:
         axis.set_visible(False)
     return figure

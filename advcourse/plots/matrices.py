@@ -70,6 +70,7 @@ def heat_map(
         for heading, block in blocks.items()
     }
     percentages = check_flag(percentages, "percentages")
+    flags = all(np.isin(block, (0, 1)).all() for block in values.values())
     shade = Normalize(0, 1) if percentages else _span(values)
     axis = rows.axis(0, _COLUMN * len(columns))
     for heading, block in values.items():
@@ -78,7 +79,7 @@ def heat_map(
         axis.pcolormesh(np.arange(len(columns) + 1), edges, np.ma.masked_invalid(block), **style)
         for row, line, y in zip(blocks[heading], block, _middles(edges), strict=True):
             for i, (column, value) in enumerate(zip(columns, line, strict=True)):
-                text = percent(value) if percentages else number(value)
+                text = percent(value) if percentages else f"{value:.0f}" if flags else number(value)
                 text = f"{text} {block_notes.get(row, {}).get(column, '')}".strip()
                 ink = "white" if np.isfinite(value) and shade(value) < 0.45 else "black"
                 axis.text(i + 0.5, y, text, ha="center", va="center", fontsize=8, color=ink)
