@@ -183,6 +183,10 @@ def gradient_of_labels(model, x, y, eps):
     return y.clone().requires_grad_()
 
 
+def less_a_half(model, x, y, eps):
+    return x + eps * ((model(x).argmax(1) == y) - 0.5).view(-1, 1, 1, 1)
+
+
 GUILTY = {
     another_copy: "Compute the loss from that very tensor",
     no_gradient_required: "Here .grad is None",
@@ -218,6 +222,7 @@ GUILTY = {
     times_a_tuple: "take its first entry, [0]",
     sign_of_a_pair: "Take .values or .indices",
     mean_of_a_mask: "mask.double().mean()",
+    less_a_half: "Make numbers of them first, 1 and 0",
     gradient_of_labels: "Only floating-point numbers have gradients",
 }
 

@@ -214,6 +214,25 @@ def test_a_mistake_is_told_with_its_case():
     assert practice.check(smallest_eps).trace.splitlines()[-2:] == ["yours  -0.12", "right   0.12"]
 
 
+def test_a_matrix_is_shown_row_by_row_and_a_list_is_told_what_it_should_be():
+    """Checks the table of a case with two images by hand: a line for each, the name only on the first."""
+
+    def within_budget(x, x_adv, eps):
+        return [True] * len(x)
+
+    verdict = practice.check(within_budget)
+    assert verdict.trace.splitlines() == [
+        "x        0.5    0.5",
+        "         0.5    0.5",
+        "x_adv   0.75   0.25",
+        "         0.5  0.125",
+        "eps     0.25",
+    ]
+    assert verdict.message == (
+        "Return a torch.Tensor. Yours returned: list. torch.tensor(...) makes one of a list of numbers."
+    )
+
+
 def test_a_crash_is_told_with_its_line():
     """Checks the line of the reader's own code, the error, what it means, and the arguments; of the library no line is shown."""
 

@@ -16,7 +16,7 @@ from advcourse import attacks, cli, data, models
 from advcourse.core.errors import InputError
 from advcourse.core.intervals import counted
 from advcourse.course import results
-from advcourse.course.results import ch02, measured, sources, stored
+from advcourse.course.results import ch02, ch03, measured, sources, stored, transfer
 
 CHAPTERS = results.chapters()
 
@@ -75,6 +75,39 @@ def test_the_stored_rate_of_fgsm_is_fgsm_by_hand():
     fooled = model((x + 0.2 * gradient.sign()).clamp(0, 1)).argmax(1) != y
     assert (fooled != result.values[:200]).sum() <= 2
     assert result.estimate == counted(int(result.values.sum()), 985)
+
+
+def test_a_stored_transfer_is_one_by_hand():
+    """Against FGSM written out in float64 on one network and read by another, on the digits that all four read rightly; again but for a
+    borderline image or two."""
+    result = results.load("03")["FGSM, mnist-small to mnist-mlp"]
+    x, y = data.load("mnist-5k").first(250)
+    right = torch.stack([models.load(name)(x).argmax(1) == y for name in ch03.NETWORKS]).all(0)
+    x, y = x[right][:200].double().requires_grad_(), y[right][:200]
+    made_on, reader = (models.load(f"mnist-{name}").double() for name in ("small", "mlp"))
+    (gradient,) = torch.autograd.grad(F.cross_entropy(made_on(x), y, reduction="sum"), x)
+    misread = reader((x + 0.25 * gradient.sign()).clamp(0, 1)).argmax(1) != y
+    assert len(x) == 200 and (misread != result.values[:200]).sum() <= 2
+
+
+def test_three_networks_together_are_attacked_through_the_mean_of_their_logits():
+    """Against the mean by hand; and a sample measured again is what is stored, but for a borderline image or two."""
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    networks = [models.load(name) for name in ("mnist-small", "mnist-mlp")]
+    torch.testing.assert_close(transfer.MeanLogits(networks)(x), (networks[0](x) + networks[1](x)) / 2)
+    result = results.load("03")["three together, the others to mnist-cnn"]
+    assert (result.measurement.measure(50) != result.values[:50]).sum() <= 2
+
+
+def test_the_key_of_a_transfer_follows_each_of_its_networks():
+    """By pairs that differ in the attacked network, in the one that reads, or in those that must be right: another key."""
+    settings = {"name": "a", "attack": attacks.FGSM(0.1), "made_on": ("mnist-small",), "model": "mnist-mlp"}
+    key = results.Transfer(**settings).identity()
+    assert results.Transfer(**settings).identity() == key
+    for other in ({"made_on": ("mnist-wide",)}, {"model": "mnist-wide"}, {"read_by": ("mnist-wide",)}):
+        assert results.Transfer(**settings | other).identity()["weights"] != key["weights"], other
+    with pytest.raises(InputError, match="made_on: got no network"):
+        results.Transfer(**settings | {"made_on": ()})
 
 
 def test_the_smallest_budget_of_a_linear_network_is_the_closed_form(monkeypatch):

@@ -114,6 +114,10 @@ ADVICE = (
         "mask.double().mean().",
     ),
     (
+        r"Subtraction, the `-` operator, with",
+        "True and False are no numbers to torch here. Make numbers of them first, 1 and 0: mask.double() - 0.5, for example.",
+    ),
+    (
         r"[Oo]nly Tensors of floating point",
         "Only floating-point numbers have gradients; labels and masks have none. Did you mean the images?",
     ),

@@ -83,7 +83,12 @@ class Student:
         wanted = tuple(self.task.shape(case) if self.task.shape else case["x"].shape)
         if reply.kind == OTHER or (reply.kind == NUMBER and wanted):
             what = f"a torch.Tensor{of_images}" if wanted else "one number, a float or a tensor of shape ()"
-            raise Finding("type", f"Return {what}. Yours returned: {reply.detail}.")
+            remedy = (
+                " torch.tensor(...) makes one of a list of numbers."
+                if wanted and reply.detail == "list"
+                else ""
+            )
+            raise Finding("type", f"Return {what}. Yours returned: {reply.detail}.{remedy}")
         if (found := tuple(reply.value.shape)) != wanted:
             told = f"The result must have the shape of x. Yours has {found}; the images that came in have {wanted}."
             if self.task.shape:

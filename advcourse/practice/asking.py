@@ -41,7 +41,7 @@ def agrees(student: Student, draw: Draw) -> None:
     for slip in task.slips:
         if all(explains(slip, case, result, NUMBERS) for case, result in zip(cases, found, strict=True)):
             raise Finding(slip.key, slip.message, trace=shown)
-    told = "The result is another one. Follow your lines with these numbers, one symbol at a time:"
+    told = "Not yet: the result differs. Follow your lines with these numbers, one symbol at a time:"
     raise Finding("formula", told, trace=shown)
 
 
@@ -63,8 +63,12 @@ def _asked(student, case):
 
 
 def worked_out(case: Case, **results: Tensor) -> str:
-    """A small table: a row for each argument of `case`, then one for each of the results."""
-    rows = [(name, _texts(value)) for name, value in [*case.arguments.items(), *results.items()]]
+    """A small table: each argument of `case`, then each of the results. A matrix takes a line for each of its rows."""
+    rows = [
+        ("" if i else name, _texts(part))
+        for name, value in [*case.arguments.items(), *results.items()]
+        for i, part in enumerate(_parts(value))
+    ]
     first = max(len(name) for name, _ in rows)
     across = max(
         len(text) for name, texts in rows for text in texts if not callable(case.arguments.get(name))
@@ -72,6 +76,10 @@ def worked_out(case: Case, **results: Tensor) -> str:
     return "\n".join(
         f"{name:<{first}}  " + "  ".join(f"{text:>{across}}" for text in texts) for name, texts in rows
     )
+
+
+def _parts(value):
+    return value if isinstance(value, Tensor) and value.dim() == 2 else [value]
 
 
 def _texts(value):

@@ -2,5 +2,6 @@
 
 from advcourse.course.results.measured import Measurement, Rate, SmallestEps
 from advcourse.course.results.stored import Result, chapters, load, refresh, stale
+from advcourse.course.results.transfer import Transfer
 
-__all__ = ["Measurement", "Rate", "Result", "SmallestEps", "chapters", "load", "refresh", "stale"]
+__all__ = ["Measurement", "Rate", "Result", "SmallestEps", "Transfer", "chapters", "load", "refresh", "stale"]

@@ -52,6 +52,11 @@ def only_lighter(x, eps, heads):
     return (x + eps * heads).clamp(0, 1)
 
 
+@coin_noise.slip("tails stay")
+def only_lighter_and_not_clipped(x, eps, heads):
+    return x + eps * heads
+
+
 @coin_noise.slip(
     "half the size",
     "Your pixels move by half of eps. Then the noise is smaller than the attack, and the comparison is unfair to the attack's "
@@ -91,6 +96,14 @@ def the_first_for_all(x, eps, heads):
 )
 def noise_alone(x, eps, heads):
     return (eps * torch.where(heads, 1.0, -1.0)).clamp(0, 1)
+
+
+@coin_noise.slip(
+    "image clipped to the budget",
+    "You clip the image to the range from -eps to eps, which is the range of the noise. An image lies between 0 and 1.",
+)
+def clipped_to_eps(x, eps, heads):
+    return (x + eps * torch.where(heads, 1.0, -1.0)).clamp(-eps, eps)
 
 
 @coin_noise.right

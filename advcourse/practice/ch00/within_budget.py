@@ -59,6 +59,11 @@ def without_the_size(x, x_adv, eps):
     return (x_adv - x).amax(1) <= eps
 
 
+@within_budget.slip("upwards only")
+def without_the_size_and_strictly(x, x_adv, eps):
+    return (x_adv - x).amax(1) < eps
+
+
 @within_budget.slip(
     "mean",
     "You compare the mean change with eps. Then a single pixel may do as it likes, if the others keep still. It is the largest "
@@ -66,6 +71,11 @@ def without_the_size(x, x_adv, eps):
 )
 def on_average(x, x_adv, eps):
     return (x_adv - x).abs().mean(1) <= eps
+
+
+@within_budget.slip("mean")
+def strictly_on_average(x, x_adv, eps):
+    return (x_adv - x).abs().mean(1) < eps
 
 
 @within_budget.slip(
@@ -107,6 +117,14 @@ def by_its_length(x, x_adv, eps):
 )
 def all_together(x, x_adv, eps):
     return ((x_adv - x).abs().max() <= eps).expand(len(x))
+
+
+@within_budget.slip(
+    "not compared",
+    "You return the largest change of each image. The question is whether it is allowed: compare it with eps.",
+)
+def the_largest_change(x, x_adv, eps):
+    return (x_adv - x).abs().amax(1)
 
 
 @within_budget.right

@@ -105,12 +105,27 @@ def strides(x, x_i, gradient, eps, alpha):
     return (x_i + eps * gradient.sign()).clamp(x - eps, x + eps).clamp(0, 1)
 
 
+@bim_step.slip("step of eps")
+def strides_and_no_ball(x, x_i, gradient, eps, alpha):
+    return (x_i + eps * gradient.sign()).clamp(0, 1)
+
+
 @bim_step.slip(
     "no sign",
     "Your step is as long as the gradient. In the L∞ ball every pixel may take the whole alpha: use the gradient's sign.",
 )
 def follows_the_gradient(x, x_i, gradient, eps, alpha):
     return (x_i + alpha * gradient).clamp(x - eps, x + eps).clamp(0, 1)
+
+
+@bim_step.slip("no sign")
+def follows_the_gradient_anywhere(x, x_i, gradient, eps, alpha):
+    return x_i + alpha * gradient
+
+
+@bim_step.slip("no sign")
+def follows_its_direction(x, x_i, gradient, eps, alpha):
+    return (x_i + alpha * gradient / gradient.norm()).clamp(x - eps, x + eps).clamp(0, 1)
 
 
 @bim_step.slip(

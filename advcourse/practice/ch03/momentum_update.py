@@ -75,6 +75,22 @@ def by_all_images(g, gradient, decay):
 
 
 @momentum_update.slip(
+    "down the columns",
+    "You add up down the columns, over the images. Each image is a row, and has a norm of its own: sum(1, keepdim=True).",
+)
+def down_the_columns(g, gradient, decay):
+    return decay * g + gradient / gradient.abs().sum(0, keepdim=True)
+
+
+@momentum_update.slip(
+    "largest",
+    "You divide by the largest slope of each image. The L1 norm is the sum of all their sizes.",
+)
+def by_the_largest(g, gradient, decay):
+    return decay * g + gradient / gradient.abs().amax(1, keepdim=True)
+
+
+@momentum_update.slip(
     "sizes forgotten",
     "You divide by the sum of the slopes with their signs, in which they cancel. A norm adds up sizes: take .abs() first.",
 )
@@ -96,6 +112,30 @@ def adds_the_sign(g, gradient, decay):
 )
 def weighs_the_new(g, gradient, decay):
     return g + decay * gradient / gradient.abs().sum(1, keepdim=True)
+
+
+@momentum_update.slip(
+    "no decay",
+    "You keep all of the memory. Only the part decay of it should be left: multiply g by decay.",
+)
+def forgets_nothing(g, gradient, decay):
+    return g + gradient / gradient.abs().sum(1, keepdim=True)
+
+
+@momentum_update.slip(
+    "decay on both",
+    "You multiply both parts by decay. It is the memory alone that fades; the new gradient counts in full.",
+)
+def weighs_the_whole(g, gradient, decay):
+    return decay * (g + gradient / gradient.abs().sum(1, keepdim=True))
+
+
+@momentum_update.slip(
+    "signs of all",
+    "You return the signs of the memory. The sign is taken when the step is made; the ball remembers the numbers.",
+)
+def signs_of_all(g, gradient, decay):
+    return (decay * g + gradient / gradient.abs().sum(1, keepdim=True)).sign()
 
 
 @momentum_update.slip(

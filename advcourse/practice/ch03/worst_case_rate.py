@@ -99,6 +99,30 @@ def the_last(fooled):
     return fooled[-1].double().mean()
 
 
+@worst_case_rate.slip(
+    "every time counts",
+    "You count an image as often as it falls. However many runs fool it, it is one image: any(0) before you add up.",
+)
+def as_often_as_it_falls(fooled):
+    return fooled.double().sum(0).mean()
+
+
+@worst_case_rate.slip(
+    "divided by the runs",
+    "You divide by the number of runs, len(fooled). It is a share of the images: divide by the number of columns.",
+)
+def by_the_number_of_rows(fooled):
+    return fooled.any(0).double().sum() / len(fooled)
+
+
+@worst_case_rate.slip(
+    "divided by all entries",
+    "You divide by all entries of the table. It is a share of the images: divide by the number of columns.",
+)
+def by_all_entries(fooled):
+    return fooled.any(0).double().sum() / fooled.numel()
+
+
 @worst_case_rate.right
 def by_the_largest(fooled):
     return fooled.double().amax(0).mean()
