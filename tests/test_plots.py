@@ -125,7 +125,7 @@ def test_grid_names_its_rows(images):
 
 def test_the_number_of_a_full_bar_stands_beside_it():
     """By the boxes in the drawing: the number is right of its bar and inside the axes, before and after `tidy` has looked."""
-    figure = plots.bars({"a": 1.0, "b": 0.98}, "share", percentages=True)
+    figure = plots.bars({"a bar with a long name": 1.0, "b": 0.98}, "share", percentages=True)
     plots.show(figure, "two bars that are nearly full")
     axis = figure.axes[0]
     for bar, text in zip(axis.patches, axis.texts, strict=True):

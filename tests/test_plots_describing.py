@@ -41,7 +41,7 @@ def test_bars_say_their_numbers():
 def test_images_say_their_titles():
     """Against the titles that were given."""
     figure = plots.grid(torch.rand(2, 1, 4, 4), ["seven\n98 %", "two\n40 %"])
-    assert plots.describe(figure) == "2 images: seven 98 %, two 40 %."
+    assert plots.describe(figure) == "2 images: seven, 98 %; two, 40 %."
 
 
 def test_other_figures_are_refused():

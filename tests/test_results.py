@@ -78,8 +78,8 @@ def test_the_stored_rate_of_fgsm_is_fgsm_by_hand():
 
 
 def test_a_stored_transfer_is_one_by_hand():
-    """Against FGSM written out in float64 on one network and read by another, on the digits that all four read rightly; again but for a
-    borderline image or two."""
+    """Against FGSM written out in float64 on one network and read by another, on digits that all four read rightly; again but
+    for a borderline image or two."""
     result = results.load("03")["FGSM, mnist-small to mnist-mlp"]
     x, y = data.load("mnist-5k").first(250)
     right = torch.stack([models.load(name)(x).argmax(1) == y for name in ch03.NETWORKS]).all(0)

@@ -137,7 +137,8 @@ def bars(
     axis.margins(x=0.12)
     axis.set_xlabel(xlabel)
     if percentages:
-        axis.set_xlim(0, 1.2)  # room for the number beside a bar of 100 %
+        axis.set_xlim(0, 1.25)  # room for the number beside a bar of 100 %
+        axis.set_xticks(np.linspace(0, 1, 6))
         axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     if len(series) > 1:
         axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

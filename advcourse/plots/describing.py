@@ -23,9 +23,11 @@ def describe(figure: Figure) -> str:
         InputError: the figure has none of these.
     """
     sentences = [sentence for axes in figure.axes for sentence in (*_of_bars(axes), *_of_curves(axes))]
-    titles = [axes.get_title().replace("\n", " ") for axes in figure.axes if axes.images and axes.get_title()]
+    titles = [
+        axes.get_title().replace("\n", ", ") for axes in figure.axes if axes.images and axes.get_title()
+    ]
     if titles:
-        sentences.append(f"{len(titles)} images: {', '.join(titles)}.")
+        sentences.append(f"{len(titles)} images: {'; '.join(titles)}.")
     if not sentences:
         raise InputError(
             "figure: got one without named curves, bars or titled images; write the text yourself"

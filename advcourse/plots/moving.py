@@ -84,7 +84,7 @@ def walk(plane: Plane, alt: str, together: bool = False, slow: float = 1) -> Mov
     )
     style = f"<style>*{{animation:{whole * slow:.2f}s linear infinite}}"
     moving = ground.replace("</svg>", f"{drawn}</svg>").replace("<defs>", f"{style}</style><defs>", 1)
-    return MovingPicture(moving, webp(plane.figure(), colours=64), alt, page_width(figure))
+    return MovingPicture(moving, webp(plane.figure(), colours=256), alt, page_width(figure))
 
 
 @dataclass(frozen=True)
