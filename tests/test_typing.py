@@ -9,7 +9,9 @@ from types import ModuleType
 import pytest
 from test_layers import MODULES, room_of
 
-ROOMS = "_moved attacks cli core course data defenses evaluation grading labs metrics models plots practice training zoo".split()
+ROOMS = (
+    "_moved attacks cases cli core course data defenses evaluation grading labs metrics models plots practice training zoo"
+).split()
 PLACES = [name for name in MODULES if room_of(name) in ROOMS]
 TASK = """
 @exercise("One step", 2)

@@ -2,7 +2,8 @@
 
 Image coordinates: x to the right, y down, both in [-1, 1]. Everything is drawn at `OVERSAMPLING` times the size and
 averaged down. All random numbers of an image come from its own row of the draws, so an image does not depend on how
-many others are drawn with it.
+many others are drawn with it. `surroundings` and `with_plate` also serve to put any plate into any view
+(`advcourse.cases.camera`).
 """
 
 import math
@@ -31,10 +32,15 @@ HOUSES = torch.tensor(
 
 
 class Draws:
-    """Uniform random numbers, one row per image, used up from left to right."""
+    """Uniform random numbers, one row per image, used up from left to right.
 
-    def __init__(self, rows: np.ndarray):
-        self._rows, self._used = torch.from_numpy(rows).float(), 0
+    Args:
+        rows: numbers in [0, 1), shape (N, columns).
+        like: a tensor whose type and device the draws get (default float32 on the CPU).
+    """
+
+    def __init__(self, rows: np.ndarray, like: Tensor | None = None):
+        self._rows, self._used = torch.from_numpy(rows).to(torch.empty(0) if like is None else like), 0
 
     def _next(self, columns: int) -> Tensor:
         self._used += columns
@@ -87,11 +93,9 @@ def frozen_random(seed: int, stream: int) -> np.random.RandomState:
 
 
 def _photograph(faces: Tensor, draws: Draws, noise: Tensor, size: int) -> Tensor:
-    side = size * OVERSAMPLING
-    centres = (torch.arange(side) + 0.5) / side * 2 - 1
-    y, x = centres[:, None].expand(side, side)[None, None], centres[None, :].expand(side, side)[None, None]
-    scene = _surroundings(draws, x, y)
-    scene = _with_sign(scene, _worn(faces, draws), draws, x, y)
+    x, y = pixel_centres(size * OVERSAMPLING)
+    scene = surroundings(draws, size * OVERSAMPLING)
+    scene = _with_sign(scene, _worn(faces, draws), draws)
     scene = F.avg_pool2d(_lit(scene, draws, x, y), OVERSAMPLING)
     scene = _blurred(scene, draws, size)
     return _sensed(scene + draws.between(0.0, 0.005) * noise)
@@ -106,9 +110,15 @@ def _smooth(field: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(field, (height, width), mode="bicubic", align_corners=False)
 
 
-def _surroundings(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
-    """Draw the sky, a skyline of trees or houses, and the ground."""
-    side = x.shape[-1]
+def pixel_centres(side: int) -> tuple[Tensor, Tensor]:
+    """Return the coordinates x and y of the pixels' centres, each of shape (1, 1, side, side)."""
+    centres = (torch.arange(side) + 0.5) / side * 2 - 1
+    return centres[None, :].expand(1, 1, side, side), centres[:, None].expand(1, 1, side, side)
+
+
+def surroundings(draws: Draws, side: int) -> Tensor:
+    """Draw the sky, a skyline of trees or houses, and the ground, shape (N, 3, side, side)."""
+    x, y = pixel_centres(side)
     horizon = draws.between(-0.2, 1.0) + draws.between(-0.1, 0.1) * x
     sky = draws.colour(SKY) + 0.12 * (y + 0.5) * draws.between(0.0, 1.0)
     clouds = _smooth(draws.field(4, 4), side, side)
@@ -140,37 +150,56 @@ def _worn(faces: Tensor, draws: Draws) -> Tensor:
     return torch.cat([rgb * alpha, alpha], dim=1)
 
 
-def _with_sign(scene: Tensor, faces: Tensor, draws: Draws, x: Tensor, y: Tensor) -> Tensor:
-    """Draw the sign and its pole over the scene, in the perspective of a pinhole camera."""
-    n, side = len(faces), x.shape[-1]
+def _with_sign(scene: Tensor, faces: Tensor, draws: Draws) -> Tensor:
     yaw, pitch, roll = (draws.between(-a, a).flatten() * math.pi / 180 for a in (40, 22, 11))
     radius = draws.between(0.60, 0.97).flatten()
     shift = torch.stack([draws.between(-0.16, 0.16).flatten(), draws.between(-0.16, 0.16).flatten()], dim=1)
-    to_plate = _camera(yaw, pitch, roll, radius, shift)
-    here = torch.stack([x.flatten(), y.flatten(), torch.ones(side * side)])
+    to_plate = image_to_plate(yaw, pitch, roll, radius, shift)
+    return with_plate(scene, faces, to_plate, draws.between(0.05, 0.09), draws.between(0.35, 0.75))
+
+
+def with_plate(scene: Tensor, plates: Tensor, to_plate: Tensor, width: Tensor, grey: Tensor) -> Tensor:
+    """Draw plates and their poles over scenes, in the perspective of a pinhole camera; differentiable in all but the views.
+
+    Args:
+        scene: the surroundings, shape (N, 3, side, side).
+        plates: RGB times alpha, and alpha, shape (N, 4, S, S).
+        to_plate: homographies from the image to the plate, shape (N, 3, 3), from `image_to_plate`.
+        width: half the pole's width, where half the plate's is 1, shape (N, 1, 1, 1).
+        grey: brightness of the pole, shape (N, 1, 1, 1).
+
+    Returns:
+        images, shape (N, 3, side, side).
+    """
+    n, side = len(scene), scene.shape[-1]
+    x, y = pixel_centres(side)
+    here = torch.stack([x.flatten(), y.flatten(), torch.ones(side * side)]).to(to_plate)
     there = (to_plate @ here.expand(n, 3, -1)).reshape(n, 3, side, side)
     plate = (there[:, :2] / there[:, 2:]).permute(0, 2, 3, 1)
 
-    width = draws.between(0.05, 0.09)
     u, v = plate[..., 0][:, None], plate[..., 1][:, None]
     pole = ((width - u.abs()) * side / 2).clamp(0, 1) * (v > 0.5)
-    metal = draws.between(0.35, 0.75) * (
-        1 - 0.35 * (u / width).clamp(-1, 1) ** 2 - 0.2 * (u / width).clamp(-1, 1)
-    )
+    metal = grey * (1 - 0.35 * (u / width).clamp(-1, 1) ** 2 - 0.2 * (u / width).clamp(-1, 1))
     scene = scene + pole * (metal - scene)
 
-    warped = F.grid_sample(faces, plate, align_corners=False)
+    warped = F.grid_sample(plates, plate, align_corners=False)
     return warped[:, :3] + (1 - warped[:, 3:]) * scene
 
 
-def _camera(yaw, pitch, roll, radius, shift) -> Tensor:
-    """Return homographies (N, 3, 3) from image to plate, for plates of this radius, rotated by these angles (radians)."""
+def image_to_plate(yaw: Tensor, pitch: Tensor, roll: Tensor, radius: Tensor, shift: Tensor) -> Tensor:
+    """Return homographies (N, 3, 3) from the image to the plate, both with coordinates in [-1, 1].
+
+    Args:
+        yaw, pitch, roll: angles of the plate, in radians, shape (N,). A plate with yaw 0 and pitch 0 faces the camera.
+        radius: half the side of a plate that faces the camera, shape (N,): 1 fills the image.
+        shift: where the plate's centre is in the image, shape (N, 2).
+    """
     (cy, cp, cr), (sy, sp, sr) = ([f(a) for a in (yaw, pitch, roll)] for f in (torch.cos, torch.sin))
     zero, distance = torch.zeros_like(yaw), 4.0
     right = torch.stack([cy * cr, cp * sr + sp * sy * cr, sp * sr - cp * sy * cr], dim=1)
     down = torch.stack([-cy * sr, cp * cr - sp * sy * sr, sp * cr + cp * sy * sr], dim=1)
     centre = torch.stack([zero, zero, zero + distance], dim=1)
-    pinhole = torch.zeros(len(yaw), 3, 3)
+    pinhole = yaw.new_zeros(len(yaw), 3, 3)
     pinhole[:, 0, 0] = pinhole[:, 1, 1] = distance * radius
     pinhole[:, :2, 2], pinhole[:, 2, 2] = shift, 1
     return torch.linalg.inv(pinhole @ torch.stack([right, down, centre], dim=2))

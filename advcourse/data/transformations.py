@@ -121,13 +121,14 @@ class JPEG(Transformation):
         if x.shape[1] not in (1, 3):
             raise InputError(f"x: got images of {x.shape[1]} channels; JPEG allows 1 or 3")
         pixels = (255 * x).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
-        return torch.from_numpy(np.stack([self._there_and_back(image) for image in pixels])).to(x) / 255
+        return torch.from_numpy(np.stack([through_jpeg(image, self.quality) for image in pixels])).to(x) / 255
 
-    def _there_and_back(self, pixels):
-        """Compress and decompress pixels (H, W, C), uint8; return them as (C, H, W)."""
-        file, grey = BytesIO(), pixels.shape[2] == 1
-        Image.fromarray(pixels[..., 0] if grey else pixels).save(file, "JPEG", quality=self.quality)
-        return np.atleast_3d(np.asarray(Image.open(file))).transpose(2, 0, 1)
+
+def through_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """Compress and decompress the pixels of one image, (H, W, 1 or 3), uint8; return them as (C, H, W), uint8."""
+    file, grey = BytesIO(), pixels.shape[2] == 1
+    Image.fromarray(pixels[..., 0] if grey else pixels).save(file, "JPEG", quality=quality)
+    return np.atleast_3d(np.asarray(Image.open(file))).transpose(2, 0, 1)
 
 
 @dataclass(frozen=True)

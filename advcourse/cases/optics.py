@@ -1,0 +1,74 @@
+"""Lens, sensor and file: what a camera does to the light that reaches it. Resampling is one matrix for each axis.
+
+With M for the rows and M' for the columns, an image x becomes M x M'^T. The rows of every matrix sum to 1, so that a grey
+surface stays as it is.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from advcourse.attacks.adaptive import BPDA
+from advcourse.data.transformations import through_jpeg
+
+DARKEST = 1e-4  # the tone curve's slope at 0 may be infinite
+
+
+@lru_cache(maxsize=256)
+def area_matrix(source: int, target: int) -> Tensor:
+    """Return the matrix (target, source), float64, that averages `source` pixels over the areas of `target` pixels."""
+    edges = np.arange(target + 1) * (source / target)
+    first, last = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(source)[None]
+    overlap = np.clip(np.minimum(last, pixel + 1) - np.maximum(first, pixel), 0, None)
+    return torch.from_numpy(overlap / overlap.sum(1, keepdims=True))
+
+
+@lru_cache(maxsize=256)
+def resize_matrix(source: int, target: int) -> Tensor:
+    """Return the matrix (target, source), float64, of a resize: bilinear to more pixels, by areas to fewer."""
+    if target <= source:
+        return area_matrix(source, target)
+    centres = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)[:, None]
+    return torch.from_numpy(np.clip(1 - np.abs(centres - np.arange(source)[None]), 0, None))
+
+
+def blur_matrices(sigmas: Tensor, size: int) -> Tensor:
+    """Return the matrices (N, size, size) of Gaussian blurs with standard deviations `sigmas` (N,) in pixels; 0: no blur."""
+    places = torch.arange(size).to(sigmas)
+    squares = (places[:, None] - places[None, :]) ** 2
+    weights = torch.exp(-0.5 * squares / sigmas.clamp_min(1e-3)[:, None, None] ** 2)
+    return weights / weights.sum(2, keepdim=True)
+
+
+def developed(seen: Tensor, gamma: Tensor, qualities: Sequence[int] | None) -> Tensor:
+    """Return the pixels that a camera stores: tone curve, rounding to 8 bit, and JPEG.
+
+    The tone curve is the power `gamma` of the light, from `DARKEST` to 1. The backward pass takes rounding and JPEG for the
+    identity (the straight-through estimator).
+
+    Args:
+        seen: light on the sensor, shape (N, 1 or 3, H, W).
+        gamma: exponents, shape (N, 1, 1, 1).
+        qualities: JPEG's quality of each image, 1 to 100; None for no JPEG.
+
+    Returns:
+        images in [0, 1] of the same shape.
+    """
+    toned = seen.clamp(DARKEST, 1) ** gamma
+    return BPDA(eight_bit if qualities is None else partial(jpeg, qualities=qualities))(toned)
+
+
+def eight_bit(x: Tensor) -> Tensor:
+    """Return the images `x` with values rounded to multiples of 1/255."""
+    return (255 * x).round() / 255
+
+
+def jpeg(x: Tensor, qualities: Sequence[int]) -> Tensor:
+    """Return the images `x` (N, 1 or 3, H, W), rounded to 8 bit and stored as JPEG by Pillow, each with its own quality."""
+    pixels = (255 * x).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+    stored = [through_jpeg(image, quality) for image, quality in zip(pixels, qualities, strict=True)]
+    return torch.from_numpy(np.stack(stored)).to(x) / 255
