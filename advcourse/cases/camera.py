@@ -70,6 +70,8 @@ class Camera(Transformation):
         seed = check_seed(self.seed if seed is None else seed)
         if not chosen:
             return self._none(x)
+        if x.dtype.itemsize < 4:  # too coarse for coordinates
+            return self.photograph(x.float(), chosen, seed).to(x)
         return self._photograph(x, [np.random.default_rng((seed, place)) for place in chosen])
 
     def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -83,10 +85,6 @@ class Camera(Transformation):
     def _check(self, x):
         """Raise `InputError` unless the camera can photograph images of this shape."""
         raise NotImplementedError
-
-    def _none(self, x):
-        """Return no photographs, of the right shape."""
-        return x[:0]
 
     def _photograph(self, x, generators):
         """Return one photograph for each generator, of as many images `x` or of one."""
@@ -251,7 +249,7 @@ class Photographed(nn.Module):
         InputError: an argument has another form.
 
     Example:
-        >>> x_adv = PGD(eps=8 / 255, eps_step=1 / 255)(EOT(Photographed(model, Phone(jpeg=False)), draws=4), x, y)
+        >>> x_adv = PGD(eps=8 / 255, steps=20)(EOT(Photographed(model, Phone(jpeg=False)), draws=4), x, y)
     """
 
     def __init__(

@@ -51,7 +51,7 @@ def printed(x: Tensor, corners: Tensor = CORNERS) -> Tensor:
     for channel in x.unsqueeze(-4).unbind(-3):  # interpolates along red, then green, then blue
         share = channel.unsqueeze(-3)
         dark, bright = colours.split(colours.shape[-4] // 2, dim=-4)
-        colours = dark + share * (bright - dark)
+        colours = (1 - share) * dark + share * bright
     return colours.squeeze(-4)
 
 

@@ -34,12 +34,16 @@ class Transformation:
     def __call__(self, x: Tensor, first: int = 0) -> Tensor:
         check_images(x)
         check_range(first, "first", 0, integer=True)
-        return self._change(x.detach().double(), first).to(x) if len(x) else x.detach().clone()
+        return self._change(x.detach().double(), first).to(x) if len(x) else self._none(x.detach())
 
     @property
     def name(self) -> str:
         """A description with the setting, such as "Gaussian blur 0.5"."""
         return self._words.format(self)
+
+    def _none(self, x):
+        """Return the transformed images of an empty batch `x` (0, C, H, W)."""
+        return x.clone()
 
     def _change(self, x, first):
         """Return the images `x` (N, C, H, W), float64, transformed; subclasses override it. The first is at position `first`."""
