@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advcourse import data, models
 from advcourse.attacks import BIM, FGSM, PGD, RFGSM, UMIFGSM, Attack, CWLinf, Transfer
+from advcourse.cases.camera import Phone
 from advcourse.core.inputs import accuracy, check_choice, predict
 from advcourse.data import ImageSet
 from advcourse.defenses import (
@@ -142,6 +143,16 @@ class TransformedRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class PhotographedRecipe(Recipe):
+    """A recipe for a network that reads photographs of prints: half of the training images go through `Phone(strength)`."""
+
+    strength: float = 1.0
+
+    def _augmentation(self) -> Augmentation:
+        return partial(_photographed, moved=super()._augmentation(), phone=Phone(self.strength))
+
+
+@dataclass(frozen=True)
 class AutoEncoderRecipe(Recipe):
     """A recipe for an autoencoder of `defenses.MagNet`: to restore digits from normal noise of deviation `std`."""
 
@@ -194,6 +205,12 @@ def _transformed(x: Tensor, generator: torch.Generator, moved: Augmentation) -> 
     return torch.cat([kind(x[:half]), x[half:]])
 
 
+def _photographed(x: Tensor, generator: torch.Generator, moved: Augmentation, phone: Phone) -> Tensor:
+    """The images moved, and half of each batch printed and photographed."""
+    x, half = moved(x, generator), len(x) // 2
+    return torch.cat([phone.augment(x[:half], generator), x[half:]])
+
+
 def _ensemble() -> EAT:
     """Static networks of other architectures than the model's; mnist-cnn stays out, for attacks from an unknown source."""
     return EAT((models.load("mnist-wide"), models.load("mnist-mlp")))
@@ -223,6 +240,7 @@ RECIPES = {
     "mnist-mlp": Recipe("mnist-mlp", "mnist-5k", epochs=30, batch_size=128),
     "mnist-small": Recipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "signs-cnn": Recipe("signs-cnn", "signs", epochs=20, degrees=5.0),
+    "signs-phone": PhotographedRecipe("signs-cnn", "signs", epochs=20, degrees=5.0),
     "mnist-pat": _defended(epochs=60, objective=partial(PAT, ramp=1 / 3)),
     # A mistake that was published, to be shown beside mnist-pat: half of the loss is clean, and training ends too soon.
     "mnist-pat-weak": _defended(epochs=12, objective=partial(PAT, ramp=1 / 3, mix=0.5)),
