@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from advcourse.cases import commands
 from advcourse.core.errors import InputError
 from advcourse.core.files import check_between, check_folder, check_target, replacing
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+commands.add_to(app)
 
 
 def _print_version(wanted: bool):

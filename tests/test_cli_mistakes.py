@@ -2,12 +2,15 @@
 
 import shutil
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 from advcourse import cli
+from advcourse.cases.sheet import Cell, Sheet
 from advcourse.core import workers
 from advcourse.core.inputs import InputError
 from advcourse.course import notebooks
@@ -16,6 +19,9 @@ from advcourse.grading import classroom, dryrun
 from advcourse.labs import release
 from advcourse.zoo import recipes
 
+SHEET = Sheet("0f0f", "signs-cnn", ("stop", "yield"), "PGD", (3, 32, 32), (Cell(0, "clean", 0),) * 30)
+GREY = BytesIO()
+Image.new("L", (100, 80), 128).save(GREY, "PNG")
 EMPTY = release.ROOT / "exercises" / "lab4" / "lab4.ipynb"
 FILES = {
     "file": b"x",
@@ -33,6 +39,9 @@ FILES = {
     "torn.zip": b"no archive",
     "short": b"abc",
     "columns.csv": b"a,b\n1,2\n",
+    "other.json": b"{}",
+    "sheet.json": SHEET.as_json().encode(),
+    "grey.png": GREY.getvalue(),
 }
 LONG = "x" * 300  # more than a file's name may have
 # Command -> what its message says.
@@ -53,6 +62,24 @@ MISTAKES = {
     "grade in --lab 4 --out in": "out: got 'in', in the folder of the submissions",
     "grade in --lab 4 --out in/grades": "out: got 'in/grades', in the folder of the submissions",
     f"check {LONG}": f"notebook: got '{LONG}'; allowed is a file that can be read",
+    "print folder/absent/x.pdf": "path: got 'folder/absent/x.pdf'; allowed is a file to write to (No such file",
+    "print folder": "path: got 'folder'; allowed is a name that ends in .pdf",
+    "print x.pdf --model signs-net": "model: got 'signs-net'; allowed are 'mnist-cnn'",
+    "print x.pdf --attack CWL2": "attack: got 'CWL2'; allowed are 'FGSM'",
+    "print x.pdf --eps 0": "eps: got 0.0; allowed is a number > 0 and <= 1",
+    "print x.pdf --seed -1": "seed: got -1; allowed is an integer >= 0",
+    f"print {LONG}.pdf": f"path: got '{LONG}.pdf'; allowed is a file to write to (File name too long)",
+    "read absent.jpg --sheet sheet.json": "photo: got 'absent.jpg'; allowed is a picture, such as a JPEG (No such file",
+    "read file --sheet sheet.json": "photo: got 'file'; allowed is a picture, such as a JPEG (this is none, or",
+    "read folder --sheet sheet.json": "photo: got 'folder'; allowed is a picture, such as a JPEG (Is a directory)",
+    "read grey.png --sheet sheet.json": "photo: shows none of the sheet's markers",
+    "read grey.png --sheet absent.json": "sheet: got 'absent.json'; allowed is a JSON file made by 'advcourse print' (No such",
+    "read grey.png --sheet good.yml": "sheet: got 'good.yml'; allowed is a JSON file made by 'advcourse print': this is not",
+    "read grey.png --sheet other.json": "sheet: got 'other.json'; allowed is a JSON file made by 'advcourse print': this is a",
+    "read grey.png --corners 1 2,2 3,3 4,4": "corners: got '1'; allowed are two numbers, such as 120,85",
+    "read grey.png --sheet sheet.json --corners 1,1 90,1 90,1 1,1": "corners: got points in another order",
+    "read grey.png --out folder": "out: got 'folder'; allowed is a file to write to (Is a directory)",
+    "read grey.png --out framed.txt": "out: got 'framed.txt'; allowed is a name that ends in .png or .jpg",
     "coverage --write absent.md": "write: got 'absent.md' (No such file or directory); allowed is a text file with the lines",
     "coverage --write folder": "write: got 'folder' (Is a directory); allowed",
     "coverage --write file/x.md": "write: got 'file/x.md' (Not a directory); allowed",
