@@ -29,19 +29,12 @@ COLUMNS, ROWS = 5, 6
 CELL, PITCH = 30.0, 38.0  # side of an image, and from one image to the next
 GRID = (14.0, 39.0)  # the first image's top left corner
 MARKER = 22.0
-MARKERS = (
-    (10.0, 10.0),
-    (178.0, 10.0),
-    (178.0, 265.0),
-    (10.0, 265.0),
-)  # top left corners of the markers 0 to 3
+MARKERS = ((10.0, 10.0), (178.0, 10.0), (178.0, 265.0), (10.0, 265.0))  # top left corners of 0 to 3
 CODE_BITS, CODE_CELL = 26, 4.5  # black, white, 16 bits of the id, 8 bits of its checksum
 CODE = (46.5, 272.0)
 WARNING = "For photographs of this paper only. Never put any of it on a real road sign, nor beside a road."
-
+ATTACKS = ("FGSM", "BIM", "PGD", "UMIFGSM", "LLC", "ILLC", "EOT-PGD")
 _FORMAT = "advcourse printed sheet 1"
-_BUDGETED = tuple(name for name, kind in attacks.REGISTRY.items() if "eps" in kind.__dataclass_fields__)
-ATTACKS = (*_BUDGETED, "EOT-PGD")
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,7 @@ def compose(model: str, attack: str = "PGD", eps: float | None = None, seed: int
 
     Args:
         model: name of a shipped model that reads images.
-        attack: one of `ATTACKS`: an attack with a budget, or "EOT-PGD", which expects the photograph.
+        attack: one of `ATTACKS`; "EOT-PGD" expects the photograph (default "PGD").
         eps: budget in L-infinity (default None: 16/255 for images in colour, 0.3 for grey ones).
         seed: of the choice, the noise and the attack (default 0).
 
