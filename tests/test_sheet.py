@@ -288,6 +288,19 @@ def test_a_bad_photograph_is_refused_in_words(fault, made, photograph):
     assert words in str(error.value)
 
 
+def test_a_bent_sheet_is_refused(made):
+    """One marker is printed 12 mm from its place: no flat sheet looks like that. The page as it is, is read."""
+    dots = 6
+    page = made[2].resize(tuple(round(dots * side) for side in sheets.PAGE))
+    assert right(reading.read(page, made[0]), "clean") == 1
+    x, y = (round(dots * start) - 18 for start in sheets.MARKERS[2])
+    part = page.crop((x, y, x + 168, y + 168))
+    page.paste("white", (x, y, x + 168, y + 168))
+    page.paste(part, (x - 12 * dots, y - 12 * dots))
+    with pytest.raises(InputError, match="shows a sheet that is not flat"):
+        reading.read(page, made[0])
+
+
 def test_another_sheet_is_refused(made, photograph):
     """The JSON file of another run: both ids are told."""
     with pytest.raises(InputError, match=f"shows sheet {made[0].id.upper()}; allowed is sheet 0F0F"):
