@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -68,8 +69,8 @@ def road_tables(
 ) -> dict[str, RoadTable]:
     """Photograph plates from many places, and count how often each is read as one class.
 
-    All plates are photographed from the same places in the same light, and no attack has seen these photographs. Half of those
-    at an angle are from the left.
+    All plates are photographed from the same places in the same light; each photograph has surroundings and light of its own,
+    and no attack has seen it. Half of those at an angle are from the left.
 
     Args:
         model: a module from photographs (N, 3, 32, 32) to logits (N, 16).
@@ -95,23 +96,22 @@ def road_tables(
     tables = {}
     for name, plate in plates.items():
         check_model(model, check_plate(plate))
-        hits = [
-            [_hits(model, plate, label, replace(road, distance=distance), angle, views) for angle in angles]
-            for distance in distances
-        ]
-        tables[name] = RoadTable(tuple(distances), angles, torch.tensor(hits), views)
+        hits = torch.zeros(len(distances), len(angles), dtype=torch.long)
+        for i, (row, column) in enumerate(product(range(len(distances)), range(len(angles)))):
+            places = range(_HELD_OUT + i * views, _HELD_OUT + (i + 1) * views)
+            here = replace(road, distance=distances[row])
+            hits[row, column] = _hits(model, plate, label, here, angles[column], places)
+        tables[name] = RoadTable(tuple(distances), angles, hits, views)
     return tables
 
 
-def _hits(model, plate, label, road, angle, views):
+def _hits(model, plate, label, road, angle, places):
     """Count the photographs that are read as `label`; every other one is from the left."""
     hits = 0
     for side, first in ((1, 0), (-1, 1)):
-        places = range(_HELD_OUT + first, _HELD_OUT + views, 2)
-        if len(places):
-            with torch.no_grad():
-                photographs = replace(road, angle=side * angle).photograph(plate[None], places)
-            hits += int((predict(model, photographs).argmax(1) == label).sum())
+        with torch.no_grad():
+            photographs = replace(road, angle=side * angle).photograph(plate[None], places[first::2])
+        hits += int((predict(model, photographs).argmax(1) == label).sum())
     return hits
 
 

@@ -173,7 +173,7 @@ class RP2:
             measured, since at the end of the range too few views are as oblique). Its JPEG is left out of the loop.
         pool: the number of different views (default 200); 1 optimises for a single photograph.
         batch: views in a step, drawn from the pool (default 16, or the whole pool if that is smaller).
-        steps: of Adam (default 100).
+        steps: of Adam (default 70).
         lr: Adam's learning rate, in logits (default 0.2).
         penalty: weight of the root mean square, lambda (default None: 6 for a poster, 0 for stickers).
         l1, tv, nps: weights of the other terms (default 0).
@@ -196,7 +196,7 @@ class RP2:
     road: Road = Road(angle=(-70.0, 70.0))
     pool: int = number(200, low=1)
     batch: int = number(16, low=1)
-    steps: int = number(100, low=1)
+    steps: int = number(70, low=1)
     lr: float = number(0.2, low=0, exclusive_low=True)
     penalty: float | None = number(None, low=0)
     l1: float = number(0.0, low=0)
