@@ -95,6 +95,15 @@ def test_rectangles_lie_on_the_plate_and_apart():
         assert int(mask.sum()) >= 0.25 * 400
 
 
+@pytest.mark.parametrize("sign", signs.CLASSES)
+def test_every_sign_has_room_for_stickers(sign):
+    """Against each plate's own area: of a fifth of it, two rectangles cover most, even on triangles."""
+    plate = plate_of(sign)
+    on_plate = plate[3].unfold(0, 2, 2).unfold(1, 2, 2).amin((2, 3)) == 1
+    mask = covered(best_rectangles(torch.rand(32, 32), on_plate, 0.2), 32)
+    assert not (mask & ~on_plate).any() and 0.15 <= int(mask.sum()) / int(on_plate.sum()) <= 0.2
+
+
 def test_enlarged_is_a_kronecker_product():
     """Against numpy's Kronecker product with a block of ones; bools remain bools."""
     cells = torch.rand(3, 4, 4, dtype=torch.float64)

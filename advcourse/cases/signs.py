@@ -173,7 +173,7 @@ class RP2:
             measured, since at the end of the range too few views are as oblique). Its JPEG is left out of the loop.
         pool: the number of different views (default 200); 1 optimises for a single photograph.
         batch: views in a step, drawn from the pool (default 16, or the whole pool if that is smaller).
-        steps: of Adam (default 70).
+        steps: of Adam (default None: 60, and 100 for a poster, which needs no search).
         lr: Adam's learning rate, in logits (default 0.2).
         penalty: weight of the root mean square, lambda (default None: 6 for a poster, 0 for stickers).
         l1, tv, nps: weights of the other terms (default 0).
@@ -196,7 +196,7 @@ class RP2:
     road: Road = Road(angle=(-70.0, 70.0))
     pool: int = number(200, low=1)
     batch: int = number(16, low=1)
-    steps: int = number(70, low=1)
+    steps: int | None = number(None, low=1)
     lr: float = number(0.2, low=0, exclusive_low=True)
     penalty: float | None = number(None, low=0)
     l1: float = number(0.0, low=0)
@@ -289,9 +289,10 @@ class RP2:
     def _places(self, generator):
         """Return the views of each step, a list of tuples of indices into the pool, which is shuffled whenever it is used up."""
         batch = min(self.batch, self.pool)
-        rounds = -(-self.steps * batch // self.pool)
+        steps = self.steps if self.steps is not None else {"stickers": 60, "poster": 100}[self.surface]
+        rounds = -(-steps * batch // self.pool)
         order = torch.cat([torch.randperm(self.pool, generator=generator) for _ in range(rounds)])
-        return [tuple(step.tolist()) for step in order[: self.steps * batch].split(batch)]
+        return [tuple(step.tolist()) for step in order[: steps * batch].split(batch)]
 
     def loss(
         self, model: nn.Module, plate: Tensor, mask: Tensor, w: Tensor, target: int, places: tuple[int, ...]
