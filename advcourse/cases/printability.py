@@ -14,8 +14,8 @@ def log_nps(x: Tensor, palette: Tensor, mask: Tensor | None = None) -> Tensor:
     The product runs over the colours p that the printer can make, so it is 0 for a printable pixel. It is formed from
     logarithms, because thirty factors below 1 soon leave the range of float32.
 
-    Paper: Sharif, Bhagavatula, Bauer and Reiter 2016, "Accessorize to a Crime", section 5.3 (doi 10.1145/2976749.2978392).
-    There the pixels are added up; the mean does not depend on the size of the pattern.
+    Paper: Sharif, Bhagavatula, Bauer and Reiter 2016, "Accessorize to a Crime" (doi 10.1145/2976749.2978392). There
+    the pixels are added up; the mean does not depend on the size of the pattern.
 
     Args:
         x: colours (3, H, W) in [0, 1].

@@ -150,15 +150,15 @@ class RP2:
               + l1 * mean|M (sigmoid(w) - s)| + tv * TV(sigmoid(w)) + nps * NPS(sigmoid(w))
 
     by Adam, over random views camera_i of the plate s. P is the printer, M the mask, and w one logit for each channel of each
-    cell. The root mean square is the paper's L2 norm, and the mean its L1 norm, each divided by what the number of pixels makes
-    of it. NPS is the root of degree |palette| of the non-printability score, so it has the scale of a colour difference.
+    cell. The root mean square stands for the paper's L2 norm, and the mean for its L1 norm; neither depends on the number of
+    pixels. NPS is the root of degree |palette| of the non-printability score, so it has the scale of a colour difference.
 
     Paper: Eykholt, Evtimov, Fernandes, Li, Rahmati, Xiao, Prakash, Kohno and Song 2018, "Robust Physical-World Attacks on Deep
     Learning Visual Classification", equation 3 (arXiv 1707.08945). Poster: M is the whole plate, and the penalty keeps the
     pattern close to the sign. Stickers: as in the paper, an L1 term with the whole plate as the mask first shows where a small
-    change counts most; rectangles are laid there, and the attack begins anew inside them. The paper prints photographs of real
-    signs in two ways: here the views are simulated, and the printer stands inside the loop, so that no term for printability is
-    needed. Leave it out with `printer=False`.
+    change counts most; rectangles are laid there, and the attack begins anew inside them. The paper's views are photographs of
+    the real sign, and synthetic changes of them; here all are simulated. Its answer to the printer is the term NPS; here the
+    printer stands inside the loop, which makes that term superfluous. `printer=False` leaves it out.
 
     What limits it: the network reads signs that were cut out for it. A detector, which also has to find them, is another target:
     Lu, Sibai, Fabry and Forsyth 2017, "Standard detectors aren't (currently) fooled by physical adversarial stop signs" (arXiv
