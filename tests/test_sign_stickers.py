@@ -9,14 +9,15 @@ import torch
 from scipy.signal import convolve2d
 from torch import nn
 
-from advcourse import models
+from advcourse import data, models
+from advcourse.attacks import PGD
 from advcourse.cases import optics
 from advcourse.cases.camera import CORNERS, Road, palette, printed
 from advcourse.cases.driveby import controls, drive_by, road_tables
 from advcourse.cases.masks import Rectangle, best_rectangles, box_sums, covered, enlarged
 from advcourse.cases.printability import log_nps, total_variation
 from advcourse.cases.signs import RP2, class_number, own_colours, paste, plate_of, rms, share_of_plate
-from advcourse.core.inputs import InputError
+from advcourse.core.inputs import InputError, accuracy
 from advcourse.core.intervals import counted
 from advcourse.data import signs
 
@@ -293,6 +294,18 @@ def test_one_view_is_not_enough_for_a_poster(network):
     )
     tables = road_tables(network, {"many": many, "one": one}, "speed limit 30", views=6)
     assert tables["many"].total.value >= tables["one"].total.value + 0.35
+
+
+def test_adversarial_training_stops_small_changes_and_no_stickers(network, stickers):
+    """Against both networks under the same attacks: the trained one withstands PGD, as its card tells, and reads the stickers
+    that were made for the other one as the target; 100 images lie within five standard errors of a thousand."""
+    trained, (x, y) = models.load("signs-pat"), data.load("signs").pick(100)
+    attack = PGD(eps=4 / 255, steps=10)
+    plain, held = (accuracy(each, attack(each, x, y), y) for each in (network, trained))
+    expected = models.card("signs-pat")["pgd_accuracy"]
+    assert held >= expected - 5 * (expected * (1 - expected) / 100) ** 0.5 and held >= plain + 0.1
+    tables = road_tables(trained, {"clean": STOP, "stickers": stickers.printed}, "no entry", views=6)
+    assert tables["stickers"].total.value >= 0.8 and tables["clean"].total.value <= 0.05
 
 
 # ---- tables and views ----
