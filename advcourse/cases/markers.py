@@ -23,6 +23,7 @@ SQUARE = np.array(
 _WINDOWS = (1 / 48, 1 / 24, 1 / 12)  # of the local mean, in sides of the photograph
 _DARK = 0.8  # what is darker than this share of the local mean is black
 _LEAST, _MOST = 14, 0.4  # size of a marker: pixels, and share of the photograph's side
+_FILLED = 0.3  # least share of its convex hull that is dark: of a marker, more than half
 _QUADRILATERAL = 0.85  # least share of its convex hull that a marker's quadrilateral covers
 
 
@@ -89,8 +90,10 @@ def _corners(region):
         hull = ConvexHull(points)
     except QhullError:
         return None
+    if region.sum() < _FILLED * hull.volume:
+        return None
     outline = points[hull.vertices]
-    outline = outline[:: -(-len(outline) // 60)]
+    outline = outline[:: -(-len(outline) // 48)]
     corners = _largest(outline)
     return corners if _area(corners) >= _QUADRILATERAL * hull.volume else None
 
