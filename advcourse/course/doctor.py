@@ -121,7 +121,10 @@ def _shipped(name, remedy, load, *arguments):
 def _data():
     from advcourse import data
 
-    for name, split in (*itertools.product(("mnist-5k", "signs"), ("train", "test")), ("photos", "test")):
+    for name, split in (
+        *itertools.product(("mnist-5k", "signs", "apps"), ("train", "test")),
+        ("photos", "test"),
+    ):
         yield _shipped(f"data {name} {split}", "install the package again", data.load, name, split)
 
 

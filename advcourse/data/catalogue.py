@@ -6,24 +6,28 @@ from pathlib import Path
 from torch import Tensor
 
 from advcourse.core.inputs import check_choice
+from advcourse.data.apps import AppSet
 from advcourse.data.base import ImageSet
 
 SHIPPED = ("mnist-5k", "signs", "photos")
 DOWNLOADED = ("mnist", "cifar10", "gtsrb")
+OTHERS = ("apps",)  # shipped, too, but no images
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that `load` accepts; the shipped sets, which need no network, come first."""
+    """Return the names of the image sets that `load` accepts; the shipped ones, which need no network, come first."""
     return SHIPPED + DOWNLOADED
 
 
-def load(name: str, split: str = "test", root: str | Path | None = None, download: bool = False) -> ImageSet:
-    """Load the data set `name` (see `names`) as an `ImageSet` of float32 images (N, C, H, W) in [0, 1].
+def load(
+    name: str, split: str = "test", root: str | Path | None = None, download: bool = False
+) -> ImageSet | AppSet:
+    """Load the data set `name` as an `ImageSet` of float32 images (N, C, H, W) in [0, 1], or "apps" as an `AppSet`.
 
     The tensors are the caller's own: changing them does not affect later loads.
 
     Args:
-        name: "mnist-5k", "signs" or "photos", which need no network; or "mnist", "cifar10" or "gtsrb", which
+        name: "mnist-5k", "signs", "photos" or "apps", which need no network; or "mnist", "cifar10" or "gtsrb", which
             torchvision reads.
         split: "train" or "test" (default); "photos" has "test" alone.
         root: folder of the sets that do not ship; default $ADVCOURSE_DATA, else ~/.cache/advcourse.
@@ -32,7 +36,7 @@ def load(name: str, split: str = "test", root: str | Path | None = None, downloa
     Raises:
         InputError: the name or split is unknown, or files are missing or damaged.
     """
-    check_choice(name, "name", names())
+    check_choice(name, "name", names() + OTHERS)
     check_choice(split, "split", ("train", "test"))
     if name == "mnist-5k":
         from advcourse.data import digits
@@ -46,6 +50,10 @@ def load(name: str, split: str = "test", root: str | Path | None = None, downloa
         from advcourse.data import photos
 
         return photos.load(split)
+    if name == "apps":
+        from advcourse.data.apps import appset
+
+        return appset.load(split)
     from advcourse.data import full
 
     return full.load(name, split, root, download)
