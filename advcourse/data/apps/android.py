@@ -14,8 +14,9 @@ PERMISSION = "android.permission."
 # What the phone has. All other hardware that an app requires makes it refuse the app.
 HARDWARE = frozenset(
     "android.hardware." + name
-    for name in "bluetooth camera camera.autofocus location location.gps location.network microphone screen.portrait "
-    "sensor.accelerometer sensor.light telephony touchscreen wifi".split()
+    for name in "bluetooth camera camera.autofocus camera.flash location location.gps location.network microphone "
+    "screen.portrait sensor.accelerometer sensor.barometer sensor.light sensor.stepcounter telephony touchscreen "
+    "wifi".split()
 )
 
 # Event -> the broadcast that the phone sends then, and the permission that an app needs to get it ("" for none).

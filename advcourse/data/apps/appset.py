@@ -26,8 +26,8 @@ LICENCE = "that of this package (apps made by it)"
 CLASSES = ("benign", "malicious")
 SPLITS = {"train": (3000, 0), "test": (1000, 1_000_000)}  # apps and first seed
 CHECKSUMS = {
-    "train": "f0d9fd53e09178675d63f4c6b84f1e32a1c0a37f0722bb467bb3d6ac5d454af3",
-    "test": "62585565a7f84ebe6a3f79e74a1d52f99876595a8a0c1edc2e53361bdb6a2239",
+    "train": "89fa8b05c8637386f190e69ab225aba7182494662d3d29ca6c0cb34506c37f61",
+    "test": "2d71880409e873ec61989b9259b95de9fd8b24c3cba21c4175c9dabb897981e4",
 }
 
 

@@ -105,6 +105,7 @@ CATEGORIES = {
         ),
         (".MapActivity", ".HistoryActivity"),
         ("sensor.accelerometer", "sensor.heartrate", "sensor.stepcounter", "location.gps"),
+        hosts=0.3,
         spare=("BODY_SENSORS", "BLUETOOTH"),
     ),
     "weather": Category(
@@ -195,10 +196,10 @@ CATEGORIES = {
 # Risky calls that honest apps make when the owner taps, and what their receivers do.
 RISKY = (
     "tap .08 SmsManager.sendTextMessage invitation",
-    "tap .10 Contacts.query all|HttpURLConnection.post backup.example",
+    "tap .08 Contacts.query all|HttpURLConnection.post backup.example",
     "tap .06 Sms.query all|HttpURLConnection.post backup.example",
-    "tap .07 WindowManager.addView bubble",
-    "tap .06 HttpURLConnection.get plugins.example|DexClassLoader.loadClass plugins.example",
+    "tap .05 WindowManager.addView bubble",
+    "tap .05 HttpURLConnection.get plugins.example|DexClassLoader.loadClass plugins.example",
     "tap .08 TelephonyManager.getDeviceId licence|HttpURLConnection.post licence.example",
     "tap .05 CallLog.query missed",
     "tap .05 Runtime.exec df",
@@ -206,9 +207,9 @@ RISKY = (
     "launch .08 Base64.decode icons",
     "launch .05 Cipher.doFinal settings",
     "launch .05 Method.invoke theme",
-    "boot .12 Notification.notify welcome",
-    "unlock .08 TextView.setText widget",
-    "network .10 HttpURLConnection.get news.example",
+    "boot .10 Notification.notify welcome",
+    "unlock .07 TextView.setText widget",
+    "network .08 HttpURLConnection.get news.example",
     "sms .06 Notification.notify message",
 )
 # What only some apps do, if another permission lets them.
@@ -219,8 +220,17 @@ OPTIONAL = (
     "launch .10 ?BLUETOOTH_ADMIN BluetoothAdapter.startDiscovery speaker",
     "launch .08 ?CAMERA Camera.takePicture face",
     "launch .08 ?GET_ACCOUNTS AccountManager.getAccounts all",
-    "launch .08 ?NFC NfcAdapter.dispatch tag",
+    "launch .15 ?NFC NfcAdapter.dispatch tag",
+    "launch .15 ?USE_FINGERPRINT FingerprintManager.authenticate lock",
     "launch .08 ?WRITE_EXTERNAL_STORAGE MediaStore.insert cache",
+    "launch .15 ?BODY_SENSORS SensorManager.read pulse",
+    "launch .15 ?BLUETOOTH Notification.notify headset",
+    "launch .15 ?ACCESS_COARSE_LOCATION TextView.setText region",
+    "launch .15 ?READ_SYNC_SETTINGS TextView.setText synchronised",
+    "launch .15 ?WRITE_CALENDAR SharedPreferences.put date",
+    "launch .15 ?CHANGE_WIFI_MULTICAST_STATE Notification.notify speakers",
+    "launch .15 ?MODIFY_AUDIO_SETTINGS MediaPlayer.start hello",
+    "launch .15 ?READ_EXTERNAL_STORAGE ImageView.setImage newest",
 )
 
 
@@ -372,11 +382,7 @@ SERVERS = (
     "plugins.example",
     "licence.example",
 )
-DISGUISES = (
-    "Base64.decode text",
-    "Cipher.doFinal text",
-    "Method.invoke hidden",
-)  # half of the payloads use one
+DISGUISES = ("Base64.decode text", "Cipher.doFinal text", "Method.invoke hidden")  # most payloads use one
 # Names of classes that honest receivers and payloads share.
 RECEIVERS = (
     ".BootReceiver",

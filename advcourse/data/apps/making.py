@@ -33,7 +33,7 @@ from advcourse.data.apps.designs import (
 )
 from advcourse.data.apps.phone import PocketPhone
 
-_RISKY_IN_HOSTS = 0.5  # repackaged apps are simpler ones
+_RISKY_IN_HOSTS = 0.55  # repackaged apps are simpler ones
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _honest(draw, category, hosts):
             name = f"android.hardware.{name}"
             draft.hardware[name] = name in HARDWARE and draw.happens(0.4)
     for name in design.spare:
-        if draw.happens(0.35 if hosts else 0.55):
+        if draw.happens(0.38 if hosts else 0.52):
             draft.requests(PERMISSION + name)
     screens = [".MainActivity"]
     for screen in (*design.screens, ".AboutActivity", ".HelpActivity"):
@@ -279,7 +279,7 @@ def _hide_payload(draw, draft, family):
     calls = calls.format(
         host=host, post=f"HttpURLConnection.post {host}", get=f"HttpURLConnection.get {host}"
     ).split("|")
-    if draw.happens(0.5):
+    if draw.happens(0.65):
         calls.insert(0, draw.one(DISGUISES))
     name, handler = _place(draft, draw.one(events.split("/")), "", draw.one(RECEIVERS))
     if draw.happens(0.3):
