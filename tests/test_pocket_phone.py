@@ -193,6 +193,16 @@ def test_classes_that_start_one_another_for_ever_end():
     assert len(found) == 2002 and found[-1][2].startswith("CRASH: ANR")
 
 
+def test_many_receivers_cannot_make_the_log_endless():
+    """Against the bound on a day's calls: 500 receivers with 1 000 calls each would otherwise fill half a million lines."""
+    inside = MAIN + "".join(receiver(f".R{i}", UNLOCK) for i in range(500))
+    calls = "call Canvas.draw x\n" * 1000
+    program = "class .Main\n" + "".join(f"class .R{i}\non receive\n{calls}" for i in range(50))
+    program += "".join(f"class .R{i}\non receive\ncall Thread.start .R0\n" for i in range(50, 500))
+    program = program.replace("on receive", "on run\n" + calls + "on receive", 1)
+    assert len(log(manifest(inside=inside), program)) <= 1 + 50_000 + 500
+
+
 @pytest.mark.parametrize(
     "calls, harmful",
     [
@@ -300,6 +310,42 @@ def test_no_text_raises_anything_else(text):
             parse_manifest(attempt)
         except InputError as error:
             assert str(error).startswith("manifest: ")
+
+
+def test_a_manifest_as_build_tools_write_it():
+    """Against a list by hand: other namespaces, metadata, queries and unknown elements are no features and no components."""
+    text = """<?xml version='1.0' encoding='UTF-8' standalone='yes'?>
+        <!-- made by a build tool -->
+        <manifest xmlns:tools="http://schemas.android.com/tools" xmlns:a="http://schemas.android.com/apk/res/android"
+            package="com.shop" a:versionCode="7" a:versionName="1.7" platformBuildVersionCode="22">
+          <uses-sdk a:minSdkVersion="16"/><supports-screens a:largeScreens="true"/>
+          <uses-permission-sdk-23 a:name="android.permission.CAMERA" tools:ignore="x"/>
+          <permission a:name="com.shop.OWN"/>
+          <queries><intent><action a:name="android.intent.action.SEND"/></intent></queries>
+          <application a:name="com.shop.App" a:icon="@mipmap/icon" a:theme="@style/Main">
+            <meta-data a:name="key" a:value="1"/><uses-library a:name="org.maps" a:required="false"/>
+            <activity a:name="com.shop.Main" a:exported="true" a:configChanges="orientation|screenSize">
+              <meta-data a:name="other" a:value="2"/>
+              <intent-filter a:priority="5"><action a:name="a.VIEW"/><data a:scheme="https"/></intent-filter>
+            </activity>
+            <activity a:name="com.other.Screen" a:enabled="FALSE"/>
+            <service a:name="Sync"><property a:name="x"/></service>
+          </application>
+        </manifest>"""
+    parsed = parse_manifest(text)
+    assert (
+        parsed.package == "com.shop"
+        and parsed.permissions == ("android.permission.CAMERA",)
+        and not parsed.hardware
+    )
+    names = [(component.kind, component.name, component.enabled) for component in parsed.components]
+    assert names == [
+        ("activity", ".Main", True),
+        ("activity", "com.other.Screen", False),
+        ("service", ".Sync", True),
+    ]
+    assert parsed.components[0].filters == ((("a.VIEW",), ()),)
+    assert parse_manifest(text.replace("UTF-8", "UTF-16").encode("utf-16")) == parsed
 
 
 # ---- programs ----

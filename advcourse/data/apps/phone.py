@@ -20,6 +20,7 @@ from advcourse.data.apps.manifest import Manifest, parse_manifest, relative
 from advcourse.data.apps.program import Program, parse_program
 
 _CALLS = 2000  # in one event; then Android says that the app does not respond
+_CALLS_A_DAY = 50_000  # in all events together, however many receivers there are
 _DEPTH = 50  # classes that start one another
 
 
@@ -128,7 +129,7 @@ class _Day:
         self.classes = {}
         for name, handlers in program.classes.items():
             self.classes.setdefault(relative(name, manifest.package), handlers)
-        self.screens, self.event, self.calls = [], "", 0
+        self.screens, self.event, self.calls, self.calls_today = [], "", 0, 0
 
     def played(self):
         icons = [component for component in self.declared.values() if component.is_icon]
@@ -183,7 +184,8 @@ class _Day:
             self.screens.append(name)
         for call in self.classes[name].get(handler, ()):
             self.calls += 1
-            if self.calls > _CALLS:
+            self.calls_today += 1
+            if self.calls > _CALLS or self.calls_today > _CALLS_A_DAY:
                 raise _Crash("ANR, application not responding")
             if not call.permission or call.permission in self.permissions:
                 self._calls(call, name, read, depth)
