@@ -16,8 +16,8 @@ from xdist.scheduler import LoadFileScheduling
 # Files whose tests ask what a program does. All others compare numbers, which processors round in different ways: their tests
 # are `numerical`, and `make test-processor` runs them.
 PROGRAMS = re.compile(
-    r"test_(cli|coverage|doctor|environment|evaluation_(matrix|mistakes|page|report|settings)|glossary|grading|identity|lab|layers"
-    r"|files|notebooks|power|practice|project|typing|workers)"
+    r"test_(apps|cli|coverage|doctor|environment|evaluation_(matrix|mistakes|page|report|settings)|glossary|grading|identity|lab|layers"
+    r"|files|notebooks|pocket_phone|power|practice|project|typing|workers)"
 )
 
 # From where the generators that a test has not seeded itself begin; with another number the tests must hold as well.

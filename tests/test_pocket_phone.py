@@ -249,7 +249,7 @@ def test_the_example_torch():
     """Against what its docstring says: an SMS at each unlock; with READ_CONTACTS it does more, and the log shows it."""
     trace = PocketPhone().run(TORCH.manifest, TORCH.program)
     assert trace.harmful and not trace.crashed and TORCH.label == 1
-    assert str(trace).splitlines()[-1] == "unlock   .WidgetReceiver        SENDS AN SMS to 90000   <-- harm"
+    assert str(trace).splitlines()[-1] == "unlock   .WidgetReceiver          SENDS AN SMS to 90000   <-- harm"
     more = TORCH.manifest.replace("  <application", "  " + permission("READ_CONTACTS") + "\n  <application")
     assert "SENDS CONTACTS to friendlogin.example   <-- harm" in str(PocketPhone().run(more, TORCH.program))
 

@@ -66,7 +66,8 @@ class Trace:
     def __str__(self) -> str:
         if self.refused:
             return f"refused  {self.refused}"
-        lines = (f"{e.event:8} {e.component:22} {e.text}{_mark(e)}" for e in self.effects)
+        width = max((len(effect.component) for effect in self.effects), default=0)
+        lines = (f"{e.event:8} {e.component:{width}} {e.text}{_mark(e)}" for e in self.effects)
         return "\n".join(line.rstrip() for line in lines)
 
 
