@@ -157,7 +157,8 @@ def test_a_second_load_reads_no_file_and_callers_cannot_damage_it(monkeypatch, f
 def test_unknown_names_and_splits_say_what_is_allowed():
     """Against the names that the error must list."""
     with pytest.raises(
-        InputError, match="name: got 'mnist-6k'.*'mnist-5k', 'signs', 'photos', 'mnist', 'cifar10', 'gtsrb'"
+        InputError,
+        match="name: got 'mnist-6k'.*'mnist-5k', 'signs', 'faces', 'photos', 'mnist', 'cifar10', 'gtsrb'",
     ):
         data.load("mnist-6k")
     for name in data.names():

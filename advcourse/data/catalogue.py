@@ -9,7 +9,7 @@ from advcourse.core.inputs import check_choice
 from advcourse.data.apps import AppSet
 from advcourse.data.base import ImageSet
 
-SHIPPED = ("mnist-5k", "signs", "photos")
+SHIPPED = ("mnist-5k", "signs", "faces", "photos")
 DOWNLOADED = ("mnist", "cifar10", "gtsrb")
 OTHERS = ("apps",)  # shipped, too, but no images
 
@@ -27,7 +27,7 @@ def load(
     The tensors are the caller's own: changing them does not affect later loads.
 
     Args:
-        name: "mnist-5k", "signs", "photos" or "apps", which need no network; or "mnist", "cifar10" or "gtsrb", which
+        name: "mnist-5k", "signs", "faces", "photos" or "apps", which need no network; or "mnist", "cifar10" or "gtsrb", which
             torchvision reads.
         split: "train" or "test" (default); "photos" has "test" alone.
         root: folder of the sets that do not ship; default $ADVCOURSE_DATA, else ~/.cache/advcourse.
@@ -46,6 +46,10 @@ def load(
         from advcourse.data import signs
 
         return signs.load(split)
+    if name == "faces":
+        from advcourse.data import faces
+
+        return faces.load(split)
     if name == "photos":
         from advcourse.data import photos
 
