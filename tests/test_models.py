@@ -48,7 +48,7 @@ def ascend(model, x, y, eps, alpha, steps):
 
 def test_every_architecture_has_a_recipe_and_ships_trained():
     """Against the names that the course uses; each recipe names a network and a set that exist."""
-    assert tuple(store.ARCHITECTURES) == (*DIGIT_MODELS, "signs-cnn")
+    assert tuple(store.ARCHITECTURES) == (*DIGIT_MODELS, "signs-cnn", "faces-cnn")
     assert set(recipes.RECIPES) | {store.PHOTO_NET} == set(models.names(parts=True))
     assert set(recipes.RECIPES) >= set(BARS) == set(CLASSIFIERS)
     parts = {name for name, recipe in recipes.RECIPES.items() if recipe.architecture in models.PARTS}
@@ -146,9 +146,12 @@ def test_models_take_gradients_and_are_not_shared():
 def test_networks_keep_the_model_contract(name):
     """Against contract and size: images in, logits out, each image by itself, normalisation inside, 50 k to 300 k weights."""
     model = models.build(name, seed=0)
-    x = torch.rand(3, *((3, 32, 32) if name == "signs-cnn" else (1, 28, 28)))
+    shape, classes = {"signs-cnn": ((3, 32, 32), 16), "faces-cnn": ((3, 64, 64), 40)}.get(
+        name, ((1, 28, 28), 10)
+    )
+    x = torch.rand(3, *shape)
     logits = model(x)
-    assert logits.shape == (3, 16 if name == "signs-cnn" else 10) and (logits.sum(1) - 1).abs().max() > 1e-3
+    assert logits.shape == (3, classes) and (logits.sum(1) - 1).abs().max() > 1e-3
     assert torch.allclose(model(x[1:2]), logits[1:2], atol=1e-5)
     assert any(isinstance(part, models.Normalise) for part in model)
     assert 50_000 <= sum(parameter.numel() for parameter in model.parameters()) <= 300_000
@@ -162,9 +165,10 @@ def test_normalise_is_torchvisions():
     assert torch.allclose(models.Normalise(mean, std)(x), normalize(x, mean, std), atol=1e-6)
 
 
-def test_signs_network_fits_the_signs():
+@pytest.mark.parametrize("name", ["signs", "faces"])
+def test_networks_fit_their_data(name):
     """Against the data set: one logit for each class."""
-    assert models.build("signs-cnn", seed=0)[-1].out_features == len(data.load("signs").classes)
+    assert models.build(f"{name}-cnn", seed=0)[-1].out_features == len(data.load(name).classes)
 
 
 def test_build_with_a_seed_leaves_the_global_state():

@@ -23,6 +23,7 @@ from advcourse.data.face_shapes import (
     plane,
     relief,
     smooth,
+    unit,
     unproject,
 )
 from advcourse.data.sign_scenes import Draws
@@ -215,7 +216,7 @@ def ears(colours: Tensor, x: Tensor, y: Tensor, person: Traits, view: Traits, pi
 
 def _facing(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """Return vectors (x, y, z) scaled to length 1, (N, 3, H, W)."""
-    return F.normalize(torch.stack([x, y, z], 1), dim=1)
+    return unit(torch.stack([x, y, z], 1))
 
 
 def head(colours: Tensor, x: Tensor, y: Tensor, person: Traits, view: Traits, pixel: Tensor) -> Tensor:
@@ -223,9 +224,9 @@ def head(colours: Tensor, x: Tensor, y: Tensor, person: Traits, view: Traits, pi
     height, maps = head_maps(person, view)
     u, v = unproject(x, y, height, view["yaw"], view["pitch"], PIVOT)
     seen = look_up(maps, u, v)
-    normal = turned(F.normalize(seen[:, :3], dim=1), view)
+    normal = turned(unit(seen[:, :3]), view)
     light = lambert(normal, view, seen[:, 3:])
-    between = F.normalize(direction(view) + light.new_tensor([0.0, 0.0, 1.0])[:, None, None], dim=1)
+    between = unit(direction(view) + light.new_tensor([0.0, 0.0, 1.0])[:, None, None])
     gleam = (normal * between).sum(1).clamp(min=0)  # Blinn's highlight, before its power
     gaze = view["look_across"] - 1.2 * view["yaw"], view["look_down"] - 1.2 * view["pitch"]
     shine = (view["direct"] * (0.085 * gleam**14))[:, None]

@@ -185,16 +185,8 @@ def slips(n: int, generator: torch.Generator) -> Tensor:
 
 
 def random_sheets(n: int, generator: torch.Generator) -> Tensor:
-    """Draw n coloured sheets (n, 3, ROWS, COLUMNS): plain ones, patches of several sizes, slopes, and black or white."""
-    kind = torch.randint(0, 6, (n,), generator=generator)
-    first, second = torch.rand(2, n, 3, 1, 1, generator=generator)
-    sheets = first.expand(n, 3, ROWS, COLUMNS).clone()
-    for size, number in ((1, 1), (2, 2), (4, 3)):
-        patches = torch.rand(n, 3, ROWS // size, COLUMNS // size, generator=generator)
-        sheets = torch.where(
-            (kind == number)[:, None, None, None], F.interpolate(patches, scale_factor=size), sheets
-        )
-    slope = torch.linspace(0, 1, COLUMNS) * torch.ones(ROWS, 1)
-    sheets = torch.where((kind == 4)[:, None, None, None], first + slope * (second - first), sheets)
-    extreme = (torch.rand(n, 1, 1, 1, generator=generator) < 0.7).float() * -0.94 + 0.97
-    return torch.where((kind == 5)[:, None, None, None], extreme.expand_as(sheets), sheets)
+    """Draw n coloured sheets (n, 3, ROWS, COLUMNS): half of them plain, others random cells, black or white."""
+    kind = torch.randint(0, 4, (n, 1, 1, 1), generator=generator)
+    plain, cells = (torch.rand(n, 3, *size, generator=generator) for size in ((1, 1), (ROWS, COLUMNS)))
+    extreme = torch.where(torch.rand(n, 1, 1, 1, generator=generator) < 0.7, 0.03, 0.97)
+    return torch.where(kind == 0, cells, torch.where(kind == 1, extreme, plain)).expand(n, 3, ROWS, COLUMNS)

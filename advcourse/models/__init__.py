@@ -1,7 +1,7 @@
 """Small networks, and the trained models that ship with the package: `load(name)` returns a model in eval mode."""
 
 from advcourse.models.autoencoder import AutoEncoder
-from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN
+from advcourse.models.nets import FacesCNN, MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN
 from advcourse.models.pixelcnn import PixelCNN, bits_per_pixel
 from advcourse.models.store import ARCHITECTURES, PARTS, PHOTO_NET, build, card, load, names, save
 
@@ -10,6 +10,7 @@ __all__ = [
     "PARTS",
     "PHOTO_NET",
     "AutoEncoder",
+    "FacesCNN",
     "MnistCNN",
     "MnistMLP",
     "MnistSmall",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)  # those of the 60 000 training images
+FACES_MEAN, FACES_STD = (0.45, 0.38, 0.34), (0.22, 0.2, 0.19)  # approximately those of the training images
 SIGNS_MEAN, SIGNS_STD = (0.45, 0.43, 0.43), (0.2, 0.2, 0.2)  # approximately those of the training images
 
 
@@ -110,6 +111,30 @@ class SignsCNN(nn.Sequential):
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64 * 4 * 4, 128),
+            nn.ReLU(),
+            nn.Linear(128, classes),
+        )
+
+
+class FacesCNN(nn.Sequential):
+    """Four convolutions, the first with stride 2 and the others with max-pooling, and one hidden layer, for 3 x 64 x 64."""
+
+    def __init__(self, classes: int):
+        super().__init__(
+            Normalise(FACES_MEAN, FACES_STD),
+            nn.Conv2d(3, 16, 5, stride=2, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Flatten(),

@@ -14,7 +14,7 @@ from torch import nn
 from advcourse.core.files import replacing
 from advcourse.core.inputs import InputError, check_choice, resolve_device
 from advcourse.models.autoencoder import AutoEncoder
-from advcourse.models.nets import MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
+from advcourse.models.nets import FacesCNN, MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
 from advcourse.models.pixelcnn import PixelCNN
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -25,6 +25,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mnist-mlp": MnistMLP,
     "mnist-small": MnistSmall,
     "signs-cnn": partial(SignsCNN, classes=16),
+    "faces-cnn": partial(FacesCNN, classes=40),
 }
 # Networks that are not image classifiers by themselves but parts of a defense.
 PARTS: dict[str, Callable[[], nn.Module]] = {
@@ -41,7 +42,8 @@ def build(name: str, seed: int | None = None) -> nn.Module:
     """Build the untrained network of an architecture, in training mode.
 
     Args:
-        name: a key of `ARCHITECTURES`: "mnist-cnn", "mnist-wide", "mnist-mlp", "mnist-small" or "signs-cnn"; or of `PARTS`.
+        name: a key of `ARCHITECTURES`: "mnist-cnn", "mnist-wide", "mnist-mlp", "mnist-small", "signs-cnn" or
+            "faces-cnn"; or of `PARTS`.
         seed: determines the weights, without changing the global random state; None (default) draws from that state.
 
     Raises:
