@@ -10,6 +10,7 @@ from advcourse.data import chosen
 SETS = {
     "mnist-5k": ("mnist-cnn", 10, range(10, 17)),
     "signs": ("signs-cnn", 16, range(16, 33)),
+    "faces": ("faces-cnn", 16, (16,)),
     "photos": ("photo-net", 5, (5,)),
 }
 

@@ -26,6 +26,11 @@ _CHOSEN = {
         *((114, "turn right"), (274, "no overtaking"), (730, "warning"), (473, "roundabout")),
         *((932, "no parking"), (118, "speed limit 50"), (146, "straight ahead"), (290, "speed limit 80")),
     ),
+    "faces": (
+        *((35, "Robin"), (156, "Cameron"), (198, "Eden"), (297, "Gale"), (209, "Morgan"), (325, "Ashley")),
+        *((387, "Marley"), (162, "Erin"), (168, "Sidney"), (97, "Lou"), (217, "Yuki"), (453, "Ray")),
+        *((172, "Billie"), (155, "Noa"), (475, "Charlie"), (165, "Alex")),
+    ),
     "photos": ((0, "Egyptian cat"), (1, "espresso"), (4, "palace"), (2, "tripod"), (3, "missile")),
 }
 
@@ -37,7 +42,7 @@ def examples(name: str, n: int | None = None, of: str | None = None) -> tuple[Te
     >>> stop, label = examples("signs", of="stop")
 
     Args:
-        name: "mnist-5k" (16 images, each class at least once), "signs" (16, each class once) or "photos" (5).
+        name: "mnist-5k" (16 images, each class at least once), "signs" and "faces" (16, each of another class) or "photos" (5).
         n: how many (default: all). The first ones are all of different classes.
         of: only those of this class, by its name: "7", "stop" (default: all classes).
 
