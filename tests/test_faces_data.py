@@ -227,6 +227,7 @@ def test_a_sheet_is_cut_as_it_was_laid_out():
     assert np.array_equal(faces.unstacked(sheet, side=4), pixels)
 
 
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")  # sixty steps are enough for its accuracy
 def test_a_linear_model_cannot_tell_everybody_apart():
     """Against logistic regression on thumbnails of 16 x 16: well above chance, but not above nine of ten."""
     train, test = data.load("faces", "train"), data.load("faces")

@@ -5,8 +5,8 @@ little differently in every photograph, and turn with the head; only their colou
 
     min_r  1/n sum_i J(f(x_i with P(r)))  +  a TV(r)  +  b NPS(r),       P the printer.
 
-    >>> frame = FrameAttack().run(model, album("Kim"))
-    >>> measure(model, album("Kim", n=40, seed=1), frame.colours, source="Kim").dodged
+    >>> frame = FrameAttack().run(model, album("Sidney"))
+    >>> measure(model, album("Sidney", n=40, seed=11), frame.colours).dodged
 
 All the people are drawn by this package and do not exist.
 """
@@ -349,7 +349,7 @@ def measure(
 
     Args:
         model: photographs (N, 3, 64, 64) to logits (N, 40).
-        photographs: of one person; those that no attack and no training saw, such as `album("Kim", n=40, seed=1)`.
+        photographs: of one person; those that no attack and no training saw, such as `album("Kim", n=40, seed=11)`.
         sheet: the frame, which is printed, (3, 16, 88); None for no glasses.
         target: name or index; None (default) for dodging alone.
         seed: of how the glasses sit.
