@@ -7,7 +7,7 @@ transformation, `advcourse.attacks.adaptive.EOT`); `augment` is the same for tra
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advcourse.cases.geometry import homography, transformed
-from advcourse.cases.optics import area_matrix, blur_matrices, developed, resize_matrix
+from advcourse.cases.optics import area_matrix, blur_matrices, developed, resize_matrix, stored, toned
 from advcourse.cases.printer import CORNERS, palette, printed
 from advcourse.core.inputs import (
     InputError,
@@ -127,18 +127,51 @@ class Phone(Camera):
         if x.shape[1] not in (1, 3):
             raise InputError(f"x: got images of {x.shape[1]} channels; allowed are 1 or 3")
 
+    def stages(self, x: Tensor, place: int = 0) -> dict[str, Tensor]:
+        """Return what becomes of one image on its way, in order; the last is what `photograph` returns for that place.
+
+        Args:
+            x: the image, shape (1, C, H, W).
+            place: a whole number from 0, as for `photograph` (default 0).
+
+        Returns:
+            name -> image: "ink" and "light" have `BLOCK` x `BLOCK` points for each pixel and three channels, "lens", "noise",
+            "tone curve" and "file" (1, C, H, W). Light may be brighter than 1, and noise darker than 0.
+
+        Raises:
+            InputError: there are several images, or an argument has another form.
+        """
+        self._check(check_images(x))
+        if len(x) != 1:
+            raise InputError(f"x: got {len(x)} images; allowed is one, (1, C, H, W)")
+        [place] = _check_places(x, [place])
+        return dict(self._stages(x, [np.random.default_rng((self.seed, place))]))
+
     def _photograph(self, x, generators):
-        n, (height, width), s = len(generators), x.shape[2:], self.strength
-        if s == 0:
-            return x.expand(n, -1, -1, -1).clone()
+        if self.strength == 0:
+            return x.expand(len(generators), -1, -1, -1).clone()
+        for stage in self._stages(x, generators):
+            last = stage
+        return last[1]
+
+    def _stages(self, x: Tensor, generators: list[np.random.Generator]) -> Iterator[tuple[str, Tensor]]:
+        """Yield name and images after each part of the way."""
+        (height, width), s = x.shape[2:], self.strength
         draws = Draws(np.stack([generator.random(VIEW) for generator in generators]), x)
-        scene = self._posed(x, draws) * _light(draws, BLOCK * height, BLOCK * width, s, moire=0.03)
+        scene = self._posed(x, draws)
+        yield "ink", scene
+        scene = scene * _light(draws, BLOCK * height, BLOCK * width, s, moire=0.03)
+        yield "light", scene
         sigmas = s * draws.between(0.35, 0.9).flatten()
         rows, columns = (blur_matrices(sigmas, k) @ area_matrix(BLOCK * k, k).to(x) for k in (height, width))
+        seen = _sampled(scene, rows, columns)
+        yield "lens", _like(seen, x)
         noise = np.stack([generator.standard_normal((3, height, width)) for generator in generators])
-        seen = _sampled(scene, rows, columns) + 0.02 * s * torch.from_numpy(noise).to(x)
-        gamma = 1 + s * draws.between(-0.2, 0.2)
-        return developed(_like(seen, x), gamma, _qualities(draws, s) if self.jpeg else None)
+        seen = _like(seen + 0.02 * s * torch.from_numpy(noise).to(x), x)
+        yield "noise", seen
+        seen = toned(seen, 1 + s * draws.between(-0.2, 0.2))
+        yield "tone curve", seen
+        yield "file", stored(seen, _qualities(draws, s) if self.jpeg else None)
 
     def _posed(self, x, draws):
         """Return the printed images as their cut-outs show them: `BLOCK` x `BLOCK` points for each pixel, a little askew."""

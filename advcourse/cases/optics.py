@@ -58,8 +58,17 @@ def developed(seen: Tensor, gamma: Tensor, qualities: Sequence[int] | None) -> T
     Returns:
         images in [0, 1] of the same shape.
     """
-    toned = seen.clamp(DARKEST, 1) ** gamma
-    return BPDA(eight_bit if qualities is None else partial(jpeg, qualities=qualities))(toned)
+    return stored(toned(seen, gamma), qualities)
+
+
+def toned(seen: Tensor, gamma: Tensor) -> Tensor:
+    """Return the light `seen` after the tone curve: see `developed`."""
+    return seen.clamp(DARKEST, 1) ** gamma
+
+
+def stored(pixels: Tensor, qualities: Sequence[int] | None) -> Tensor:
+    """Return `pixels` as they are read from the camera's file: see `developed`."""
+    return BPDA(eight_bit if qualities is None else partial(jpeg, qualities=qualities))(pixels)
 
 
 def eight_bit(x: Tensor) -> Tensor:

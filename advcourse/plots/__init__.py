@@ -13,6 +13,7 @@ from advcourse.plots.drawing import Plane, highest
 from advcourse.plots.fields import bent, signed_maps
 from advcourse.plots.flows import Gate, Mind, Net, Tile, flow
 from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
+from advcourse.plots.large import large
 from advcourse.plots.maps import slice2d
 from advcourse.plots.matrices import bar_panels, distributions, heat_map, image_table
 from advcourse.plots.minds import minds
@@ -58,6 +59,7 @@ __all__ = [
     "image_axes",
     "answers",
     "minds",
+    "large",
     "lines",
     "accuracy_against_eps",
     "bars",
