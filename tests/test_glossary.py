@@ -11,7 +11,13 @@ ENTRIES = glossary.entries(PAGE)
 REWRITE = "run `python tests/glossary.py --write docs/glossary.md`"
 
 # Chapters that link each term to the glossary where they are the first to use it; those that are rewritten join them.
-LINKING = ("00_start_here", "01_why_they_exist", "02_one_step", "03_many_steps")
+LINKING = (
+    "00_start_here",
+    "01_why_they_exist",
+    "02_one_step",
+    "03_many_steps",
+    "08_phone_camera",
+)
 
 
 def text_of(path):

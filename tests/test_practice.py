@@ -134,6 +134,22 @@ IN_HAND = [  # chapter 00
     ),
     ("momentum_update", (torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, -3.0]]), 0.5), [[0.75, -0.75]]),
     ("worst_case_rate", (torch.tensor([[YES, NO, NO, NO], [NO, NO, YES, NO]]),), 0.5),
+    # chapter 08: alternating pushes leave nothing inside; of two fooled images one is right again; up with the mean
+    ("through_the_lens", (torch.tensor([0.4, -0.4, 0.4, 0.4]),), [0.2, 0, 0.2, 0.4]),
+    (
+        "destroyed",
+        (
+            torch.tensor([YES, YES, YES, NO]),
+            torch.tensor([NO, NO, YES, NO]),
+            torch.tensor([YES, NO, YES, YES]),
+        ),
+        0.5,
+    ),
+    (
+        "expected_step",
+        (torch.tensor([0.5, 0.5]), torch.tensor([[0.5, -0.1], [-0.2, -0.2], [-0.2, 0.1]]), 0.25),
+        [0.75, 0.25],
+    ),
 ]
 
 

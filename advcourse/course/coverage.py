@@ -192,6 +192,9 @@ _SHOWN = {
         "07_measuring_attacks",
         "metrics_robustness::efficiency_of_an_attack",
     ),
+    "case.phone": _shown(
+        "cases.phone:photograph", "08_phone_camera", "phone::the_least_likely_class_is_destroyed_most", "lab4"
+    ),
     "defense.nat": _shown(
         "defenses:NAT",
         "12_adversarial_training",

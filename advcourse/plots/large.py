@@ -40,6 +40,8 @@ def large(pictures: Mapping[str, Numbers], height: float = 6.0) -> Figure:
             box = (left / across, _GAP / down, width / across, height / down)
             axis = figure.add_axes(box, xticks=[], yticks=[])
             axis.imshow(picture.clip(0, 1), interpolation="antialiased", aspect="auto")
+            for spine in axis.spines.values():
+                spine.set(visible=True, color="0.6", linewidth=0.8)
             axis.set_title(name, y=1)
             left += width + _GAP
     return figure

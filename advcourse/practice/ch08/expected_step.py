@@ -65,16 +65,13 @@ def mean_of_signs(x, slopes, eps):
 
 @expected_step.slip(
     "one photograph",
-    "You look at the first photograph alone. The next one will differ: take the mean over all of them.",
+    "You look at one photograph alone. The next one will differ: take the mean over all of them.",
 )
 def the_first(x, slopes, eps):
     return (x + eps * slopes[0].sign()).clamp(0, 1)
 
 
-@expected_step.slip(
-    "one photograph",
-    "You look at the last photograph alone. The next one will differ: take the mean over all of them.",
-)
+@expected_step.slip("one photograph")
 def the_last(x, slopes, eps):
     return (x + eps * slopes[-1].sign()).clamp(0, 1)
 

@@ -66,16 +66,13 @@ def equal_shares(change):
 
 @through_the_lens.slip(
     "one side",
-    "You mix each pixel with its left neighbour alone. Light spreads to both sides: a quarter from each.",
+    "You mix each pixel with one neighbour alone. Light spreads to both sides: a quarter from each.",
 )
 def left_alone(change):
     return torch.cat([change[:1], change[:-1]]) / 2 + change / 2
 
 
-@through_the_lens.slip(
-    "one side",
-    "You mix each pixel with its right neighbour alone. Light spreads to both sides: a quarter from each.",
-)
+@through_the_lens.slip("one side")
 def right_alone(change):
     return torch.cat([change[1:], change[-1:]]) / 2 + change / 2
 
