@@ -1,0 +1,1 @@
+"""Chapter 11, "Programs, not pixels": the cells to fill in, each in a file of its own."""
