@@ -82,7 +82,7 @@ def _shortened(lines, around):
 
 
 class AppExplorer(ipywidgets.VBox):
-    """See `app_explorer`. Its controls are `app`, `additions`, `careful` and `install`; it shows `meter`, `changed`, `log` and
+    """See `app_explorer`. Its controls are `app`, `additions`, `careful` and `install`; it shows `meter`, `changed`, `logged` and
     `message`.
 
     `edited` is the manifest as it is now, `suspicion` the probability that the detector gives to "malicious", and `trace` what
@@ -102,11 +102,11 @@ class AppExplorer(ipywidgets.VBox):
         self.additions = ipywidgets.IntSlider(additions, 0, budget, description="additions", **_WIDE)
         self.careful = ipywidgets.Checkbox(False, description="careful edit", indent=False)
         self.install = ipywidgets.Button(description="Install", icon="mobile", button_style="primary")
-        self.meter, self.changed, self.log, self.message = (ipywidgets.HTML() for _ in range(4))
+        self.meter, self.changed, self.logged, self.message = (ipywidgets.HTML() for _ in range(4))
         wrap = {"flex_flow": "row wrap", "align_items": "flex-start"}
         half = {"flex": "1 1 340px", "min_width": "0", "padding": "4px"}
         left = ipywidgets.VBox([self.changed], layout=half)
-        right = ipywidgets.VBox([self.install, self.message, self.log], layout=half)
+        right = ipywidgets.VBox([self.install, self.message, self.logged], layout=half)
         controls = ipywidgets.HBox([self.app, self.additions, self.careful], layout=wrap)
         super().__init__([controls, self.meter, ipywidgets.HBox([left, right], layout=wrap)])
         self.add_class("advcourse-explorer")
@@ -135,18 +135,18 @@ class AppExplorer(ipywidgets.VBox):
         self.meter.value = _meter(self.suspicion, bool(logits[BENIGN] > logits[MALICIOUS]), len(made))
         told = difference(self._app.manifest, self.edited, "The manifest", around=2 if made else None)
         self.changed.value = told._repr_html_()
-        self.log.value = difference(self._before, self._before, "The phone's log, unedited")._repr_html_()
+        self.logged.value = difference(self._before, self._before, "The phone's log, unedited")._repr_html_()
         self._say("Not installed yet.")
 
     def _installed(self, button=None):
         self.trace = self._phone.run(self.edited, self._app.program)
         if self.trace.refused:
             self._say(f"The phone refuses it. {self.trace.refused}.", "✗")
-            self.log.value = ""
+            self.logged.value = ""
             return
         after = str(self.trace)
         told = difference(self._before, after, "The phone's log")
-        self.log.value = told._repr_html_()
+        self.logged.value = told._repr_html_()
         if after == self._before:
             self._say("Installed. It does what it did before.", "✓")
         else:
