@@ -195,6 +195,11 @@ _SHOWN = {
     "case.phone": _shown(
         "cases.phone:photograph", "08_phone_camera", "phone::the_least_likely_class_is_destroyed_most", "lab4"
     ),
+    "case.malware": _shown(
+        "cases.malware:AddFeatures",
+        "11_malware",
+        "malware::additions_to_the_manifest_evade_and_random_ones_do_not",
+    ),
     "defense.nat": _shown(
         "defenses:NAT",
         "12_adversarial_training",
