@@ -150,6 +150,19 @@ IN_HAND = [  # chapter 00
         (torch.tensor([0.5, 0.5]), torch.tensor([[0.5, -0.1], [-0.2, -0.2], [-0.2, 0.1]]), 0.25),
         [0.75, 0.25],
     ),
+    # chapter 11: the steepest is forbidden and the next is there; one of three passes and is what it was; only 2 counts
+    (
+        "best_addition",
+        (torch.tensor([0.5, 3.0, 2.0, 0.7]), torch.tensor([0.0, 0, 1, 0]), torch.tensor([YES, NO, YES, YES])),
+        3,
+    ),
+    ("best_addition", (torch.tensor([-0.5, 3.0]), torch.tensor([0.0, 0]), torch.tensor([YES, NO])), -1),
+    (
+        "delivered_rate",
+        (torch.tensor([YES, YES, NO]), torch.tensor([7, 8, 9]), torch.tensor([7, 0, 9])),
+        1 / 3,
+    ),
+    ("monotone_score", (torch.tensor([2.0, -3.0, 4.0]), -1.5, torch.tensor([1.0, 1, 0])), 0.5),
 ]
 
 
