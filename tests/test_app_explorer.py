@@ -75,6 +75,7 @@ def test_a_difference_is_difflibs():
     shown = [" b", "-c", "+X", " d", "…", " f", "+g"]
     assert [mark + text for mark, text in short.lines] == ["…", *shown]
     assert repr(short).splitlines()[0] == "letters" and "+ X" in repr(short)
+    assert difference("a  b\nc", "a    b\nc", "columns").lines == [(" ", "a    b"), (" ", "c")]
 
 
 def test_texts_are_escaped():

@@ -19,7 +19,7 @@ _LINE = {  # colours that can be read on white and on black paper; the sign in f
     " ": "",
     "…": "opacity:.6",
 }
-_PAGE = "font-size:12px;line-height:1.45;overflow-x:auto;margin:2px 0;padding:4px;border:1px solid #999"
+_PAGE = "font-family:monospace;font-size:12px;line-height:1.45;overflow-x:auto;margin:2px 0;padding:4px;border:1px solid #999"
 _WIDE = {"style": {"description_width": "80px"}, "layout": {"width": "360px"}}
 
 
@@ -45,7 +45,7 @@ class Difference:
 
 
 def difference(before: str, after: str, name: str, around: int | None = None) -> Difference:
-    """Return which lines of a text came and went, for display.
+    """Return which lines of a text came and went, for display. Lines that differ in spaces alone count as the same.
 
     Args:
         before, after: the texts, such as two manifests or two logs.
@@ -59,9 +59,10 @@ def difference(before: str, after: str, name: str, around: int | None = None) ->
         check_range(around, "around", 0, integer=True)
     old, new = before.splitlines(), after.splitlines()
     lines = []
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    keys = [[" ".join(line.split()) for line in text] for text in (old, new)]
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
         if kind == "equal":
-            lines += [(" ", text) for text in old[i:j]]
+            lines += [(" ", text) for text in new[k:m]]
         else:
             lines += [("-", text) for text in old[i:j]] + [("+", text) for text in new[k:m]]
     return Difference(lines if around is None else _shortened(lines, around), name)
