@@ -16,7 +16,7 @@ from advcourse.data.apps import TORCH, Vocabulary
 
 net = torch.nn.Linear(2, 2)
 net.weight.data = torch.tensor([[-3.0, 2.0], [0, 0]])
-net.bias.data = torch.tensor([2.0, 0])
+net.bias.data = torch.tensor([2.5, 0])
 names = "permission::android.permission.SEND_SMS", "feature::android.hardware.fingerprint"
 app_explorer(Detector("by hand", net, Vocabulary(names)), [TORCH], budget=1, additions=0)
 """
