@@ -61,6 +61,8 @@ def read_photograph(
         check_target(out, "out")
         if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise InputError(f"out: got {str(out)!r}; allowed is a name that ends in .png or .jpg")
+        if out.exists() and photo.exists() and out.samefile(photo):
+            raise InputError(f"out: got {str(out)!r}, the photograph itself; allowed is another file")
     by_hand = corners and [_point(words) for words in corners]
     result = reading.read(reading.opened(photo), sheets.load(sheet), by_hand)
     typer.echo(f"{result.table().to_string()}\n\n{result.summary().to_string()}")

@@ -4,6 +4,8 @@ The sheet is flat, so one homography, fitted to the sixteen corners of its marke
 """
 
 import os
+import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -144,13 +146,29 @@ def opened(photograph: str | os.PathLike | Image.Image) -> Image.Image:
         text = f"photo: got {str(photograph)!r}; allowed is a picture, such as a JPEG"
         damaged = "this is none, or it is damaged"
         try:
-            photograph = Image.open(BytesIO(contents(photograph)))
-            photograph.load()
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", Image.DecompressionBombWarning
+                )  # some phones take 108 megapixels
+                photograph = _upright(Image.open(BytesIO(contents(photograph))))
         except OSError as error:
             raise InputError(f"{text} ({error.strerror or damaged})") from error
-        except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError as error:
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+            raise InputError(
+                f"{text} of at most {most} megapixels (this one has more: make it smaller)"
+            ) from error
+        except (ValueError, SyntaxError, EOFError, struct.error) as error:
             raise InputError(f"{text} ({damaged})") from error
-    return ImageOps.exif_transpose(photograph).convert("RGB")
+    return _upright(photograph)
+
+
+def _upright(picture):
+    """Return a picture in colour, with 8 bits for each, turned as its EXIF data say."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16"):  # Pillow would clip what exceeds 8 bits
+        picture = Image.fromarray(np.uint8(np.asarray(picture) >> 8))
+    return picture.convert("RGB")
 
 
 def _reduced(picture):
@@ -166,7 +184,9 @@ def _chosen(found: list[Marker]) -> Mapping[int, Marker]:
     """Return the four markers by number, or say what is wrong with those that were found."""
     numbers = [marker.number for marker in found]
     if not found:
-        raise InputError(f"photo: shows none of the sheet's markers, or too small or blurred. {_AGAIN}.")
+        raise InputError(
+            f"photo: shows none of the sheet's markers, or too small, blurred or mirrored. {_AGAIN}."
+        )
     if len(set(numbers)) < len(numbers):
         raise InputError(f"photo: shows two sheets, or a marker twice. {_AGAIN}, of one sheet alone.")
     missing = [_CORNERS[number] for number in range(4) if number not in numbers]
@@ -191,8 +211,10 @@ def _fitted(chosen):
 def _by_hand(corners, reduced, size):
     """Return the homography for the outer corners of the markers, given in pixels of the photograph before it was reduced."""
     corners = np.asarray(corners, dtype=float)
-    if corners.shape != (4, 2) or not np.isfinite(corners).all():
+    if corners.shape != (4, 2):
         raise InputError(f"corners: got shape {corners.shape}; allowed is (4, 2), x and y of four points")
+    if not np.isfinite(corners).all():
+        raise InputError("corners: got NaN or infinite coordinates; allowed are finite ones, in pixels")
     corners = corners * reduced
     if (corners < 0).any() or (corners > size).any():
         raise InputError("corners: got a point outside the photograph; allowed are points in it")

@@ -7,6 +7,7 @@ beside it the JSON file that `advcourse.cases.reading` needs to judge a photogra
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -83,7 +84,7 @@ def compose(model: str, attack: str = "PGD", eps: float | None = None, seed: int
     Raises:
         InputError: an argument is unknown or out of range.
     """
-    name, seed = check_choice(model, "model", models.names()), check_seed(seed)
+    name, seed = check_choice(model, "model", offered()), check_seed(seed)
     attack = check_choice(attack, "attack", ATTACKS)
     net, held_out = models.load(name), data.load(models.card(name)["data"]["name"], "test")
     eps = (16 / 255 if held_out.images.shape[1] == 3 else 0.3) if eps is None else eps
@@ -101,6 +102,11 @@ def compose(model: str, attack: str = "PGD", eps: float | None = None, seed: int
     words = f"{attack}, budget {eps:.3g}"
     sheet = Sheet(mark.hexdigest()[:4], name, tuple(held_out.classes), words, tuple(images.shape[1:]), cells)
     return sheet, images
+
+
+def offered() -> tuple[str, ...]:
+    """Return the names of the shipped models whose images can be printed: those of a data set that can be loaded."""
+    return tuple(name for name in models.names() if models.card(name)["data"]["name"] in data.names())
 
 
 def draw(sheet: Sheet, images: Tensor) -> tuple[Image.Image, Image.Image]:
@@ -154,13 +160,26 @@ def write(path: str | os.PathLike, sheet: Sheet, images: Tensor) -> Path:
 
 
 def check_path(path: str | os.PathLike) -> tuple[Path, Path]:
-    """Return the paths of the PDF and of the JSON file beside it; `InputError` if one of them cannot be written."""
+    """Return the paths of the PDF and of the JSON file beside it.
+
+    Raises:
+        InputError: one of them cannot be written, or there is a JSON file already that is not a sheet's, and would be lost.
+    """
     path = Path(path)
     if path.suffix.lower() != ".pdf":
         raise InputError(f"path: got {str(path)!r}; allowed is a name that ends in .pdf")
     for target in (path, path.with_suffix(".json")):
         check_target(target)
-    return path, path.with_suffix(".json")
+    beside = path.with_suffix(".json")
+    if beside.exists():
+        try:
+            load(beside)
+        except InputError:
+            raise InputError(
+                f"path: got {str(path)!r}, but {str(beside)!r}, which is written beside it, exists and is not a sheet's; allowed "
+                "is another name"
+            ) from None
+    return path, beside
 
 
 def load(path: str | os.PathLike) -> Sheet:
@@ -229,14 +248,16 @@ def _attacked(net: nn.Module, x, y, attack, eps, seed):
 
 def _check(sheet):
     """Raise `ValueError` or `TypeError` unless everything about the sheet is as `compose` makes it."""
-    check_choice(sheet.model, "model", models.names())
-    texts = (sheet.id, sheet.attack, *sheet.classes, *(cell.treatment for cell in sheet.cells))
+    check_choice(sheet.model, "model", offered())
+    held_out = data.load(models.card(sheet.model)["data"]["name"], "test")
+    texts = (sheet.attack, *(cell.treatment for cell in sheet.cells))
+    words = all(re.fullmatch(r"[\w .,+-]{1,60}", text) for text in texts)
+    made_for = sheet.classes == tuple(held_out.classes) and sheet.shape == tuple(held_out.images.shape[1:])
     numbers = [number for cell in sheet.cells for number in (cell.label, cell.on_screen)]
     whole = all(type(number) is int and 0 <= number < len(sheet.classes) for number in numbers)
-    sizes = len(sheet.shape) == 3 and all(type(side) is int and 1 <= side <= 512 for side in sheet.shape)
-    if not (all(isinstance(text, str) for text in texts) and whole and sizes and sheet.shape[0] in (1, 3)):
+    if not (words and made_for and whole and re.fullmatch("[0-9a-f]{4}", sheet.id)):
         raise ValueError
-    if len(sheet.cells) != COLUMNS * ROWS or len(bytes.fromhex(sheet.id)) != 2:
+    if len(sheet.cells) != COLUMNS * ROWS:
         raise ValueError
 
 
