@@ -38,6 +38,8 @@ class Noise:
         return self._draw(torch.randn, x, stream)
 
     def _draw(self, distribution, x, stream):
+        if not len(x):
+            return torch.zeros_like(x)
         first_block, last_block = self.first // _BLOCK, (self.first + len(x) - 1) // _BLOCK
         blocks = [
             self._block(distribution, x.shape[1:], stream, block)

@@ -293,6 +293,8 @@ class Photographed(nn.Module):
             raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
         if not isinstance(camera, Camera):
             raise InputError(f"camera: got {camera!r}; allowed is a Phone or a Road")
+        if alpha is not None:
+            _check_alpha(alpha, camera)
         self.model, self.camera = model, camera
         self.seed = seed if seed is None else check_seed(seed)
         self.register_buffer("alpha", alpha, persistent=False)
@@ -300,9 +302,22 @@ class Photographed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, K) of one photograph of each image `x` (N, C, H, W)."""
         if self.alpha is not None:
+            if x.shape[-2:] != self.alpha.shape:
+                raise InputError(
+                    f"x: got shape {tuple(x.shape)}; allowed are images of the size of alpha, {tuple(self.alpha.shape)}"
+                )
             x = torch.cat([x, self.alpha.to(x).expand(len(x), 1, -1, -1)], 1)
         fresh = int(torch.randint(2**62, ())) if self.seed is None else self.seed
         return ask(self.model, self.camera.photograph(x, seed=fresh))
+
+
+def _check_alpha(alpha, camera):
+    """Raise `InputError` unless `alpha` says where a `Road`'s plates are, shape (S, S)."""
+    if not isinstance(camera, Road):
+        raise InputError("alpha: got one for another camera than a Road; allowed is None")
+    if not isinstance(alpha, Tensor) or alpha.dim() != 2:
+        given = f"shape {tuple(alpha.shape)}" if isinstance(alpha, Tensor) else type(alpha).__name__
+        raise InputError(f"alpha: got {given}; allowed is a tensor of shape (S, S)")
 
 
 def _check_places(x, places):

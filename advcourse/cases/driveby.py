@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from advcourse.cases.camera import Road
 from advcourse.cases.masks import enlarged
-from advcourse.cases.signs import check_mask, check_plate, class_number, own_colours, paste
+from advcourse.cases.signs import MOST_VIEWS, check_mask, check_plate, class_number, own_colours, paste
 from advcourse.core.inputs import InputError, check_model, check_range, check_seed, predict
 from advcourse.core.intervals import Interval, counted
 from advcourse.data import signs
 
 DISTANCES = (4.0, 10.0, 20.0, 40.0)  # metres
 ANGLES = (0.0, 20.0, 40.0, 60.0)  # degrees from the front, to both sides
-_HELD_OUT = 10**6  # the first view that no attack optimises for, whatever its pool
+_HELD_OUT = MOST_VIEWS  # the first view that no attack optimises for, whatever its pool
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,13 @@ def road_tables(
         InputError: an argument breaks its contract.
     """
     label, views = class_number(label, "label"), check_range(views, "views", 1, integer=True)
+    if not isinstance(road, Road | None):
+        raise InputError(f"road: got {road!r}; allowed is a Road, or None")
     road = replace(Road() if road is None else road, seed=check_seed(seed))
-    if not plates or not distances or not angles:
+    if not len(plates) or not len(distances) or not len(angles):
         raise InputError("plates, distances, angles: got none; allowed is at least one of each")
-    angles = tuple(check_range(angle, "angles", 0) for angle in angles)
+    distances = tuple(check_range(distance, "distances", 1, 200) for distance in distances)
+    angles = tuple(check_range(angle, "angles", 0, 80) for angle in angles)
     tables = {}
     for name, plate in plates.items():
         check_model(model, check_plate(plate))
@@ -101,7 +104,7 @@ def road_tables(
             places = range(_HELD_OUT + i * views, _HELD_OUT + (i + 1) * views)
             here = replace(road, distance=distances[row])
             hits[row, column] = _hits(model, plate, label, here, angles[column], places)
-        tables[name] = RoadTable(tuple(distances), angles, hits, views)
+        tables[name] = RoadTable(distances, angles, hits, views)
     return tables
 
 

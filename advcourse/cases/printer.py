@@ -43,6 +43,8 @@ def printed(x: Tensor, corners: Tensor = CORNERS) -> Tensor:
     """
     if x.dim() < 3 or x.shape[-3] != 3:
         raise InputError(f"x: got shape {tuple(x.shape)}; allowed is (..., 3, H, W), images in colour")
+    if not x.is_floating_point():
+        raise InputError(f"x: got type {x.dtype}; allowed are floating-point colours in [0, 1]")
     if tuple(corners.shape) != (8, 3):
         raise InputError(
             f"corners: got shape {tuple(corners.shape)}; allowed is (8, 3), a colour for each corner"

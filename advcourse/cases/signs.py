@@ -33,6 +33,7 @@ _START = 0.3  # deviation of the noise on the first pattern, in logits
 # Adam's memory of the gradients' squares is short: they fall a thousandfold once the target is read, and with the usual 0.999
 # the steps, and with them the penalty's effect, would end there.
 _BETAS = (0.9, 0.9)
+MOST_VIEWS = 10**6  # of an attack's pool; the views behind them are for measurements
 
 
 def plate_of(sign: str | int, size: int = 64) -> Tensor:
@@ -137,6 +138,11 @@ class RP2Result:
         return rms(self.on_screen[:3] - self.clean[:3], self.mask).item()
 
 
+def _fine(values):
+    """Return values in a type whose numbers are fine enough for small gradients: float32 at least."""
+    return values.float() if values.dtype.itemsize < 4 else values
+
+
 def rms(change: Tensor, mask: Tensor) -> Tensor:
     """Return the root mean square of `change` (C, H, W) over the channels and the pixels of `mask` (H, W) bool: a scalar."""
     return change[:, mask].square().mean().clamp_min(1e-12).sqrt()
@@ -194,7 +200,7 @@ class RP2:
     rectangles: int = number(2, low=1)
     printer: bool = True
     road: Road = Road(angle=(-70.0, 70.0))
-    pool: int = number(200, low=1)
+    pool: int = number(200, low=1, high=MOST_VIEWS)
     batch: int = number(16, low=1)
     steps: int | None = number(None, low=1)
     lr: float = number(0.2, low=0, exclusive_low=True)
@@ -261,30 +267,32 @@ class RP2:
     def _mask(self, model, plate, y, target):
         if self.surface == "poster":
             return plate[3] > 0
+        plate = plate.detach()
         change = self.change(model, plate, y, target)
-        on_plate = F.adaptive_avg_pool2d(plate[3:], self.cells)[0] > 0.999
+        on_plate = F.adaptive_avg_pool2d(_fine(plate[3:]), self.cells)[0] > 0.999
         rectangles = best_rectangles(change, on_plate, self.area, self.rectangles)
         return enlarged(covered(rectangles, self.cells, plate.device), plate.shape[-1])
 
     def _optimise(self, model, plate, mask, target):
         """Return the pattern (3, cells, cells) and the losses (steps,)."""
-        generator = torch.Generator().manual_seed(self.seed)
-        start = (0.9 * own_colours(plate, self.cells) + 0.05).logit()
-        noise = torch.randn(start.shape, generator=generator, dtype=torch.float64)
-        w = (start + _START * noise.to(start)).requires_grad_()
-        optimiser, losses = torch.optim.Adam([w], self.lr, _BETAS), []
+        generator, losses = torch.Generator().manual_seed(self.seed), []
         with (
             evaluating(model),
             seeded(plate.device, self.seed),
             torch.inference_mode(False),
             torch.enable_grad(),
         ):
+            plate, mask = plate.clone(), mask.clone()  # tensors of inference mode cannot be differentiated
+            start = (0.9 * own_colours(_fine(plate), self.cells) + 0.05).logit()
+            noise = torch.randn(start.shape, generator=generator, dtype=torch.float64)
+            w = (start + _START * noise.to(start)).requires_grad_()
+            optimiser = torch.optim.Adam([w], self.lr, _BETAS)
             for places in self._places(generator):
                 loss = self.loss(model, plate, mask, w, target, places)
                 (w.grad,) = torch.autograd.grad(loss, w)
                 optimiser.step()
                 losses.append(loss.detach())
-        return w.detach().sigmoid(), torch.stack(losses)
+        return w.detach().sigmoid().to(plate), torch.stack(losses)
 
     def _places(self, generator):
         """Return the views of each step, a list of tuples of indices into the pool, which is shuffled whenever it is used up."""
@@ -302,14 +310,16 @@ class RP2:
         Args:
             model, plate, mask, target: as for `run`.
             places: the views, as indices into the pool.
+
+        The model is asked in the plate's type; all else is computed in that of `w`, which may be finer.
         """
-        colours = w.sigmoid()
+        colours, kind, plate = w.sigmoid(), plate.dtype, plate.to(w)
         road = replace(self.road, jpeg=False)
         pasted = paste(plate, mask, colours, self.printer)[None]
-        logits = check_logits(ask(model, road.photograph(pasted, places, self.seed)))
+        logits = check_logits(ask(model, road.photograph(pasted, places, self.seed).to(kind)))
         check_classes(torch.tensor([target]), logits.shape[1], "target")
         goal = torch.full((len(places),), target, device=logits.device)
-        return F.cross_entropy(logits, goal) + self._regularised(colours, plate, mask)
+        return F.cross_entropy(logits.to(w), goal) + self._regularised(colours, plate, mask)
 
     def _regularised(self, colours, plate, mask):
         """Return the sum of the objective's other terms."""
