@@ -10,8 +10,9 @@ from io import StringIO
 from pathlib import Path
 
 _LIBRARY = __name__.partition(".")[0]
-# Rooms and files that name, print, check or store what was computed, and never change it.
-_BESIDES = ("core.identity", "core.errors", "core.files", "core.intervals", "core.rounding")
+# Rooms and files that name, print, check or store what was computed, and never change it; and the catalogue of all data sets,
+# since the images that were measured have an identity of their own.
+_BESIDES = ("core.identity", "core.errors", "core.files", "core.intervals", "core.rounding", "data.catalogue")
 _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
