@@ -10,9 +10,11 @@ from nets import images
 
 from advcourse import attacks
 from advcourse.attacks.hyperparameters import allowed
+from advcourse.cases.phone import PhonePGD
 from advcourse.core.inputs import InputError
 
-ATTACKS = pytest.mark.parametrize("cls", attacks.REGISTRY.values(), ids=attacks.REGISTRY)
+EVERY = attacks.REGISTRY | {"PhonePGD": PhonePGD}
+ATTACKS = pytest.mark.parametrize("cls", EVERY.values(), ids=EVERY)
 CLASSES = 5
 
 

@@ -23,7 +23,7 @@ seed: 2
 device: auto
 threads: 2
 batch: 32
-transformations: [{noise: 0.2}, {blur: 1}, {jpeg: 80}, 8-bit]
+transformations: [{noise: 0.2}, {blur: 1}, {jpeg: 80}, 8-bit, {phone: 1, seed: 5}]
 pictures: 2
 """
 

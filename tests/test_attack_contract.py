@@ -1,8 +1,8 @@
 """What every attack keeps, whatever its algorithm.
 
-The tests run over `attacks.REGISTRY`: an attack is covered once it is registered. Their settings are drawn at random from
-what its fields allow. The truth they check against is the contract itself: the threat model's box and budget, the caller's
-own copies of everything handed in, and the same attack run another way.
+The tests run over `drawn_attacks.EVERY`: the attacks of `attacks.REGISTRY`, and the physical ones of the cases. Their
+settings are drawn at random from what the fields allow. The truth they check against is the contract itself: the threat
+model's box and budget, the caller's own copies of everything handed in, and the same attack run another way.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from drawn_attacks import ATTACKS, CLASSES, attacks_of, batch, quick
+from drawn_attacks import ATTACKS, CLASSES, EVERY, attacks_of, batch, quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import Function, Scaled, conv, linear
@@ -24,7 +24,7 @@ from advcourse import data as digits
 
 # Settings are drawn at random, short steps among them.
 pytestmark = pytest.mark.filterwarnings("ignore::advcourse.core.errors.BudgetWarning")
-OF_SINGLE_IMAGES = {name: cls for name, cls in attacks.REGISTRY.items() if not cls.universal}
+OF_SINGLE_IMAGES = {name: cls for name, cls in EVERY.items() if not cls.universal}
 
 
 @ATTACKS
@@ -65,7 +65,7 @@ def test_the_record_is_true(cls, data):
     assert torch.equal(record.images, attack(model, x, y, target))
     assert torch.equal(record.clean, x) and torch.equal(record.labels, y)
     with torch.no_grad():
-        logits = model.eval()(record.images)
+        logits = model.eval()(attack.as_read(record.images))
     torch.testing.assert_close(record.logits, logits)
     wanted = logits.argmax(1) == record.target if attack.targeted else logits.argmax(1) != y
     assert torch.equal(record.success, wanted)
@@ -83,7 +83,7 @@ def test_the_record_is_true(cls, data):
 
 def test_passes_are_counted_as_the_model_sees_them():
     """Against counters inside the model: a forward hook, and a hook on the gradient that comes back to its output."""
-    for cls in attacks.REGISTRY.values():
+    for cls in EVERY.values():
         seen = {"forward": 0, "backward": 0}
 
         def count(module, inputs, output, seen=seen):
@@ -219,7 +219,7 @@ def test_in_float32_company_changes_neither_rate_nor_mean_size(cls):
 def test_its_repr_repeats_it_and_it_cannot_be_changed(cls, data):
     """Python's own `eval` of the text gives an equal attack."""
     attack = data.draw(attacks_of(cls))
-    assert eval(repr(attack), vars(attacks)) == attack
+    assert eval(repr(attack), vars(attacks) | EVERY) == attack
     field = dataclasses.fields(attack)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(attack, field, 1)
@@ -276,7 +276,7 @@ def test_a_model_in_half_precision_is_attacked_in_its_own_type(cls):
     record = attack.run(model, x, y, target)
     assert record.images.dtype == torch.bfloat16 and record.images.min() >= 0 and record.images.max() <= 1
     with torch.no_grad():
-        assert torch.equal(record.logits, model.eval()(record.images))
+        assert torch.equal(record.logits, model.eval()(attack.as_read(record.images)))
     exact = attack.run(conv(), x.float(), y, target)
     assert abs(record.success_rate - exact.success_rate) <= 0.25
 

@@ -51,6 +51,7 @@ THREATS = {
     "norms": record([1, 1], threat=ThreatModel("L1", None, "untargeted")),
     "aims": record([1, 1], threat=ThreatModel("L2", None, "targeted")),
     "kinds": record([1, 1], threat=ThreatModel("L2", 2.0, "untargeted")),
+    "channels": record([1, 1], threat=ThreatModel("L2", None, "untargeted", channel="physical")),
     "universal": record([1, 1], threat=ThreatModel("L2", None, "untargeted", universal=True)),
 }
 

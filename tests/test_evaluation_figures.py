@@ -45,6 +45,29 @@ def test_no_block_of_the_heat_map_mixes_threat_models(drawn):
     assert not settings["notes"]["L∞ ≤ 0.3, untargeted"]
 
 
+def test_photographs_are_in_blocks_and_charts_of_their_own(drawn):
+    """By hand: two attacks of one norm and budget, one judged on screen, one on paper; and two budgets of each in charts."""
+    records = [
+        replace(
+            measured([1, 0], attack=name, threat=threat),
+            names=Names(name, "net", "images", f"{threat.eps:g}"),
+        )
+        for name, channel in (("paper", "physical"), ("screen", "digital"))
+        for threat in (replace(LINF, channel=channel), replace(SMALL, channel=channel))
+    ]
+    figures.overview(records)
+    (blocks, _), _ = drawn["heat_map"][0]
+    assert {name: list(block) for name, block in blocks.items()} == {
+        "": ["no attack"],
+        "L∞ ≤ 0.1, untargeted": ["screen, 0.1"],
+        "L∞ ≤ 0.3, untargeted": ["screen, 0.3"],
+        "L∞ ≤ 0.1, untargeted, physical": ["paper, 0.1"],
+        "L∞ ≤ 0.3, untargeted, physical": ["paper, 0.3"],
+    }
+    captions = {drawing.caption for drawing in figures.against_eps(records)}
+    assert captions == {"net: L∞, untargeted", "net: L∞, untargeted, physical"}
+
+
 def test_success_against_eps_keeps_aims_apart(drawn):
     """By hand: one chart, with FGSM at two budgets as one curve, and the sizes of the minimum-norm attack of the same norm."""
     sweep = [

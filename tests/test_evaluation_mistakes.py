@@ -12,7 +12,7 @@ from advcourse import attacks, models
 from advcourse.core.inputs import InputError
 from advcourse.evaluation.settings import read
 
-ATTACKS = ", ".join(attacks.REGISTRY)
+ATTACKS = ", ".join((*attacks.REGISTRY, "PhonePGD"))
 MODELS = ", ".join(models.names())
 ROOTS = {"data": "mnist-5k", "models": "mnist-mlp", "attacks": "FGSM"}
 
@@ -69,6 +69,10 @@ MODEL = {
 }
 ATTACK = {
     "[fgsm]": f"line 4, attacks[0]: got 'fgsm'; allowed are all, table 1, {ATTACKS}; did you mean FGSM?",
+    "{attack: PhonePGD, strength: 3}": "line 4, attacks.strength: got 3; allowed is a number >= 0 and <= 2",
+    "{attack: PhonePGD, draws: 0}": "line 4, attacks.draws: got 0; allowed is an integer >= 1",
+    "{attack: PhonePGD, jpeg: 1}": "line 4, attacks.jpeg: unknown key; allowed are attack, name, eps, alpha, steps, "
+    "draws, strength, targeted, seed",
     "{attack: C&W}": f"line 4, attacks.attack: got 'C&W'; allowed are {ATTACKS}",
     "[{eps: 0.1}]": f"line 4, attacks[0].attack: missing; allowed are {ATTACKS}",
     "[]": "line 4, attacks: got an empty list; allowed is all, table 1, an attack, or a list of them",
@@ -134,9 +138,16 @@ REST = {
     "transformations: {blur: 7}": "line 5, transformations.blur: got 7, which reaches 28 pixels far; "
     "allowed is less than the images' 28 x 28",
     "transformations: {blur: [1]}": "line 5, transformations.blur: got a list; allowed is one value",
-    "transformations: [{shear: 1}]": "line 5, transformations[0].shear: unknown key; allowed are noise, blur, jpeg",
+    "transformations: [{shear: 1}]": "line 5, transformations[0].shear: unknown key; allowed are noise, blur, jpeg, "
+    "phone, seed",
+    "transformations: {phone: 3}": "line 5, transformations.phone: got 3; allowed is a number >= 0 and <= 2",
+    "transformations: {phone: 1, seed: -1}": "line 5, transformations.seed: got -1; allowed is an integer >= 0 and <= "
+    f"{2**63 - 1}",
+    "transformations: {blur: 1, seed: 3}": "line 5, transformations.seed: unknown key; allowed are blur",
+    "transformations: [{phone: 1}, {phone: 1, seed: 2}]": "line 5, transformations[1]: got 'phone photograph 1' again, "
+    "first on line 5; allowed is each name once",
     "transformations: [8bit]": "line 5, transformations[0]: got '8bit'; allowed are {noise: a number}, {blur: a number}, "
-    "{jpeg: a number} and 8-bit",
+    "{jpeg: a number}, {phone: a number} and 8-bit",
     "transformations: [8-bit, 8-bit]": "line 5, transformations[1]: got '8 bit' again, first on line 5; "
     "allowed is each name once",
 }

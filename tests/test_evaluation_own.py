@@ -3,10 +3,14 @@
 import sys
 
 import pytest
+import torch
 from settings_files import BASE, told, write
 
+from advcourse import models
 from advcourse.attacks import FGSM
-from advcourse.evaluation import run
+from advcourse.cases.phone import HELD_OUT
+from advcourse.core.inputs import InputError, predict
+from advcourse.evaluation import compare, run, tables
 from advcourse.evaluation.settings import read
 
 CODE = """
@@ -83,6 +87,25 @@ def test_ones_own_attack_is_measured_as_any(tmp_path):
     outcome = run(cells('[{build: "own_attacks:attack"}, {attack: FGSM, eps: 1/5}]'), tmp_path / "cells")
     own, library = outcome.records
     assert (own.size == library.size).all() and (own.success == library.success).all()
+
+
+def test_a_physical_attack_is_judged_on_photographs_and_kept_apart(tmp_path):
+    """Checks the record against photographs of its own pictures, taken by hand, and that `compare` refuses to rank it."""
+    settings = "steps: 3, eps: 0.2, alpha: 0.1"
+    given = f"[{{attack: PhonePGD, draws: 1, {settings}}}, {{attack: PGD, {settings}}}]"
+    paper, screen = run(cells(given), tmp_path / "cells").records
+    assert (paper.threat_model.name, screen.threat_model.name) == (
+        "L∞ ≤ 0.2, untargeted, physical",
+        "L∞ ≤ 0.2, untargeted",
+    )
+    pictures = HELD_OUT(torch.from_numpy(paper.pictures["attacked"]))
+    read = predict(models.load("mnist-mlp"), pictures).argmax(1)
+    assert paper.values["prediction"].tolist() == read.tolist()
+    assert tables.strongest([paper, screen])["attacks"].tolist() == [1, 1]
+    with pytest.raises(InputError, match="2 threat models"):
+        compare({"paper": paper, "screen": screen}, "success")
+    [again] = run(cells(given)[:1], tmp_path / "cells").records  # as it was stored
+    assert again.threat_model == paper.threat_model
 
 
 MISTAKES = {

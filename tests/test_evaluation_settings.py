@@ -10,6 +10,7 @@ import pytest
 from settings_files import BASE, GOOD, told, write
 
 from advcourse import attacks, models
+from advcourse.cases.camera import Phone
 from advcourse.data.transformations import JPEG, STANDARD, EightBit, GaussianBlur, GaussianNoise
 from advcourse.evaluation import Cell, Conditions, DataSource, ModelSource
 from advcourse.evaluation.cells import determinants
@@ -52,7 +53,7 @@ def here(tmp_path, monkeypatch):
 def test_a_file_becomes_cells():
     """Checks every key against the cells that one would write in Python: in their order, and equal in everything."""
     got = read(write(GOOD))
-    transformations = (GaussianNoise(0.2), GaussianBlur(1.0), JPEG(80), EightBit())
+    transformations = (GaussianNoise(0.2), GaussianBlur(1.0), JPEG(80), EightBit(), Phone(1.0, seed=5))
     conditions = Conditions("next", 2, got.cells[0].conditions.device, 2, 32, transformations, 2)
     source = DataSource("mnist-5k", "test", 4, 3)
     wanted = [

@@ -1,6 +1,7 @@
 """Tables of records made by hand: every number is worked out beside it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,21 @@ def test_strongest_counts_each_attack_only_inside_the_budget():
     rows = {row["eps"]: row for row in tables.strongest([*weak, free]).to_dict("records")}
     assert rows[0.3]["accuracy"] == pytest.approx(1 / 3) and rows[0.1]["accuracy"] == pytest.approx(2 / 3)
     assert rows[0.3]["strongest attack"] == "free"
+
+
+def test_photographs_are_counted_among_themselves():
+    """By hand: on screen one of four is left, in photographs three; together it would be none. No table sums over both."""
+    screen = ThreatModel("Linf", 0.3, "untargeted")
+    paper = replace(screen, channel="physical")
+    a = record([1, 1, 1, 0], [0.3] * 4, "a", threat=screen)
+    b = record([0, 0, 0, 1], [0.3] * 4, "b", threat=paper)
+    rows = tables.strongest([a, b]).to_dict("records")
+    assert [(row["channel"], row["accuracy"], row["attacks"]) for row in rows] == [
+        ("digital", 0.25, 1),
+        ("physical", 0.75, 1),
+    ]
+    assert tables.common([a, b]).empty
+    assert tables.success([b])["threat model"].tolist() == ["L∞ ≤ 0.3, untargeted, physical"]
 
 
 def test_the_same_name_for_other_images_is_another_place():

@@ -1,18 +1,21 @@
 """The phone experiment: rates against the definition, and the measured order of attacks with slack."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from amounts import some
+from nets import conv, images
 from torch import nn
 
 from advcourse import data, models
-from advcourse.attacks import FGSM, ILLC, PGD
+from advcourse.attacks import FGSM, ILLC, PGD, EachTarget, Transfer
 from advcourse.cases import phone
 from advcourse.cases.camera import Phone
 from advcourse.core.inputs import InputError, accuracy, predict
 from advcourse.core.intervals import Interval
+from advcourse.evaluation import compare
 from advcourse.metrics import destruction_rate
 
 
@@ -85,6 +88,57 @@ def test_expecting_the_photograph_pays(levels, more, signs):
     fates = phone.photograph(model, x, y, attacked, eps)
     clean, noise, pgd, eot = (fate.photographed.value for fate in fates)
     assert eot > pgd + more and pgd > noise + 0.1 and abs(noise - clean) < 0.05
+
+
+def test_the_attack_expects_photographs_and_is_judged_on_others(signs):
+    """Against `predict` on photographs taken by hand, of which digital PGD fools fewer; the two are never ranked.
+
+    Measured on 60 images: 60 % against 35 to 40 % in photographs; of clean images 2 to 3 % are misread.
+    """
+    model, x, y = signs
+    x, y = x[:32], y[:32]
+    pixels = PGD(8 / 255, steps=8)
+    attack = phone.PhonePGD(8 / 255, steps=8, draws=2)
+    record, other = attack.run(model, x, y), pixels.run(model, x, y)
+    read = [predict(model, phone.HELD_OUT(run.images)).argmax(1) for run in (record, other)]
+    assert torch.equal(record.predictions, read[0])
+    assert record.success_rate > (read[1] != y).double().mean().item() + 0.05
+    assert (record.images - x).abs().max() <= 8 / 255 + 1e-6
+    assert record.attack.threat_model.name == f"L∞ ≤ {8 / 255:g}, untargeted, physical"
+    with pytest.raises(InputError, match="2 threat models: paper .*, physical.; screen"):
+        compare({"paper": record, "screen": other}, "success")
+
+
+def test_without_a_photograph_it_is_pgd():
+    """At strength 0: the images of `attacks.PGD` with the same start and steps, and its success, in float64."""
+    model, x, y = conv(dtype=torch.float64), images(20, dtype=torch.float64), torch.arange(20) % 5
+    mine = phone.PhonePGD(0.1, steps=10, strength=0, draws=3, seed=4).run(model, x, y)
+    known = PGD(0.1, steps=10, keep="last", seed=4).run(model, x, y)
+    torch.testing.assert_close(mine.images, known.images, rtol=0, atol=1e-9)
+    torch.testing.assert_close(mine.logits, known.logits)
+    assert mine.forward_passes == 3 * known.forward_passes
+
+
+def test_a_target_is_pursued(signs):
+    """Towards given labels more photographs are read so than without, where almost none is; the aim is in the threat model."""
+    model, x, y = signs
+    x, y = x[:16], y[:16]
+    target = (y + 1) % 10
+    record = phone.PhonePGD(24 / 255, steps=12, draws=2, targeted=True).run(model, x, y, target)
+    clean = predict(model, phone.HELD_OUT(x)).argmax(1) == target
+    assert record.success_rate > clean.double().mean().item() + 0.1
+    assert "targeted, physical" in record.attack.threat_model.name
+
+
+def test_composed_attacks_stay_physical(signs):
+    """Transferred, or towards each target: the channel is that of the attack inside, and so are the photographs."""
+    model, x, y = signs
+    x, y = x[:4], y[:4]
+    inner = phone.PhonePGD(8 / 255, steps=2, draws=1, targeted=True)
+    for attack in (Transfer(replace(inner, targeted=False), models.load("signs-cnn")), EachTarget(inner, 2)):
+        record = attack.run(model, x, y)
+        assert attack.threat_model.channel == attack.channel == "physical"
+        torch.testing.assert_close(record.logits, predict(model, phone.HELD_OUT(record.images)))
 
 
 def test_the_least_likely_class_is_destroyed_most(signs):

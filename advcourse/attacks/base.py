@@ -155,7 +155,7 @@ class AttackResult:
         attack: the attack, with which the run can be repeated.
         clean, images: the images (N, C, H, W) before and after the attack.
         labels, target: (N,), the true and the wanted labels; `target` is None if the attack is untargeted.
-        logits: (N, K), from a new forward pass over `images` after the attack.
+        logits: (N, K), from a new forward pass over `attack.as_read(images)` after the attack.
         steps: (N,), the number of steps taken for each image.
         forward_passes, backward_passes: how many times an image went through the model, summed over the batch, without the
             pass that gives `logits`.
@@ -235,6 +235,8 @@ class Attack:
     chooses_target: ClassVar[bool] = False
     # True if it makes one perturbation for all images together, and so needs the whole batch at once.
     universal: ClassVar[bool] = False
+    # "physical" if success is judged on photographs: see `ThreatModel`.
+    channel: ClassVar[str] = "digital"
     seed: ClassVar[int] = 0
 
     def __post_init__(self):
@@ -258,7 +260,7 @@ class Attack:
     def threat_model(self) -> ThreatModel:
         """What the attacker may change and what counts as success: a `ThreatModel`."""
         eps = self._budget() if self.kind == "budgeted" else None
-        return ThreatModel(self.norm, eps, self._aim(), self.universal)
+        return ThreatModel(self.norm, eps, self._aim(), self.universal, self.channel)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
         """Attack the images `x` (N, C, H, W) and return the adversarial images, of the same shape. Arguments as for `run`."""
@@ -291,7 +293,7 @@ class Attack:
             torch.cuda.synchronize(x.device)
         seconds = time.perf_counter() - began
         with seeded(x.device, self.seed):  # for models that draw random numbers of their own
-            logits = predict(model, images) if len(x) else x.new_zeros(0, 1)
+            logits = predict(model, self.as_read(images, first)) if len(x) else x.new_zeros(0, 1)
         passes = victim.forward_passes, victim.backward_passes
         rest = seconds, details, abstains, identity(model, quiet=True)
         return AttackResult(
@@ -301,6 +303,10 @@ class Attack:
     def size(self, result: AttackResult) -> Tensor:
         """Return the size (N,) of each change in `result`, in this attack's norm."""
         return result.distances[self.norm]
+
+    def as_read(self, images: Tensor, first: int = 0) -> Tensor:
+        """Return what the model reads of attacked images, the images themselves; physical attacks take photographs."""
+        return images
 
     def _perturb(self, victim, x, y, target, noise):
         """Return adversarial images for a chunk of the batch, the steps taken for each, and details. Subclasses define it."""

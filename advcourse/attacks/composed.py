@@ -45,6 +45,10 @@ class _Composed(Attack):
         return self.attack.norm
 
     @property
+    def channel(self) -> str:
+        return self.attack.channel
+
+    @property
     def universal(self) -> bool:
         return self.attack.universal
 
@@ -62,6 +66,9 @@ class _Composed(Attack):
 
     def size(self, result: AttackResult) -> Tensor:
         return self.attack.size(result)
+
+    def as_read(self, images: Tensor, first: int = 0) -> Tensor:
+        return self.attack.as_read(images, first)
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class Transfer(_Composed):
         with called("source"):
             result = self.attack.run(on_device(self._source_of(model), x.device), x, y, target, first)
         with seeded(x.device, self.seed):
-            logits = predict(model, result.images) if len(x) else result.logits
+            logits = predict(model, self.as_read(result.images, first)) if len(x) else result.logits
         fields = {"abstains": getattr(model, "abstains", False), "model": identity(model, quiet=True)}
         return replace(result, attack=self, logits=logits, **fields)
 
@@ -177,9 +184,7 @@ class EachTarget(_Composed):
     @property
     def threat_model(self) -> ThreatModel:
         inner = self.attack.threat_model
-        return ThreatModel(
-            inner.norm, inner.eps, inner.aim.replace("targeted", "untargeted"), inner.universal
-        )
+        return replace(inner, aim=inner.aim.replace("targeted", "untargeted"))
 
     def run(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None, first: int = 0

@@ -8,16 +8,28 @@ phone does to attacked images it does to others as well, so every table also has
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advcourse.attacks import PGD
+from advcourse.attacks import PGD, Schedule
 from advcourse.attacks.adaptive import EOT
+from advcourse.attacks.ascent import ascend
+from advcourse.attacks.gradient_sign import GradientSign
+from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.noise import Noise
 from advcourse.cases.camera import Camera, Phone, Photographed
-from advcourse.core.inputs import InputError, check_images, check_labels, check_range, predict
+from advcourse.core.inputs import (
+    LARGEST_SEED,
+    InputError,
+    check_images,
+    check_labels,
+    check_range,
+    predict,
+)
 from advcourse.core.intervals import Interval, printed, wilson
 
 HELD_OUT = Phone(seed=1000)  # the default phone of the measurements: no attack is made with its draws
@@ -117,6 +129,80 @@ def eot_pgd(
     """
     expected = EOT(Photographed(model, Phone(jpeg=False) if camera is None else camera), draws)
     return PGD(eps=eps, alpha=eps / 8, steps=steps, keep="last", seed=seed)(expected, x, y)
+
+
+@dataclass(frozen=True)
+class PhonePGD(GradientSign):
+    """PGD through a phone's camera, judged on photographs: `eot_pgd` as an attack that can be measured beside others.
+
+        x_{i+1} = clip_{x, eps}(x_i + alpha * sign(grad J(1/n sum_j Z(camera_ij(x_i)), y))), from a uniform point of the ball.
+
+    Paper: Athalye, Engstrom, Ilyas and Kwok 2018, "Synthesizing Robust Adversarial Examples" (arXiv 1707.07397), for the
+    expectation; Madry et al. 2018 (arXiv 1706.06083) for the steps. Norm: L-infinity, of the image that is printed. The last
+    iterate is returned, since the loss of a few photographs is too noisy to choose by.
+
+    Its threat model is "physical": the record's logits, and so its predictions and its success, are those of one photograph of
+    each attacked image, taken by `HELD_OUT`, whose draws no attack sees, at the same strength. A photograph can also be misread
+    without any attack: the model's accuracy on photographs of clean images says how often.
+
+    Args:
+        eps: budget, in units of the pixel range [0, 1] (default 16/255).
+        alpha: size of a step (default None: 2.5 * eps / steps, Madry's rule).
+        steps: number of steps (default 20).
+        draws: n, photographs of each image in each step, each anew (default 4).
+        strength: of the phone, from 0, no photograph at all, to 2 (default 1).
+        targeted: descend the loss of `target` instead of climbing that of `y` (default False).
+        seed: seed of the start and of the photographs (default 0).
+
+    Example:
+        >>> PhonePGD(eps=8 / 255).run(models.load("signs-phone"), x, y).success_rate  # in photographs
+    """
+
+    channel: ClassVar[str] = "physical"
+    eps: float = number(16 / 255, low=0)
+    alpha: float | None = number(None, low=0)
+    steps: int = number(20, low=1)
+    draws: int = number(4, low=1)
+    strength: float = number(1.0, low=0, high=2)
+    targeted: bool = False
+    seed: int = number(0, low=0, high=LARGEST_SEED)
+
+    @property
+    def schedule(self) -> Schedule:
+        alpha = 2.5 * self.eps / self.steps if self.alpha is None else self.alpha
+        target = "given" if self.targeted else "none"
+        return Schedule(self.eps, alpha, self.steps, start="uniform", target=target)
+
+    def as_read(self, images: Tensor, first: int = 0) -> Tensor:
+        """Return one held-out photograph of each image (N, C, H, W); `first` is the first one's index in the whole batch."""
+        return replace(HELD_OUT, strength=self.strength)(images, first)
+
+    def _perturb(self, victim, x, y, target, noise):
+        camera = Phone(self.strength, jpeg=False, seed=self.seed)
+        return ascend(self.schedule, _Expected(victim, camera, self.draws, noise.first), x, y, target, noise)
+
+
+class _Expected:
+    """An `AttackedModel` behind a camera: its mean logits over `draws` photographs, new ones in each pass.
+
+    A photograph follows from the camera's seed, the pass, and the image's index in the whole batch; `first` is that of the
+    first image.
+    """
+
+    def __init__(self, victim, camera, draws, first):
+        self._victim, self._camera, self._draws, self._first, self._passes = victim, camera, draws, first, 0
+
+    def __call__(self, x):
+        seed = np.random.SeedSequence((self._camera.seed, self._passes)).generate_state(1, np.uint64)[0]
+        self._passes += 1
+        places = range(self._first * self._draws, (self._first + len(x)) * self._draws)
+        each = x.repeat_interleave(self._draws, 0)
+        logits = self._victim(self._camera.photograph(each, places, int(seed >> np.uint64(1))))
+        return logits.unflatten(0, (len(x), self._draws)).mean(1)
+
+    def gradient(self, values, x, weights):
+        self._victim.backward_passes += (self._draws - 1) * len(x)  # those of the other photographs
+        return self._victim.gradient(values, x, weights)
 
 
 def table(fates: list[Fate]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Comparing attacks, if they can be compared."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -124,13 +125,13 @@ def _check_threats(runs, by, at):
     for name, run in runs.items():
         threat = run.threat
         budget = at if threat.eps is None else threat.eps
-        rules.setdefault((threat.norm, budget, threat.aim, threat.universal), []).append(f"{name} ({threat})")
+        rules.setdefault(replace(threat, eps=budget), []).append(f"{name} ({threat})")
     if len(rules) > 1:
         each = "; ".join(names[0] for names in rules.values())
         raise InputError(
             f"by: got {by!r} for attacks of {len(rules)} threat models: {each}. Each was asked for something else, so that "
-            "their order in one column would say nothing. Allowed is to rank attacks of the same norm, budget and aim (`at` "
-            "gives minimum-norm attacks a budget), or by=None for a table without a ranking"
+            "their order in one column would say nothing. Allowed is to rank attacks of the same norm, budget and aim, all "
+            "digital or all physical (`at` gives minimum-norm attacks a budget), or by=None for a table without a ranking"
         )
     budgets = [run.threat.eps for run in runs.values() if run.threat.eps is not None]
     if by == "size" and budgets:

@@ -41,7 +41,7 @@ def places(records: Sequence[Record]) -> dict[tuple[str, str], tuple[str, list[R
 
 
 def by_threat_model(records: Iterable[Record]) -> dict[ThreatModel, list[Record]]:
-    """Group records by threat model: sorted by norm, untargeted before targeted, small budgets first."""
+    """Group records by threat model: digital first, then sorted by norm, untargeted before targeted, small budgets first."""
     groups = {}
     for record in records:
         groups.setdefault(record.threat_model, []).append(record)
@@ -51,6 +51,7 @@ def by_threat_model(records: Iterable[Record]) -> dict[ThreatModel, list[Record]
 def _place_of(threat):
     norm = _ORDER.index(threat.norm) if threat.norm in _ORDER else len(_ORDER)
     return (
+        threat.channel != "digital",
         threat.eps is None,
         norm,
         not threat.aim.startswith("untargeted"),
@@ -203,7 +204,8 @@ def _by(records, key):
 def _terms(record):
     """Return what attacks must share to be in the same chart. An L0 budget is a share, an L0 size a number of pixels."""
     threat = record.threat_model
-    return threat.norm, threat.aim, threat.universal, threat.norm == "L0" and threat.eps is not None
+    share = threat.norm == "L0" and threat.eps is not None
+    return threat.norm, threat.aim, threat.universal, share, threat.channel
 
 
 def _in_words(threat):

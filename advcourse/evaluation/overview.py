@@ -25,8 +25,13 @@ def overview(records: Sequence[Record], width: int | None = None) -> str:
         f"{metrics.median_with_failures(record.size, record.success):>6.3g}"
         for record in records
     ]
-    frame["size in"] = [record.threat_model.norm for record in records]
+    frame["size in"] = [_measure(record.threat_model) for record in records]
     columns = ["model", "data"] if frame["data"].nunique() > 1 else ["model"]
     wide = frame.set_index(["attack", "size in", *columns])["both"].unstack(columns, sort=False)
     wide.columns = [", ".join(name) if isinstance(name, tuple) else name for name in wide.columns]
     return f"{_HEAD}\n\n{wide.fillna('failed').reset_index().to_string(index=False, line_width=width)}"
+
+
+def _measure(threat):
+    """Return the norm of an attack's changes, and whether they were judged on photographs."""
+    return f"{threat.norm}, physical" if threat.channel == "physical" else threat.norm

@@ -15,7 +15,8 @@ _FEW = 60  # the most rows of a table that are shown from the start
 
 _OVERVIEW = (
     "Each number is the share of all images that the model reads correctly under attack. Dark is low: good for the "
-    "attacker. Compare only attacks in the same block, because they had the same norm, budget and aim. Without a budget "
+    "attacker. Compare only attacks in the same block, because they had the same norm, budget and aim. In a block that is "
+    "called physical, it is photographs of the attacked images that the model reads. Without a budget "
     "(“least …”) an attack may change an image as much as it needs, so 0 % is no surprise there: compare the median size "
     "in brackets. n/a: not measured."
 )
@@ -26,7 +27,8 @@ _STRONGEST = (
 )
 _BUDGETS = (
     "Every attack counts, whatever it was made for, if its change stays inside the budget; any wrong label counts. If "
-    "several attacks are equally strong alone, the first is named. The interval is Wilson's, 95 %."
+    "several attacks are equally strong alone, the first is named. The interval is Wilson's, 95 %. Physical attacks, "
+    "which are judged on photographs, are counted among themselves."
 )
 _LEAST = (
     "An attack without a budget is strong if its changes are small. The table names the attack with the smallest median "
@@ -206,7 +208,7 @@ def _strongest(records):
     budgets = tables.rows_of_strongest(records)
     if budgets:
         columns = {
-            "budget": lambda row: f"{row['norm'].replace('Linf', 'L∞')} ≤ {row['eps']:g}",
+            "budget": _budget,
             "clean accuracy": _cell("clean accuracy", percent),
             "per-image minimum": _estimate("accuracy"),
             "strongest attack alone": _cell("accuracy under it", percent),
@@ -228,6 +230,11 @@ def _strongest(records):
         parts += [element("p", _LEAST)]
         parts += [table("The smallest change, without a budget", columns, _by_place(least, records))]
     return parts
+
+
+def _budget(row):
+    words = f"{row['norm'].replace('Linf', 'L∞')} ≤ {row['eps']:g}"
+    return f"{words}, physical" if row["channel"] == "physical" else words
 
 
 def _by_place(rows, records):

@@ -7,6 +7,8 @@ from pathlib import Path
 from advcourse import data, models
 from advcourse.attacks import REGISTRY, TABLE_1, Attack
 from advcourse.attacks.hyperparameters import allowed
+from advcourse.cases.camera import Phone
+from advcourse.cases.phone import PhonePGD
 from advcourse.core.identity import identity, is_fresh
 from advcourse.core.inputs import InputError, check_classes, check_range, predict, resolve_device
 from advcourse.data.transformations import JPEG, EightBit, GaussianBlur, GaussianNoise
@@ -22,9 +24,15 @@ _REQUIRED = {
     "attacks": "all, table 1, an attack, or a list of them",
 }
 _CONDITIONS = tuple(field.name for field in fields(Conditions))
-_TRANSFORMATIONS = {"noise": GaussianNoise, "blur": GaussianBlur, "jpeg": JPEG}
-_STRENGTHS = {"noise": "std", "blur": "radius", "jpeg": "quality"}  # their names in the file and in the class
+# Name in the file -> the class, and the name of its strength there.
+_TRANSFORMATIONS = {
+    "noise": (GaussianNoise, "std"),
+    "blur": (GaussianBlur, "radius"),
+    "jpeg": (JPEG, "quality"),
+    "phone": (Phone, "strength"),
+}
 _ROUNDING = "8-bit"
+_NAMED = REGISTRY | {"PhonePGD": PhonePGD}  # the physical attacks have to be named: no group has them
 _GROUPS = {"all": REGISTRY, "table 1": TABLE_1}  # words that stand for several attacks
 _BUDGETS = ("eps", "gamma")  # fields for which an attack may have a list of values
 
@@ -138,23 +146,37 @@ def _transformations(entry, sets, problems):
     """Return the transformations of the list, each tried on an image of each set."""
     transforms, lines = [], {}
     for item in entry.items:
-        parts = item.value if isinstance(item.value, dict) else {}
-        if item.value != _ROUNDING and len(parts) != 1:
-            settings = ", ".join(f"{{{name}: a number}}" for name in _TRANSFORMATIONS)
-            problems.add(item, f"got {item.as_text}; allowed are {settings} and {_ROUNDING}")
+        kind, parts = _transformation(item, problems)
+        if kind is None:
             continue
-        parts = problems.parts(item, tuple(_TRANSFORMATIONS), {}) if parts else {}
-        with problems.collecting(item, {_STRENGTHS[name]: part for name, part in parts.items()}):
-            made = [EightBit()] if item.value == _ROUNDING else []
-            for name, part in parts.items():
-                if problems.single(part):
-                    made = [_with_declared(_TRANSFORMATIONS[name], {_STRENGTHS[name]: part.value})]
-            for transform in made:
-                for x, _ in sets.values():
-                    transform(x[:1])
-                if problems.new(item, transform.name, lines):
-                    transforms.append(transform)
+        with problems.collecting(item, parts):
+            transform = _with_declared(kind, {name: part.value for name, part in parts.items()})
+            for x, _ in sets.values():
+                transform(x[:1])
+            if problems.new(item, transform.name, lines):
+                transforms.append(transform)
     return tuple(transforms)
+
+
+def _transformation(entry, problems):
+    """Return the class of the transformation, and its fields -> entries; if there is none, add a problem: (None, {})."""
+    if entry.value == _ROUNDING:
+        return EightBit, {}
+    given = entry.value if isinstance(entry.value, dict) else {}
+    names = [name for name in given if name != "seed"]
+    if len(names) != 1:
+        settings = ", ".join(f"{{{name}: a number}}" for name in _TRANSFORMATIONS)
+        problems.add(entry, f"got {entry.as_text}; allowed are {settings} and {_ROUNDING}")
+        return None, {}
+    [name] = names
+    if name not in _TRANSFORMATIONS:
+        problems.parts(entry, (*_TRANSFORMATIONS, "seed"), {})
+        return None, {}
+    kind, strength = _TRANSFORMATIONS[name]
+    parts = problems.parts(entry, (name, "seed") if "seed" in allowed(kind) else (name,), {})
+    usable = all([problems.single(part) for part in parts.values()])
+    fields_of = {strength if key == name else key: part for key, part in parts.items()}
+    return (kind, fields_of) if usable else (None, {})
 
 
 # Models
@@ -246,8 +268,8 @@ def _attacks(entry, path, problems):
     for item in _listed(entry, "attacks", problems):
         if isinstance(item.value, dict):
             made = _with_settings(item, path, problems)
-        elif problems.choice(item, (*_GROUPS, *REGISTRY)):
-            group = _GROUPS.get(item.value) or {item.value: REGISTRY[item.value]}
+        elif problems.choice(item, (*_GROUPS, *_NAMED)):
+            group = _GROUPS.get(item.value) or {item.value: _NAMED[item.value]}
             made = [(item, name, "", kind()) for name, kind in group.items()]
         else:
             made = []
@@ -287,10 +309,10 @@ def _kind(entry, key, path, problems):
     """
     which = entry.value.get(key)
     if which is None:
-        problems.add(entry, f"missing; allowed are {', '.join(REGISTRY)}", key)
+        problems.add(entry, f"missing; allowed are {', '.join(_NAMED)}", key)
         return None
     if key == "attack":
-        return REGISTRY[which.value] if problems.choice(which, tuple(REGISTRY)) else None
+        return _NAMED[which.value] if problems.choice(which, tuple(_NAMED)) else None
     if not problems.text(which):
         return None
     _look_beside(path)

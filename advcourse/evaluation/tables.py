@@ -87,11 +87,13 @@ def common(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def strongest(records: Iterable[Record]) -> pd.DataFrame:
-    """For each model and each budget of any attack: the per-image minimum over ALL attacks, never a mean over them.
+    """For each model, channel and budget of any attack: the per-image minimum over ALL its attacks, never a mean over them.
 
     An image survives if the model classifies it correctly and no attack makes the model misclassify it inside the budget,
     whatever the attack was made for. `accuracy` is the share of the picked images that survive, with Wilson's interval; beside
-    it is the single strongest attack. L0 budgets are left out, because they are shares.
+    it is the single strongest attack. Attacks that are judged on photographs, channel "physical", are counted among
+    themselves, since what fools a photograph need not fool the model that reads the pixels, and the other way round. L0
+    budgets are left out, because they are shares.
     """
     return frame(rows_of_strongest(records))
 
@@ -99,13 +101,14 @@ def strongest(records: Iterable[Record]) -> pd.DataFrame:
 def rows_of_strongest(records: Iterable[Record]) -> list[Row]:
     """Return the rows of `strongest`."""
     rows = []
-    for (model, data, *_), group in _by(records, _place).items():
+    for (model, data, *_, channel), group in _by(records, _place_and_channel).items():
         budgets = {(r.threat_model.norm, r.threat_model.eps) for r in group if r.threat_model.eps is not None}
         for norm, eps in sorted(budget for budget in budgets if budget[0] in ("L1", "L2", "Linf")):
             survive = {record.names.full_attack: survivors(record, norm, eps) for record in group}
             alone = min(survive, key=lambda name: survive[name].sum())
             rows.append(
-                {"model": model, "data": data, "norm": norm, "eps": eps, "attacks": len(group)}
+                {"model": model, "data": data, "channel": channel, "norm": norm, "eps": eps}
+                | {"attacks": len(group)}
                 | {"clean accuracy": group[0].clean_accuracy, "strongest attack": alone}
                 | {"accuracy under it": float(survive[alone].mean())}
                 | {"accuracy": metrics.share_with_interval(np.logical_and.reduce(list(survive.values())))}
@@ -159,6 +162,10 @@ def _by(records, key):
 def _place(record):
     """Return the names of model and data, and their identities, since a name can be used twice."""
     return record.names.model, record.names.data, record.identity["model"], record.identity["data"]
+
+
+def _place_and_channel(record):
+    return *_place(record), record.threat_model.channel
 
 
 def _alike(records):

@@ -14,8 +14,8 @@ from typing import NamedTuple
 _LIBRARY = __name__.partition(".")[0]
 HEAP_TYPE = 1 << 9  # a flag that classes written in Python have and most types written in C lack
 # The files whose text decides what is computed, relative to the library's folder.
-_DECISIVE = "attacks core/identity core/inputs.py core/randomness.py data defenses evaluation/cells.py evaluation/record.py"
-_DECISIVE += " metrics models training zoo/deployed.py"
+_DECISIVE = "attacks cases core/identity core/inputs.py core/randomness.py data defenses evaluation/cells.py"
+_DECISIVE += " evaluation/record.py metrics models training zoo/deployed.py"
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 # Names in every module whose values differ from process to process.
 OF_A_MODULE = frozenset(
