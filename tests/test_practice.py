@@ -163,6 +163,14 @@ IN_HAND = [  # chapter 00
         1 / 3,
     ),
     ("monotone_score", (torch.tensor([2.0, -3.0, 4.0]), -1.5, torch.tensor([1.0, 1, 0])), 0.5),
+    # chapter 10: the sums of the slopes are 4, 0 and -1; a printer that turns c into (1 + c) / 2; 30 of 100 against 20 and 5
+    ("step_for_all", (torch.tensor([2.0, -1, 1]), torch.tensor([2.0, 1, -2]), 0.2), [-0.2, 0, 0.2]),
+    (
+        "pasted",
+        (torch.tensor([0.3, 0.7]), torch.tensor([YES, NO]), torch.tensor([0.2, 0.9]), lambda c: (1 + c) / 2),
+        [0.6, 0.7],
+    ),
+    ("beyond_controls", (30, torch.tensor([5, 20]), 100), 0.1),
 ]
 
 
