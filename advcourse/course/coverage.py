@@ -195,6 +195,11 @@ _SHOWN = {
     "case.phone": _shown(
         "cases.phone:photograph", "08_phone_camera", "phone::the_least_likely_class_is_destroyed_most", "lab4"
     ),
+    "case.sign": _shown(
+        "cases.signs:RP2",
+        "10_road_signs",
+        "sign_stickers::stickers_are_read_as_the_target_and_their_controls_are_not",
+    ),
     "case.malware": _shown(
         "cases.malware:AddFeatures",
         "11_malware",
