@@ -171,6 +171,10 @@ IN_HAND = [  # chapter 00
         [0.6, 0.7],
     ),
     ("beyond_controls", (30, torch.tensor([5, 20]), 100), 0.1),
+    # chapter 09: rows 2, -1 and 0.1, 0.2 over their largest; 0.1 - 0.3 is dropped; three of four dodge, one as the target
+    ("shared_slope", (torch.tensor([[2.0, -1.0], [0.1, 0.2]]),), [0.75, 0.25]),
+    ("dropped_step", (torch.tensor([0.1, 0.5]), torch.tensor([0.3, -0.3])), [0.1, 0.8]),
+    ("two_rates", (torch.tensor([0, 9, 4, 4]), 0, 9), [0.75, 0.25]),
 ]
 
 
