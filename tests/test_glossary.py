@@ -17,6 +17,7 @@ LINKING = (
     "02_one_step",
     "03_many_steps",
     "08_phone_camera",
+    "09_faces",
     "10_road_signs",
     "11_malware",
 )

@@ -195,6 +195,11 @@ _SHOWN = {
     "case.phone": _shown(
         "cases.phone:photograph", "08_phone_camera", "phone::the_least_likely_class_is_destroyed_most", "lab4"
     ),
+    "case.face": _shown(
+        "cases.faces:FrameAttack",
+        "09_faces",
+        "faces::dodging_is_stronger_than_its_controls",
+    ),
     "case.sign": _shown(
         "cases.signs:RP2",
         "10_road_signs",
