@@ -10,10 +10,10 @@ from advcourse.practice.tasks import small_exercise
 
 
 def drawn_slopes(draw: Draw) -> dict[str, Any]:
-    """Three photographs, four cells of the frame: the first has steep slopes, the last one gentle ones; no row is zero."""
+    """Three photographs, three cells of the frame: the first has steep slopes, the last one gentle ones; no row is zero."""
     sizes = torch.tensor([[4.0], [1.0], [0.2]])
-    signs = torch.where(draw.uniform((3, 4)) < 0.5, -1.0, 1.0)
-    return {"slopes": rounded(sizes * signs * (0.3 + 0.7 * draw.uniform((3, 4))))}
+    signs = torch.where(draw.uniform((3, 3)) < 0.5, -1.0, 1.0)
+    return {"slopes": rounded(sizes * signs * (0.3 + 0.7 * draw.uniform((3, 3))))}
 
 
 @small_exercise(
@@ -21,8 +21,8 @@ def drawn_slopes(draw: Draw) -> dict[str, Any]:
     4,
     "medium",
     by_hand=(
-        {"slopes": torch.tensor([[4.0, -2.0, 1.0], [-0.1, -0.2, 0.1]])},
-        {"slopes": torch.tensor([[0.5, -0.25], [-2.0, 1.0], [0.1, 0.1]])},
+        {"slopes": torch.tensor([[4.0, -2.0], [-0.1, -0.2]])},
+        {"slopes": torch.tensor([[0.25, -0.5], [-2.0, 1.0]])},
     ),
     drawn=drawn_slopes,
     hints=(
