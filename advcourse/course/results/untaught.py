@@ -55,7 +55,7 @@ class Untaught:
     def identity(self) -> dict[str, str]:
         """Return the short keys of what decides the numbers: "code", "settings", "weights" and "images"."""
         modules = ["advcourse.models.nets", "advcourse.training.fitting", glasses.__name__]
-        key = repr(self) + repr(RECIPE)
+        key = f"{self!r} {RECIPE.settings()}"
         return {
             "code": code_of(modules, alone=[__name__])[:16],
             "settings": hashlib.sha256(key.encode()).hexdigest()[:16],
