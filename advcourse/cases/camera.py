@@ -16,7 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advcourse.cases.geometry import homography, transformed
-from advcourse.cases.optics import area_matrix, blur_matrices, developed, resize_matrix, stored, toned
+from advcourse.cases.optics import (
+    area_matrix,
+    blur_matrices,
+    developed,
+    in_channels_of,
+    resize_matrix,
+    sampled,
+    sensor_matrix,
+    stored,
+    toned,
+)
 from advcourse.cases.printer import CORNERS, palette, printed
 from advcourse.core.inputs import (
     InputError,
@@ -39,7 +49,6 @@ VIEW = (
 FOCAL_LENGTH = 1000.0  # of the camera at the road, in pixels
 PLATE = 0.75  # side of a road sign, in metres
 CROP = 1.15  # side of what is cut out around a sign, in sides of the sign
-LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in grey
 
 
 @dataclass(frozen=True)
@@ -164,10 +173,10 @@ class Phone(Camera):
         yield "light", scene
         sigmas = s * draws.between(0.35, 0.9).flatten()
         rows, columns = (blur_matrices(sigmas, k) @ area_matrix(BLOCK * k, k).to(x) for k in (height, width))
-        seen = _sampled(scene, rows, columns)
-        yield "lens", _like(seen, x)
+        seen = sampled(scene, rows, columns)
+        yield "lens", in_channels_of(seen, x)
         noise = np.stack([generator.standard_normal((3, height, width)) for generator in generators])
-        seen = _like(seen + 0.02 * s * torch.from_numpy(noise).to(x), x)
+        seen = in_channels_of(seen + 0.02 * s * torch.from_numpy(noise).to(x), x)
         yield "noise", seen
         seen = toned(seen, 1 + s * draws.between(-0.2, 0.2))
         yield "tone curve", seen
@@ -238,10 +247,10 @@ class Road(Camera):
         draws = Draws(numbers[:, COLUMNS:], x)
         pixels = self._pixels(draws)
         scene = self._with_plate(scene, x, draws) * _light(draws, 2 * self.size, 2 * self.size, 1.0)
-        resampling = torch.stack([_resampling(2 * self.size, n, self.size) for n in pixels]).to(x)
+        resampling = torch.stack([sensor_matrix(2 * self.size, n, self.size) for n in pixels]).to(x)
         matrices = blur_matrices(draws.between(0.3, 0.7).flatten(), self.size) @ resampling
         noise = np.stack([self._noise(generator, n) for generator, n in zip(generators, pixels, strict=True)])
-        seen = _sampled(scene, matrices, matrices) + draws.between(0.0, 0.02) * torch.from_numpy(noise).to(x)
+        seen = sampled(scene, matrices, matrices) + draws.between(0.0, 0.02) * torch.from_numpy(noise).to(x)
         return developed(seen, draws.between(0.8, 1.2), _qualities(draws, 1.0) if self.jpeg else None)
 
     def _pixels(self, draws):
@@ -381,24 +390,6 @@ def _light(draws, height, width, strength, moire=0.0):
     return light * (
         1 + strength * moire * draws.between(0, 1) * torch.sin(stripes * math.pi / (BLOCK * period) + phase)
     )
-
-
-def _sampled(scene, rows, columns):
-    """Return rows x scene x columns^T for each image and channel."""
-    return rows[:, None] @ scene @ columns[:, None].mT
-
-
-def _resampling(fine, pixels, size):
-    """Return the matrix (size, fine) from a fine rendering to the sensor's pixels and from there to the photograph's."""
-    seen = min(pixels, fine)  # the rendering has no more detail than that
-    return resize_matrix(seen, size) @ area_matrix(fine, seen)
-
-
-def _like(seen, x):
-    """Return photographs with as many channels as the images `x`."""
-    if x.shape[1] == 3:
-        return seen
-    return (seen * torch.tensor(LUMA).to(x)[:, None, None]).sum(1, keepdim=True)
 
 
 def _qualities(draws, strength):

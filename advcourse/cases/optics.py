@@ -15,6 +15,7 @@ from advcourse.attacks.adaptive import BPDA
 from advcourse.data.transformations import through_jpeg
 
 DARKEST = 1e-4  # the tone curve's slope at 0 may be infinite
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in grey
 
 
 @lru_cache(maxsize=256)
@@ -34,6 +35,17 @@ def resize_matrix(source: int, target: int) -> Tensor:
         return area_matrix(source, target)
     centres = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)[:, None]
     return torch.from_numpy(np.clip(1 - np.abs(centres - np.arange(source)[None]), 0, None))
+
+
+def sensor_matrix(fine: int, pixels: int, size: int) -> Tensor:
+    """Return the matrix (size, fine), float64, from a fine rendering to the sensor and from there to the photograph."""
+    seen = min(pixels, fine)  # the rendering has no more detail than that
+    return resize_matrix(seen, size) @ area_matrix(fine, seen)
+
+
+def sampled(scene: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return rows x scene x columns^T: scene (N, C, h, w), rows (N, H, h) and columns (N, W, w) give (N, C, H, W)."""
+    return rows[:, None] @ scene @ columns[:, None].mT
 
 
 def blur_matrices(sigmas: Tensor, size: int) -> Tensor:
@@ -69,6 +81,13 @@ def toned(seen: Tensor, gamma: Tensor) -> Tensor:
 def stored(pixels: Tensor, qualities: Sequence[int] | None) -> Tensor:
     """Return `pixels` as they are read from the camera's file: see `developed`."""
     return BPDA(eight_bit if qualities is None else partial(jpeg, qualities=qualities))(pixels)
+
+
+def in_channels_of(seen: Tensor, x: Tensor) -> Tensor:
+    """Return photographs (N, 3, H, W) with as many channels as the images `x`: as they are, or grey, (N, 1, H, W)."""
+    if x.shape[1] == 3:
+        return seen
+    return (seen * torch.tensor(LUMA).to(x)[:, None, None]).sum(1, keepdim=True)
 
 
 def eight_bit(x: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from advcourse import models
 from advcourse.cases import markers
 from advcourse.cases import sheet as sheets
-from advcourse.cases.camera import LUMA
 from advcourse.cases.geometry import homography, transformed
 from advcourse.cases.markers import Marker
+from advcourse.cases.optics import LUMA
 from advcourse.cases.sheet import Sheet
 from advcourse.core.errors import InputError
 from advcourse.core.files import contents
