@@ -14,12 +14,13 @@ from advcourse.cases.sheet import Cell, Sheet
 from advcourse.core import workers
 from advcourse.core.inputs import InputError
 from advcourse.course import notebooks
+from advcourse.data.signs import CLASSES
 from advcourse.evaluation import defended
 from advcourse.grading import classroom, dryrun
 from advcourse.labs import release
 from advcourse.zoo import recipes
 
-SHEET = Sheet("0f0f", "signs-cnn", ("stop", "yield"), "PGD", (3, 32, 32), (Cell(0, "clean", 0),) * 30)
+SHEET = Sheet("0f0f", "signs-cnn", CLASSES, "PGD", (3, 32, 32), (Cell(0, "clean", 0),) * 30)
 GREY = BytesIO()
 Image.new("L", (100, 80), 128).save(GREY, "PNG")
 EMPTY = release.ROOT / "exercises" / "lab4" / "lab4.ipynb"

@@ -43,7 +43,8 @@ FILES |= {
 
 # data: -> what is told, from the line on. `models` is on line 3 of these files, `attacks` on line 4.
 DATA = {
-    "mnist5k": "line 2, data: got 'mnist5k'; allowed are mnist-5k, signs, photos, mnist, cifar10, gtsrb; did you mean mnist-5k?",
+    "mnist5k": "line 2, data: got 'mnist5k'; allowed are mnist-5k, signs, faces, photos, mnist, cifar10, gtsrb; "
+    "did you mean mnist-5k?",
     "{name: signs, split: valid}": "line 2, data.split: got 'valid'; allowed are train, test",
     "{name: mnist-5k, images: 1001}": "line 2, data.images: got 1001; allowed is an integer >= 1 and <= 1000",
     "{name: mnist-5k, images: 0}": "line 2, data.images: got 0; allowed is an integer >= 1 and <= 1000",
@@ -54,7 +55,7 @@ DATA = {
     "[mnist-5k, {name: mnist-5k, seed: 1}]": "line 2, data[1]: got 'mnist-5k test' again, first on line 2; "
     "allowed is each name once",
     "[]": "line 2, data: got an empty list; allowed is a data set, or a list of them",
-    "": "line 2, data: got nothing; allowed are mnist-5k, signs, photos, mnist, cifar10, gtsrb",
+    "": "line 2, data: got nothing; allowed are mnist-5k, signs, faces, photos, mnist, cifar10, gtsrb",
 }
 MODEL = {
     "mnist-mpl": f"line 3, models: got 'mnist-mpl'; allowed are {MODELS}; did you mean mnist-mlp?",
