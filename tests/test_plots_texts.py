@@ -39,6 +39,7 @@ FIGURES = {
         {name: [0.1, math.inf]}, name, budgets={name + "b": ([1], [1], 2)}
     ),
     "images": lambda name: plots.image_table({name: X[:, 0]}, titles={name: [name, name]}),
+    "large": lambda name: plots.large({name: torch.full((8, 8, 3), 0.5), "b": torch.zeros(8, 4, 3)}),
     "napkin": lambda name: plots.napkin({name: [0, 1]}, results={name: name}),
     "cube": lambda name: plots.cube([0, 0, 0], [1, 2, 3], 0.1, names=[name] * 3),
     "flow": lambda name: plots.flow(
