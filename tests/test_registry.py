@@ -60,9 +60,8 @@ def test_an_attack_beyond_table_1_takes_the_contracts_tests(grey):
     """By hand: the decorator of those tests, made anew, has its class and name, and its field is drawn over the whole range."""
     drawn = runpy.run_path(str(DRAWN))
     mark = drawn["ATTACKS"].mark
-    assert (
-        grey in mark.args[1] and "Grey" in mark.kwargs["ids"] and len(mark.args[1]) == len(attacks.REGISTRY)
-    )
+    assert grey in mark.args[1] and "Grey" in mark.kwargs["ids"]
+    assert set(attacks.REGISTRY.values()) <= set(mark.args[1])
     for wanted in (
         lambda one: one.greyness == 0,
         lambda one: one.greyness == 0.25,

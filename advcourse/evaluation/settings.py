@@ -32,7 +32,7 @@ _TRANSFORMATIONS = {
     "phone": (Phone, "strength"),
 }
 _ROUNDING = "8-bit"
-_NAMED = REGISTRY | {"PhonePGD": PhonePGD}  # the physical attacks have to be named: no group has them
+_PHYSICAL = {"PhonePGD": PhonePGD}  # attacks that have to be named, for no group has them
 _GROUPS = {"all": REGISTRY, "table 1": TABLE_1}  # words that stand for several attacks
 _BUDGETS = ("eps", "gamma")  # fields for which an attack may have a list of values
 
@@ -268,8 +268,8 @@ def _attacks(entry, path, problems):
     for item in _listed(entry, "attacks", problems):
         if isinstance(item.value, dict):
             made = _with_settings(item, path, problems)
-        elif problems.choice(item, (*_GROUPS, *_NAMED)):
-            group = _GROUPS.get(item.value) or {item.value: _NAMED[item.value]}
+        elif problems.choice(item, (*_GROUPS, *_by_name())):
+            group = _GROUPS.get(item.value) or {item.value: _by_name()[item.value]}
             made = [(item, name, "", kind()) for name, kind in group.items()]
         else:
             made = []
@@ -302,6 +302,11 @@ def _with_settings(entry, path, problems):
     return [(item, name, f"{budget} {item.value:g}", attack) for item, attack in made if attack]
 
 
+def _by_name():
+    """Return all attacks that a file may name, by their names."""
+    return REGISTRY | _PHYSICAL
+
+
 def _kind(entry, key, path, problems):
     """Return the class of attacks that a mapping names, or the attack that the user's own code makes.
 
@@ -309,10 +314,10 @@ def _kind(entry, key, path, problems):
     """
     which = entry.value.get(key)
     if which is None:
-        problems.add(entry, f"missing; allowed are {', '.join(_NAMED)}", key)
+        problems.add(entry, f"missing; allowed are {', '.join(_by_name())}", key)
         return None
     if key == "attack":
-        return _NAMED[which.value] if problems.choice(which, tuple(_NAMED)) else None
+        return _by_name()[which.value] if problems.choice(which, tuple(_by_name())) else None
     if not problems.text(which):
         return None
     _look_beside(path)

@@ -138,7 +138,7 @@ def bars(
     axis.set_xlabel(xlabel)
     if percentages:
         axis.set_xlim(0, 1.25)  # room for the number beside a bar of 100 %
-        axis.set_xticks(np.linspace(0, 1, 6))
+        axis.set_xticks(np.linspace(0, 1, 5))  # few, for names may leave the bars little room
         axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     if len(series) > 1:
         axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
