@@ -9,6 +9,7 @@ from torch import nn
 
 from advcourse import models
 from advcourse.cases import faces as case
+from advcourse.cases import printability
 from advcourse.cases.printer import printed
 from advcourse.core.inputs import InputError
 from advcourse.data import faces, glasses
@@ -56,19 +57,27 @@ def test_total_variation_by_hand():
     cells[:2, :2] = True
     colours[0, 0, 1], colours[0, 1, 0], colours[:, 2, 2] = 0.3, 0.4, 1.0
     # cell (0, 0): 0.3 across and 0.4 down; (0, 1): 0.3 down; (1, 0): 0.4 across
-    assert case.total_variation(colours, cells).item() == pytest.approx((0.5 + 0.3 + 0.4) / 4, abs=2e-3)
-    assert case.total_variation(torch.full((3, 3, 3), 0.7), cells).item() == pytest.approx(0, abs=1e-6)
+    assert printability.isotropic_variation(colours, cells).item() == pytest.approx(
+        (0.5 + 0.3 + 0.4) / 4, abs=2e-3
+    )
+    assert printability.isotropic_variation(torch.full((3, 3, 3), 0.7), cells).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_non_printability_by_hand():
     """Against logarithms worked out by hand; and 400 printable colours, whose product is below the smallest float."""
     cells, palette = torch.tensor([[True, False]]), torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     colours = torch.tensor([[[0.5, 0.0]], [[0.5, 0.0]], [[0.5, 0.0]]])
-    assert case.nps(colours, cells, palette).item() == pytest.approx(2 * math.log(math.sqrt(0.75)), abs=1e-4)
+    assert printability.mean_log_nps(colours, cells, palette).item() == pytest.approx(
+        2 * math.log(math.sqrt(0.75)), abs=1e-4
+    )
     many = torch.full((400, 3), 0.4)
-    assert case.nps(colours, cells, many).item() == pytest.approx(400 * math.log(math.sqrt(0.03)), rel=1e-4)
+    assert printability.mean_log_nps(colours, cells, many).item() == pytest.approx(
+        400 * math.log(math.sqrt(0.03)), rel=1e-4
+    )
     on_palette, off_palette = (printed(torch.full((3, 1, 2), value)) for value in (0.5, 0.25))
-    assert case.nps(on_palette, cells) < case.nps(off_palette, cells)
+    assert printability.mean_log_nps(on_palette, cells) < printability.mean_log_nps(off_palette, cells)
 
 
 def test_deficit_by_hand():

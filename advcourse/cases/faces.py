@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.attacks.hyperparameters import allowed, number
-from advcourse.cases.printer import palette, printed
+from advcourse.cases.printability import isotropic_variation, mean_log_nps
+from advcourse.cases.printer import printed
 from advcourse.core.inputs import InputError, ask, check_model, check_range, check_seed, evaluating, predict
 from advcourse.core.intervals import Interval, counted
 from advcourse.data import faces, glasses
@@ -86,7 +87,7 @@ class Frame(NamedTuple):
 
     colours: the sheet to be printed, (3, 16, 88). source, target: numbers of the people; target None for dodging. start: name of
     the plain frame it began with. losses: mean loss of each step's photographs. kept: share of the single colour steps that were
-    not dropped. tv, nps: see `total_variation` and `nps`.
+    not dropped. tv, nps: see `printability.isotropic_variation` and `printability.mean_log_nps`.
     """
 
     colours: Tensor
@@ -104,33 +105,6 @@ class Measured(NamedTuple):
 
     dodged: Interval
     impersonated: Interval | None
-
-
-def total_variation(colours: Tensor, cells: Tensor) -> Tensor:
-    """Return the mean over the frame's cells of sqrt(d_across^2 + d_down^2), summed over channels: how rough a sheet is.
-
-    Sharif et al. 2016, section 5.2.1; only neighbours that both belong to the frame count. 0 for a plain frame.
-
-    Args:
-        colours: (3, H, W). cells: which belong to the frame, (H, W), True or False.
-    """
-    across = (colours[:, :-1, :-1] - colours[:, :-1, 1:]) * (cells[:-1, :-1] & cells[:-1, 1:])
-    down = (colours[:, :-1, :-1] - colours[:, 1:, :-1]) * (cells[:-1, :-1] & cells[1:, :-1])
-    return ((across**2 + down**2 + 1e-8).sqrt() - 1e-4).sum() / cells.sum()
-
-
-def nps(colours: Tensor, cells: Tensor, printable: Tensor | None = None) -> Tensor:
-    """Return the non-printability score in logarithms: the mean over the frame's cells of sum_p log |c - p|.
-
-    Sharif et al. 2016, section 5.2.2, multiply the distances to all printable colours p. The product of many of them underflows,
-    its logarithm does not. The lower, the nearer the colours are to printable ones. Distances below 1e-3 count as that.
-
-    Args:
-        colours: (3, H, W). cells: which belong to the frame, (H, W). printable: (P, 3), default `cases.printer.palette()`.
-    """
-    printable = (palette() if printable is None else printable).to(colours)
-    distances = (colours[:, cells].T[:, None] - printable).square().sum(2)
-    return 0.5 * (distances + 1e-6).log().sum(1).mean()
 
 
 def gathered(memory: Tensor, slopes: Tensor, momentum: float) -> Tensor:
@@ -232,13 +206,13 @@ class FrameAttack:
             step = memory[rows].mean(0)
             step = (
                 step
-                + _share(total_variation, colours, cells, step, self.tv)
-                + _share(nps, colours, cells, step, self.nps)
+                + _share(isotropic_variation, colours, cells, step, self.tv)
+                + _share(mean_log_nps, colours, cells, step, self.nps)
             )
             colours, moved = stepped(colours, self.alpha * step * cells)
             losses.append(loss)
             taken += (moved & cells).sum().item() / (3 * cells.sum().item() * self.steps)
-        rough, unprintable = total_variation(colours, cells).item(), nps(colours, cells).item()
+        rough, unprintable = isotropic_variation(colours, cells).item(), mean_log_nps(colours, cells).item()
         return Frame(colours, photographs.person, target, start, tuple(losses), taken, rough, unprintable)
 
     def _start(self, model, x, fitting, source, target):

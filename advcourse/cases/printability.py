@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from advcourse.cases import printer
 from advcourse.core.inputs import InputError
 
 _NEAREST = 1e-6  # where the logarithm of a distance between colours ends
@@ -35,6 +36,42 @@ def log_nps(x: Tensor, palette: Tensor, mask: Tensor | None = None) -> Tensor:
     distances = (pixels[:, None] - palette.to(x)).square().sum(2)
     logs = distances.clamp_min(_NEAREST**2).log().sum(1) / 2
     return logs.logsumexp(0) - torch.tensor(float(len(pixels))).log()
+
+
+def mean_log_nps(colours: Tensor, cells: Tensor, printable: Tensor | None = None) -> Tensor:
+    """Return the non-printability score with the logarithm inside the mean: the mean over the cells of sum_p log ||c - p||_2.
+
+    `log_nps` is ruled by the least printable cells, since it takes the logarithm of their mean; here each cell counts alike.
+    Same paper as there. The lower, the nearer the colours are to printable ones. Distances below 1e-3 count as that.
+
+    Args:
+        colours: (3, H, W) in [0, 1].
+        cells: (H, W) bool, the cells that count.
+        printable: (P, 3), the printable colours (default None: `printer.palette()`).
+
+    Returns:
+        a scalar, differentiable.
+    """
+    printable = (printer.palette() if printable is None else printable).to(colours)
+    distances = (colours[:, cells].T[:, None] - printable).square().sum(2)
+    return 0.5 * (distances + 1e-6).log().sum(1).mean()
+
+
+def isotropic_variation(colours: Tensor, cells: Tensor) -> Tensor:
+    """Return how rough a pattern is: the mean over its cells of sqrt(d_across^2 + d_down^2), summed over channels.
+
+    The form that Sharif et al. 2016, section 5.2.1, take; `total_variation` adds the absolute differences instead.
+
+    Args:
+        colours: (3, H, W) in [0, 1].
+        cells: (H, W) bool, the cells that count; only neighbours that both do are compared.
+
+    Returns:
+        a scalar, differentiable; 0 for a plain pattern.
+    """
+    across = (colours[:, :-1, :-1] - colours[:, :-1, 1:]) * (cells[:-1, :-1] & cells[:-1, 1:])
+    down = (colours[:, :-1, :-1] - colours[:, 1:, :-1]) * (cells[:-1, :-1] & cells[1:, :-1])
+    return ((across**2 + down**2 + 1e-8).sqrt() - 1e-4).sum() / cells.sum()
 
 
 def total_variation(x: Tensor, mask: Tensor | None = None) -> Tensor:
