@@ -6,7 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from advcourse.attacks.ball import box, direction, per_image, project
 from advcourse.attacks.base import AttackedModel
+from advcourse.attacks.best import Strongest
 from advcourse.attacks.noise import Noise
 from advcourse.metrics import margin
 
@@ -90,7 +92,7 @@ def ascend(
             these attacks have no details to record.
     """
     label, sign = (y, 1) if target is None else (target, -1)
-    strongest = _Strongest(x)
+    strongest = Strongest(x)
     left = torch.arange(len(x), device=x.device)
     for restart in range(s.restarts):
         start = _start(s, x, noise, restart)[left]
@@ -102,23 +104,9 @@ def ascend(
     return strongest.images, strongest.steps, {}
 
 
-class _Strongest:
-    """The strongest point so far for each image: the one with the lowest margin, which is negative once the model is fooled."""
-
-    def __init__(self, x):
-        self.images = x.clone()
-        self.margin = x.new_full((len(x),), torch.inf)
-        self.steps = torch.zeros(len(x), dtype=torch.long, device=x.device)
-
-    def offer(self, index, images, lead):
-        better = lead < self.margin[index]
-        self.images[index] = torch.where(better.view(-1, 1, 1, 1), images, self.images[index])
-        self.margin[index] = torch.where(better, lead, self.margin[index])
-
-
 def _climb(s, victim, x, x_i, label, sign, strongest, index):
     """Run the loop once from `x_i` and offer its iterates to `strongest`. `sign` is 1 to leave `label`, -1 to reach it."""
-    g, box = torch.zeros_like(x), _box(s, x)
+    g, bounds = torch.zeros_like(x), box(x, s.eps)
     for _ in range(s.steps):
         x_i.requires_grad_()
         logits = victim(x_i)
@@ -132,10 +120,10 @@ def _climb(s, victim, x, x_i, label, sign, strongest, index):
         if s.keep == "first" and (lead < 0).any():
             on = lead >= 0
             x, x_i, g, gradient, label, index = x[on], x_i[on], g[on], gradient[on], label[on], index[on]
-            box = _box(s, x)
+            bounds = box(x, s.eps)
         if s.decay:
-            gradient = g = s.decay * g + gradient / _per_image(gradient.abs().flatten(1).sum(1))
-        x_i = _project(s, x_i + s.alpha * _direction(s, gradient), x, box)
+            gradient = g = s.decay * g + gradient / per_image(gradient.abs().flatten(1).sum(1))
+        x_i = project(x_i + s.alpha * direction(gradient, s.norm), x, s.eps, s.norm, bounds)
         strongest.steps[index] += 1
     if s.keep == "last" and s.restarts == 1:  # a single candidate needs no comparison
         strongest.images[index] = x_i
@@ -144,37 +132,14 @@ def _climb(s, victim, x, x_i, label, sign, strongest, index):
         strongest.offer(index, x_i, sign * margin(victim(x_i), label))
 
 
-def _per_image(values):
-    # Shaped to divide (N, C, H, W), and never 0, so that an image without a gradient stays in place instead of becoming NaN.
-    return values.clamp_min(torch.finfo(values.dtype).tiny).view(-1, 1, 1, 1)
-
-
-def _direction(s, gradient):
-    return gradient.sign() if s.norm == "Linf" else gradient / _per_image(gradient.flatten(1).norm(dim=1))
-
-
-def _box(s, x):
-    """Return the lowest and the highest image in the L-infinity ball around `x` and in [0, 1]: computed once for all steps."""
-    return (x - s.eps).clamp_min(0), (x + s.eps).clamp_max(1)
-
-
-def _project(s, x_i, x, box):
-    """Project `x_i` onto the ball around `x` and clip it to [0, 1]. In L-infinity, `box` holds the bounds of both."""
-    if s.norm == "Linf":
-        return torch.clamp(x_i, *box)
-    delta = x_i - x
-    # [0, 1] contains x, so clipping only brings the point nearer to x, and the norm stays within the budget.
-    return (x + delta * (s.eps / _per_image(delta.flatten(1).norm(dim=1))).clamp_max(1)).clamp(0, 1)
-
-
 def _start(s, x, noise, restart):
     if s.start == "image":
         return x
     if s.start == "sign":
         return (x + s.start_size * noise.normal(x, restart).sign()).clamp(0, 1)
     if s.norm == "Linf":
-        return _project(s, x + s.eps * (2 * noise.uniform(x, restart) - 1), x, _box(s, x))
+        return project(x + s.eps * (2 * noise.uniform(x, restart) - 1), x, s.eps, s.norm, box(x, s.eps))
     # Uniform in the L2 ball: a normal vector has a uniform direction, and u^(1/d) is the radius of a uniform point.
-    direction = noise.normal(x, 2 * restart)
+    towards = noise.normal(x, 2 * restart)
     radius = noise.uniform(x[:, :1, :1, :1], 2 * restart + 1) ** (1 / x[0].numel())
-    return _project(s, x + s.eps * radius * direction / _per_image(direction.flatten(1).norm(dim=1)), x, None)
+    return project(x + s.eps * radius * direction(towards, "L2"), x, s.eps, s.norm, box(x, s.eps))

@@ -1,4 +1,4 @@
-"""What a minimum-norm attack keeps for each image: the nearest successful point so far, and its state."""
+"""What an attack keeps for each image: the nearest successful or the strongest point so far, and its state."""
 
 from collections.abc import Callable
 
@@ -46,6 +46,32 @@ class Nearest:
             place = index[nearer]
             self.images[place] = images[nearer]
             self.distance[place] = distance[nearer]
+
+
+class Strongest:
+    """The strongest point so far for each image: the one with the lowest margin, which is negative once the model is fooled.
+
+    Until a point is offered, it is the clean image, with a margin of infinity.
+
+    Args:
+        x: the clean images (N, C, H, W).
+
+    Attributes:
+        images: the points (N, C, H, W).
+        margin: their margins (N,), in logits.
+        steps: (N,) int64, the number of steps taken, which the attack counts.
+    """
+
+    def __init__(self, x: Tensor):
+        self.images = x.clone()
+        self.margin = x.new_full((len(x),), torch.inf)
+        self.steps = torch.zeros(len(x), dtype=torch.long, device=x.device)
+
+    def offer(self, index: Tensor, images: Tensor, margin: Tensor) -> None:
+        """Keep each of the points `images` (n, C, H, W) of the images `index` (n,) whose `margin` (n,) is lower than the best."""
+        better = margin < self.margin[index]
+        self.images[index] = torch.where(better.view(-1, 1, 1, 1), images, self.images[index])
+        self.margin[index] = torch.where(better, margin, self.margin[index])
 
 
 class PerImage:
