@@ -7,6 +7,7 @@ An attack is a frozen dataclass whose fields are the paper's hyper-parameters:
 """
 
 from advcourse.attacks.adaptive import BPDA, EOT
+from advcourse.attacks.apgd import APGD
 from advcourse.attacks.ascent import Schedule
 from advcourse.attacks.base import Attack, AttackResult
 from advcourse.attacks.composed import EachTarget, Transfer
@@ -15,6 +16,7 @@ from advcourse.attacks.cw_l2 import CWL2
 from advcourse.attacks.cw_linf import CWLinf
 from advcourse.attacks.deepfool import DeepFool
 from advcourse.attacks.ead import EAD
+from advcourse.attacks.fab import FAB
 from advcourse.attacks.gradient_sign import (
     BIM,
     FGSM,
@@ -29,6 +31,7 @@ from advcourse.attacks.gradient_sign import (
 )
 from advcourse.attacks.jsma import JSMA
 from advcourse.attacks.optmargin import OptMargin
+from advcourse.attacks.square import Square
 from advcourse.attacks.stadv import StAdv
 from advcourse.attacks.substitute import SubstituteResult, augment, train_substitute
 from advcourse.attacks.targets import choose_target
@@ -40,7 +43,7 @@ _OF_TABLE_1 = (
     *(FGSM, RFGSM, BIM, PGD, UMIFGSM, DeepFool, UAP, OptMargin),
     *(LLC, RLLC, ILLC, TMIFGSM, JSMA, CWL0, CWL2, CWLinf, EAD, StAdv),
 )
-_BEYOND_TABLE_1 = ()
+_BEYOND_TABLE_1 = (APGD, FAB, Square)
 TABLE_1 = {attack.__name__: attack for attack in _OF_TABLE_1}
 REGISTRY = TABLE_1 | {attack.__name__: attack for attack in _BEYOND_TABLE_1}
 

@@ -9,7 +9,7 @@ Norm = Literal["Linf", "L2"]
 
 
 def per_image(values: Tensor) -> Tensor:
-    """Return `values` (N,) shaped to divide (N, C, H, W), and never 0: an image without a gradient stays instead of becoming NaN."""
+    """Return `values` (N,) shaped to divide (N, C, H, W), and never 0: without a gradient an image stays, and is not NaN."""
     return values.clamp_min(torch.finfo(values.dtype).tiny).view(-1, 1, 1, 1)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from advcourse.attacks.base import Attack, AttackedModel
 from advcourse.attacks.hyperparameters import number
+from advcourse.attacks.targets import other_classes
 
 _STILL_NEAR = 3  # classes considered after the first step: on the shipped models they give the same steps as all classes
 _BEYOND = 1e-4  # added to each step's length, as in the authors' code, so that a step crosses the boundary and does not end on it
@@ -124,7 +125,7 @@ def walk(
     while True:
         logits = victim(x_i.requires_grad_())
         if rivals is None:
-            rivals = _rivals(logits.detach(), y, classes)
+            rivals = other_classes(logits.detach(), y, classes - 1)
         to_success = victim.distance_to_success(logits.detach(), y[index], 1)
         at.images[index], at.crossed[index] = x_i.detach(), to_success < 0
         on &= to_success >= 0
@@ -149,12 +150,6 @@ def walk(
         on = moved & (at.steps[index] < steps)  # without a gradient an image cannot move, and stops
         if rivals.shape[1] > _STILL_NEAR:
             rivals = rivals.gather(1, distance.topk(_STILL_NEAR, largest=False).indices)
-
-
-def _rivals(logits, y, classes):
-    """Return the classes with the largest logits except `y`, shape (N, classes - 1)."""
-    others = logits.scatter(1, y.unsqueeze(1), -torch.inf)
-    return others.topk(min(classes, logits.shape[1]) - 1).indices
 
 
 def _linearised(victim, logits, x_i, on, y, rivals):
@@ -205,6 +200,6 @@ def nearest_rival(
     """
     x = x.detach().requires_grad_()
     logits = victim(x)
-    rivals = _rivals(logits.detach(), y, classes)
+    rivals = other_classes(logits.detach(), y, classes - 1)
     f, w = _linearised(victim, logits, x, slice(None), y.unsqueeze(1), rivals)
     return rivals.gather(1, _shortest(f, w, norm)[2]).squeeze(1)

@@ -20,6 +20,18 @@ def least_likely(logits: Tensor, y: Tensor) -> Tensor:
     return logits.scatter(1, y.unsqueeze(1), torch.inf).argmin(1)
 
 
+def other_classes(logits: Tensor, y: Tensor, most: int) -> Tensor:
+    """Return the classes with the largest logits except `y`, the largest first: (N, `most`), or (N, K - 1) if that is fewer.
+
+    Args:
+        logits: (N, K).
+        y: (N,), the class that is left out.
+        most: how many classes.
+    """
+    others = logits.scatter(1, y.unsqueeze(1), -torch.inf)
+    return others.topk(min(most, logits.shape[1] - 1)).indices
+
+
 def choose_target(
     model: nn.Module,
     x: Tensor,
