@@ -8,6 +8,7 @@ from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource
 from advcourse.evaluation.comparison import compare
 from advcourse.evaluation.matrix import FailedCell, Outcome, run
 from advcourse.evaluation.record import Names, Record
+from advcourse.evaluation.standard import Stage, Standard, standard
 from advcourse.evaluation.store import Store
 
 __all__ = [
@@ -19,8 +20,11 @@ __all__ = [
     "Names",
     "Outcome",
     "Record",
+    "Stage",
+    "Standard",
     "Store",
     "compare",
     "measure",
     "run",
+    "standard",
 ]
