@@ -50,7 +50,9 @@ def attacks_of(draw, cls):
 def quick(cls, **fields):
     """The attack with `fields`, where it has them, and few steps."""
     known = {field.name for field in dataclasses.fields(cls)}
-    return cls(**{name: value for name, value in ({"steps": 4, "queries": 40} | fields).items() if name in known})
+    return cls(
+        **{name: value for name, value in ({"steps": 4, "queries": 40} | fields).items() if name in known}
+    )
 
 
 def batch(attack, n, shape=(1, 8, 8), seed=0, dtype=torch.float32, classes=CLASSES):

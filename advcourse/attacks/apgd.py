@@ -204,7 +204,8 @@ def _best(runs, finalists, n):
     losses = runs[0].loss.new_full((len(runs), n), -torch.inf)
     for losses_of_run, run in zip(losses, runs):
         losses_of_run[run.index] = run.best_loss
-    on = torch.zeros_like(losses, dtype=torch.bool).scatter(0, losses.topk(finalists, dim=0).indices, True)
+    first = losses.topk(min(finalists, len(runs)), dim=0).indices
+    on = torch.zeros_like(losses, dtype=torch.bool).scatter(0, first, True)
     for chosen, run in zip(on, runs):
         run.keep(chosen[run.index])
         yield run
