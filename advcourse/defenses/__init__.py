@@ -15,6 +15,7 @@ from advcourse.defenses.gradient_masking import (
     distil,
     teacher_objective,
 )
+from advcourse.defenses.ibp import IBP
 from advcourse.defenses.input_transformation import (
     BitDepthReduction,
     CropRescale,
@@ -25,21 +26,25 @@ from advcourse.defenses.input_transformation import (
 from advcourse.defenses.lid import LIDDetector
 from advcourse.defenses.magnet import MagNet, MagNetReformer
 from advcourse.defenses.pixeldefend import PixelDefend, PixelDetector
+from advcourse.defenses.proofs import certified, margin_bounds
 from advcourse.defenses.quilting import Quilting
 from advcourse.defenses.random_resizing import RandomTransformation
 from advcourse.defenses.region import RegionClassifier, UniformNoise, choose_radius
+from advcourse.defenses.smoothing import Certificate, GaussianAugmentation, GaussianNoise, Smoothed
 from advcourse.defenses.squeezing import FeatureSqueezing
 from advcourse.defenses.thermometer import LSPGA, Thermometer
 from advcourse.defenses.trades import TRADES
 
 __all__ = [
     "EAT",
+    "IBP",
     "LSPGA",
     "NAT",
     "PAT",
     "TRADES",
     "AtTemperature",
     "BitDepthReduction",
+    "Certificate",
     "CropRescale",
     "DeepContractive",
     "DefensiveDistillation",
@@ -48,6 +53,8 @@ __all__ = [
     "FastAT",
     "FeatureSqueezing",
     "FreeAT",
+    "GaussianAugmentation",
+    "GaussianNoise",
     "Guarded",
     "InputGradientRegularization",
     "JPEGCompression",
@@ -59,10 +66,13 @@ __all__ = [
     "Quilting",
     "RandomTransformation",
     "RegionClassifier",
+    "Smoothed",
     "Thermometer",
     "TotalVariation",
     "UniformNoise",
+    "certified",
     "choose_radius",
     "distil",
+    "margin_bounds",
     "teacher_objective",
 ]

@@ -17,6 +17,47 @@ from advcourse.core.inputs import (
 from advcourse.defenses.draws import check_seed, generator
 
 
+class Vote(nn.Module):
+    """A model's most frequent class under noise. Subclasses say which: `noisy(x, g)` returns noisy images.
+
+    The logits are log((v_k + 1/2) / (m + K/2)) for votes v_k of m = `samples` voters: the log of the share, with half a vote
+    added to each class, which is finite for a class without votes and keeps the order of the votes. Votes are step functions,
+    so the gradient is 0.
+    """
+
+    def __init__(self, model: nn.Module, samples: int, batch_size: int, seed: int | None):
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
+        self.model, self.seed = model, check_seed(seed)
+        self.samples = check_range(samples, "samples", 1, integer=True)
+        self.batch_size = check_range(batch_size, "batch_size", 1, integer=True)
+
+    def noisy(self, x: Tensor, g: torch.Generator | None = None) -> Tensor:
+        """Return `x` (N, C, H, W) with new noise from `g`, or from the global random state if it is None."""
+        raise NotImplementedError
+
+    def votes(self, x: Tensor) -> Tensor:
+        """Return how many of the `samples` voters vote for each class, (N, K) int64."""
+        g, votes = generator(self.seed), None
+        with torch.no_grad():
+            for voters in torch.arange(len(x) * self.samples, device=x.device).split(self.batch_size):
+                image = voters // self.samples
+                logits = ask(self.model, self.noisy(x.detach()[image], g))
+                if votes is None:
+                    votes = logits.new_zeros(len(x), logits.shape[1], dtype=torch.long)
+                votes.index_add_(0, image, F.one_hot(logits.argmax(1), logits.shape[1]))
+        return votes
+
+    def forward(self, x: Tensor) -> Tensor:
+        votes = self.votes(x).to(x)
+        shares = (votes + 0.5) / (self.samples + votes.shape[1] / 2)
+        if not x.requires_grad:
+            return shares.log()
+        # Gives x a gradient of 0, that of a step function.
+        return shares.log() + (0 * x).flatten(1).sum(1, keepdim=True)
+
+
 class UniformNoise(nn.Module):
     """A model with uniform input noise: f(clip(x + u)), u drawn from the cube of half-side `radius` for each image and pass.
 
@@ -44,13 +85,11 @@ def _noisy(x, radius, g):
     return (x + u.to(x)).clamp(0, 1)
 
 
-class RegionClassifier(nn.Module):
+class RegionClassifier(Vote):
     """The model's most frequent class in a cube around the image: argmax_k sum_j 1[f(clip(x + u_j)) = k], u_j uniform.
 
     Paper: Cao and Gong 2017, "Mitigating Evasion Attacks to Deep Neural Networks via Region-based Classification"
-    (arXiv 1709.05583). The logits are log((v_k + 1/2) / (m + K/2)) for votes v_k: the log of the share, with half a vote
-    added to each class, which is finite for a class without votes and keeps the order of the votes. Votes are step functions, so
-    the gradient is 0. Unlike randomised smoothing, which votes under Gaussian noise, it has no statistical test and no proof.
+    (arXiv 1709.05583). Unlike randomised smoothing, which votes under Gaussian noise, it has no statistical test and no proof.
 
     What breaks it: a point whose whole neighbourhood is misclassified. `OptMargin` (He, Li and Song 2018, "Decision Boundary
     Analysis of Adversarial Examples"); PGD on the mean logits of noisy copies, `PGD()(EOT(defense.voter(), 30), x, y)`; and
@@ -77,33 +116,11 @@ class RegionClassifier(nn.Module):
         batch_size: int = 1000,
         seed: int | None = None,
     ):
-        super().__init__()
-        if not isinstance(model, nn.Module):
-            raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
-        self.model, self.seed = model, check_seed(seed)
+        super().__init__(model, samples, batch_size, seed)
         self.radius = check_range(radius, "radius", 0, 1)
-        self.samples = check_range(samples, "samples", 1, integer=True)
-        self.batch_size = check_range(batch_size, "batch_size", 1, integer=True)
 
-    def votes(self, x: Tensor) -> Tensor:
-        """Return how many of the `samples` voters vote for each class, (N, K) int64."""
-        g, votes = generator(self.seed), None
-        with torch.no_grad():
-            for voters in torch.arange(len(x) * self.samples, device=x.device).split(self.batch_size):
-                image = voters // self.samples
-                logits = ask(self.model, _noisy(x.detach()[image], self.radius, g))
-                if votes is None:
-                    votes = logits.new_zeros(len(x), logits.shape[1], dtype=torch.long)
-                votes.index_add_(0, image, F.one_hot(logits.argmax(1), logits.shape[1]))
-        return votes
-
-    def forward(self, x: Tensor) -> Tensor:
-        votes = self.votes(x).to(x)
-        shares = (votes + 0.5) / (self.samples + votes.shape[1] / 2)
-        if not x.requires_grad:
-            return shares.log()
-        # Gives x a gradient of 0, that of a step function.
-        return shares.log() + (0 * x).flatten(1).sum(1, keepdim=True)
+    def noisy(self, x: Tensor, g: torch.Generator | None = None) -> Tensor:
+        return _noisy(x, self.radius, g)
 
     def voter(self) -> UniformNoise:
         """Return one voter, with a gradient: images to the model's logits under new noise."""

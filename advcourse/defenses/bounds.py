@@ -1,0 +1,77 @@
+"""Interval bounds on what a network answers to every image of an L-infinity ball."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advcourse.core.inputs import InputError
+from advcourse.models.nets import Normalise
+
+Ends = tuple[Tensor, Tensor]  # the lowest and the highest values
+
+
+def layers(model: nn.Module) -> list[nn.Module]:
+    """Return the layers of a feed-forward network in order, without those that do nothing in eval mode.
+
+    Raises:
+        InputError: the network is no chain of layers that the bounds know; the message names the layer.
+    """
+    if isinstance(model, nn.Sequential):
+        return [layer for part in model for layer in layers(part)]
+    if isinstance(model, nn.Identity | nn.Dropout | nn.Dropout2d):
+        return []
+    if isinstance(model, nn.MaxPool2d) and model.padding == 0 and model.dilation == 1 and not model.ceil_mode:
+        return [model]
+    if isinstance(model, nn.Conv2d) and model.padding_mode == "zeros" and not isinstance(model.padding, str):
+        return [model]
+    if isinstance(model, Normalise | nn.Linear | nn.ReLU | nn.Flatten):
+        return [model]
+    raise InputError(
+        f"model: has a layer {model}; the bounds know chains (nn.Sequential) of Linear, Conv2d padded with zeros, ReLU, "
+        "MaxPool2d, Flatten, Normalise, Dropout and Identity"
+    )
+
+
+def ball(x: Tensor, eps: float) -> Ends:
+    """Return the lowest and the highest image of the L-infinity ball around `x` (N, C, H, W), cut to [0, 1]."""
+    return (x - eps).clamp_min(0), (x + eps).clamp_max(1)
+
+
+def interval(layer: nn.Module, low: Tensor, high: Tensor) -> Ends:
+    """Return bounds on a layer's output from bounds on its input.
+
+    Of an affine layer they are W mu + b -+ |W| r, where mu and r are the centre and the radius of the input's interval.
+    Source: Gowal et al. 2018, "On the Effectiveness of Interval Bound Propagation for Training Verifiably Robust Models",
+    equations 6 and 7 (arXiv 1810.12715). Layers that grow with each input are applied to both ends.
+    """
+    if isinstance(layer, nn.Linear | nn.Conv2d):
+        centre, radius = (high + low) / 2, (high - low) / 2
+        middle, spread = layer(centre), _affine(layer, radius, layer.weight.abs())
+        return middle - spread, middle + spread
+    return layer(low), layer(
+        high
+    )  # ReLU, max-pooling, flattening; normalisation divides by a positive number
+
+
+def _affine(layer, x, weight, bias=None):
+    if isinstance(layer, nn.Linear):
+        return F.linear(x, weight, bias)
+    return F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def interval_margins(model: nn.Module, low: Tensor, high: Tensor, y: Tensor) -> Tensor:
+    """Return lower bounds (N, K) on Z_y - Z_j over the images between `low` and `high`, by intervals, differentiable.
+
+    The last layer is merged with the difference: its bound is that of (w_y - w_j) h + b_y - b_j. The entry of y itself is 0.
+    """
+    *body, last = layers(model)
+    for layer in body:
+        low, high = interval(layer, low, high)
+    if not isinstance(last, nn.Linear):
+        ahead = low.gather(1, y.unsqueeze(1)) - high
+        return ahead.scatter(1, y.unsqueeze(1), 0.0)
+    rows = last.weight[y].unsqueeze(1) - last.weight  # (N, K, features)
+    bias = 0.0 if last.bias is None else last.bias[y].unsqueeze(1) - last.bias
+    centre, radius = (high + low) / 2, (high - low) / 2
+    at_centre = torch.einsum("nkf,nf->nk", rows, centre)
+    return at_centre - torch.einsum("nkf,nf->nk", rows.abs(), radius) + bias
