@@ -17,7 +17,8 @@ from advcourse.zoo import recipes
 DIGIT_MODELS = ("mnist-cnn", "mnist-wide", "mnist-mlp", "mnist-small")
 CLASSIFIERS = [name for name, recipe in recipes.RECIPES.items() if recipe.figure == "clean_accuracy"]
 # The share of held-out images that a shipped classifier must read correctly: 0.97, except these.
-BARS = dict.fromkeys(CLASSIFIERS, 0.97) | {"mnist-cnn": 0.98, "mnist-pat": 0.98, "mnist-pat-weak": 0.95}
+BARS = dict.fromkeys(CLASSIFIERS, 0.97)
+BARS |= {"mnist-cnn": 0.98, "mnist-pat": 0.98, "mnist-pat-weak": 0.95, "mnist-ibp": 0.95}
 ATTACKED = [name for name, recipe in recipes.RECIPES.items() if recipe.attacked]
 
 

@@ -16,6 +16,7 @@ from advcourse.core.inputs import accuracy, check_choice, predict
 from advcourse.data import ImageSet, glasses
 from advcourse.defenses import (
     EAT,
+    IBP,
     LSPGA,
     NAT,
     PAT,
@@ -24,6 +25,7 @@ from advcourse.defenses import (
     EnsembleInputTransformation,
     FastAT,
     FreeAT,
+    GaussianAugmentation,
     InputGradientRegularization,
     Thermometer,
     distil,
@@ -291,6 +293,10 @@ RECIPES = {
     "mnist-fast": _defended(epochs=60, objective=partial(FastAT, ramp=1 / 3)),
     "mnist-free": _defended(epochs=10, lr=3e-3, objective=partial(FreeAT, ramp=1 / 2)),
     "mnist-trades": _defended(epochs=60, objective=partial(TRADES, alpha=0.075, steps=10, ramp=1 / 3)),
+    "mnist-ibp": _defended(epochs=40, pixels=0, objective=partial(IBP, ramp=0.6)),
+    "mnist-smoothed": _defended(
+        epochs=15, lr=3e-3, objective=partial(GaussianAugmentation, 0.5), attacked=False
+    ),
     "mnist-dcn": Recipe(
         "mnist-small", "mnist-5k", epochs=20, objective=partial(DeepContractive, 3e-4), attacked=True
     ),
