@@ -138,11 +138,13 @@ AROUND = {
         model, [defenses.BitDepthReduction()]
     ),
     "EveryView": lambda model: EveryView(defenses.FeatureSqueezing(model)),
+    "GaussianNoise": lambda model: defenses.GaussianNoise(model, 0.1),
     "Guarded": lambda model: defenses.Guarded(calibrated(model)),
     "MagNetReformer": lambda model: defenses.MagNetReformer(model, nn.Identity()),
     "PixelDefend": lambda model: defenses.PixelDefend(model, PixelCNN(4, 2, 2)),
     "RandomTransformation": lambda model: defenses.RandomTransformation(model, 4, 5, 5),
     "RegionClassifier": lambda model: defenses.RegionClassifier(model, 0.1, 5),
+    "Smoothed": lambda model: defenses.Smoothed(model, 0.1, 5),
     "Thermometer": lambda model: defenses.Thermometer(nn.Sequential(nn.AvgPool3d((4, 1, 1)), *model), 4),
     "UniformNoise": lambda model: defenses.UniformNoise(model, 0.1),
 }

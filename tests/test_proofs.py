@@ -120,6 +120,7 @@ def test_no_point_of_the_ball_is_below_the_bounds(method):
     net = nn.Sequential(
         models.nets.Normalise((0.3, 0.4), (0.2, 0.5)),
         nn.Conv2d(2, 4, 3, stride=2, padding=1),
+        nn.BatchNorm2d(4),
         nn.ReLU(),
         nn.Conv2d(4, 6, 2, groups=2, bias=False),
         nn.ReLU(),
@@ -129,6 +130,8 @@ def test_no_point_of_the_ball_is_below_the_bounds(method):
     )
     x = torch.rand(2, 2, 6, 5)
     with torch.no_grad():
+        net[2].weight.copy_(torch.tensor([1.0, -2.0, 0.5, -0.1]))
+        net[2].running_mean.fill_(0.3)
         y = net.eval()(x).argmax(1)
         bounds = margin_bounds(net, x, y, 0.05, method)
         for k in range(300):

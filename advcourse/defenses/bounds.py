@@ -24,11 +24,13 @@ def layers(model: nn.Module) -> list[nn.Module]:
         return [model]
     if isinstance(model, nn.Conv2d) and model.padding_mode == "zeros" and not isinstance(model.padding, str):
         return [model]
+    if isinstance(model, nn.BatchNorm1d | nn.BatchNorm2d) and model.running_mean is not None:
+        return [model]
     if isinstance(model, Normalise | nn.Linear | nn.ReLU | nn.Flatten):
         return [model]
     raise InputError(
         f"model: has a layer {model}; the bounds know chains (nn.Sequential) of Linear, Conv2d padded with zeros, ReLU, "
-        "MaxPool2d, Flatten, Normalise, Dropout and Identity"
+        "MaxPool2d, Flatten, Normalise, BatchNorm, Dropout and Identity"
     )
 
 
@@ -48,9 +50,23 @@ def interval(layer: nn.Module, low: Tensor, high: Tensor) -> Ends:
         centre, radius = (high + low) / 2, (high - low) / 2
         middle, spread = layer(centre), _affine(layer, radius, layer.weight.abs())
         return middle - spread, middle + spread
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        scale, shift = scale_and_shift(layer, low)
+        ends = low * scale + shift, high * scale + shift
+        return torch.minimum(*ends), torch.maximum(*ends)
     return layer(low), layer(
         high
     )  # ReLU, max-pooling, flattening; normalisation divides by a positive number
+
+
+def scale_and_shift(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Ends:
+    """Return what batch normalisation multiplies with and adds in eval mode, each shaped to fit its input `x` (N, C, ...)."""
+    scale = (layer.running_var + layer.eps).rsqrt()
+    scale = scale if layer.weight is None else scale * layer.weight
+    shift = -layer.running_mean * scale
+    shift = shift if layer.bias is None else shift + layer.bias
+    shape = (1, -1, *[1] * (x.dim() - 2))
+    return scale.view(shape), shift.view(shape)
 
 
 def _affine(layer, x, weight, bias=None):

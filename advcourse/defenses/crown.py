@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.core.inputs import InputError
-from advcourse.defenses.bounds import Ends, interval
+from advcourse.defenses.bounds import Ends, interval, scale_and_shift
 from advcourse.models.nets import Normalise
 
 _ROWS = 128  # bounded together: more of them do not stay in the cache
@@ -97,6 +97,9 @@ def _through(layer, rows, ends):
         return nn.grad.conv2d_input(size, layer.weight, rows, *settings), constant
     if isinstance(layer, Normalise):
         return rows / layer.std, _sum(-rows * layer.mean / layer.std)
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        scale, shift = scale_and_shift(layer, low)
+        return rows * scale, _sum(rows * shift)
     if isinstance(layer, nn.Flatten):
         return rows.view(len(rows), *low.shape[1:]), 0.0
     raise InputError(f'model: has a layer {layer}, which only the method "ibp" knows')

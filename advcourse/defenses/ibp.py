@@ -17,6 +17,8 @@ class IBP(Ramped):
     Z_worst has for each class the largest lead over y that the intervals of `bounds.interval_margins` allow somewhere in the
     ball, and 0 for y. Over the ramp the radius grows from 0 to eps, and k falls from 1 to `kappa`.
 
+    Batch normalisation enters the intervals as in eval mode, with its running statistics; without it they are narrower.
+
     Paper: Gowal et al. 2018, "On the Effectiveness of Interval Bound Propagation for Training Verifiably Robust Models",
     equation 11 (arXiv 1810.12715). Without a ramp the net collapses to a constant answer, which is as robust as it is useless.
 
