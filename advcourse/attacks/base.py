@@ -235,6 +235,7 @@ class Attack:
     chooses_target: ClassVar[bool] = False
     # True if it makes one perturbation for all images together, and so needs the whole batch at once.
     universal: ClassVar[bool] = False
+    black_box: ClassVar[bool] = False  # True if it asks for logits alone, and never for a gradient
     # "physical" if success is judged on photographs: see `ThreatModel`.
     channel: ClassVar[str] = "digital"
     seed: ClassVar[int] = 0

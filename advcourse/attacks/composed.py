@@ -53,6 +53,10 @@ class _Composed(Attack):
         return self.attack.universal
 
     @property
+    def black_box(self) -> bool:
+        return self.attack.black_box
+
+    @property
     def seed(self) -> int:
         return self.attack.seed
 

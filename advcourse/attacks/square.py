@@ -65,6 +65,7 @@ class Square(Attack):
     norm: Literal["Linf", "L2"] = "Linf"
     seed: int = number(0, low=0, high=LARGEST_SEED)
     kind: ClassVar[str] = "budgeted"
+    black_box: ClassVar[bool] = True
 
     @torch.no_grad()
     def _perturb(self, victim, x, y, target, noise):

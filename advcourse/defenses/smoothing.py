@@ -57,10 +57,10 @@ class GaussianNoise(nn.Module):
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K).
-        sigma: in units of the pixel range.
+        sigma: in units of the pixel range (default 0.5).
     """
 
-    def __init__(self, model: nn.Module, sigma: float):
+    def __init__(self, model: nn.Module, sigma: float = 0.5):
         super().__init__()
         if not isinstance(model, nn.Module):
             raise InputError(f"model: got {model!r}; allowed is a torch.nn.Module")
