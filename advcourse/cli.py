@@ -14,6 +14,7 @@ import typer
 from advcourse.cases import commands
 from advcourse.core.errors import InputError
 from advcourse.core.files import check_between, check_folder, check_target, replacing
+from advcourse.course import exporting
 
 _COMPLETE = "_ADVCOURSE_COMPLETE"  # the environment variable by which a shell asks for completions
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands.add_to(app)
+exporting.add_to(app)
 
 
 def _print_version(wanted: bool):
@@ -64,9 +66,7 @@ def run(
     profile: Annotated[str, typer.Option(help="fast (two processor cores) or full (a GPU).")] = "fast",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for the executed notebooks and the table.")] = Path(
-        "build"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the notebooks and the table.")] = Path("build"),
 ) -> None:
     """Run chapters; write the executed notebooks and a table of each one's seconds and memory."""
     from advcourse.course import notebooks

@@ -41,7 +41,7 @@ def test_help_names_the_commands_and_loads_nothing():
     code = "import sys\nfrom advcourse.cli import app\ntry: app(['--help'])\nfinally: print('torch' in sys.modules)"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert process.returncode == 0 and process.stdout.strip().endswith("False")
-    for command in ("lab", "run", "evaluate", "refresh", "train", "doctor", "coverage", "release"):
+    for command in ("lab", "run", "evaluate", "refresh", "export", "train", "doctor", "coverage", "release"):
         assert f" {command} " in process.stdout
 
 

@@ -118,6 +118,8 @@ MISTAKES = {
     "run ninety": "chapter: got 'ninety'; allowed are 00_start_here",
     "refresh ninety": "chapter: got 'ninety'; allowed are 00_start_here",
     "refresh ninety --results": "chapter: got 'ninety'; allowed are 00_start_here",
+    "export ninety": "chapter: got 'ninety'; allowed are 00_start_here",
+    "export 0 --out file": "out: got 'file'; allowed is a folder to write to",
     "train armour": "model: got 'armour'; allowed are 'mnist-cnn'",
     "train mnist-mlp --out file": "out: got 'file'; allowed is a folder to write to (Not a directory)",
     "release lab0": "lab: got 'lab0'; allowed are 'lab1'",

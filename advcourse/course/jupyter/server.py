@@ -8,6 +8,8 @@ from pathlib import Path
 from jupyter_server.serverapp import ServerApp
 from jupyterlab.labapp import LabApp
 
+from advcourse.course.exporting import TEMPLATE
+
 _SETTINGS = Path(__file__).parent
 # Text browsers, which would take over the terminal.
 _IN_THE_TERMINAL = {"www-browser", "links", "elinks", "lynx", "w3m"}
@@ -49,6 +51,10 @@ def start(root: Path, page: str, port: int = 8888, browser: bool = True, instruc
     _put_first("PATH", Path(sys.executable).parent)  # so that a terminal in JupyterLab finds `advcourse`
     options = [f"--ServerApp.root_dir={root}", f"--port={port}", f"--LabApp.default_url=/lab/tree/{page}"]
     options += ["--Application.log_level=WARN"]
+    options += [
+        f"--HTMLExporter.template_name={TEMPLATE.name}"
+    ]  # for File > Save and Export Notebook As > HTML
+    options += [f"--HTMLExporter.extra_template_basedirs={TEMPLATE.parent}"]
     options += [] if browser else ["--no-browser"]
     options += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     Course.launch_instance(options)
