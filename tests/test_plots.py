@@ -322,6 +322,15 @@ def test_a_picture_on_a_page_is_sharp_and_exact(images):
     assert 'width="448"' in shown._repr_html_() and stored.shape[1] == 896
 
 
+def test_a_wide_picture_scrolls_on_a_phone_instead_of_shrinking(images):
+    """Against arithmetic: eight images take 800 dots of a page, and 640 at the least; four take less than 560, and any width."""
+    eight, four = (
+        plots.show(plots.grid(images[:1].expand(n, -1, -1, -1), columns=8), "A row of images") for n in (8, 4)
+    )
+    assert eight.width == 800 and 'style="min-width:640px"' in eight._repr_html_()
+    assert four.width < 560 and "style" not in four._repr_html_()
+
+
 def test_the_key_of_a_change_has_the_colours_of_its_row(images):
     """Checks the squares under the rows against the map of a change of -1, 0 and 1, and that they are named."""
     grey = plots.adversarial(images[:, :1], images[:, :1], LOGITS, LOGITS)

@@ -32,6 +32,8 @@ OUTLINED = {"color": "white", "path_effects": [withStroke(linewidth=2, foregroun
 STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 _LARGE = 100_000  # bytes
+_SHRINKS = 560  # CSS pixels: a figure up to this width can still be read when a phone shrinks it
+_READABLE = 0.8  # a wider one is shrunk to this part of its width at most; beyond that, a phone scrolls it
 _LOSSY = 80  # the quality of photographs
 _UNKNOWN_TO_NUMPY = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
@@ -58,7 +60,8 @@ class AccessibleFigure:
 
     def _repr_html_(self):
         source = f"data:image/webp;base64,{base64.b64encode(self.picture).decode()}"
-        return f'<img alt="{html.escape(self.alt)}" width="{self.width}" src="{source}">'
+        wide = f' style="min-width:{round(_READABLE * self.width)}px"' if self.width > _SHRINKS else ""
+        return f'<img alt="{html.escape(self.alt)}" width="{self.width}"{wide} src="{source}">'
 
 
 def show(figure: Figure, alt: str) -> AccessibleFigure:
