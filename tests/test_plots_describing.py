@@ -48,3 +48,10 @@ def test_other_figures_are_refused():
     """Checks that the message names the argument and what to do."""
     with pytest.raises(InputError, match="^figure: .* write the text yourself"):
         plots.describe(plots.grid(torch.rand(1, 1, 4, 4)))
+
+
+def test_minds_say_the_classes_in_their_bars():
+    """Against the softmax of logits by hand: 0 and log 3 are 25 % and 75 %; a title where there is one."""
+    logits = torch.tensor([[0.0, np.log(3)], [np.log(3), 0.0]])
+    figure = plots.minds(torch.rand(2, 3, 8, 8), logits, ("cat", "dog"), ("before", ""), top=2)
+    assert plots.describe(figure) == "before: dog 75 %, cat 25 %. cat 75 %, dog 25 %."

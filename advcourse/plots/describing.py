@@ -13,20 +13,25 @@ from advcourse.core.rounding import number, percent
 def describe(figure: Figure) -> str:
     """Return a text that says the numbers of a figure: ends and extremes of curves, lengths of bars, titles of images.
 
-    A curve is told by its ends, by where it is half-way between them, and by what lies above or below both. The text says what
+    A curve is told by its ends, by where it is half-way between them, and by what lies above or below both; a model's mind by the
+    classes in its bars. The text says what
     is to be seen, so it also gives the answer away: before a guess, write one yourself.
 
     Args:
-        figure: one of this package's charts, or a figure with images that have titles.
+        figure: one of this package's charts, a figure of `minds`, or one with images that have titles.
 
     Raises:
         InputError: the figure has none of these.
     """
-    sentences = [sentence for axes in figure.axes for sentence in (*_of_bars(axes), *_of_curves(axes))]
+    charts = [axes for axes in figure.axes if axes.axison]
+    sentences = [sentence for axes in charts for sentence in (*_of_bars(axes), *_of_curves(axes))]
     titles = [
         axes.get_title().replace("\n", ", ") for axes in figure.axes if axes.images and axes.get_title()
     ]
-    if titles:
+    beliefs = list(_of_minds(figure))
+    if beliefs:
+        sentences += beliefs
+    elif titles:
         sentences.append(f"{len(titles)} images: {'; '.join(titles)}.")
     if not sentences:
         raise InputError(
@@ -84,6 +89,15 @@ def _of_bars(axes: Axes):
             )
             label = bars.get_label().strip()
             yield f"{told}." if not label or label.startswith("_") else f"{label}: {told}."
+
+
+def _of_minds(figure):
+    """Yield a sentence for each image that `minds` has drawn: its title, and the classes in the bars below it."""
+    drawn = zip(figure.axes[:-1], figure.axes[1:], strict=True)
+    for image, bars in ((image, bars) for image, bars in drawn if image.images and not bars.axison):
+        words = [text.get_text() for text in bars.texts]  # class and share, in turns
+        told = ", ".join(f"{name} {share}" for name, share in zip(words[::2], words[1::2], strict=True))
+        yield f"{image.get_title()}: {told}." if image.get_title() else f"{told}."
 
 
 def _said(axis, value):

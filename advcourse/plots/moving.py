@@ -151,9 +151,10 @@ def _share(time, whole):
     return f"{100 * time / whole:.2f}%"
 
 
-_MARKS = (  # the markers of the paths, around (0, 0): circle, square, triangle, diamond
+_MARKS = (  # the markers of the paths, around (0, 0): circle, square, triangle, diamond, triangle downwards
     "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z",
     "M-4.6-4.6h9.2v9.2h-9.2z",
     "M0-6L5.6 4.4H-5.6z",
     "M0-6.4L6.4 0L0 6.4L-6.4 0z",
+    "M0 6L5.6-4.4H-5.6z",
 )

@@ -20,7 +20,7 @@ World = Callable[[torch.Tensor], torch.Tensor]  # points (N, 2) -> losses (N,) o
 ROWS = 121  # points of the grid on which a world is asked, on each side
 TINTS = ("#CFE3F1", "#F3BE92", "#C9E8DD", "#F0D9E6", "#F9E3B8")  # of the areas: light, and of unequal grey
 LOSS = LinearSegmentedColormap.from_list("loss", ["#FFFFFF", "#9CBFD8"])
-MOVES = (COLOURS[1], COLOURS[0], COLOURS[2], COLOURS[9])  # of the paths: vermilion, blue, green, violet
+MOVES = tuple(COLOURS[i] for i in (1, 0, 2, 9, 3))  # of the paths: vermilion, blue, green, violet, pink
 
 Place = tuple[float, float]
 
