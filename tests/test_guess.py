@@ -56,6 +56,30 @@ def test_the_scale_names_its_end_once(high, unit, told):
     assert f"<p>On a scale from {told}.</p>" in asked._repr_mimebundle_()["text/html"]
 
 
+def test_where_only_text_is_shown_the_answers_can_be_read():
+    """Against sentences by hand: a terminal shows the plain text, which names what may be answered."""
+    asked = (
+        a_number(),
+        guess.choice("00/harder", "Which?", ("one label", "a hidden model")),
+        guess.line("00/curve", "Draw it.", (0.1, 0.2), 0.0, 1.0, "share"),
+    )
+    assert [question._repr_mimebundle_()["text/plain"] for question in asked] == [
+        "Guess first. How many of 100 digits survive? On a scale from 0 to 100 digits.",
+        "Guess first. Which? One of: one label; a hidden model.",
+        "Guess first. Draw it. A height from 0 % to 100 % at each of 0.1, 0.2.",
+    ]
+
+
+def test_the_intuition_may_come_with_the_answer(own_folder):
+    """Against the file and the sentence at the end: before the answer nothing has it; the answer's replaces the question's."""
+    question = keep(a_number(), 10)
+    assert "blind" not in (own_folder / "00" / "noise.json").read_text()
+    question.compare(88)
+    assert guess.calibration("00").text.endswith("Noise is blind.")
+    question.compare(88, intuition="Most of it goes nowhere.")
+    assert guess.calibration("00").text.endswith("Most of it goes nowhere.")
+
+
 def test_a_choice_is_right_or_wrong():
     """Against the two sentences, and the order of the options, which stays."""
     options = ("one label", "half the budget")

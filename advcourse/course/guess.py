@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets
-from matplotlib.figure import Figure
 
 from advcourse import plots
 from advcourse.core.errors import InputError
 from advcourse.core.rounding import percent
 from advcourse.course import guesses
+from advcourse.course.answers import Answer
 from advcourse.plots.style import new_chart
 
 _WIDE = {"width": "max-content", "max_width": "100%"}
@@ -79,20 +79,23 @@ class Guess(ipywidgets.VBox):
         self._status.value = f'<span role="status" aria-live="polite">{told}</span>'
 
     def _known(self):
-        return {"question": self.question, "guess": self.kept, "intuition": self._intuition}
+        return {"question": self.question, "guess": self.kept}
 
-    def _record(self, truth, error):
+    def _record(self, truth, error, intuition):
         """Keep what the guess was compared with; from now on it stays as it is."""
-        words = {"guess_in_words": self.in_words(self.kept), "truth_in_words": self.in_words(truth)}
-        guesses.write(self.key, self._known() | words | {"truth": truth, "error": error})
+        told = {"guess_in_words": self.in_words(self.kept), "truth_in_words": self.in_words(truth)}
+        told |= {"truth": truth, "error": error, "intuition": intuition or self._intuition}
+        guesses.write(self.key, self._known() | told)
         self._seen = True
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict:
+        """Return the widget's forms, with the question as HTML and as text for where there are no widgets."""
         data = super()._repr_mimebundle_(**kwargs)
-        return data | {"text/plain": f"Guess first. {self.question}", "text/html": self._as_text()}
+        page = f"<p><strong>Guess first.</strong> {html.escape(self.question)}</p>{self._answers_as_html()}"
+        return data | {"text/plain": f"Guess first. {self.question} {self._answers()}", "text/html": page}
 
-    def _as_text(self):
-        return f"<p><strong>Guess first.</strong> {html.escape(self.question)}</p>"
+    def _answers_as_html(self):
+        return f"<p>{html.escape(self._answers())}</p>"
 
     # What a kind of question defines
 
@@ -112,32 +115,9 @@ class Guess(ipywidgets.VBox):
         """Set the control to a guess from an earlier session."""
         raise NotImplementedError
 
-
-class Answer:
-    """What a guess is compared with: the truth in words, with a figure where one helps. It shows itself in a notebook.
-
-    Attributes:
-        text: guess and truth in words.
-        error: how far off the guess was, as a share of the scale, 0 to 1; None without a guess.
-        figure: guess and truth drawn; None where there is nothing to draw.
-        shown: the result itself, a figure from `plots.show`; None without one.
-    """
-
-    def __init__(
-        self, text: str, error: float | None, figure: Figure | None, shown: plots.AccessibleFigure | None
-    ):
-        self.text, self.error, self.figure, self.shown = text, error, figure, shown
-
-    def __repr__(self):
-        return self.text
-
-    def _repr_html_(self):
-        told = f'<p role="status">{html.escape(self.text)}</p>'
-        drawn = plots.show(self.figure, self.text) if self.figure else None
-        page = told + "".join(picture._repr_html_() for picture in (drawn, self.shown) if picture)
-        return (
-            page if self.error is not None else f"<details><summary>Show the answer</summary>{page}</details>"
-        )
+    def _answers(self):
+        """A sentence on what may be answered."""
+        raise NotImplementedError
 
 
 class Choice(Guess):
@@ -148,20 +128,23 @@ class Choice(Guess):
         control = ipywidgets.RadioButtons(options=self.options, index=None, layout=_WIDE)
         super().__init__(key, question, control, intuition)
 
-    def compare(self, truth: str, why: str = "", shown: plots.AccessibleFigure | None = None) -> Answer:
+    def compare(
+        self, truth: str, why: str = "", shown: plots.AccessibleFigure | None = None, intuition: str = ""
+    ) -> Answer:
         """Compare the guess with the `truth`, one of the options.
 
         Args:
             truth: the right option.
             why: a sentence that explains it (default: none).
             shown: the result itself, which is folded with the answer where nothing was guessed (default: none).
+            intuition: a sentence for the end of the chapter on what misleads many here (default: the question's).
         """
         if truth not in self.options:
             raise InputError(f"truth: got {truth!r}; allowed are {', '.join(map(repr, self.options))}")
         if not self._guessed():
             return Answer(f"The answer: “{truth}”. {why}".strip(), None, None, shown)
         right = self.kept == truth
-        self._record(truth, 0.0 if right else 1.0)
+        self._record(truth, 0.0 if right else 1.0, intuition)
         told = f"You guessed right: “{truth}”."
         if not right:
             told = f"You guessed “{self.kept}”. The answer is “{truth}”."
@@ -180,9 +163,11 @@ class Choice(Guess):
     def _show_kept(self, value):
         self.control.value = value
 
-    def _as_text(self):
-        rows = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
-        return f"{super()._as_text()}<ul>{rows}</ul>"
+    def _answers(self):
+        return f"One of: {'; '.join(self.options)}."
+
+    def _answers_as_html(self):
+        return f"<ul>{''.join(f'<li>{html.escape(option)}</li>' for option in self.options)}</ul>"
 
 
 class Number(Guess):
@@ -197,14 +182,16 @@ class Number(Guess):
         control = slider(start, min=low, max=high, step=step, description=unit, layout=_SLIDER)
         super().__init__(key, question, control, intuition)
 
-    def compare(self, truth: float, why: str = "", shown: plots.AccessibleFigure | None = None) -> Answer:
+    def compare(
+        self, truth: float, why: str = "", shown: plots.AccessibleFigure | None = None, intuition: str = ""
+    ) -> Answer:
         """Compare the guess with the `truth`, as `Choice.compare`."""
         truth = float(truth)
         if not self._guessed():
             return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, None, shown)
         off = self.kept - truth
         error = min(1.0, abs(off) / (self.high - self.low))
-        self._record(truth, error)
+        self._record(truth, error, intuition)
         told = f"You guessed {self.in_words(self.kept)}; it is {self.in_words(truth)}."
         return Answer(f"{told} {_how_far(error, off)} {why}".strip(), error, self._drawn(truth), shown)
 
@@ -221,13 +208,11 @@ class Number(Guess):
     def _show_kept(self, value):
         self.control.value = value
 
-    def _as_text(self):
+    def _answers(self):
         high = _plain(self.high)
-        unit = self.unit.removeprefix(
-            f"of {high}"
-        ).strip()  # "0 to 8 tosses" of a guess such as "3 of 8 tosses"
+        unit = self.unit.removeprefix(f"of {high}").strip()  # "0 to 8 tosses", guessed as "3 of 8 tosses"
         scale = f"{_plain(self.low)} to {high} {unit}".strip()
-        return f"{super()._as_text()}<p>On a scale from {html.escape(scale)}.</p>"
+        return f"On a scale from {scale}."
 
     def _drawn(self, truth):
         figure, axis = new_chart(5.6, 1.0)
@@ -267,7 +252,11 @@ class Line(Guess):
         super().__init__(key, question, control, intuition)
 
     def compare(
-        self, truth: Sequence[float], why: str = "", shown: plots.AccessibleFigure | None = None
+        self,
+        truth: Sequence[float],
+        why: str = "",
+        shown: plots.AccessibleFigure | None = None,
+        intuition: str = "",
     ) -> Answer:
         """Compare the curve with the `truth`, one number for each place, as `Choice.compare`."""
         truth = [float(value) for value in truth]
@@ -279,7 +268,7 @@ class Line(Guess):
             return Answer(f"It is {self.in_words(truth)}. {why}".strip(), None, self._drawn(truth), shown)
         off = [abs(g - t) / (self.high - self.low) for g, t in zip(self.kept, truth, strict=True)]
         error = min(1.0, sum(off) / len(off))
-        self._record(truth, error)
+        self._record(truth, error, intuition)
         worst = max(range(len(off)), key=off.__getitem__)
         told = f"You drew {self.in_words(self.kept)}; it is {self.in_words(truth)}. "
         told += f"You were farthest off at {self.places[worst]}." if error > 0.05 else "That is very near."
@@ -289,6 +278,10 @@ class Line(Guess):
         """Return the heights, place by place."""
         told = percent if (self.low, self.high) == (0, 1) else _plain
         return ", ".join(f"{told(v)} at {place}" for v, place in zip(value, self.places, strict=True))
+
+    def _answers(self):
+        told = percent if (self.low, self.high) == (0, 1) else _plain
+        return f"A height from {told(self.low)} to {told(self.high)} at each of {', '.join(self.places)}."
 
     def _value(self):
         return [point.value for point in self.points]
@@ -337,7 +330,8 @@ def choice(key: str, question: str, options: Sequence[str], intuition: str = "")
         key: chapter and name, such as "00/harder".
         question: what is asked.
         options: the answers to choose from, two or more.
-        intuition: a sentence for the end of the chapter on what misleads many here (default: none).
+        intuition: a sentence for the end of the chapter on what misleads many here; given to `compare`, it is not read before
+            the answer (default: none).
 
     Returns:
         the question, which shows itself as the last line of a cell; `.compare(truth)` belongs into the cell of the result.
