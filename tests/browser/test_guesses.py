@@ -3,6 +3,7 @@
 import json
 
 import nbformat
+import pytest
 from pages import MARKS
 from served import IDLE, ROOT, opened_page, run_all, served
 
@@ -22,14 +23,20 @@ CELLS = (
 )
 
 
-def test_a_reader_guesses_with_the_keyboard(tmp_path):
+@pytest.fixture
+def book(tmp_path):
+    """The path of a notebook with the three kinds of questions."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    notebook.metadata = nbformat.from_dict(METADATA)
+    nbformat.write(notebook, tmp_path / "guesses.ipynb")
+    return tmp_path / "guesses.ipynb"
+
+
+def test_a_reader_guesses_with_the_keyboard(tmp_path, book):
     """Checks the three kinds: keys move the controls, the button keeps the guess on disk, and the next run shows both."""
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-    book.metadata = nbformat.from_dict(METADATA)
-    nbformat.write(book, tmp_path / "guesses.ipynb")
     kept = tmp_path / "kept"
     with (
-        served(tmp_path, tmp_path / "guesses.ipynb", ADVCOURSE_GUESSES=str(kept)) as address,
+        served(tmp_path, book, ADVCOURSE_GUESSES=str(kept)) as address,
         opened_page() as page,
     ):
         page.goto(address)
@@ -61,3 +68,26 @@ def test_a_reader_guesses_with_the_keyboard(tmp_path):
     assert found["noise"]["guess"] == 60 and found["noise"]["error"] == 0.28
     assert found["harder"]["guess"] == "one label" and found["harder"]["error"] == 1
     assert found["curve"]["guess"][0] > 0.5 and found["curve"]["guess"][1:] == [0.5, 0.5]
+
+
+def test_without_widgets_the_question_is_text_and_the_answer_a_fold(tmp_path, book):
+    """Checks JupyterLab with its widgets switched off: what may be answered can be read, no answer can, and nothing fails."""
+    switched_off = {"disabledExtensions": {"@jupyter-widgets/jupyterlab-manager": True}}
+    settings = tmp_path / "plain" / "labconfig" / "page_config.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(switched_off))
+    variables = {
+        "ADVCOURSE_GUESSES": str(tmp_path / "kept"),
+        "JUPYTER_CONFIG_PATH": str(tmp_path / "plain"),
+    }
+    with served(tmp_path, book, **variables) as address, opened_page() as page:
+        page.goto(address)
+        run_all(page)
+        assert page.locator(".jupyter-widgets").count() == 0
+        shown = [output.inner_text() for output in page.locator(".jp-OutputArea-output").all()]
+        for told in ("half the budget", "On a scale from 0 to 100 digits.", "at each of 0, 0.1, 0.2."):
+            assert any("Guess first." in text and told in text for text in shown)
+        assert shown[3:6] == ["Show the answer"] * 3
+        page.get_by_text("Show the answer").nth(1).click()
+        page.get_by_text("It is 88 digits.").wait_for()
+        assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
