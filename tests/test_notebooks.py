@@ -123,3 +123,14 @@ def test_a_failing_refresh_changes_nothing(course):
     with pytest.raises(Exception, match="ZeroDivisionError"):
         notebooks.refresh(path)
     assert path.read_bytes() == before and sorted(path.parent.iterdir()) == beside
+
+
+def test_what_a_cell_prints_is_stored_as_one_output():
+    """Against outputs by hand: a slow kernel sends a print in pieces; they are joined, up to another kind of output."""
+    pieces = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"), ("stdout", "d\n")]
+    outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in pieces]
+    outputs.insert(2, nbformat.v4.new_output("display_data", {"text/plain": "e"}))
+    outputs.append(nbformat.v4.new_output("stream", name="stdout", text="f\n"))
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print()", outputs=outputs)])
+    cleaned = notebooks.clean(book).cells[0].outputs
+    assert [output.get("text", "e") for output in cleaned] == ["a\nb\n", "e", "c\n", "d\nf\n"]

@@ -207,18 +207,33 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove from `notebook`, in place, whatever differs between runs or machines, and return it.
 
     That is timings, versions, editors' metadata, and widgets, which are useless without a kernel; of those that have a form
-    without a widget, that remains.
+    without a widget, that remains. What a cell prints is one output, however many pieces the kernel sent it in.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter", "slideshow") if key in cell.metadata}
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _only_a_widget(output)]
+            cell.outputs = _joined(output for output in cell.outputs if not _only_a_widget(output))
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
             output.get("data", {}).pop(WIDGET, None)
     return notebook
+
+
+def _joined(outputs):
+    """Return outputs as a list, with pieces of one stream that follow each other joined."""
+    whole = []
+    for output in outputs:
+        if (
+            whole
+            and output.output_type == "stream" == whole[-1].output_type
+            and output.name == whole[-1].name
+        ):
+            whole[-1].text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def _only_a_widget(output):
