@@ -7,9 +7,8 @@ import typer
 
 from advcourse.core.files import check_folder, replacing
 
-TEMPLATE = (
-    Path(__file__).parent / "templates" / "folded"
-)  # nbconvert's, for `advcourse export` and JupyterLab's menu
+# For nbconvert, in `advcourse export` and in the menu of `advcourse lab`.
+TEMPLATE = Path(__file__).parent / "templates" / "folded"
 
 
 def as_page(chapter: Path | str) -> str:

@@ -28,6 +28,7 @@ def book(tmp_path):
     """The path of a notebook with the three kinds of questions."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.cells[3].metadata["jupyter"] = {"source_hidden": True}
     nbformat.write(notebook, tmp_path / "guesses.ipynb")
     return tmp_path / "guesses.ipynb"
 
@@ -91,3 +92,10 @@ def test_without_widgets_the_question_is_text_and_the_answer_a_fold(tmp_path, bo
         page.get_by_text("Show the answer").nth(1).click()
         page.get_by_text("It is 88 digits.").wait_for()
         assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
+        exported = page.request.get(
+            address.replace("/lab/tree/", "/nbconvert/html/")
+        ).text()  # as the menu does
+        assert (
+            exported.count('<details class="folded">') == 1
+            and "harder.compare" not in exported.split("<details")[0]
+        )

@@ -51,9 +51,8 @@ def start(root: Path, page: str, port: int = 8888, browser: bool = True, instruc
     _put_first("PATH", Path(sys.executable).parent)  # so that a terminal in JupyterLab finds `advcourse`
     options = [f"--ServerApp.root_dir={root}", f"--port={port}", f"--LabApp.default_url=/lab/tree/{page}"]
     options += ["--Application.log_level=WARN"]
-    options += [
-        f"--HTMLExporter.template_name={TEMPLATE.name}"
-    ]  # for File > Save and Export Notebook As > HTML
+    # For File > Save and Export Notebook As > HTML: what is folded stays folded.
+    options += [f"--HTMLExporter.template_name={TEMPLATE.name}"]
     options += [f"--HTMLExporter.extra_template_basedirs={TEMPLATE.parent}"]
     options += [] if browser else ["--no-browser"]
     options += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
