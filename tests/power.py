@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,13 +27,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from answers import rooms  # noqa: E402
 from deciding import digest, of_task  # noqa: E402
 from power_table import table  # noqa: E402
+from remembering import remembering  # noqa: E402
 
 from advcourse.core.files import replacing  # noqa: E402
 from advcourse.labs.release import labs  # noqa: E402
 
 COUNTS, PAGE = ROOT / "docs" / "power.json", ROOT / "docs" / "power.md"
 LABS = labs()
-SEEDS, PORTION = 200, 20  # checks between two savings
+SEEDS, FEW, PORTION = 200, 20, 5  # seeds: of a stored row, of a first run, between two savings
 RIGHT = "right"
 
 
@@ -102,34 +103,56 @@ def save(rows, path=COUNTS):
         Path(partial).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def portion(name, first, last):
-    """Check one answer with the seeds from `first` to before `last`; returns its name, the counts, and seconds a check."""
+def portion(task, firsts, last):
+    """Check some answers to a task with all seeds before `last`, each from its own first one: `firsts`, name -> seed.
+
+    All answers of a task get the same questions with a seed, so the judge computes its own results once for all of them.
+    Returns the counts of each answer by name, and its seconds a check.
+    """
     torch.set_num_threads(1)
-    lab, task, answer = name.split("/")
-    function, _ = answers(lab)[task, answer]
-    start = time.process_time()
-    counts = Counter(verdict(lab, task, function, seed) for seed in range(first, last))
-    return name, counts, (time.process_time() - start) / (last - first)
+    lab, task = task.split("/")
+    functions = {name: function for (of, name), (function, _) in answers(lab).items() if of == task}
+    counts, spent = {name: Counter() for name in firsts}, Counter()
+    with remembering() as results:
+        for seed in range(min(firsts.values()), last):
+            results.clear()
+            for name in [name for name, first in firsts.items() if first <= seed]:
+                start = time.process_time()
+                counts[name][verdict(lab, task, functions[name], seed)] += 1
+                spent[name] += time.process_time() - start
+    rows = {f"{lab}/{task}/{name}": count for name, count in counts.items()}
+    return rows, {f"{lab}/{task}/{name}": spent[name] / (last - first) for name, first in firsts.items()}
 
 
 def waiting(rows, labs, goal):
-    """What is to be drawn until all have `goal` seeds: (name, first, last), what costs least first."""
-    names = [name for name in rows if name.split("/")[0] in labs and drawn(rows[name]) < goal]
-    names.sort(key=lambda name: rows[name].get("seconds", 0))
-    for name in names:
-        for first in range(drawn(rows[name]), goal, PORTION):
-            yield name, first, min(first + PORTION, goal)
+    """What is to be drawn until all have `goal` seeds: (task, answer -> first seed, last), the task that costs least first."""
+    tasks = defaultdict(dict)
+    for name in rows:
+        if name.split("/")[0] in labs and drawn(rows[name]) < goal:
+            task, answer = name.rsplit("/", 1)
+            tasks[task][answer] = drawn(rows[name])
+
+    def cost(task):
+        return sum(rows[f"{task}/{answer}"].get("seconds", 0) for answer in tasks[task])
+
+    for task in sorted(tasks, key=cost):
+        for first in range(min(tasks[task].values()), goal, PORTION):
+            last = min(first + PORTION, goal)
+            yield task, {name: max(first, own) for name, own in tasks[task].items() if own < last}, last
 
 
 def measure(labs, seeds, workers, path=COUNTS):
     """Draw until every row of these `labs` has so many seeds: first one, then 20, then all; counts are saved on the way."""
     rows, kept = current(labs, path), time.monotonic()
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for goal in sorted({1, min(PORTION, seeds), seeds}):
+        for goal in sorted({1, min(FEW, seeds), seeds}):
             jobs = list(waiting(rows, labs, goal))
-            for name, counts, seconds in pool.map(portion, *zip(*jobs)) if jobs else ():
-                rows[name]["verdicts"] = dict(sorted((Counter(rows[name]["verdicts"]) + counts).items()))
-                rows[name]["seconds"] = round(seconds, 3)
+            for counts, seconds in pool.map(portion, *zip(*jobs)) if jobs else ():
+                for name in counts:
+                    rows[name]["verdicts"] = dict(
+                        sorted((Counter(rows[name]["verdicts"]) + counts[name]).items())
+                    )
+                    rows[name]["seconds"] = round(seconds[name], 3)
                 if time.monotonic() - kept > 20:
                     save(rows, path)
                     kept = time.monotonic()

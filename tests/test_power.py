@@ -2,12 +2,18 @@
 
 import json
 import sys
+from functools import partial
 
 import deciding
 import power
 import pytest
+import torch
 from amounts import LONG, amount, some
 from power_table import table
+from remembering import remembering
+
+from advcourse.labs import comparing
+from advcourse.labs.exercises import Case
 
 LEAST = 20
 
@@ -106,7 +112,8 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 
         def map(self, function, *columns):
             for job in zip(*columns):
-                drawn.append(job)
+                task, firsts, last = job
+                drawn.extend((f"{task}/{name}", first, last) for name, first in firsts.items())
                 yield function(*job)
 
     monkeypatch.setattr(power, "ProcessPoolExecutor", Pool)
@@ -124,6 +131,51 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     drawn.clear()
     assert power.measure(["lab4"], 5, 1, path)[hits] == {**counted[hits], "seconds": pytest.approx(0, abs=9)}
     assert {name for name, *_ in drawn} == {hits}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "task",
+    some(["lab7/zero_share", "lab1/bim", "lab2/jsma", "lab3/ead", "lab7/eat_loss", "lab8/eot_gradient"], 6),
+)
+def test_results_that_are_kept_change_no_verdict(one_thread, task):
+    """Checks what answers are told, in every word, against what they are told where the judge computes everything anew."""
+    lab, task = task.split("/")
+    functions = [function for (of, _), (function, _) in power.answers(lab).items() if of == task]
+    for seed in range(amount(1, 20)):
+        alone = [repr(power.checked(lab, task, function, seed)) for function in functions[:: amount(3, 1)]]
+        with remembering() as results:
+            together = [
+                repr(power.checked(lab, task, function, seed)) for function in functions[:: amount(3, 1)]
+            ]
+            assert results
+        assert together == alone
+
+
+def test_a_result_is_kept_for_its_question_and_its_function_alone():
+    """Checks by counting calls: once for the same question, anew for another, and each time where random numbers are drawn."""
+    calls = []
+
+    def size(x):
+        calls.append(x)
+        return x.sum()
+
+    def drawing(x):
+        return torch.rand(()) + size(x)
+
+    def ask(function, x):
+        return comparing.called(function, Case(None, torch.zeros(1), {"x": x}))
+
+    with remembering():
+        ones, twos = torch.ones(1, 1, 2, 2), 2 * torch.ones(1, 1, 2, 2)
+        first, again = ask(size, ones), ask(size, ones.clone())
+        assert first == again == 4 and len(calls) == 1
+        first.zero_()
+        assert ask(size, ones) == 4 and ask(size, twos) == 8 and len(calls) == 2
+        assert ask(torch.sum, twos[:, :, :1]) == 4 and ask(partial(size), ones.double()) == 4
+        assert ask(drawing, ones) != ask(drawing, ones) and len(calls) == 5
+    ask(size, ones)
+    assert len(calls) == 6
 
 
 PROBE = '''
