@@ -1,8 +1,9 @@
 """What decides a verdict: the code that a task or an answer to it reaches, and a digest of it.
 
 Names are followed from definition to definition, through the modules of `advcourse.labs`; in which module a definition stands
-does not matter. What carries a call to the student's function and back decides nothing. Comments, docstrings,
-types, layout and long texts (what a student is told) do not count, so that a better sentence asks for no new measurement.
+does not matter. What carries a call to the student's function and back decides nothing, nor does what errors are explained with.
+Comments, docstrings, types, layout and long texts (what a student is told) do not count, so that a better sentence asks for no
+new measurement.
 """
 
 import ast
@@ -12,6 +13,7 @@ from functools import cache
 from hashlib import sha256
 
 FOLLOWED = ("advcourse.labs", "probe")  # the second are those that the tests make
+WORDS = "advcourse.labs.advice"  # gives a verdict more words, and no other key
 TEXT = 40  # characters: a longer string is a sentence, no key
 
 
@@ -31,7 +33,7 @@ def _reached(starts):
     while waiting:
         place = waiting.pop()
         module, name = place
-        if place in seen or not module.startswith(FOLLOWED):
+        if place in seen or module == WORDS or not module.startswith(FOLLOWED):
             continue
         definitions, imports = _parts(module)
         if name in definitions:

@@ -226,3 +226,10 @@ def test_what_decides_is_what_is_reached(tmp_path, monkeypatch, old, new, matter
     before, after = digest(PROBE, "probe_before"), digest(PROBE.replace(old, new), "probe_after")
     assert before != digest(PROBE.replace("FACTOR = 2", "FACTOR = 4"), "probe_other")
     assert (before != after) == matters
+
+
+def test_what_an_error_is_explained_with_decides_nothing():
+    """Checks that what the judge runs is reached, and the advice, whose name stands there, is not."""
+    texts = "\n".join(deciding._reached([("advcourse.labs.checks", "Student")]))
+    assert "class Finding" in texts and "explained(" in texts
+    assert "def explained" not in texts and "ADVICE" not in texts
