@@ -72,7 +72,7 @@ def alone(world):
 
 @pytest.mark.long
 @needs_bubblewrap
-@pytest.mark.parametrize("name", some(NAMES, 3))
+@pytest.mark.parametrize("name", some(NAMES, 5))
 def test_a_cheat_gets_what_its_answer_deserves(world, alone, name):
     """Checks points, verdict, signs, other tasks, files and processes against what the submission was written to be.
 
