@@ -13,6 +13,7 @@ import pytest
 from amounts import some
 from answers import rooms
 from grading_tests import content, exercise, needs_bubblewrap, solution
+from remembering import remembering
 from submissions import holding, submissions, unwritten
 from threads import single_threaded
 
@@ -119,8 +120,11 @@ class LabTests:
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def one_thread(cls):
-        """The notebook's verdicts are computed as the grader's are: a message may hold the last digit of a sum."""
-        with single_threaded():
+        """The notebook's verdicts are computed as the grader's are: a message may hold the last digit of a sum.
+
+        All answers get the questions of one seed, so the judge computes its own results once.
+        """
+        with single_threaded(), remembering():
             yield
 
     @pytest.fixture(scope="class")
@@ -189,9 +193,16 @@ class LabTests:
     # The grader
 
     @needs_bubblewrap
-    def test_the_grader_gives_the_solution_all_points(self, grader):
-        """Checks each task's points against the lab's own, with a secret that is drawn anew; nobody is told a thing."""
+    def test_the_grader_gives_the_solution_all_points(self, grader, monkeypatch):
+        """Checks each task's points against the lab's own, with a secret that is drawn anew; nobody is told a thing.
+
+        One sandbox serves it from the first task to the last: the author's answers leave no trace.
+        """
+        starts, start = [], grader._sandbox._start
+        grader._sandbox.renew()
+        monkeypatch.setattr(grader._sandbox, "_start", lambda: (starts.append(1), start()))
         report = grader.grade(content(solution(self.lab.name)), self.lab.name)
+        assert len(starts) == 1
         assert points_of(report) == {name: task.points for name, task in self.lab.tasks.items()}, report.tasks
         assert (report.points, report.isolation) == (self.lab.points, BUBBLEWRAP)
         assert (report.error, report.notes, report.signs) == ("", (), ())

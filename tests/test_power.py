@@ -79,11 +79,14 @@ def test_fresh_seeds_tell_wrong_from_right(rows, one_thread, lab, task):
     waiting = [(name, *row) for (of, name), row in power.answers(lab).items() if of == task]
     if not LONG:  # `LabTests` checks right answers with two seeds
         waiting = [row for row in waiting if row[2] != "right"]
-    for name, answer, must in some(waiting, 4):
-        first = power.drawn(rows.get(f"{lab}/{task}/{name}", {"verdicts": {}}))
+    names = [name for name in rows if name.startswith(f"{lab}/{task}/")]
+    first = max(power.drawn(rows[name]) for name in names) if names else 0
+    with remembering() as results:
         for seed in range(first, first + amount(1, power.SEEDS)):
-            told = power.verdict(lab, task, answer, seed)
-            assert (told == "right") == (must == "right"), (name, seed, told)
+            results.clear()
+            for name, answer, must in some(waiting, 4):
+                told = power.verdict(lab, task, answer, seed)
+                assert (told == "right") == (must == "right"), (name, seed, told)
 
 
 # The counting
