@@ -50,19 +50,19 @@ def digits():
 def walled():
     """Lines that run inside bubblewrap: an `Inside`."""
     from grading_tests import why_no_bubblewrap
-    from inside import opened
+    from inside import SMALL, bare, opened
 
     if why_no_bubblewrap():
         pytest.skip(f"bubblewrap cannot be used here: {why_no_bubblewrap()}")
-    yield from opened("bubblewrap")
+    yield from opened(bare(SMALL, "bubblewrap"))
 
 
 @pytest.fixture(scope="module")
 def plain():
     """Lines that run inside a plain process with limits: an `Inside`."""
-    from inside import opened
+    from inside import SMALL, bare, opened
 
-    yield from opened("process")
+    yield from opened(bare(SMALL, "process"))
 
 
 @pytest.fixture(scope="module", params=["walled", "plain"])

@@ -9,9 +9,9 @@ import psutil
 import pytest
 import torch
 from grading_tests import needs_bubblewrap
-from inside import SMALL, Inside
+from inside import SMALL, bare
 
-from advcourse.grading.run.sandbox import Limits, Sandbox
+from advcourse.grading.run.sandbox import Limits
 from advcourse.labs.running import Call
 from advcourse.labs.verdicts import Finding
 from advcourse.labs.victims import BlackBox, Victim
@@ -99,7 +99,7 @@ def test_no_one_can_ignore_that_a_child_has_ended(walled):
 
 def test_sleep_without_end_is_stopped(inside):
     """Checks a process that only waits, and ignores signals, against the limit by the clock."""
-    sandbox = Inside(Sandbox(Limits(seconds=1), "bubblewrap" if inside.sandbox.strong else "process"))
+    sandbox = bare(Limits(seconds=1), "bubblewrap" if inside.sandbox.strong else "process")
     body = """
         import signal
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP):
@@ -112,7 +112,7 @@ def test_sleep_without_end_is_stopped(inside):
 
 def test_who_works_is_not_late(inside):
     """Checks two seconds of work against a limit of half a second of waiting, as on a machine with too few processors."""
-    sandbox = Inside(Sandbox(Limits(seconds=0.5), "bubblewrap" if inside.sandbox.strong else "process"))
+    sandbox = bare(Limits(seconds=0.5), "bubblewrap" if inside.sandbox.strong else "process")
     body = """
         while time.process_time() < 3:
             pass
@@ -196,7 +196,7 @@ def test_files_are_bounded(inside):
 @needs_bubblewrap
 def test_files_without_end_are_memory():
     """Checks empty files, which the size of the folder does not bound, against the limit of memory: a KiB each."""
-    walled = Inside(Sandbox(replace(SMALL, cpu_seconds=60), "bubblewrap"))
+    walled = bare(replace(SMALL, cpu_seconds=60), "bubblewrap")
     body = """
         for i in range(1_000_000):
             os.close(os.open(f"{i}", os.O_CREAT))
