@@ -25,7 +25,7 @@ for name in ("project", "fgsm", "llc", "bim"):
     vars(builtins).pop(name, None)
 torch.set_grad_enabled(True)
 """
-STYLES = drawn(amount(120, 1000))
+STYLES = drawn(amount(150, 1000))
 
 
 class Kernel:
@@ -78,7 +78,7 @@ def grader():
 
 def test_many_styles_are_drawn():
     """Checks the number of notebooks by their text, and that each way to define an answer and to supply it is among them."""
-    assert len({repr(style.cells) for style in STYLES}) == len(STYLES)
+    assert len({repr(style.cells) for style in STYLES}) == len(STYLES) >= 150
     assert {style.definition for style in STYLES} == set(DEFINITIONS)
     assert {style.supply for style in STYLES} == set(SUPPLIES)
     assert {style.body for style in STYLES} == {0, 1, 2}
