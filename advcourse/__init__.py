@@ -7,7 +7,7 @@ from advcourse import _moved
 __version__ = "0.1.0"
 
 _ROOMS = tuple(
-    "attacks core course data defenses evaluation labs metrics models plots practice training zoo".split()
+    "attacks core course data defenses evaluation labs lifecycle metrics models plots practice training zoo".split()
 )
 
 

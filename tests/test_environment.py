@@ -22,8 +22,9 @@ CONDA_NAMES = {
     "jupyter-client": "jupyter_client",
     "jupyter-server": "jupyter_server",
 }
-# Imported in the library only where authors make its data and the students' copies; in the `dev` extra.
-AUTHORS_ONLY = {"mlxtend", "nbgrader", "sqlalchemy"}  # the last is what nbgrader keeps its gradebook with
+# Imported in the library only where authors make its data and the students' copies, keep nbgrader's gradebook (sqlalchemy), or
+# count privacy (opacus); in the `dev` extra.
+AUTHORS_ONLY = {"mlxtend", "nbgrader", "opacus", "sqlalchemy"}
 ONLY_CONDA = {"python", "pip", "make"}
 
 

@@ -38,6 +38,7 @@ FIGURES = {
     "distributions": lambda name: plots.distributions(
         {name: [0.1, math.inf]}, name, budgets={name + "b": ([1], [1], 2)}
     ),
+    "roc": lambda name: plots.roc_curves({name: ([0, 0.1, 1], [0.01, 0.5, 1])}, name, name),
     "images": lambda name: plots.image_table({name: X[:, 0]}, titles={name: [name, name]}),
     "large": lambda name: plots.large({name: torch.full((8, 8, 3), 0.5), "b": torch.zeros(8, 4, 3)}),
     "napkin": lambda name: plots.napkin({name: [0, 1]}, results={name: name}),

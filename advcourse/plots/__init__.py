@@ -19,6 +19,7 @@ from advcourse.plots.matrices import bar_panels, distributions, heat_map, image_
 from advcourse.plots.minds import minds
 from advcourse.plots.moving import MovingPicture, walk
 from advcourse.plots.napkin import cube, napkin
+from advcourse.plots.rates import roc_curves
 from advcourse.plots.style import (
     COLOURS,
     CRISP,
@@ -70,6 +71,7 @@ __all__ = [
     "heat_map",
     "bar_panels",
     "distributions",
+    "roc_curves",
     "image_table",
     "Plane",
     "highest",
