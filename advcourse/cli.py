@@ -308,23 +308,19 @@ def check(
 
 @app.command()
 def train(
-    model: Annotated[list[str] | None, typer.Argument(help="Names of shipped models; all if none.")] = None,
+    model: Annotated[list[str] | None, typer.Argument(help="Names of what is shipped; all if none.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the weights and cards.")] = Path("build/models"),
 ) -> None:
     """Retrain shipped models, and compare a figure, such as the accuracy, with that of the shipped ones."""
-    from advcourse import models
     from advcourse.core.inputs import check_choice
-    from advcourse.zoo import recipes
+    from advcourse.zoo import shipped
 
-    known = tuple(recipes.RECIPES)
-    names = [check_choice(name, "model", known) for name in model or known]
+    names = [check_choice(name, "model", shipped.names()) for name in model or shipped.names()]
     check_folder(out, "out")
     typer.echo(f"{'model':<24}{'':<16}{'shipped':>9}{'now':>9}{'change':>9}")
     for name in names:
-        figure = recipes.RECIPES[name].figure
-        shipped = models.card(name)[figure] if name in models.names(parts=True) else float("nan")
-        now = recipes.train_shipped(name, out)[figure]
-        typer.echo(f"{name:<24}{figure:<16}{shipped:>9.4f}{now:>9.4f}{now - shipped:>+9.4f}")
+        figure, before, now = shipped.again(name, out)
+        typer.echo(f"{name:<24}{figure:<16}{before:>9.4f}{now:>9.4f}{now - before:>+9.4f}")
     typer.echo(f"Weights and cards: {out}")
 
 

@@ -52,7 +52,7 @@ def normal_set(nets=40, points=60, shift=2.0, seed=0, spreads=(1.0, 1.0)):
     logits = torch.zeros(nets, points, 2, dtype=torch.float64)
     logits.scatter_(2, y.expand(nets, points)[..., None], torch.from_numpy(phi)[..., None])
     votes = torch.from_numpy(special.expit(phi)).mul(25).round() / 25
-    return ShadowSet(logits, y, votes, members)
+    return ShadowSet(logits=logits, labels=y, votes=votes, members=members)
 
 
 @cache
@@ -367,7 +367,7 @@ def test_curves_on_logarithmic_axes():
 def test_on_a_gpu():
     """Against the CPU: scores of each attack, and votes."""
     shadows = normal_set(nets=8, points=40)
-    there = ShadowSet(*(t.cuda() for t in (shadows.logits, shadows.labels, shadows.votes, shadows.members)))
+    there = ShadowSet(**{name: values.cuda() for name, values in vars(shadows).items()})
     for attack in ATTACKS.values():
         found = leave_one_out(attack, there).scores
         assert found.is_cuda

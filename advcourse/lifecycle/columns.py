@@ -28,7 +28,7 @@ class CleanAccuracy:
         held_out: images that the model has not seen.
     """
 
-    held_out: ImageSet = field(repr=False)
+    held_out: ImageSet
 
     def __call__(self, subject: Subject) -> StageResult:
         """Return the share."""
@@ -46,7 +46,7 @@ class EvasionRate:
         images: how many of them are attacked (default 200).
     """
 
-    held_out: ImageSet = field(repr=False)
+    held_out: ImageSet
     attack: Attack = PGD(0.3, steps=40)
     images: int = 200
 
@@ -74,7 +74,7 @@ class InversionRate:
         inversion: the attack.
     """
 
-    data: ImageSet = field(repr=False)
+    data: ImageSet
     other: nn.Module = field(repr=False)
     untrained: nn.Module = field(repr=False)
     inversion: Inversion = Inversion()
@@ -141,14 +141,14 @@ class ExtractionRate:
         own: the thief's labelled images.
         held_out: images that neither net has seen.
         student: the copy's architecture, untrained.
-        strategy: what is asked (default None: the thief's images beyond the first ones, without their labels).
+        strategy: what is asked (default None: the thief's images, which is the ceiling if they are of the victim's kind).
         queries: how many (default 1000).
         first: how many labelled images the control has (default 100).
         answers: what the oracle tells (default "label").
     """
 
-    own: ImageSet = field(repr=False)
-    held_out: ImageSet = field(repr=False)
+    own: ImageSet
+    held_out: ImageSet
     student: nn.Module = field(repr=False)
     strategy: QueryStrategy | None = None
     queries: int = 1000

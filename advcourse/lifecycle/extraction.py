@@ -158,10 +158,8 @@ class KCentre:
                 f"pool: got {len(self.pool)} images; allowed are at least {count}, the next queries"
             )
         outputs, known = (predict(student, x).softmax(1) for x in (self.pool, images))
-        nearest = torch.cdist(outputs, known).amin(1)
-        # What was asked before lies at a distance of 0, but rounding may say a little more, so it is left out by its pixels.
-        asked = (torch.cdist(self.pool.flatten(1), images.flatten(1)).amin(1)) < 1e-4
-        nearest[asked] = -1
+        nearest = _distances(outputs, known)
+        nearest[_distances(self.pool.flatten(1), images.flatten(1)) == 0] = -1  # asked before
         chosen = []
         for _ in range(count):
             place = int(nearest.argmax())
@@ -288,6 +286,11 @@ def grey_signs(data: ImageSet, side: int = 28) -> Tensor:
     grey = (data.images * data.images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     size = (check_range(side, "side", 1, integer=True),) * 2
     return F.interpolate(grey, size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def _distances(points, others):
+    """The distance of each point (P, D) to the nearest of the others, (P,): exactly 0 for a copy, unlike by matrix products."""
+    return torch.cdist(points, others, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
 
 
 def _next(pool, done, count):

@@ -22,7 +22,8 @@ class Fitted:
 
     Args:
         architecture: a key of `models.ARCHITECTURES`.
-        epochs, batch_size, lr: as for `fit` (default 20, 64 and 3e-3). Few epochs are early stopping.
+        epochs, batch_size, lr: as for `fit` (default 20, 64 and 3e-3). Few epochs stand for early stopping;
+            the schedule of the rate is shortened with them.
         weight_decay: of AdamW (default 0).
         objective: a function that makes the loss, called for each net (default: the cross-entropy).
         augment: as for `fit` (default None).

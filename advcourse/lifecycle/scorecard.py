@@ -12,6 +12,7 @@ stage. So each row has its worst cell marked, and nothing else.
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 from torch import nn
 
 from advcourse.core.files import replacing
-from advcourse.core.identity import digest, identity
+from advcourse.core.identity import digest
 from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.core.intervals import Interval, printed
 from advcourse.lifecycle.shadows import Learner, ShadowSet
@@ -69,7 +70,7 @@ class ScoreCell:
         result: what the column said.
         model: checksum of the model's weights.
         shadows: checksum of the shadow nets' answers; None if there were none.
-        column: the key of the column, its settings and its code, see `advcourse.core.identity`.
+        column: the column and its settings, as text.
     """
 
     result: StageResult
@@ -136,7 +137,7 @@ class Scorecard:
             within: how far the two values may lie apart, in [0, 1]. Another processor rounds differently.
 
         Raises:
-            InputError: there is no such cell, or the card was made with other weights.
+            InputError: there is no such cell, or the card was made with other weights or settings.
         """
         within = check_range(within, "within", 0, 1)
         cell = self.cell(subject.name, column)
@@ -145,6 +146,10 @@ class Scorecard:
             raise InputError(
                 f"subject: got other weights or shadow nets than those of the card's row {subject.name!r}; measure the "
                 f"card again"
+            )
+        if described(again) != cell.column:
+            raise InputError(
+                f"again: got {described(again)}; allowed is the card's own column, {cell.column}, with the same settings"
             )
         return abs(again(subject).value.value - cell.result.value.value) <= within
 
@@ -184,7 +189,7 @@ def measure_scorecard(
                 result = column(subject)
             except NotApplicable:
                 continue
-            rows[subject.name][name] = ScoreCell(result, *_keys(subject), identity(column, quiet=True))
+            rows[subject.name][name] = ScoreCell(result, *_keys(subject), described(column))
             if tell:
                 tell(f"{subject.name}, {name}: {printed(result.value)}")
     return Scorecard(rows)
@@ -192,6 +197,12 @@ def measure_scorecard(
 
 class NotApplicable(InputError):
     """A column cannot be measured on this subject."""
+
+
+def described(column: Column) -> str:
+    """Return a column as text: a function's name, or the class with its settings. Where it lies in memory does not count."""
+    name = getattr(column, "__qualname__", None)
+    return f"{column.__module__}.{name}" if name else re.sub(r" at 0x[0-9a-f]+", "", repr(column))
 
 
 def load_scorecard(path: str | os.PathLike) -> Scorecard:

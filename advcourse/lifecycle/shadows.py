@@ -106,11 +106,11 @@ class Answers:
         return torch.log((count + 0.5) / (COPIES - count + 0.5))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShadowSet(Answers):
     """The answers of N shadow nets, logits (N, M, K), and `members`, (N, M) bool: which point each of them learned from."""
 
-    members: Tensor = None
+    members: Tensor
 
     def __post_init__(self):
         super().__post_init__()
@@ -209,7 +209,8 @@ def train_shadows(
         logits.append(predict(model, x))
         if votes:
             counts.append(label_votes(model, x, y))
-    return ShadowSet(torch.stack(logits), y, torch.stack(counts) if votes else None, members[chosen])
+    counted = torch.stack(counts) if votes else None
+    return ShadowSet(logits=torch.stack(logits), labels=y, votes=counted, members=members[chosen])
 
 
 def label_votes(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -261,7 +262,8 @@ def load_shadows(path: str | os.PathLike = SHIPPED) -> ShadowSet:
         labels = arrays["labels"].long()
         members = np.unpackbits(arrays["members"].numpy(), axis=1, count=len(labels))
         votes = arrays["votes"] / COPIES if "votes" in arrays else None
-        return ShadowSet(arrays["logits"], labels, votes, torch.from_numpy(members).bool())
+        inside = torch.from_numpy(members).bool()
+        return ShadowSet(logits=arrays["logits"], labels=labels, votes=votes, members=inside)
     except FileNotFoundError:
         raise InputError(f"file {path} is missing; install the package again") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
