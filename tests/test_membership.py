@@ -234,7 +234,7 @@ def test_bars_of_the_shipped_nets():
     assert found["online"].auc >= 0.68 and found["online"].tpr_at() >= 0.06
     assert found["online"].tpr_at() >= 3 * found["threshold"].tpr_at()
     assert found["offline"].auc >= 0.65 and found["offline"].tpr_at() >= 2 * found["threshold"].tpr_at()
-    assert found["threshold"].tpr_at() <= 0.03 < found["shadow"].tpr_at() + 0.02
+    assert found["threshold"].tpr_at() <= 0.03 and found["shadow"].auc >= 0.6
     assert abs(found["online"].balanced_accuracy - found["threshold"].balanced_accuracy) <= 0.08
     # Labels alone: counting which are right finds nobody for certain, but the votes of moved copies get round that.
     assert found["right or wrong"].tpr_at() == 0
