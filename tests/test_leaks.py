@@ -59,9 +59,10 @@ def test_each_defense_has_its_cost():
 def test_one_measurement_again():
     """Against a new run of 16 short trainings. Other rounding would train other nets; other seeds differ by 0.01 in the AUC."""
     again, stored = life.leaks(life.TRAININGS["5 epochs"].shadows(0)), STORED["5 epochs"][0]
-    assert again["outside"] == pytest.approx(stored["outside"], abs=0.02)
+    within = life.ARTEFACTS["leaks"].within
+    assert again["outside"] == pytest.approx(stored["outside"], abs=within)
     for attack in life.ATTACKS:
-        assert again[attack]["auc"] == pytest.approx(stored[attack]["auc"], abs=0.025), attack
+        assert again[attack]["auc"] == pytest.approx(stored[attack]["auc"], abs=within), attack
 
 
 def test_the_pool_is_the_training_digits_first():
@@ -75,8 +76,8 @@ def test_an_artefact_is_made_where_one_says(tmp_path, monkeypatch):
     made = life.Artefact(
         "leaks.json", "x", lambda path: path.write_text("{}"), lambda path: len(path.read_text()), 0.0
     )
-    before, now = made.again(tmp_path)
-    assert (tmp_path / "leaks.json").read_text() == "{}" and now == 2 < before
+    before, now = made.again(tmp_path / "new")
+    assert (tmp_path / "new" / "leaks.json").read_text() == "{}" and now == 2 < before
     monkeypatch.setitem(life.ARTEFACTS, "made", made)
     assert shipped.again("made", tmp_path) == ("x", before, 2)
     assert set(life.ARTEFACTS) < set(shipped.names()) and "mnist-small" in shipped.names()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from advcourse import data, models
 from advcourse.attacks import PGD
-from advcourse.core.files import replacing
+from advcourse.core.files import make_folder, replacing
 from advcourse.defenses import PAT
 from advcourse.lifecycle import (
     CleanAccuracy,
@@ -199,8 +199,8 @@ class Artefact:
     within: float
 
     def again(self, out: str | os.PathLike) -> tuple[float, float]:
-        """Make it anew in the folder `out`; return the shipped figure and the new one."""
-        path = Path(out) / self.file
+        """Make it anew in the folder `out`, which is made if need be; return the shipped figure and the new one."""
+        path = make_folder(out, "out") / self.file
         self.make(path)
         return self.read(_FOLDER / self.file), self.read(path)
 
@@ -214,12 +214,12 @@ def _make_leaks(path):
         name: [leaks(training.shadows(seed)) for seed in training.seeds]
         for name, training in TRAININGS.items()
     }
-    with replacing(path) as partial_file:
-        partial_file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _make_card(subjects, columns, path):
-    measure_scorecard(subjects(), columns(), print).save(path)
+    measure_scorecard(subjects(), columns()).save(path)
 
 
 def _lira(path):
