@@ -76,7 +76,9 @@ TRAININGS = {
     "5 epochs": Training(Fitted(epochs=5)),
     "weight decay": Training(Fitted(weight_decay=10.0)),
     "private": Training(FittedPrivately(training=PrivateTraining(noise=1.1, rate=0.2, steps=60))),
-    "PGD": Training(Fitted(epochs=30, lr=5e-3, objective=partial(PAT, 0.3, steps=5, ramp=1 / 3)), seeds=(0,)),
+    "PGD": Training(
+        Fitted(epochs=30, lr=5e-3, objective=partial(PAT, 0.3, steps=5, ramp=1 / 3)), seeds=(0, 1)
+    ),
     "pruned": Training(Pruned(share=0.6)),
 }
 ATTACKS = {
