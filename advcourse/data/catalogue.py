@@ -8,10 +8,11 @@ from torch import Tensor
 from advcourse.core.inputs import check_choice
 from advcourse.data.apps import AppSet
 from advcourse.data.base import ImageSet
+from advcourse.data.reviews import SentenceSet
 
 SHIPPED = ("mnist-5k", "signs", "faces", "photos")
 DOWNLOADED = ("mnist", "cifar10", "gtsrb")
-OTHERS = ("apps",)  # shipped, too, but no images
+OTHERS = ("apps", "reviews")  # shipped, too, but no images
 
 
 def names() -> tuple[str, ...]:
@@ -21,14 +22,16 @@ def names() -> tuple[str, ...]:
 
 def load(
     name: str, split: str = "test", root: str | Path | None = None, download: bool = False
-) -> ImageSet | AppSet:
-    """Load the data set `name` as an `ImageSet` of float32 images (N, C, H, W) in [0, 1], or "apps" as an `AppSet`.
+) -> ImageSet | AppSet | SentenceSet:
+    """Load the data set `name` as an `ImageSet` of float32 images (N, C, H, W) in [0, 1].
+
+    What is no image has a class of its own: "apps" is an `AppSet`, "reviews" a `SentenceSet`.
 
     The tensors are the caller's own: changing them does not affect later loads.
 
     Args:
-        name: "mnist-5k", "signs", "faces", "photos" or "apps", which need no network; or "mnist", "cifar10" or "gtsrb", which
-            torchvision reads.
+        name: "mnist-5k", "signs", "faces", "photos", "apps" or "reviews", which need no network; or "mnist", "cifar10" or
+            "gtsrb", which torchvision reads.
         split: "train" or "test" (default); "photos" has "test" alone.
         root: folder of the sets that do not ship; default $ADVCOURSE_DATA, else ~/.cache/advcourse.
         download: fetch a set that is not in `root` (default False).
@@ -58,6 +61,10 @@ def load(
         from advcourse.data.apps import appset
 
         return appset.load(split)
+    if name == "reviews":
+        from advcourse.data import reviews
+
+        return reviews.load(split)
     from advcourse.data import full
 
     return full.load(name, split, root, download)

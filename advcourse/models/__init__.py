@@ -4,13 +4,16 @@ from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import FacesCNN, MnistCNN, MnistMLP, MnistSmall, MnistWide, Normalise, SignsCNN
 from advcourse.models.pixelcnn import PixelCNN, bits_per_pixel
 from advcourse.models.store import ARCHITECTURES, PARTS, PHOTO_NET, build, card, load, names, save
+from advcourse.models.word_nets import BagOfEmbeddings, GatedReader, WordReader
 
 __all__ = [
     "ARCHITECTURES",
     "PARTS",
     "PHOTO_NET",
     "AutoEncoder",
+    "BagOfEmbeddings",
     "FacesCNN",
+    "GatedReader",
     "MnistCNN",
     "MnistMLP",
     "MnistSmall",
@@ -18,6 +21,7 @@ __all__ = [
     "Normalise",
     "PixelCNN",
     "SignsCNN",
+    "WordReader",
     "bits_per_pixel",
     "build",
     "card",

@@ -16,6 +16,7 @@ from advcourse.core.inputs import InputError, check_choice, resolve_device
 from advcourse.models.autoencoder import AutoEncoder
 from advcourse.models.nets import FacesCNN, MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
 from advcourse.models.pixelcnn import PixelCNN
+from advcourse.models.word_nets import BagOfEmbeddings, GatedReader
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -27,12 +28,14 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "signs-cnn": partial(SignsCNN, classes=16),
     "faces-cnn": partial(FacesCNN, classes=40),
 }
-# Networks that are not image classifiers by themselves but parts of a defense.
+# Networks that are no image classifiers: parts of a defense, and nets that read sentences.
 PARTS: dict[str, Callable[[], nn.Module]] = {
     "mnist-thermometer": partial(MnistSmall, channels=16),
     "mnist-autoencoder-1": AutoEncoder,
     "mnist-autoencoder-2": partial(AutoEncoder, pooling=False),
     "mnist-pixelcnn": PixelCNN,
+    "reviews-bag": partial(BagOfEmbeddings, words=8589),
+    "reviews-gru": partial(GatedReader, words=8589),
 }
 PHOTO_NET = "photo-net"  # whose weights another package ships
 _ALL = {**ARCHITECTURES, **PARTS}
@@ -60,8 +63,7 @@ def build(name: str, seed: int | None = None) -> nn.Module:
 def names(folder: str | os.PathLike | None = None, parts: bool = False) -> tuple[str, ...]:
     """Return the names of the trained models in `folder` (default: the shipped ones), plain architectures first.
 
-    Networks that are only a part of a defense, whose input is not an image or whose output is not logits, are included only
-    if `parts` is True.
+    Networks of `PARTS`, which are parts of a defense or read something else than images, are included only if `parts` is True.
     """
     known = {path.stem for path in _folder(folder).glob("*.json")}
     if not parts:

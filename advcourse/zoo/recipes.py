@@ -35,6 +35,7 @@ from advcourse.defenses.ramp import Ramped
 from advcourse.training import Objective, cross_entropy, fit
 from advcourse.training.augmentation import Augmentation, shifts, warps
 from advcourse.training.checkpoints import describe
+from advcourse.zoo.beyond_recipes import BEYOND
 
 
 @dataclass(frozen=True)
@@ -325,6 +326,7 @@ RECIPES = {
     "mnist-pixelcnn": DensityRecipe(
         "mnist-pixelcnn", "mnist-5k", epochs=8, batch_size=32, lr=4e-3, degrees=0.0, scale=0.0, pixels=0.0
     ),
+    **BEYOND,
 }
 
 

@@ -1,0 +1,1 @@
+"""Beyond images: attacks on nets that read sentences (`text`), play games (`reinforcement`) and hear spoken digits (`speech`)."""
