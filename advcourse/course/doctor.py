@@ -122,7 +122,7 @@ def _data():
     from advcourse import data
 
     for name, split in (
-        *itertools.product(("mnist-5k", "signs", "faces", "apps", "reviews"), ("train", "test")),
+        *itertools.product(("mnist-5k", "signs", "faces", "apps", "reviews", "spoken"), ("train", "test")),
         ("photos", "test"),
     ):
         yield _shipped(f"data {name} {split}", "install the package again", data.load, name, split)

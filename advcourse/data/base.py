@@ -81,7 +81,7 @@ class ImageSet(Dataset):
         indices = torch.as_tensor(indices)
         if indices.dtype != torch.bool:
             indices = indices.long()
-        return ImageSet(
+        return type(self)(
             self.images[indices],
             self.labels[indices],
             self.classes,

@@ -12,7 +12,7 @@ from advcourse.data.reviews import SentenceSet
 
 SHIPPED = ("mnist-5k", "signs", "faces", "photos")
 DOWNLOADED = ("mnist", "cifar10", "gtsrb")
-OTHERS = ("apps", "reviews")  # shipped, too, but no images
+OTHERS = ("apps", "reviews", "spoken")  # shipped, too, but no images
 
 
 def names() -> tuple[str, ...]:
@@ -25,13 +25,14 @@ def load(
 ) -> ImageSet | AppSet | SentenceSet:
     """Load the data set `name` as an `ImageSet` of float32 images (N, C, H, W) in [0, 1].
 
-    What is no image has a class of its own: "apps" is an `AppSet`, "reviews" a `SentenceSet`.
+    What is no image has a class of its own: "apps" is an `AppSet`, "reviews" a `SentenceSet`, and "spoken" a `WaveSet`, an
+    `ImageSet` of sounds as images of height 1.
 
     The tensors are the caller's own: changing them does not affect later loads.
 
     Args:
-        name: "mnist-5k", "signs", "faces", "photos", "apps" or "reviews", which need no network; or "mnist", "cifar10" or
-            "gtsrb", which torchvision reads.
+        name: "mnist-5k", "signs", "faces", "photos", "apps", "reviews" or "spoken", which need no network; or "mnist", "cifar10"
+            or "gtsrb", which torchvision reads.
         split: "train" or "test" (default); "photos" has "test" alone.
         root: folder of the sets that do not ship; default $ADVCOURSE_DATA, else ~/.cache/advcourse.
         download: fetch a set that is not in `root` (default False).
@@ -65,6 +66,10 @@ def load(
         from advcourse.data import reviews
 
         return reviews.load(split)
+    if name == "spoken":
+        from advcourse.data import spoken
+
+        return spoken.load(split)
     from advcourse.data import full
 
     return full.load(name, split, root, download)

@@ -14,8 +14,10 @@ from torch import nn
 from advcourse.core.files import replacing
 from advcourse.core.inputs import InputError, check_choice, resolve_device
 from advcourse.models.autoencoder import AutoEncoder
+from advcourse.models.game_nets import CartPolePlayer, CatchPlayer
 from advcourse.models.nets import FacesCNN, MnistCNN, MnistMLP, MnistSmall, MnistWide, SignsCNN
 from advcourse.models.pixelcnn import PixelCNN
+from advcourse.models.sound_nets import DigitHearer
 from advcourse.models.word_nets import BagOfEmbeddings, GatedReader
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -28,7 +30,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "signs-cnn": partial(SignsCNN, classes=16),
     "faces-cnn": partial(FacesCNN, classes=40),
 }
-# Networks that are no image classifiers: parts of a defense, and nets that read sentences.
+# Networks that are no image classifiers: parts of a defense, and nets that read sentences, play games or hear.
 PARTS: dict[str, Callable[[], nn.Module]] = {
     "mnist-thermometer": partial(MnistSmall, channels=16),
     "mnist-autoencoder-1": AutoEncoder,
@@ -36,6 +38,9 @@ PARTS: dict[str, Callable[[], nn.Module]] = {
     "mnist-pixelcnn": PixelCNN,
     "reviews-bag": partial(BagOfEmbeddings, words=8589),
     "reviews-gru": partial(GatedReader, words=8589),
+    "catch-player": CatchPlayer,
+    "cartpole-player": CartPolePlayer,
+    "spoken-digits": DigitHearer,
 }
 PHOTO_NET = "photo-net"  # whose weights another package ships
 _ALL = {**ARCHITECTURES, **PARTS}

@@ -4,12 +4,16 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from torch import nn
+from torch.utils.data import Dataset
 
 from advcourse import data, models
-from advcourse.beyond import text
+from advcourse.beyond import speech, text
+from advcourse.beyond.reinforcement import Catch, Game, play, train_player
+from advcourse.core.inputs import accuracy
 from advcourse.data import reviews
 from advcourse.data.reviews import SentenceSet
-from advcourse.training import Objective, cross_entropy
+from advcourse.data.spoken import WaveSet
+from advcourse.training import Objective, cross_entropy, fit
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class BeyondRecipe:
         """The loss of the training."""
         return cross_entropy
 
+    def sets(self) -> tuple[Dataset, Dataset] | None:
+        """The training set and the held-out one."""
+        return data.load(self.data, "train"), data.load(self.data, "test")
+
     def settings(self) -> dict:
         """The settings as the card tells them: plain values."""
         return {one.name: getattr(self, one.name) for one in fields(self)} | {"data": self.data}
@@ -70,7 +78,58 @@ class ReviewsRecipe(BeyondRecipe):
         return {"held_out_accuracy": round(right / len(held_out), 6)}
 
 
+@dataclass(frozen=True)
+class SpokenRecipe(BeyondRecipe):
+    """A recipe for a net that hears spoken digits, trained with `fit` on clips that `speech.shaken` moves about."""
+
+    epochs: int = 15
+    batch_size: int = 32
+    lr: float = 4e-3
+
+    data: ClassVar[str] = "spoken"
+    figure: ClassVar[str] = "held_out_accuracy"
+
+    def train(self, progress: bool = True) -> nn.Module:
+        model = models.build(self.architecture, self.seed)
+        given = {key: getattr(self, key) for key in ("epochs", "batch_size", "lr", "seed")}
+        given |= {"schedule": "one-cycle", "augment": speech.shaken, "device": "cpu", "progress": progress}
+        fit(model, data.load(self.data, "train"), **given)
+        return model.eval()
+
+    def figures(self, model: nn.Module, held_out: WaveSet) -> dict:
+        """The share of clips of unheard voices that it hears rightly."""
+        return {"held_out_accuracy": round(accuracy(model, held_out.images, held_out.labels), 6)}
+
+
+@dataclass(frozen=True)
+class CatchRecipe(BeyondRecipe):
+    """A recipe for a player of Catch, see `reinforcement.train_player`."""
+
+    rounds: int = 45
+    games: int = 128
+    epochs: int = 4
+    noise: float = 0.05
+
+    data: ClassVar[str] = "catch"
+    figure: ClassVar[str] = "mean_return"
+    game: ClassVar[type[Game]] = Catch
+    held_out_games: ClassVar[tuple[int, int]] = (1000, 10**6)  # and their seed, which no training uses
+
+    def train(self, progress: bool = True) -> nn.Module:
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "architecture"}
+        return train_player(models.build(self.architecture, self.seed), self.game, **given)
+
+    def sets(self) -> None:
+        """A game has no sets of images: the card tells its name alone."""
+
+    def figures(self, model: nn.Module, held_out: None) -> dict:
+        """The mean return in new games: of Catch the share of the balls that are caught, of CartPole the number of steps."""
+        return {"mean_return": round(play(model, self.game(*self.held_out_games)).mean_return.value, 6)}
+
+
 BEYOND = {
     "reviews-bag": ReviewsRecipe("reviews-bag"),
     "reviews-gru": ReviewsRecipe("reviews-gru", epochs=5),
+    "catch-player": CatchRecipe("catch-player"),
+    "spoken-digits": SpokenRecipe("spoken-digits"),
 }

@@ -75,6 +75,10 @@ class Recipe:
         """Those that the card tells of: `ATTACKS`, and what was made for this defense."""
         return ATTACKS
 
+    def sets(self) -> tuple[ImageSet, ImageSet]:
+        """The training set, as it is loaded, and the held-out one."""
+        return data.load(self.data, "train"), data.load(self.data, "test")
+
     def settings(self) -> dict:
         """The settings as the card tells them: plain values, the objective as its text."""
         told = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -355,13 +359,14 @@ def train_shipped(name: str, out: str | os.PathLike | None = None, progress: boo
 def describe_model(name: str, model: nn.Module) -> dict:
     """The card of `model`, trained by the recipe `name`: how it came about, and what it does on held-out images."""
     recipe = RECIPES[name]
-    training, held_out = data.load(recipe.data, "train"), data.load(recipe.data, "test")
-    settings = recipe.settings()
+    sets, settings = recipe.sets(), recipe.settings()
+    training, held_out = sets or (None, None)
+    checksums = {"train": training.checksum, "test": held_out.checksum} if sets else {}
     return {
         "name": name,
         "architecture": settings.pop("architecture"),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "data": {"name": settings.pop("data"), "train": training.checksum, "test": held_out.checksum},
+        "data": {"name": settings.pop("data"), **checksums},
         "seed": settings.pop("seed"),
         "settings": settings,
         **recipe.figures(model, held_out),
