@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from advcourse import data, models
 from advcourse.beyond import speech, text
-from advcourse.beyond.reinforcement import Catch, Game, play, train_player
+from advcourse.beyond.reinforcement import CartPole, Catch, Game, play, train_player
 from advcourse.core.inputs import accuracy
 from advcourse.data import reviews
 from advcourse.data.reviews import SentenceSet
@@ -102,17 +102,18 @@ class SpokenRecipe(BeyondRecipe):
 
 
 @dataclass(frozen=True)
-class CatchRecipe(BeyondRecipe):
-    """A recipe for a player of Catch, see `reinforcement.train_player`."""
+class GameRecipe(BeyondRecipe):
+    """Base class: a recipe for the player of a game, see `reinforcement.train_player`."""
 
     rounds: int = 45
     games: int = 128
     epochs: int = 4
-    noise: float = 0.05
+    batch_size: int = 256
+    lr: float = 3e-3
+    noise: float = 0.0
 
-    data: ClassVar[str] = "catch"
     figure: ClassVar[str] = "mean_return"
-    game: ClassVar[type[Game]] = Catch
+    game: ClassVar[type[Game]]
     held_out_games: ClassVar[tuple[int, int]] = (1000, 10**6)  # and their seed, which no training uses
 
     def train(self, progress: bool = True) -> nn.Module:
@@ -127,9 +128,28 @@ class CatchRecipe(BeyondRecipe):
         return {"mean_return": round(play(model, self.game(*self.held_out_games)).mean_return.value, 6)}
 
 
+@dataclass(frozen=True)
+class CatchRecipe(GameRecipe):
+    """A recipe for a player of Catch."""
+
+    data: ClassVar[str] = "catch"
+    game: ClassVar[type[Game]] = Catch
+
+
+@dataclass(frozen=True)
+class CartPoleRecipe(GameRecipe):
+    """A recipe for a player of CartPole."""
+
+    data: ClassVar[str] = "cartpole"
+    game: ClassVar[type[Game]] = CartPole
+
+
 BEYOND = {
     "reviews-bag": ReviewsRecipe("reviews-bag"),
     "reviews-gru": ReviewsRecipe("reviews-gru", epochs=5),
-    "catch-player": CatchRecipe("catch-player"),
+    "catch-player": CatchRecipe("catch-player", noise=0.05),
+    "cartpole-player": CartPoleRecipe(
+        "cartpole-player", rounds=25, games=32, epochs=6, batch_size=512, lr=5e-3
+    ),
     "spoken-digits": SpokenRecipe("spoken-digits"),
 }
