@@ -57,6 +57,7 @@ class Linear(models.BagOfEmbeddings):
 KNOWN = WordList(["a", "good", "fair", "film", "bad", "big", "movie"])
 NET = Linear([0.0, 0.0, 0.0, 3.0, 1.0, 0.5, -4.0, -1.0, -0.5])
 TABLE = {"good": ["fair"], "fair": ["good", "bad"], "film": ["movie"], "bad": ["big"], "movie": ["film"]}
+OWN = text.Substitutes(KNOWN, TABLE)
 POSITIVE = torch.tensor([1])
 
 
@@ -262,6 +263,8 @@ def test_every_attack_keeps_its_contract(attack, few):
     for i in range(len(chosen)):
         assert all(new in attack.substitutes.of(old) for old, new in result.swaps(i).values())
     torch.testing.assert_close(result.logits, text.read(net, result.altered))
+    labels.zero_()
+    assert torch.equal(result.labels, chosen.labels)  # its own copy
     again = attack.run(net, chosen.sentences, chosen.labels)
     assert again.altered == result.altered == attack(net, chosen.sentences, chosen.labels)
     alone = attack.run(net, chosen.sentences[:1], chosen.labels[:1])
@@ -303,14 +306,19 @@ LABELS = torch.tensor([1])
         (lambda: text.RandomSwaps(text.synonyms(), seed=-1), "seed: got -1; allowed"),
         (lambda: text.TextFooler(text.any_word()), "substitutes: got any word, far too many to try"),
         (lambda: text.Substitutes(KNOWN, {"good": ["unheard"]}), "table: got no pair of two words"),
-        (lambda: text.HotFlip(text.synonyms())(NET, "a good film", LABELS), "sentences: got something else"),
-        (lambda: text.HotFlip(text.synonyms())(NET, ["!"], LABELS), "sentences: got '!', without a word"),
-        (lambda: text.HotFlip(text.synonyms())(NET, ["a"], torch.tensor([1, 0])), "labels: got shape"),
-        (lambda: text.HotFlip(text.synonyms())(NET, ["a"], torch.tensor([0.5])), "labels: got shape"),
-        (lambda: text.HotFlip(text.synonyms())(NET, ["a"], torch.tensor([-1])), "labels: got -1; allowed"),
+        (lambda: text.HotFlip(OWN)(NET, "a good film", LABELS), "sentences: got something else"),
+        (lambda: text.HotFlip(OWN)(NET, ["!"], LABELS), "sentences: got '!', without a word"),
+        (lambda: text.HotFlip(OWN)(NET, ["a"], torch.tensor([1, 0])), "labels: got shape"),
+        (lambda: text.HotFlip(OWN)(NET, ["a"], torch.tensor([0.5])), "labels: got shape"),
+        (lambda: text.HotFlip(OWN)(NET, ["a"], torch.tensor([-1])), "labels: got -1; allowed"),
+        (
+            lambda: text.HotFlip(OWN)(NET, ["a"], torch.tensor([2])),
+            "labels: got label 2; allowed are 0 to 1",
+        ),
         (lambda: text.HotFlip(text.synonyms())(len, ["a"], LABELS), "model: got builtin"),
-        (lambda: text.HotFlip(text.synonyms()).run(NET, ["a"], LABELS, edits=[0.5]), "edits: got shape"),
+        (lambda: text.HotFlip(OWN).run(NET, ["a"], LABELS, edits=[0.5]), "edits: got shape"),
         (lambda: text.read(nn.Identity(), ["a film"]), "model: returned shape .* of torch.int64 for 1 sent"),
+        (lambda: text.read(NET, ["a film"]), "words: got a list of 8589 numbers, but the model knows 9"),
         (lambda: text.train_reader(NET, data.load("reviews"), KNOWN, epochs=0), "epochs: got 0"),
     ],
 )

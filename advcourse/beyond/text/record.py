@@ -53,6 +53,7 @@ def read(model: nn.Module, sentences: list[str], words: WordList | None = None) 
         InputError: model or sentences break their contract.
     """
     words = reviews.word_list() if words is None else words
+    _check_fit(model, words)
     return answers(model, words.encode(sentences).to(_device(model)))
 
 
@@ -76,6 +77,16 @@ def _device(model):
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
+def _check_fit(model, words):
+    """Raise `InputError` if the model has an embedding with fewer rows than the list has numbers."""
+    embedding = getattr(model, "embedding", None)
+    if isinstance(embedding, nn.Embedding) and embedding.num_embeddings < len(words):
+        raise InputError(
+            f"words: got a list of {len(words)} numbers, but the model knows {embedding.num_embeddings}; allowed is the list "
+            "that it was trained with"
+        )
+
+
 def rows_of(words: WordList, sentences: list[str], labels: Tensor, model: nn.Module) -> tuple[Tensor, Tensor]:
     """Return the numbers (N, L) of the sentences' words and their labels (N,), on the model's device.
 
@@ -95,7 +106,8 @@ def rows_of(words: WordList, sentences: list[str], labels: Tensor, model: nn.Mod
     if len(labels) and int(labels.min()) < 0:
         raise InputError(f"labels: got {int(labels.min())}; allowed are class numbers from 0")
     device = _device(model)
-    return numbers.to(device), labels.detach().to(device)
+    _check_fit(model, words)
+    return numbers.to(device), labels.detach().clone().to(device)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from advcourse.beyond.text.record import SwapResult, answers, asked, rows_of
 from advcourse.beyond.text.substitutes import Substitutes, similarity
 from advcourse.core.errors import NO_GRADIENT
 from advcourse.core.identity import identity
-from advcourse.core.inputs import LARGEST_SEED, InputError, check_model, evaluating
+from advcourse.core.inputs import LARGEST_SEED, InputError, check_classes, check_model, evaluating
 from advcourse.data.words import UNKNOWN
 from advcourse.metrics import margin
 
@@ -33,7 +33,9 @@ class _State:
         """Return the lead (M,) of the best wrong class in sentences (M, L), variants of those at `rows` (M,), and count."""
         self.queries.index_add_(0, rows, torch.ones_like(rows))
         with torch.no_grad():
-            return -margin(asked(self.model, numbers), self.labels[rows])
+            logits = asked(self.model, numbers)
+        check_classes(self.labels[rows], logits.shape[1], "labels")
+        return -margin(logits, self.labels[rows])
 
     @property
     def edits(self):
@@ -116,11 +118,8 @@ class _WordSwaps:
     def _budget(self, numbers, edits):
         lengths = (numbers > 0).sum(1)
         if edits is None:
-            return (
-                (self.share * lengths.double() + 1e-9).long().clamp_min(1)
-                if self.share
-                else torch.zeros_like(lengths)
-            )
+            whole = (self.share * lengths.double() + 1e-9).long()
+            return whole.clamp_min(1) if self.share else whole
         edits = torch.as_tensor(edits, device=numbers.device)
         if edits.shape != lengths.shape or edits.is_floating_point() or (edits < 0).any():
             raise InputError(
