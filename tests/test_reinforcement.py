@@ -104,12 +104,12 @@ def test_the_shipped_player_catches(player):
 
 
 def test_attacks_beat_noise_and_lose_to_nobody(player):
-    """Against the bars at eps 0.1: noise leaves at least 0.8, PGD at most 0.2, less than the random player; FGSM between."""
+    """Against the bars at eps 0.1: noise leaves at least 0.8, PGD at most 0.2, less than the random player."""
     noise, single, many = (
-        caught(player, attack) for attack in (RandomSigns(0.1), FGSM(0.1), PGD(0.1, steps=5))
+        caught(player, attack, games=600) for attack in (RandomSigns(0.1), FGSM(0.1), PGD(0.1, steps=5))
     )
     assert noise.mean_return.value >= 0.8 and many.mean_return.value <= 0.2
-    assert many.mean_return.value <= single.mean_return.value < noise.mean_return.low
+    assert single.mean_return.high < noise.mean_return.low
     assert many.mean_return.high < play(None, Catch(1000, seed=NEW)).mean_return.value
     assert many.changed_share > 0.9 and many.attacked_share == 1 and noise.changed_share < 0.3
 
