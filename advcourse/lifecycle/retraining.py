@@ -1,0 +1,94 @@
+"""Training again without what a filter found: the repair, and the test that tells poison from a clean class's smaller half."""
+
+import torch
+from torch import Tensor, nn
+
+from advcourse.core.inputs import InputError, check_range, check_seed, predict
+from advcourse.data import ImageSet
+from advcourse.lifecycle.poisoned import Train, check_data, check_flags, train_victim
+
+
+def retrain_without(data: ImageSet, flags: Tensor, seed: int = 0, train: Train = train_victim) -> nn.Module:
+    """Train a fresh network on the images that are not flagged: the repair that the papers of the filters propose.
+
+    Args:
+        data: the training set, as it was given.
+        flags: (N,) bool, the images to leave out.
+        seed: handed to `train` (default 0).
+        train: `(data, seed) -> network` (default `train_victim`).
+
+    Raises:
+        InputError: `flags` does not fit the data, or leaves no image.
+    """
+    check_flags(flags, len(check_data(data)))
+    if flags.all():
+        raise InputError("flags: got all images flagged; allowed is at least one that is not")
+    return train(data.subset(~flags.cpu()), check_seed(seed))
+
+
+def exclusionary_test(
+    data: ImageSet, suspicious: Tensor, least: float = 0.5, seed: int = 0, train: Train = train_victim
+) -> Tensor:
+    """Return, for each class, the share of its suspicious images that a network trained WITHOUT them reads as labelled: (K,).
+
+    Source: the exclusionary reclassification of Chen et al. 2018, section 5.2 (arXiv 1811.03728). A clean cluster belongs to its
+    class, also for a network that never saw it; poison is read as what it shows, the class that it was taken from. The paper
+    compares the images read as labelled with those read as the most frequent other class. Poison from nine classes is read as
+    nine classes, so here the share read as labelled decides: below `least`, the cluster is poison.
+
+    The paper trains one network for each class. Here the first one is trained without the suspicious images of all classes, and
+    acquits most of them; a class that it does not acquit gets a network of its own, trained without that class's suspicious
+    images alone, whose share counts.
+
+    What breaks it: a clustering that misses a part of the poison. What is left teaches the trigger again, and the poison that was
+    taken out is read as labelled.
+
+    Args:
+        data: the whole set, as it was given.
+        suspicious: (N,) bool, of `filters.activation_clustering`.
+        least: share that acquits a class, in [0, 1] (default one half).
+        seed, train: as for `retrain_without`.
+
+    Returns:
+        the shares, float64, NaN for a class without suspicious images.
+
+    Raises:
+        InputError: `suspicious` does not fit the data, or an argument is out of range.
+    """
+    check_flags(suspicious, len(check_data(data)), "suspicious")
+    suspicious, labels = suspicious.cpu(), data.labels.cpu()
+    least = check_range(least, "least", 0, 1)
+    shares = torch.full((len(data.classes),), torch.nan, dtype=torch.float64)
+    if not suspicious.any():
+        return shares
+    joint = retrain_without(data, suspicious, seed, train)
+    for label in labels[suspicious].unique().tolist():
+        own = suspicious & (labels == label)
+        shares[label] = _read_as_labelled(joint, data, own)
+        if shares[label] < least and not own.equal(suspicious):
+            shares[label] = _read_as_labelled(retrain_without(data, own, seed, train), data, own)
+    return shares
+
+
+def condemned(data: ImageSet, suspicious: Tensor, shares: Tensor, least: float = 0.5) -> Tensor:
+    """Return which suspicious images fail the exclusionary test: those of the classes whose share is below `least`, (N,) bool.
+
+    Args:
+        data: the whole set, as it was given.
+        suspicious: (N,) bool, as for `exclusionary_test`.
+        shares: (K,), what that returned; NaN fails nothing.
+        least: in [0, 1] (default one half).
+
+    Raises:
+        InputError: an argument does not fit the data, or is out of range.
+    """
+    check_flags(suspicious, len(check_data(data)), "suspicious")
+    if not isinstance(shares, Tensor) or shares.shape != (len(data.classes),):
+        raise InputError(f"shares: got something else; allowed is a tensor ({len(data.classes)},)")
+    failed = shares < check_range(least, "least", 0, 1)
+    return suspicious & failed.to(suspicious.device)[data.labels.to(suspicious.device)]
+
+
+def _read_as_labelled(model, data, which):
+    told = data.subset(which)
+    return (predict(model, told.images).argmax(1) == told.labels).double().mean().cpu()
