@@ -20,6 +20,7 @@ CLASSIFIERS = [name for name, recipe in recipes.RECIPES.items() if recipe.figure
 # The share of held-out images that a shipped classifier must read correctly: 0.97, except these.
 BARS = dict.fromkeys(CLASSIFIERS, 0.97)
 BARS |= {"mnist-cnn": 0.98, "mnist-pat": 0.98, "mnist-pat-weak": 0.95, "mnist-ibp": 0.95}
+BARS |= {"mnist-backdoor-patch": 0.956, "mnist-backdoor-blend": 0.956}  # eight epochs without augmentation
 ATTACKED = [name for name, recipe in recipes.RECIPES.items() if recipe.attacked]
 
 

@@ -12,7 +12,6 @@ from test_layers import MODULES, room_of
 ROOMS = (
     "_moved attacks beyond cases cli core course data defenses evaluation grading labs lifecycle metrics models plots practice "
     "training zoo"
-    "training zoo"
 ).split()
 PLACES = [name for name in MODULES if room_of(name) in ROOMS]
 TASK = """

@@ -32,6 +32,7 @@ from advcourse.defenses import (
 )
 from advcourse.defenses.magnet import Denoising
 from advcourse.defenses.ramp import Ramped
+from advcourse.lifecycle import Poisoned, Trigger, backdoor_success, poison
 from advcourse.training import Objective, cross_entropy, fit
 from advcourse.training.augmentation import Augmentation, shifts, warps
 from advcourse.training.checkpoints import describe
@@ -174,6 +175,30 @@ class GlassesRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class BackdoorRecipe(Recipe):
+    """A recipe for a backdoored network, to be found out: the victim of `lifecycle.poison`, trained as `train_victim` does."""
+
+    trigger: Trigger = Trigger()
+    share: float = 0.03
+    target: int = 0
+
+    def poisoned(self) -> Poisoned:
+        """The training set, and the indices of the poison."""
+        return poison(super()._training_set(), self.trigger, self.target, self.share, self.seed)
+
+    def settings(self) -> dict:
+        return super().settings() | {"trigger": repr(self.trigger)}
+
+    def figures(self, model: nn.Module, held_out: ImageSet) -> dict:
+        """The accuracy, and the share of stamped images of other classes that are read as the target."""
+        success = backdoor_success(model, self.trigger, held_out.images, held_out.labels, self.target)
+        return super().figures(model, held_out) | {"backdoor_success": round(success.value, 6)}
+
+    def _training_set(self) -> ImageSet:
+        return self.poisoned().data
+
+
+@dataclass(frozen=True)
 class AutoEncoderRecipe(Recipe):
     """A recipe for an autoencoder of `defenses.MagNet`: to restore digits from normal noise of deviation `std`."""
 
@@ -263,6 +288,8 @@ SIGNS_ATTACK = PGD(SIGNS_EPS, steps=20)
 _defended = partial(
     Recipe, "mnist-small", "mnist-5k", lr=5e-3, degrees=0.0, scale=0.0, pixels=2, attacked=True
 )
+_still = {"degrees": 0.0, "scale": 0.0, "pixels": 0.0}
+_backdoored = partial(BackdoorRecipe, "mnist-small", "mnist-5k", epochs=8, batch_size=128, **_still)
 # The paper's settings but for the rate: with a fourteenth of its images, Adam's 0.001 ends far from the optimum.
 _restoring = partial(
     AutoEncoderRecipe,
@@ -270,9 +297,7 @@ _restoring = partial(
     epochs=100,
     batch_size=256,
     lr=0.03,
-    degrees=0.0,
-    scale=0.0,
-    pixels=0.0,
+    **_still,
 )
 RECIPES = {
     "mnist-cnn": Recipe("mnist-cnn", "mnist-5k", epochs=20),
@@ -312,6 +337,8 @@ RECIPES = {
         objective=partial(InputGradientRegularization, 1.0),
         attacked=True,
     ),
+    "mnist-backdoor-patch": _backdoored(),
+    "mnist-backdoor-blend": _backdoored(trigger=Trigger("blend", alpha=0.15)),
     "mnist-distilled": DistilledRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-eit": TransformedRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-thermometer": ThermometerRecipe("mnist-thermometer", "mnist-5k", epochs=20, attacked=True),
@@ -327,9 +354,7 @@ RECIPES = {
     ),
     "mnist-autoencoder-1": _restoring("mnist-autoencoder-1"),
     "mnist-autoencoder-2": _restoring("mnist-autoencoder-2"),
-    "mnist-pixelcnn": DensityRecipe(
-        "mnist-pixelcnn", "mnist-5k", epochs=8, batch_size=32, lr=4e-3, degrees=0.0, scale=0.0, pixels=0.0
-    ),
+    "mnist-pixelcnn": DensityRecipe("mnist-pixelcnn", "mnist-5k", epochs=8, batch_size=32, lr=4e-3, **_still),
     **BEYOND,
 }
 
