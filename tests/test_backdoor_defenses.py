@@ -214,10 +214,10 @@ def test_the_exclusionary_test_by_hand():
         asked.append(len(part))
         return by_first_pixel(part, seed)
 
-    shares = exclusionary_test(given, suspicious, train=train)
-    assert shares[0] == 0 and math.isnan(shares[1]) and shares[2] == 1
+    scores = exclusionary_test(given, suspicious, train=train)
+    assert scores[0] == 0 and math.isnan(scores[1]) and scores[2] == math.inf
     assert asked == [26, 28]  # all suspects at once, then those of class 0 alone
-    assert condemned(given, suspicious, shares).nonzero()[:, 0].tolist() == [0, 3]
+    assert condemned(given, suspicious, scores).nonzero()[:, 0].tolist() == [0, 3]
     assert len(retrain_without(given, suspicious, train=by_first_pixel).given) == 26
 
 
@@ -230,7 +230,7 @@ def test_training_without_the_condemned_removes_the_backdoor(patched):
     told, repaired = caught(flags, patched.touched), retrain_without(patched.data, flags, seed=1)
     assert told.recall.value >= 0.95 and told.cost.value <= 0.05
     assert backdoor_success(repaired, patched.recipe.trigger, TEST.images, TEST.labels, 0).value <= 0.03
-    assert accuracy(repaired, TEST.images, TEST.labels) >= 0.94
+    assert accuracy(repaired, TEST.images, TEST.labels) >= 0.95
 
 
 # ---- Neural Cleanse ----
@@ -422,8 +422,8 @@ NET = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
         (lambda: retrain_without(some(), FLAGS[:5]), "flags: got shape"),
         (lambda: retrain_without(some(), ~FLAGS), "flags: got all images flagged"),
         (lambda: exclusionary_test(some(), FLAGS.long()), "suspicious: got shape"),
-        (lambda: condemned(some(), FLAGS, torch.zeros(2)), "shares: got something else"),
-        (lambda: condemned(some(), FLAGS, torch.zeros(3), 2), "least: got 2"),
+        (lambda: condemned(some(), FLAGS, torch.zeros(2)), "scores: got something else"),
+        (lambda: condemned(some(), FLAGS, torch.zeros(3), -1), "least: got -1"),
         (lambda: anomaly_index(torch.tensor([1.0, 2])), "norms: got something else"),
         (lambda: anomaly_index(torch.tensor([1.0, -2, 3])), "norms: got something else"),
         (lambda: hunt_triggers(NET, some().images, runs=2), "runs: got 2"),

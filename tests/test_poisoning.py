@@ -224,6 +224,11 @@ def test_trials_count_wins_of_fresh_victims_and_a_control():
     assert (
         found.control.value == 0
     )  # this victim has no seed: it reads the targets as the attacker's network does
+    near = matching_trials(
+        clean, held_out, attack, trials=4, victims=1, share=0.1, wanted="nearest", train=nearest_mean
+    )
+    logits = nearest_mean(clean, 0)(held_out.images[near.targets]).detach()
+    assert torch.equal(near.wanted, logits.argsort(1)[:, 1])  # of three classes the middle one
     assert found.control_accuracy == pytest.approx((own == held_out.labels).double().mean().item())
 
 

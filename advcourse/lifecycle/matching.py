@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from advcourse.core.inputs import (
     InputError,
     accuracy,
     ask,
+    check_choice,
     check_images,
     check_model,
     check_range,
@@ -188,6 +190,7 @@ def matching_trials(
     victims: int = 2,
     share: float = 0.03,
     networks: int = 1,
+    wanted: Literal["random", "nearest"] = "random",
     seed: int = 0,
     train: Train = train_victim,
 ) -> Trials:
@@ -203,6 +206,8 @@ def matching_trials(
         victims: fresh networks for each target (default 2). `wins.n` is trials * victims.
         share: of the set, in [0, 1] (default 0.03).
         networks: of the attacker, trained on `data` by seeds of their own (default 1).
+        wanted: "random" (default) draws a class other than the target's; "nearest" takes the one that the attacker's first
+            network finds second likeliest, which is far easier.
         seed: of all draws (default 0).
         train: `(data, seed) -> network` (default `train_victim`).
 
@@ -222,13 +227,15 @@ def matching_trials(
     trials = check_range(trials, "trials", 1, len(right), integer=True)
     generator = torch.Generator().manual_seed(seed)
     targets = right[torch.randperm(len(right), generator=generator)[:trials]]
-    wanted = other_classes(held_out, targets, generator)
+    classes = other_classes(held_out, targets, generator)
+    if check_choice(wanted, "wanted", ("random", "nearest")) == "nearest":
+        classes = predict(own[0], x[targets]).topk(2).indices[:, 1].cpu()
     seeds = range(100 * seed, 100 * seed + victims)
     read = [predict(train(data, each), x).argmax(1).cpu() for each in seeds]
-    control = sum(int((each[targets] == wanted).sum()) for each in read)
+    control = sum(int((each[targets] == classes).sum()) for each in read)
     right_without = [(each == y.cpu()).double().mean().item() for each in read]
     won, right_with = torch.zeros(trials, dtype=torch.long), []
-    for turn, (target, label) in enumerate(zip(targets.tolist(), wanted.tolist())):
+    for turn, (target, label) in enumerate(zip(targets.tolist(), classes.tolist())):
         image = x[target : target + 1]
         poisoned = attack(own, data, image, label, share, seed + turn).data
         for each in seeds:
@@ -237,7 +244,7 @@ def matching_trials(
             right_with.append(accuracy(victim, x, y))
     n = trials * victims
     means = (sum(part) / len(part) for part in (right_with, right_without))
-    return Trials(counted(int(won.sum()), n), counted(control, n), *means, targets, wanted, won)
+    return Trials(counted(int(won.sum()), n), counted(control, n), *means, targets, classes, won)
 
 
 def _gradient(model, x, y, differentiable=False):

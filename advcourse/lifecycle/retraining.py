@@ -27,18 +27,17 @@ def retrain_without(data: ImageSet, flags: Tensor, seed: int = 0, train: Train =
 
 
 def exclusionary_test(
-    data: ImageSet, suspicious: Tensor, least: float = 0.5, seed: int = 0, train: Train = train_victim
+    data: ImageSet, suspicious: Tensor, least: float = 1.0, seed: int = 0, train: Train = train_victim
 ) -> Tensor:
-    """Return, for each class, the share of its suspicious images that a network trained WITHOUT them reads as labelled: (K,).
+    """Return the score l / p of each class's suspicious images, as a network trained WITHOUT them reads them: (K,).
 
-    Source: the exclusionary reclassification of Chen et al. 2018, section 5.2 (arXiv 1811.03728). A clean cluster belongs to its
-    class, also for a network that never saw it; poison is read as what it shows, the class that it was taken from. The paper
-    compares the images read as labelled with those read as the most frequent other class. Poison from nine classes is read as
-    nine classes, so here the share read as labelled decides: below `least`, the cluster is poison.
+    l of them are read as they are labelled, p as the most frequent other class. A score below 1 condemns: a clean cluster belongs
+    to its class, also for a network that never saw it; poison is read as what it shows, the class that it was taken from. Source:
+    the exclusionary reclassification of Chen et al. 2018, section 5.2 (arXiv 1811.03728).
 
     The paper trains one network for each class. Here the first one is trained without the suspicious images of all classes, and
     acquits most of them; a class that it does not acquit gets a network of its own, trained without that class's suspicious
-    images alone, whose share counts.
+    images alone, whose score counts.
 
     What breaks it: a clustering that misses a part of the poison. What is left teaches the trigger again, and the poison that was
     taken out is read as labelled.
@@ -46,49 +45,52 @@ def exclusionary_test(
     Args:
         data: the whole set, as it was given.
         suspicious: (N,) bool, of `filters.activation_clustering`.
-        least: share that acquits a class, in [0, 1] (default one half).
+        least: score that acquits a class, at least 0 (default 1, the paper's).
         seed, train: as for `retrain_without`.
 
     Returns:
-        the shares, float64, NaN for a class without suspicious images.
+        the scores, float64, infinite for p = 0, NaN for a class without suspicious images.
 
     Raises:
         InputError: `suspicious` does not fit the data, or an argument is out of range.
     """
     check_flags(suspicious, len(check_data(data)), "suspicious")
     suspicious, labels = suspicious.cpu(), data.labels.cpu()
-    least = check_range(least, "least", 0, 1)
-    shares = torch.full((len(data.classes),), torch.nan, dtype=torch.float64)
+    least = check_range(least, "least", 0)
+    scores = torch.full((len(data.classes),), torch.nan, dtype=torch.float64)
     if not suspicious.any():
-        return shares
+        return scores
     joint = retrain_without(data, suspicious, seed, train)
     for label in labels[suspicious].unique().tolist():
         own = suspicious & (labels == label)
-        shares[label] = _read_as_labelled(joint, data, own)
-        if shares[label] < least and not own.equal(suspicious):
-            shares[label] = _read_as_labelled(retrain_without(data, own, seed, train), data, own)
-    return shares
+        scores[label] = _score(joint, data, own, label)
+        if scores[label] < least and not own.equal(suspicious):
+            scores[label] = _score(retrain_without(data, own, seed, train), data, own, label)
+    return scores
 
 
-def condemned(data: ImageSet, suspicious: Tensor, shares: Tensor, least: float = 0.5) -> Tensor:
-    """Return which suspicious images fail the exclusionary test: those of the classes whose share is below `least`, (N,) bool.
+def condemned(data: ImageSet, suspicious: Tensor, scores: Tensor, least: float = 1.0) -> Tensor:
+    """Return which suspicious images fail the exclusionary test: those of the classes whose score is below `least`, (N,) bool.
 
     Args:
         data: the whole set, as it was given.
         suspicious: (N,) bool, as for `exclusionary_test`.
-        shares: (K,), what that returned; NaN fails nothing.
-        least: in [0, 1] (default one half).
+        scores: (K,), what that returned; NaN condemns nothing.
+        least: at least 0 (default 1).
 
     Raises:
         InputError: an argument does not fit the data, or is out of range.
     """
     check_flags(suspicious, len(check_data(data)), "suspicious")
-    if not isinstance(shares, Tensor) or shares.shape != (len(data.classes),):
-        raise InputError(f"shares: got something else; allowed is a tensor ({len(data.classes)},)")
-    failed = shares < check_range(least, "least", 0, 1)
+    if not isinstance(scores, Tensor) or scores.shape != (len(data.classes),):
+        raise InputError(f"scores: got something else; allowed is a tensor ({len(data.classes)},)")
+    failed = scores < check_range(least, "least", 0)
     return suspicious & failed.to(suspicious.device)[data.labels.to(suspicious.device)]
 
 
-def _read_as_labelled(model, data, which):
-    told = data.subset(which)
-    return (predict(model, told.images).argmax(1) == told.labels).double().mean().cpu()
+def _score(model, data, which, label):
+    """l / p of the images `which`, all of them labelled `label`."""
+    read = predict(model, data.images[which]).argmax(1).bincount(minlength=len(data.classes)).double()
+    own = read[label].item()
+    read[label] = 0
+    return own / read.max().item() if read.any() else torch.inf
