@@ -226,7 +226,10 @@ def test_training_without_the_condemned_removes_the_backdoor(patched):
     """Against the measured repair: the whole chain on the shipped set, from activations to a network that does not obey."""
     h = activations(patched.model, patched.data.images)
     suspicious = activation_clustering(h, patched.data.labels).suspicious
-    flags = condemned(patched.data, suspicious, exclusionary_test(patched.data, suspicious, seed=1))
+    scores = exclusionary_test(patched.data, suspicious, least=0.5, seed=1)
+    flags = condemned(
+        patched.data, suspicious, scores, least=0.5
+    )  # poison 0.1 and less, clean classes 0.7 and more
     told, repaired = caught(flags, patched.touched), retrain_without(patched.data, flags, seed=1)
     assert told.recall.value >= 0.95 and told.cost.value <= 0.05
     assert backdoor_success(repaired, patched.recipe.trigger, TEST.images, TEST.labels, 0).value <= 0.03

@@ -86,6 +86,10 @@ def label_consistent(
     Source: Turner, Tsipras and Madry 2019, "Label-Consistent Backdoor Attacks" (arXiv 1912.02771): the attack removes what a
     network could recognise the class by, so that it has to learn the trigger.
 
+    On the digits it does not come about. With 3 to 9 % of the set, PGD at 0.1 to 0.5 on an ordinary or an adversarially trained
+    network, towards any class or towards random ones, 2 to 18 % of stamped digits are read as the target, no more than with plain
+    `clean_label`: a network of this size learns the perturbed images by themselves.
+
     Args:
         data, trigger, target, share, seed: as for `poison`; round(share * N) images of the target class are taken.
         model: a trained network of the attacker, images to logits, whose gradient `attack` follows.

@@ -39,10 +39,10 @@ def activation_clustering(
     Source: Chen et al. 2018, "Detecting Backdoor Attacks on Deep Neural Networks by Activation Clustering" (arXiv 1811.03728).
     Poison and clean images of the target class get the same label for different reasons, and so from different activations.
 
-    The reduction decides. PCA keeps each direction as long as it is, and 2-means splits along the longest, which is slant or
-    stroke width. Independent component analysis, the paper's choice, gives all directions the same variance. That is what
-    helps: 2-means does not notice a rotation, so that whitened PCA gives the same clusters. Published implementations often use
-    plain PCA.
+    The reduction decides. PCA keeps each direction as long as it is, and 2-means splits along the longest, which need not lead
+    from clean images to poison. Independent component analysis, the paper's choice, gives all directions the same variance.
+    That is what helps: 2-means does not notice a rotation, so that whitened PCA gives the same clusters. Published
+    implementations often use plain PCA.
 
     Every class is split, so that a small cluster alone proves nothing: `exclusionary_test` decides.
 
@@ -77,9 +77,8 @@ def spectral_signatures(h: Tensor, labels: Tensor, directions: int = 1) -> Tenso
     """Return the score s_i = sum_k <h_i - mean, v_k>^2 of each image, by the top right singular vectors v_k of its class: (N,).
 
     Source: Tran, Li and Madry 2018, "Spectral Signatures in Backdoor Attacks", algorithm 1 (arXiv 1811.00636), which uses one
-    direction. One finds poison only if the classes differ along it, and only a minority: two clusters of the same size lie
-    equally far from their common mean. On digits the first direction is that of slant and stroke width; the sum over ten
-    directions does better.
+    direction. One finds poison only if the class varies most along it, and only a minority: two clusters of the same size lie
+    equally far from their common mean. On digits the sum over ten directions does better.
 
     Args:
         h: activations (N, D).

@@ -27,8 +27,9 @@ def fine_prune(
     Source: Liu, Dolan-Gavitt and Garg 2018, "Fine-Pruning: Defending Against Backdooring Attacks on Deep Neural Networks" (arXiv
     1805.12185): the backdoor may live in units that clean images leave idle.
 
-    It fails on the course's digits, for two reasons. The trigger shares units with clean images, so that the accuracy falls with
-    the backdoor; and tuning on clean images, which never show the trigger, does not unlearn it.
+    It fails on the course's digits. With 40 of 100 units cut and five epochs of tuning, the trigger still works on 98 % of them;
+    with 70 cut the accuracy falls to 64 to 77 %, and once that is tuned back the trigger works on 77 to 91 %. Clean images, which
+    never show the trigger, do not unlearn it.
 
     Args:
         model: a network whose last linear layer reads the hidden units.

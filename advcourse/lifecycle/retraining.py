@@ -39,6 +39,9 @@ def exclusionary_test(
     acquits most of them; a class that it does not acquit gets a network of its own, trained without that class's suspicious
     images alone, whose score counts.
 
+    On the digits poison scored up to 0.1 where the clustering had all of it, and clean clusters 1 and more; but a clean class
+    that was split in halves scored 0.9 and 1.1 with two seeds.
+
     What breaks it: a clustering that misses a part of the poison. What is left teaches the trigger again, and the poison that was
     taken out is read as labelled.
 
