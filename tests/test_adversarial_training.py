@@ -19,7 +19,7 @@ from advcourse.core.inputs import InputError, accuracy, predict
 from advcourse.defenses import PAT
 from advcourse.training import cross_entropy, one_cycle
 from advcourse.training.augmentation import shifts
-from advcourse.zoo import recipes
+from advcourse.zoo import recipe_kinds, recipes
 
 COMPARED = ("mnist-small", "mnist-pat", "mnist-pat-weak")
 
@@ -362,6 +362,6 @@ def test_another_norm_goes_through():
 def test_the_full_attack_gives_the_accuracy_on_the_card(name):
     """Against the card: all held-out digits, 100 steps, 10 restarts; another processor may tip a few images."""
     test = data.load("mnist-5k")
-    attacked = recipes.ATTACK(models.load(name), test.images, test.labels)
+    attacked = recipe_kinds.ATTACK(models.load(name), test.images, test.labels)
     found = accuracy(models.load(name), attacked, test.labels)
     assert found == pytest.approx(models.card(name)["pgd_accuracy"], abs=0.004)
