@@ -4,6 +4,7 @@
 may live in. The judge makes the questions, keeps its own copies of images and models, and believes the returned values alone.
 """
 
+import json
 import secrets
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from advcourse.labs.running import (
     NOTHING,
     NUMBER,
     OTHER,
+    TEXT,
     UNWRITTEN,
     Call,
     LocalRunner,
@@ -41,6 +43,10 @@ if TYPE_CHECKING:
 
 
 SMALLEST_SHOWN = 10  # pixels
+_TEXTS = {
+    "text": (str, "a text, str"),
+    "dictionary": (dict, "a dictionary, dict, of sets of texts"),
+}
 
 
 class Student:
@@ -79,9 +85,12 @@ class Student:
 
     def _check_result(self, reply, case):
         """The shape and type of what came back, and that all its numbers are finite."""
+        if self.task.numbers in _TEXTS:
+            self._check_text(reply)
+            return
         held, of_images = ("numbers", "") if self.task.shape else ("pixels", " of images")
         wanted = tuple(self.task.shape(case) if self.task.shape else case["x"].shape)
-        if reply.kind == OTHER or (reply.kind == NUMBER and wanted):
+        if reply.kind in (OTHER, TEXT) or (reply.kind == NUMBER and wanted):
             what = f"a torch.Tensor{of_images}" if wanted else "one number, a float or a tensor of shape ()"
             remedy = (
                 " torch.tensor(...) makes one of a list of numbers."
@@ -110,6 +119,28 @@ class Student:
             odd = "NaN" if self.task.numbers == "infinite" else "NaN or infinite"
             told = f"There are {odd} {held} in {where}. Is a number divided by 0?"
             raise Finding("not a number", told)
+
+    def text(self, case: Case) -> "str | dict":
+        """The text, or the dictionary of texts, that the function returned, for a task whose `numbers` says so."""
+        reply = self.ask(case)
+        self.images(reply, case)
+        return _decoded(reply)
+
+    def _check_text(self, reply):
+        """That what came back is a text, or a dictionary."""
+        kind, what = _TEXTS[self.task.numbers]
+        if reply.kind != TEXT or not isinstance(_decoded(reply), kind):
+            remedy = ' ElementTree gives text with tostring(root, encoding="unicode").'
+            told = f"Return {what}. Yours returned: {reply.detail or reply.kind}."
+            raise Finding("type", told + remedy * (reply.detail == "bytes"))
+
+
+def _decoded(reply):
+    """What the JSON in a reply holds; None for what is no JSON."""
+    try:
+        return json.loads(reply.value.numpy().tobytes())
+    except (ValueError, RecursionError):
+        return None
 
 
 def picture(case: Case, images: torch.Tensor, i: int) -> Picture | None:

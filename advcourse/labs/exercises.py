@@ -34,7 +34,8 @@ class Task:
     takes one; settings(draw, x): fresh values for those that are not "model", "x" or "y"; properties: functions of
     (student, draw) that return nothing, or raise a `Finding`; hints: from a nudge to nearly the answer; shape(case): the
     shape of the result where it holds no images like x, () for one number, which may be a float; numbers: what it holds,
-    "finite" numbers, also "infinite" ones, also "nan", or "whole" ones, which may be integers; solution: the author's answer,
+    "finite" numbers, also "infinite" ones, also "nan", or "whole" ones, which may be integers; "text" for a text and
+    "dictionary" for sets of texts by name, which have no shape; solution: the author's answer,
     which defines what is right; slips: the mistakes that are known by their results; rights: other right answers, and wrongs:
     wrong ones, each with the key of the finding that it must meet, slips among them. Only tests call these two.
     """

@@ -8,6 +8,7 @@ right answer. What a `Reply` says beside its `value` is what this side saw: a ju
 import contextlib
 import inspect
 import io
+import json
 import linecache
 import random
 import sysconfig
@@ -27,12 +28,14 @@ from advcourse.labs.victims import BlackBox, Victim
 LIBRARIES = [sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")]
 LIBRARIES.append(str(Path(__file__).resolve().parent.parent))
 UNWRITTEN, NOTHING, CRASH, OTHER = "unwritten", "nothing", "crash", "other"
-TENSOR, NUMBER = "tensor", "number"
+TENSOR, NUMBER, TEXT = "tensor", "number", "text"
+LONGEST = 2**21  # bytes of a text
 
 
 @dataclass(frozen=True)
 class Call:
-    """What the function is called with: `arguments` by name, CPU tensors, numbers or None; `victim`, if it takes a `model`.
+    """What the function is called with: `arguments` by name, CPU tensors, numbers, texts, lists of texts or None; `victim`, if
+    it takes a `model`.
 
     A tuple of victims among the arguments becomes a tuple of models. Models have the type of the first tensor among the
     arguments, and all are moved to `device`. `differentiate`: True where the gradient of the result, a number, by the weights is
@@ -50,8 +53,9 @@ class Call:
 class Reply:
     """What came back from one call.
 
-    `kind`: "tensor", with a copy on the CPU in `value`; "number", a plain int or float, as a tensor of shape () in `value` (None
-    otherwise); "nothing", the function returned None or `...`; "other", something else; "unwritten", it reached `raise
+    `kind`: "tensor", with a copy on the CPU in `value`; "number", a plain int or float, as a tensor of shape () in `value`;
+    "text", a text, or a dictionary of texts and of sets of texts, as the bytes of its JSON in `value` (None otherwise);
+    "nothing", the function returned None or `...`; "other", something else; "unwritten", it reached `raise
     NotImplementedError`; "crash". `detail` holds the type's name, the name of the function that is not written, or the last lines
     of the traceback. `left` names what the function changed that was not its own. `slope`: where the call is to `differentiate`,
     and the value hangs on the graph, the gradient asked for, all numbers in one row; as good as `value`. `asked`: how many images
@@ -122,6 +126,8 @@ class LocalRunner:
             return Reply(NOTHING, detail=type(value).__name__)
         if _is_number(value):
             return Reply(NUMBER, torch.tensor(float(value), dtype=torch.float64), type(value).__name__)
+        if (text := _as_json(value)) is not None:
+            return Reply(TEXT, torch.frombuffer(bytearray(text), dtype=torch.uint8), type(value).__name__)
         with torch._C.DisableTorchFunctionSubclass():  # a subclass could answer for itself what it holds
             if not _is_array(value):
                 return Reply(OTHER, detail=type(value).__name__)
@@ -144,6 +150,23 @@ def _takes(function, *args, **named):
     except ValueError:
         return True
     return True
+
+
+def _as_json(value):
+    """The JSON, as bytes, of a text or of a dictionary of texts, in which sets become sorted lists; None for all else."""
+    if not isinstance(value, str | dict):
+        return None
+    try:
+        text = json.dumps(value, default=_sorted)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text.encode() if len(text) <= LONGEST else None
+
+
+def _sorted(part):
+    if not isinstance(part, set | frozenset):
+        raise TypeError(f"a {type(part).__name__} is no set")
+    return sorted(part)
 
 
 def _is_array(value):
@@ -186,6 +209,8 @@ def _is_number(value):
 def _own_copy(value, device, dtype):
     if isinstance(value, tuple) and value and all(isinstance(part, Victim) for part in value):
         return tuple(part.build(dtype, device) for part in value)
+    if isinstance(value, list):
+        return list(value)
     return value.clone().to(device) if isinstance(value, torch.Tensor) else value
 
 

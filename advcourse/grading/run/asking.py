@@ -10,12 +10,13 @@ import torch
 from advcourse.grading.run.sandbox import Limits
 from advcourse.grading.run.watch import Watch
 from advcourse.grading.run.wire import Broken, Late, Wire
+from advcourse.labs import running
 from advcourse.labs.exercises import Task
-from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN, Call, Reply
+from advcourse.labs.running import CRASH, NOTHING, NUMBER, OTHER, TENSOR, TEXT, UNWRITTEN, Call, Reply
 from advcourse.labs.verdicts import CRASHED, TIMED_OUT, Finding
 from advcourse.labs.victims import BlackBox, Victim
 
-_KINDS = (CRASH, NOTHING, NUMBER, OTHER, TENSOR, UNWRITTEN)
+_KINDS = (CRASH, NOTHING, NUMBER, OTHER, TENSOR, TEXT, UNWRITTEN)
 LONGEST = 4000  # characters of text in a reply
 
 
@@ -165,10 +166,12 @@ def _reply(told, found, asked):
     Raises `ValueError`, `TypeError` or `KeyError` if there is none.
     """
     kind, value, slope = told["kind"], found.get("value"), found.get("slope")
-    if kind not in _KINDS or (kind in (TENSOR, NUMBER)) != (value is not None):
+    if kind not in _KINDS or (kind in (TENSOR, NUMBER, TEXT)) != (value is not None):
         raise ValueError("no reply")
     if kind == NUMBER and (value.dim() or value.dtype != torch.float64):
         raise ValueError("no number")
+    if kind == TEXT and (value.dim() != 1 or value.dtype != torch.uint8 or len(value) > running.LONGEST):
+        raise ValueError("no text")
     if slope is not None and slope.dim() != 1:
         raise ValueError("no slope")
     return Reply(
