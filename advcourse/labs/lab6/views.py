@@ -1,0 +1,150 @@
+"""`show(function)`: a student's function on the apps of chapter 11, and against detectors that are trained for it."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+
+from advcourse import data, plots
+from advcourse.cases import malware
+from advcourse.course.app_explorer import Difference, difference
+from advcourse.data.apps import TORCH, App, extract
+from advcourse.labs.checks import task_of
+from advcourse.labs.lab6.given import CANDIDATES, phone
+from advcourse.labs.lab6.lab import LAB
+from advcourse.labs.running import quiet
+from advcourse.labs.showing import Shown
+from advcourse.labs.verdicts import NOT_ATTEMPTED
+
+BUDGETS = (1, 2, 3, 5, 10, 20)
+APPS, DELIVERED = 60, 10  # detected apps
+ASKED = (
+    "feature::android.hardware.nfc",
+    "permission::android.permission.NFC",
+    "provider::com.crashnote.StartProvider",
+    "intent::android.net.conn.CONNECTIVITY_CHANGE",
+)
+
+
+@cache
+def detector(name: str = "mlp") -> malware.Detector:
+    """A detector, trained on the 3 000 shipped apps; it takes some seconds the first time."""
+    return malware.train(name)
+
+
+@cache
+def detected(name: str = "mlp") -> tuple[App, ...]:
+    """Harmful test apps that the detector finds."""
+    return tuple(detector(name).detected(data.load("apps").first(300)).first(APPS).apps)
+
+
+def _evade(function):
+    net, vocabulary = detector().net, detector().vocabulary
+    x = torch.stack([detector().read(app.manifest, app.program) for app in detected()])
+    addable, curves = vocabulary.where(), {}
+    for name, attack in {
+        "your evade": function,
+        "at random": lambda net, x, addable, k: malware.AddFeatures(
+            tuple(addable.tolist()), k, choice="random"
+        )(net, x),
+    }.items():
+        shares = [malware.benign(malware.answer(net, attack(net, x, addable, k))) for k in BUDGETS]
+        curves[name] = BUDGETS, [share.double().mean().item() for share in shares]
+    told = [
+        f"{name}: {', '.join(f'{round(100 * share)} % with {k}' for k, share in zip(*curve))} additions."
+        for name, curve in curves.items()
+    ]
+    figure = plots.lines(
+        curves, "budget: additions to the manifest", "apps that pass", percentages=True, samples=len(x)
+    )
+    return Shown(
+        "\n".join(told), plots.png(figure), f"Two curves for {len(x)} detected apps. {' '.join(told)}"
+    )
+
+
+def _edit(function):
+    found = function(TORCH.manifest, list(ASKED))
+    log = str(phone(found, TORCH.program)) == str(phone(TORCH.manifest, TORCH.program))
+    name = f"Bright Torch with {len(ASKED)} additions; its log is {'what it was' if log else 'another'}"
+    return difference(_pretty(TORCH.manifest), _pretty(found), name, around=1)
+
+
+def _pretty(manifest):
+    """The manifest with each element on a line of its own, and the usual prefix."""
+    root = ET.fromstring(manifest)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode").replace("ns0:", "android:").replace(":ns0", ":android")
+
+
+def _suspicion(manifest, program):
+    benign, malicious = detector().logits(manifest, program).tolist()
+    return malicious - benign
+
+
+def _evade_app(function):
+    counts = {"pass": 0, "pass and do what they did": 0}
+    apps = detected()[:DELIVERED]
+    for app in apps:
+        found = function(_suspicion, app.manifest, app.program, 8)
+        passes = _suspicion(found, app.program) <= 0
+        same = phone(found, app.program) == phone(app.manifest, app.program)
+        counts["pass"] += passes
+        counts["pass and do what they did"] += passes and same
+    told = [f"Of {len(apps)} detected apps {n} {what}." for what, n in counts.items()]
+    told.append(f"Allowed were 8 of {len(CANDIDATES)} candidates, and this model was trained on 3 000 apps.")
+    return Shown("\n".join(told))
+
+
+def _clean(function):
+    lint = detector("lint")
+    attack = malware.AddFeatures(tuple(lint.vocabulary.where().tolist()), 20)
+    rows = torch.stack([lint.read(app.manifest, app.program) for app in detected("lint")])
+    record = attack.run(lint.net, rows)
+    cleaned = 0
+    for app, order, passes in zip(
+        detected("lint"), record.order.tolist(), record.success.tolist(), strict=True
+    ):
+        names = [lint.vocabulary.names[i] for i in order if i >= 0]
+        text = function(malware.edit(app.manifest, names), app.program)
+        x = lint.vocabulary.vector(extract(text, app.program))
+        cleaned += passes and bool(malware.benign(malware.answer(lint.net, x[None]))[0])
+    share = {
+        "on paper": record.success.double().mean().item(),
+        "edited, then through your clean": cleaned / len(rows),
+    }
+    told = [
+        f"{what}: {round(100 * value)} % of {len(rows)} detected apps pass." for what, value in share.items()
+    ]
+    figure = plots.bars(share, "apps that pass", percentages=True)
+    return Shown("\n".join(told), plots.png(figure), f"Two bars. {' '.join(told)}")
+
+
+VIEWS = {"evade": _evade, "edit": _edit, "evade_app": _evade_app, "clean": _clean}
+
+
+def show(function: Callable[..., Any], guess: object = None, task: str | None = None) -> Shown | Difference:
+    """Try a student's function out on apps; returns something that shows itself. The first call takes some seconds.
+
+    Args:
+        function: the student's answer. It must be right: nothing is shown of another.
+        guess: what was expected beforehand; it is told beside the result.
+        task: the task's name (default: the function's own name).
+
+    Raises `InputError` for what is no function, or no task of this lab that has something to show.
+    """
+    name = task_of(function, task, VIEWS, "show")
+    verdict = LAB.check(function, name)
+    if not verdict.right:
+        unwritten = verdict.outcome == NOT_ATTEMPTED
+        return Shown(
+            f"{name} is not written yet."
+            if unwritten
+            else f"{name} is not right yet. `check({name})` says why."
+        )
+    with quiet():
+        shown = VIEWS[name](function)
+    if isinstance(shown, Shown) and guess is not None:
+        return Shown(f"{shown.text}\nYou guessed {guess}.", shown.png, shown.alt)
+    return shown
