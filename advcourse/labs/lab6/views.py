@@ -9,6 +9,7 @@ import torch
 
 from advcourse import data, plots
 from advcourse.cases import malware
+from advcourse.core.intervals import counted, printed
 from advcourse.course.app_explorer import Difference, difference
 from advcourse.data.apps import TORCH, App, extract
 from advcourse.labs.checks import task_of
@@ -18,7 +19,8 @@ from advcourse.labs.running import quiet
 from advcourse.labs.showing import Shown
 from advcourse.labs.verdicts import NOT_ATTEMPTED
 
-BUDGETS = (1, 2, 3, 5, 10, 20)
+BUDGETS = (1, 3, 5, 10, 20)
+TOLD = 1, 3  # the budgets that are told in words
 APPS, DELIVERED = 60, 10  # detected apps
 ASKED = (
     "feature::android.hardware.nfc",
@@ -43,22 +45,21 @@ def detected(name: str = "mlp") -> tuple[App, ...]:
 def _evade(function):
     net, vocabulary = detector().net, detector().vocabulary
     x = torch.stack([detector().read(app.manifest, app.program) for app in detected()])
-    addable, curves = vocabulary.where(), {}
+    addable, curves, told = vocabulary.where(), {}, []
     for name, attack in {
         "your evade": function,
         "at random": lambda net, x, addable, k: malware.AddFeatures(
             tuple(addable.tolist()), k, choice="random"
         )(net, x),
     }.items():
-        shares = [malware.benign(malware.answer(net, attack(net, x, addable, k))) for k in BUDGETS]
-        curves[name] = BUDGETS, [share.double().mean().item() for share in shares]
-    told = [
-        f"{name}: {', '.join(f'{round(100 * share)} % with {k}' for k, share in zip(*curve))} additions."
-        for name, curve in curves.items()
-    ]
+        found = [malware.benign(malware.answer(net, attack(net, x, addable, k))) for k in BUDGETS]
+        curves[name] = BUDGETS, [passes.double().mean().item() for passes in found]
+        at = ", ".join(f"{printed(counted(int(found[i].sum()), len(x)))} with {BUDGETS[i]}" for i in TOLD)
+        told.append(f"{name}: {at} additions pass.")
     figure = plots.lines(
         curves, "budget: additions to the manifest", "apps that pass", percentages=True, samples=len(x)
     )
+    figure.axes[0].set_xticks(BUDGETS)
     return Shown(
         "\n".join(told), plots.png(figure), f"Two curves for {len(x)} detected apps. {' '.join(told)}"
     )
@@ -84,15 +85,15 @@ def _suspicion(manifest, program):
 
 
 def _evade_app(function):
-    counts = {"pass": 0, "pass and do what they did": 0}
+    counts = {"Pass": 0, "Pass and do what they did": 0}
     apps = detected()[:DELIVERED]
     for app in apps:
         found = function(_suspicion, app.manifest, app.program, 8)
         passes = _suspicion(found, app.program) <= 0
         same = phone(found, app.program) == phone(app.manifest, app.program)
-        counts["pass"] += passes
-        counts["pass and do what they did"] += passes and same
-    told = [f"Of {len(apps)} detected apps {n} {what}." for what, n in counts.items()]
+        counts["Pass"] += passes
+        counts["Pass and do what they did"] += passes and same
+    told = [f"{what}: {printed(counted(n, len(apps)))} of the detected apps." for what, n in counts.items()]
     told.append(f"Allowed were 8 of {len(CANDIDATES)} candidates, and this model was trained on 3 000 apps.")
     return Shown("\n".join(told))
 
@@ -110,14 +111,12 @@ def _clean(function):
         text = function(malware.edit(app.manifest, names), app.program)
         x = lint.vocabulary.vector(extract(text, app.program))
         cleaned += passes and bool(malware.benign(malware.answer(lint.net, x[None]))[0])
-    share = {
-        "on paper": record.success.double().mean().item(),
-        "edited, then through your clean": cleaned / len(rows),
-    }
-    told = [
-        f"{what}: {round(100 * value)} % of {len(rows)} detected apps pass." for what, value in share.items()
-    ]
-    figure = plots.bars(share, "apps that pass", percentages=True)
+    counts = {"on paper": int(record.success.sum()), "edited, then through your clean": cleaned}
+    shares = {what: counted(n, len(rows)) for what, n in counts.items()}
+    told = [f"{what}: {printed(share)} of the detected apps pass." for what, share in shares.items()]
+    figure = plots.bars(
+        {what: share.value for what, share in shares.items()}, "apps that pass", percentages=True
+    )
     return Shown("\n".join(told), plots.png(figure), f"Two bars. {' '.join(told)}")
 
 
