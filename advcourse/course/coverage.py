@@ -209,6 +209,7 @@ _SHOWN = {
         "cases.malware:AddFeatures",
         "11_malware",
         "malware::additions_to_the_manifest_evade_and_random_ones_do_not",
+        "lab6",
     ),
     "defense.nat": _shown(
         "defenses:NAT",

@@ -1,27 +1,34 @@
 """What answers of lab 6 share: reading a manifest with ElementTree."""
 
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable
+
 from advcourse.labs.lab6.given import ANDROID, KINDS
 
 
-def named(prefix, names):
+def named(prefix: str, names: Iterable[str]) -> set[str]:
+    """The names as features, with their prefix."""
     return {f"{prefix}::{name}" for name in names}
 
 
-def short(name, package):
+def short(name: str, package: str) -> str:
+    """A class's name, with a leading dot in place of the package if it is in that."""
     if name.startswith(package + "."):
         return name[len(package) :]
     return name if "." in name else "." + name
 
 
-def names_of(elements):
+def names_of(elements: Iterable[ET.Element]) -> list[str]:
+    """The android:name of each element."""
     return [element.get(ANDROID + "name") for element in elements]
 
 
-def components(root):
+def components(root: ET.Element) -> list[ET.Element]:
+    """The components of a manifest."""
     return [element for element in root.find("application") if element.tag in KINDS]
 
 
-def with_package(root, write):
+def with_package(root: ET.Element, write: Callable[[str, str], str]) -> set[str]:
     """S3, with the names written by `write(name, package)`."""
     return {
         f"{c.tag.removesuffix('-alias')}::{write(c.get(ANDROID + 'name'), root.get('package'))}"
