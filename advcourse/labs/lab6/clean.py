@@ -19,10 +19,10 @@ from advcourse.labs.lab6.given import (
     classes,
 )
 from advcourse.labs.lab6.leftovers import an_app_with_leftovers
-from advcourse.labs.lab6.reading import components, short
+from advcourse.labs.lab6.reading import NAME, components, short
 from advcourse.labs.properties import answers, leaves_nothing_behind, other_device
 
-NAME, TARGET = ANDROID + "name", ANDROID + "targetActivity"
+TARGET = ANDROID + "targetActivity"
 
 
 def cleaned(

@@ -16,10 +16,8 @@ from advcourse.labs.lab6.editing import (
 )
 from advcourse.labs.lab6.extract import extract
 from advcourse.labs.lab6.given import ANDROID
-from advcourse.labs.lab6.reading import components
+from advcourse.labs.lab6.reading import NAME, components
 from advcourse.labs.properties import answers, leaves_nothing_behind, other_device
-
-NAME = ANDROID + "name"
 
 
 def there(manifest):

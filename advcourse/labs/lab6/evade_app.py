@@ -9,8 +9,9 @@ from advcourse.labs.lab6.delivering import (
     leaves_what_passes,
     no_settings,
 )
-from advcourse.labs.lab6.edit import NAME, edit, edited, there
+from advcourse.labs.lab6.edit import edit, edited, there
 from advcourse.labs.lab6.given import CANDIDATES, phone
+from advcourse.labs.lab6.reading import NAME
 from advcourse.labs.properties import answers, leaves_nothing_behind, other_device
 
 

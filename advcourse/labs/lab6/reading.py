@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 
 from advcourse.labs.lab6.given import ANDROID, KINDS
 
+NAME = ANDROID + "name"
+
 
 def named(prefix: str, names: Iterable[str]) -> set[str]:
     """The names as features, with their prefix."""
@@ -20,7 +22,7 @@ def short(name: str, package: str) -> str:
 
 def names_of(elements: Iterable[ET.Element]) -> list[str]:
     """The android:name of each element."""
-    return [element.get(ANDROID + "name") for element in elements]
+    return [element.get(NAME) for element in elements]
 
 
 def components(root: ET.Element) -> list[ET.Element]:
@@ -31,6 +33,5 @@ def components(root: ET.Element) -> list[ET.Element]:
 def with_package(root: ET.Element, write: Callable[[str, str], str]) -> set[str]:
     """S3, with the names written by `write(name, package)`."""
     return {
-        f"{c.tag.removesuffix('-alias')}::{write(c.get(ANDROID + 'name'), root.get('package'))}"
-        for c in components(root)
+        f"{c.tag.removesuffix('-alias')}::{write(c.get(NAME), root.get('package'))}" for c in components(root)
     }
