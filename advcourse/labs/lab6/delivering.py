@@ -18,6 +18,7 @@ STEPS = 4  # additions that a right answer takes
 SPARE = 2  # more that the budget allows
 LURES = 3.0  # what an addition that changes the app takes off the suspicion
 HELPS = 1.0  # what a good one does, about
+SIDE = 0.4  # what a permission that sleeping code uses puts on it, as a feature of S6
 
 
 def no_settings(draw: Draw, x: None = None) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class ReaderTask(AppTask):
         weights |= {name: -HELPS - draw.number(0, 0.1) for name in others}
         weights |= {name: draw.number(0.1, 0.5) for name in sorted(declared(app.manifest))}
         pairs = ((first, second, 4.2 * HELPS),)
-        used = {f"real_{name}": LURES / 2 for name in loud if name.startswith("permission")}
+        used = {f"real_{name}": SIDE for name in loud if name.startswith("permission")}
         own = sum(weights[name] for name in sorted(declared(app.manifest)))
         wanted = (STEPS - 0.2) * HELPS if alarm else -0.5
         model = Reader("reader", 0, weights=tuple((weights | used).items()), pairs=pairs, start=wanted - own)
