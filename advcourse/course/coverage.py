@@ -193,7 +193,7 @@ _SHOWN = {
         "metrics_robustness::efficiency_of_an_attack",
     ),
     "case.phone": _shown(
-        "cases.phone:photograph", "08_phone_camera", "phone::the_least_likely_class_is_destroyed_most", "lab4"
+        "cases.phone:photograph", "08_phone_camera", "phone::the_least_likely_class_is_destroyed_most", "lab5"
     ),
     "case.face": _shown(
         "cases.faces:FrameAttack",
@@ -204,6 +204,7 @@ _SHOWN = {
         "cases.signs:RP2",
         "10_road_signs",
         "sign_stickers::stickers_are_read_as_the_target_and_their_controls_are_not",
+        "lab5",
     ),
     "case.malware": _shown(
         "cases.malware:AddFeatures",
