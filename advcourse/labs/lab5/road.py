@@ -1,5 +1,6 @@
 """Lab 5: plates, stickers on them, and the places from which they are photographed; and what is asked of a sticker."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -42,16 +43,18 @@ def a_disc(draw: Draw, x: Tensor | None) -> dict[str, Any]:
     }
 
 
-def pasted(plate, mask, colours):
+def pasted(plate: Tensor, mask: Tensor, colours: Tensor) -> Tensor:
     """The plate with colours on the mask; alpha, and what is beside the mask, keep their bits."""
     return torch.cat([torch.where(mask, colours, plate[:3]), plate[3:]])
 
 
-def print_of(colours, corners):
+def print_of(colours: Tensor, corners: Tensor) -> Tensor:
+    """What the printer makes of one picture (3, H, W)."""
     return printed(colours[None], corners)[0]
 
 
-def photographs(surface, views):
+def photographs(surface: Tensor, views: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """One photograph of the surface from each view."""
     return torch.cat([view(surface[None]) for view in views])
 
 

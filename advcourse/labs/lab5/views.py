@@ -3,8 +3,11 @@
 `ask(shape, victim, **arguments)` calls the student's function and gives numbers (float64) of that shape.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from advcourse import attacks, data, plots
 from advcourse.cases import phone
@@ -23,7 +26,7 @@ from advcourse.labs.lab5.sticker import sticker, stop_sign
 NET = Net(SIGNS)
 
 
-def listed(row, words=percent):
+def listed(row: Mapping[str, float | Tensor], words: Callable = percent) -> str:
     """A dictionary in words: "name value, name value"."""
     return ", ".join(f"{name} {words(value)}" for name, value in row.items())
 
