@@ -19,7 +19,7 @@ help:
 	@echo "make test          lint, unit tests, and every chapter run and compared"
 	@echo "make test-long     the tests that draw their cases, with all of them (some hours)"
 	@echo "make test-processor  the numerical tests, held to the instructions of an older processor"
-	@echo "make test-browser  chapter 00 and a report in a real browser (needs Chromium)"
+	@echo "make test-browser  chapter 00, the explorers and a report in a real browser (needs Chromium)"
 	@echo "make format        put all code into the project's format"
 	@echo "make refresh       run the chapters again and store their outputs"
 	@echo "make release       make the students' copies of the labs"

@@ -34,7 +34,7 @@ def test_answers_are_those_of_the_cameras_photographs(explorer):
         torch.testing.assert_close(explorer.logits, predict(NET, pair), rtol=0, atol=1e-4)
         shares, order = explorer.logits[1].double().softmax(0).sort(descending=True)
         words = "; ".join(
-            f"{ROAD.classes[k]} {percent(s)}" for s, k in zip(shares[:3], order[:3], strict=True)
+            f"{ROAD.classes[k]}, {percent(s)}" for s, k in zip(shares[:3], order[:3], strict=True)
         )
         assert words in explorer.message.value and "at carelessness 1.25" in explorer.message.value
 

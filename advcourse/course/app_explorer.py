@@ -19,8 +19,13 @@ _LINE = {  # colours that can be read on white and on black paper; the sign in f
     " ": "",
     "…": "opacity:.6",
 }
-_PAGE = "font-family:monospace;font-size:12px;line-height:1.45;overflow-x:auto;margin:2px 0;padding:4px;border:1px solid #999"
+_PAGE = (  # long lines are broken at spaces, if they can be
+    "font-family:monospace;font-size:12px;line-height:1.45;white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;"
+    "margin:2px 0;padding:4px;border:1px solid #999"
+)
+_ROW = "display:block;padding-left:8ch;text-indent:-8ch"  # what follows a break is indented
 _WIDE = {"style": {"description_width": "80px"}, "layout": {"width": "360px"}}
+_LIST = _WIDE | {"layout": {"width": "560px", "max_width": "100%"}}
 
 
 class Difference:
@@ -38,7 +43,7 @@ class Difference:
 
     def _repr_html_(self):
         rows = (
-            f'<span style="display:block;{_LINE[mark]}">{mark} {html.escape(text)}</span>'
+            f'<span style="{_ROW};{_LINE[mark]}">{mark} {html.escape(text)}</span>'
             for mark, text in self.lines
         )
         return f'<strong>{html.escape(self.name)}</strong><pre style="{_PAGE}">{"".join(rows)}</pre>'
@@ -99,7 +104,7 @@ class AppExplorer(ipywidgets.VBox):
         names = [
             (f"{app.category}, {app.family or 'honest'} ({app.package})", i) for i, app in enumerate(apps)
         ]
-        self.app = ipywidgets.Dropdown(options=names, description="app", **_WIDE)
+        self.app = ipywidgets.Dropdown(options=names, description="app", **_LIST)
         self.additions = ipywidgets.IntSlider(additions, 0, budget, description="additions", **_WIDE)
         self.careful = ipywidgets.Checkbox(False, description="careful edit", indent=False)
         self.install = ipywidgets.Button(description="Install", icon="mobile", button_style="primary")

@@ -34,9 +34,11 @@ class DriveBy(ipywidgets.VBox):
         low, high, most = min(first.distances), max(first.distances), max(first.angles)
         self.plate = ipywidgets.ToggleButtons(options=list(plates), description="on the sign")
         self.distance = ipywidgets.FloatSlider(
-            high, min=low, max=high, step=0.5, description="distance, m", **_WIDE
+            high, min=low, max=high, step=0.5, readout_format=".1f", description="distance, m", **_WIDE
         )
-        self.angle = ipywidgets.FloatSlider(0, min=-most, max=most, step=1, description="angle, °", **_WIDE)
+        self.angle = ipywidgets.FloatSlider(
+            0, min=-most, max=most, step=1, readout_format=".0f", description="angle, °", **_WIDE
+        )
         self.scene = ipywidgets.IntSlider(0, 0, 20, description="street", **_WIDE)
         self.picture = ipywidgets.Image(format="png", layout={"width": "760px", "max_width": "100%"})
         self.message = ipywidgets.HTML()

@@ -14,7 +14,7 @@ from advcourse.core.rounding import percent
 from advcourse.core.workers import torch_threads
 from advcourse.course.pictures import Pictures
 
-_WIDE = {"style": {"description_width": "80px"}, "layout": {"width": "350px"}}
+_WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "365px"}}
 _TOP = 3
 
 
@@ -69,7 +69,7 @@ class PhoneExplorer(Pictures):
     def _draw_bars(self, logits):
         """Show the likeliest classes of the photograph; return them in words."""
         shares, order = logits.double().softmax(0).topk(min(_TOP, len(logits)))
-        words = [f"{self._data.classes[k]} {percent(share)}" for share, k in zip(shares, order, strict=True)]
+        words = [f"{self._data.classes[k]}, {percent(share)}" for share, k in zip(shares, order, strict=True)]
         for bar, name, share, text in zip(self._bars, self._names, shares.tolist(), words, strict=False):
             bar.set_width(share)
             name.set_text(text)
