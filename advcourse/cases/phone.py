@@ -10,18 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from advcourse.attacks import PGD, Schedule
-from advcourse.attacks.adaptive import EOT
+from advcourse.attacks import Schedule
 from advcourse.attacks.ascent import ascend
 from advcourse.attacks.gradient_sign import GradientSign
 from advcourse.attacks.hyperparameters import number
 from advcourse.attacks.noise import Noise
-from advcourse.cases.camera import Camera, Phone, Photographed
+from advcourse.cases.camera import Camera, Phone
 from advcourse.core.inputs import (
     LARGEST_SEED,
     InputError,
@@ -105,21 +103,16 @@ def eot_pgd(
     x: Tensor,
     y: Tensor,
     eps: float,
-    camera: Camera | None = None,
     steps: int = 20,
     draws: int = 4,
     seed: int = 0,
 ) -> Tensor:
-    """PGD on the expectation over photographs, with steps of eps / 8: an attack that is meant to be printed.
-
-    After Athalye et al. 2018, "Synthesizing Robust Adversarial Examples" (arXiv 1707.07397). Each step photographs the images
-    `draws` times, each time anew, and climbs the loss of the mean logits.
+    """Return the images of `PhonePGD` with steps of eps / 8: an attack that is meant to be printed.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K).
         x, y: clean images and their labels (N,).
         eps: budget in L-infinity, in units of the pixel range.
-        camera: what the attacker expects (default: a phone at strength 1, without JPEG).
         steps: number of steps (default 20).
         draws: photographs of each image in each step (default 4).
         seed: seed of the start and of the draws (default 0).
@@ -127,13 +120,12 @@ def eot_pgd(
     Returns:
         adversarial images of the shape of `x`, within `eps`.
     """
-    expected = EOT(Photographed(model, Phone(jpeg=False) if camera is None else camera), draws)
-    return PGD(eps=eps, alpha=eps / 8, steps=steps, keep="last", seed=seed)(expected, x, y)
+    return PhonePGD(eps, eps / 8, steps, draws, seed=seed)(model, x, y)
 
 
 @dataclass(frozen=True)
 class PhonePGD(GradientSign):
-    """PGD through a phone's camera, judged on photographs: `eot_pgd` as an attack that can be measured beside others.
+    """PGD on the expectation over photographs by a phone, without JPEG, and judged on photographs.
 
         x_{i+1} = clip_{x, eps}(x_i + alpha * sign(grad J(1/n sum_j Z(camera_ij(x_i)), y))), from a uniform point of the ball.
 
@@ -173,32 +165,32 @@ class PhonePGD(GradientSign):
         target = "given" if self.targeted else "none"
         return Schedule(self.eps, alpha, self.steps, start="uniform", target=target)
 
-    def as_read(self, images: Tensor, first: int = 0) -> Tensor:
+    def as_read(self, images: Tensor, first: int = 0, y: Tensor | None = None) -> Tensor:
         """Return one held-out photograph of each image (N, C, H, W); `first` is the first one's index in the whole batch."""
         return replace(HELD_OUT, strength=self.strength)(images, first)
 
     def _perturb(self, victim, x, y, target, noise):
-        camera = Phone(self.strength, jpeg=False, seed=self.seed)
-        return ascend(self.schedule, _Expected(victim, camera, self.draws, noise.first), x, y, target, noise)
+        expected = _Expected(victim, Phone(self.strength, jpeg=False), self.draws, self.seed, noise.first)
+        return ascend(self.schedule, expected, x, y, target, noise)
 
 
 class _Expected:
-    """An `AttackedModel` behind a camera: its mean logits over `draws` photographs, new ones in each pass.
+    """An `AttackedModel` behind a camera: its mean logits over `draws` photographs of each image, new ones in each pass.
 
-    A photograph follows from the camera's seed, the pass, and the image's index in the whole batch; `first` is that of the
-    first image.
+    A photograph follows from `seed`, the number of those before it, and the image's index in the whole batch; `first` is that
+    of the first image.
     """
 
-    def __init__(self, victim, camera, draws, first):
-        self._victim, self._camera, self._draws, self._first, self._passes = victim, camera, draws, first, 0
+    def __init__(self, victim, camera, draws, seed, first):
+        self._victim, self._camera, self._draws, self._first = victim, camera, draws, first
+        self._seeds = torch.Generator().manual_seed(seed)
 
     def __call__(self, x):
-        seed = np.random.SeedSequence((self._camera.seed, self._passes)).generate_state(1, np.uint64)[0]
-        self._passes += 1
-        places = range(self._first * self._draws, (self._first + len(x)) * self._draws)
-        each = x.repeat_interleave(self._draws, 0)
-        logits = self._victim(self._camera.photograph(each, places, int(seed >> np.uint64(1))))
-        return logits.unflatten(0, (len(x), self._draws)).mean(1)
+        total, places = 0, range(self._first, self._first + len(x))
+        for _ in range(self._draws):
+            seed = int(torch.randint(2**62, (), generator=self._seeds))
+            total = total + self._victim(self._camera.photograph(x, places, seed))
+        return total / self._draws
 
     def gradient(self, values, x, weights):
         self._victim.backward_passes += (self._draws - 1) * len(x)  # those of the other photographs
