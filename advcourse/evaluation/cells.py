@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcourse import data, metrics, models
+from advcourse import metrics, models
 from advcourse.attacks import Attack, choose_target
 from advcourse.core.identity import FRESH, code_digest, digest, identity, is_fresh
 from advcourse.core.inputs import (
@@ -30,6 +30,7 @@ from advcourse.core.inputs import (
 from advcourse.core.randomness import seeded
 from advcourse.core.workers import torch_threads
 from advcourse.data.transformations import STANDARD
+from advcourse.evaluation import case_sets
 from advcourse.evaluation.record import Names, Record, as_array
 
 
@@ -111,7 +112,7 @@ class DataSource:
     def load(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images (N, C, H, W) and labels (N,), on the CPU."""
         if self.given is None:
-            return data.load(self.name, self.split).pick(self.images, self.seed)
+            return case_sets.load(self.name, self.split).pick(self.images, self.seed)
         x, y = self.given
         return check_images(x, "given").cpu(), check_labels(y, x, "given").cpu()
 
@@ -332,7 +333,7 @@ class _Measurement:
         self.forward_passes += run.forward_passes
         self.backward_passes += run.backward_passes
         if not first:
-            kept = slice(0, self.conditions.pictures)
+            kept = slice(0, self.conditions.pictures if x.shape[2] > 1 else 0)  # of height 1: no picture
             self.pictures = {"clean": as_array(x[kept]), "attacked": as_array(run.images[kept])}
         values = {
             "index": index,
@@ -353,6 +354,13 @@ class _Measurement:
         return values
 
 
+def _likeness(run):
+    """Return how alike the pictures look, before and after; NaN for what is no picture, which has a height of 1."""
+    if run.images.shape[2] == 1:
+        return dict.fromkeys(("SSIM", "PSD"), run.size.new_full((len(run.images),), math.nan))
+    return {"SSIM": metrics.ssim(run.clean, run.images), "PSD": metrics.psd(run.clean, run.images)}
+
+
 def _of_the_attack(run):
     """Return the numbers of one batch that need only its `AttackResult`."""
     prediction, none = run.predictions, torch.full_like(run.labels, -1)
@@ -363,8 +371,7 @@ def _of_the_attack(run):
         "wrong": metrics.succeeded(run.logits, run.labels, None, run.abstains),
         "size": run.size.double(),
         **run.distances,
-        "SSIM": metrics.ssim(run.clean, run.images),
-        "PSD": metrics.psd(run.clean, run.images),
+        **_likeness(run),
         "wrong confidence": metrics.confidences(run.logits, prediction),
         "true confidence": metrics.confidences(run.logits, run.labels),
         "noise tolerance": metrics.noise_tolerance(run.logits),

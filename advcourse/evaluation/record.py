@@ -45,8 +45,9 @@ class Record:
         values: arrays by name, with a row for each attacked image: "index", its index among the picked images; "label";
             "target", -1 if untargeted; "prediction" under attack; "success", whether the attack succeeded; "wrong", whether
             any wrong label was reached; "size" in the attack's own norm; "L0" in pixels, "L1", "L2" and "Linf" of the change;
-            "SSIM"; "PSD"; "wrong confidence", that of the prediction; "true confidence"; "noise tolerance"; "steps"; and for
-            each transformation T "success T" and "wrong T", which are "success" and "wrong" after T.
+            "SSIM" and "PSD", NaN for images of height 1, which are no pictures; "wrong confidence", that of the prediction;
+            "true confidence"; "noise tolerance"; "steps"; and for each transformation T "success T" and "wrong T", which are
+            "success" and "wrong" after T.
         pictures: the first k images, "clean" and "attacked", (k, C, H, W) each.
     """
 

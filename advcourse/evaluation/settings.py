@@ -4,14 +4,14 @@ import sys
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
-from advcourse import data, models
+from advcourse import models
 from advcourse.attacks import REGISTRY, TABLE_1, Attack
 from advcourse.attacks.hyperparameters import allowed
 from advcourse.cases.camera import Phone
-from advcourse.cases.phone import PhonePGD
 from advcourse.core.identity import identity, is_fresh
 from advcourse.core.inputs import InputError, check_classes, check_range, predict, resolve_device
 from advcourse.data.transformations import JPEG, EightBit, GaussianBlur, GaussianNoise
+from advcourse.evaluation import case_sets
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, imported
 from advcourse.evaluation.entries import parse
 
@@ -32,9 +32,8 @@ _TRANSFORMATIONS = {
     "phone": (Phone, "strength"),
 }
 _ROUNDING = "8-bit"
-_PHYSICAL = {"PhonePGD": PhonePGD}  # attacks that have to be named, for no group has them
 _GROUPS = {"all": REGISTRY, "table 1": TABLE_1}  # words that stand for several attacks
-_BUDGETS = ("eps", "gamma")  # fields for which an attack may have a list of values
+_BUDGETS = ("eps", "gamma", "area", "budget")  # fields for which an attack may have a list of values
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,10 @@ def read(path: Path | str | None = None, device: str | None = None, images: int 
     sets = _sets(parts.get("data"), images, problems)
     conditions = _conditions(parts, device, sets, problems)
     sources = _models(parts.get("models"), path, sets, problems)
-    attacks = _attacks(parts.get("attacks"), path, problems)
+    attacks = _attacks(parts.get("attacks"), path, sets, problems)
+    if conditions.transformations and any(source.name == case_sets.FEATURES for source in sets):
+        message = f"allowed is [] with the set {case_sets.FEATURES}, whose features are no pixels"
+        problems.add(parts.get("transformations", whole), f"{message}: transformations: []")
     problems.stop()
     cells = [
         Cell(name, attack, model, source, conditions, variant)
@@ -103,14 +105,14 @@ def _sets(entry, images, problems):
     sets, lines = {}, {}
     for item in _listed(entry, "data", problems):
         parts = _named(item, ("name", "split", "images", "seed"), problems)
-        choices = {"name": data.names(), "split": ("train", "test")}
+        choices = {"name": case_sets.names(), "split": ("train", "test")}
         chosen = [problems.choice(parts[key], choices[key]) for key in choices if key in parts]
         if "name" not in parts or not all(chosen):
             continue
         given = {key: part.value for key, part in parts.items() if problems.single(part)}
         source = DataSource(**given | ({} if images is None else {"images": images}))
         with problems.collecting(item, parts):
-            most = len(data.load(source.name, source.split))
+            most = len(case_sets.load(source.name, source.split))
             if images is not None and images > most:
                 problems.add(item, f"got {images} images in place of the file's; allowed are at most {most}")
                 continue
@@ -211,7 +213,9 @@ def _in_folder(source, parts, path, problems):
             f"got {parts['folder'].as_text}; allowed is a folder of models, NAME.json and NAME.safetensors"
         )
         problems.add(parts["folder"], message)
-    elif problems.choice(parts["name"], models.names(folder)):
+    elif not folder and source.name in case_sets.NETS:
+        return replace(source, build=case_sets.NETS[source.name])
+    elif problems.choice(parts["name"], models.names(folder) + (() if folder else tuple(case_sets.NETS))):
         return replace(source, folder=folder and str(folder))
     return None
 
@@ -262,13 +266,13 @@ def _load(source, at, problems):
 # Attacks
 
 
-def _attacks(entry, path, problems):
-    """Return (name, variant, attack) of each attack."""
+def _attacks(entry, path, sets, problems):
+    """Return (name, variant, attack) of each attack, which must be able to attack each of the sets."""
     rows, lines = [], {}
     for item in _listed(entry, "attacks", problems):
         if isinstance(item.value, dict):
             made = _with_settings(item, path, problems)
-        elif problems.choice(item, (*_GROUPS, *_by_name())):
+        elif _named_attack(item, (*_GROUPS, *_by_name()), problems):
             group = _GROUPS.get(item.value) or {item.value: _by_name()[item.value]}
             made = [(item, name, "", kind()) for name, kind in group.items()]
         else:
@@ -276,7 +280,17 @@ def _attacks(entry, path, problems):
         for at, name, variant, attack in made:
             if problems.new(at, f"{name}, {variant}" if variant else name, lines):
                 rows.append((name, variant, attack))
+                _check_sets(attack, name, at, sets, problems)
     return rows
+
+
+def _check_sets(attack, name, at, sets, problems):
+    """Add a problem if the attack is made for another set than one of those given, or one of them takes no such attack."""
+    for source in sets:
+        if attack.only_on and attack.only_on != source.name:
+            problems.add(at, f"got {name} on {source.name}; it attacks the set {attack.only_on} alone")
+        elif source.name == case_sets.FEATURES != attack.only_on:
+            problems.add(at, f"got {name} on {source.name}; features are there or not: name AppAdditions")
 
 
 def _with_settings(entry, path, problems):
@@ -304,7 +318,15 @@ def _with_settings(entry, path, problems):
 
 def _by_name():
     """Return all attacks that a file may name, by their names."""
-    return REGISTRY | _PHYSICAL
+    return REGISTRY | case_sets.ATTACKS
+
+
+def _named_attack(entry, names, problems):
+    """Return whether the entry is one of the names; if not, add a problem, which says what to do instead."""
+    if not isinstance(entry.value, str) or entry.value not in case_sets.INSTEAD:
+        return problems.choice(entry, names)
+    problems.add(entry, f"got {entry.value}; {case_sets.INSTEAD[entry.value]}")
+    return False
 
 
 def _kind(entry, key, path, problems):
@@ -317,7 +339,7 @@ def _kind(entry, key, path, problems):
         problems.add(entry, f"missing; allowed are {', '.join(_by_name())}", key)
         return None
     if key == "attack":
-        return _by_name()[which.value] if problems.choice(which, tuple(_by_name())) else None
+        return _by_name()[which.value] if _named_attack(which, tuple(_by_name()), problems) else None
     if not problems.text(which):
         return None
     _look_beside(path)

@@ -76,10 +76,7 @@ def common(records: Iterable[Record]) -> pd.DataFrame:
         shared = _shared(group)
         for record in group:
             chosen = np.isin(record.values["index"], shared)
-            means = {
-                f"mean {name}": metrics.mean_over_successes(record.values[name], chosen)
-                for name in (*NORMS, "SSIM")
-            }
+            means = {f"mean {name}": _mean(record.values[name], chosen) for name in (*NORMS, "SSIM")}
             rows.append(
                 _head(record) | {"common images": len(shared), "success": record.success_rate} | means
             )
@@ -230,9 +227,12 @@ def _size(record):
     sizes = {"median size": metrics.median_with_interval(record.size, record.success)}
     sizes |= {f"median {norm}": median(record.values[norm]) for norm in NORMS}
     means = (*NORMS, "SSIM", "PSD")
-    return sizes | {
-        f"mean {name}": metrics.mean_over_successes(record.values[name], record.success) for name in means
-    }
+    return sizes | {f"mean {name}": _mean(record.values[name], record.success) for name in means}
+
+
+def _mean(values, chosen):
+    """Return the mean of the chosen values; NaN if none of all values is a number, as the SSIM of what is no picture."""
+    return math.nan if np.isnan(values).all() else metrics.mean_over_successes(values, chosen)
 
 
 def _survival(record):
