@@ -12,8 +12,9 @@ from advcourse import attacks, models
 from advcourse.core.inputs import InputError
 from advcourse.evaluation.settings import read
 
-ATTACKS = ", ".join((*attacks.REGISTRY, "PhonePGD"))
-MODELS = ", ".join(models.names())
+ATTACKS = ", ".join((*attacks.REGISTRY, "PhonePGD", "RoadStickers", "AppAdditions"))
+DETECTORS = [f"apps-{name}" for name in ("mlp", "distilled", "hardened", "monotone", "manifest", "code")]
+MODELS = ", ".join([*models.names(), *DETECTORS])
 ROOTS = {"data": "mnist-5k", "models": "mnist-mlp", "attacks": "FGSM"}
 
 # A whole file -> what is told of it.
@@ -43,7 +44,7 @@ FILES |= {
 
 # data: -> what is told, from the line on. `models` is on line 3 of these files, `attacks` on line 4.
 DATA = {
-    "mnist5k": "line 2, data: got 'mnist5k'; allowed are mnist-5k, signs, faces, photos, mnist, cifar10, gtsrb; "
+    "mnist5k": "line 2, data: got 'mnist5k'; allowed are mnist-5k, signs, faces, photos, mnist, cifar10, gtsrb, plates, apps; "
     "did you mean mnist-5k?",
     "{name: signs, split: valid}": "line 2, data.split: got 'valid'; allowed are train, test",
     "{name: mnist-5k, images: 1001}": "line 2, data.images: got 1001; allowed is an integer >= 1 and <= 1000",
@@ -55,7 +56,7 @@ DATA = {
     "[mnist-5k, {name: mnist-5k, seed: 1}]": "line 2, data[1]: got 'mnist-5k test' again, first on line 2; "
     "allowed is each name once",
     "[]": "line 2, data: got an empty list; allowed is a data set, or a list of them",
-    "": "line 2, data: got nothing; allowed are mnist-5k, signs, faces, photos, mnist, cifar10, gtsrb",
+    "": "line 2, data: got nothing; allowed are mnist-5k, signs, faces, photos, mnist, cifar10, gtsrb, plates, apps",
 }
 MODEL = {
     "mnist-mpl": f"line 3, models: got 'mnist-mpl'; allowed are {MODELS}; did you mean mnist-mlp?",

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from advcourse.cases import reading
+from advcourse.cases import markers, reading
 from advcourse.cases import sheet as sheets
 from advcourse.cli import app
 from advcourse.core.inputs import InputError
@@ -112,3 +112,29 @@ def test_a_corner_that_is_no_number_is_called_so(written):
     corners = np.array([[0, 0], [np.nan, 0], [9, 9], [0, 9]])
     with pytest.raises(InputError, match="NaN or infinite"):
         reading._by_hand(corners, 1.0, (10, 10))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(500), "HEIC, an iPhone's format: export it as JPEG"),
+        (b"\0\0\0\x24ftypmif1\0\0\0\0mif1heic" + bytes(500), "HEIC"),
+        (b"\0\0\0\x20ftypisom" + bytes(500), "film"),
+        (b"%PDF-1.7\n", "PDF"),
+    ],
+)
+def test_a_format_of_another_kind_is_named(content, message, tmp_path):
+    """By the files' first bytes as ISO 14496-12, annex B of 23008-12 and 32000-1 define them: none of them is called damaged."""
+    (tmp_path / "photo.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        reading.opened(tmp_path / "photo.jpg")
+    assert "damaged" not in str(caught.value)
+
+
+def test_a_checkerboard_does_not_hold_the_finder_up(monkeypatch):
+    """By counting how many of its 5 800 squares are looked at, in each of three windows."""
+    looked = []
+    monkeypatch.setattr(markers, "_corners", lambda region: looked.append(region.shape))
+    board = (np.indices((1500, 2000)) // 16).sum(0) % 2
+    assert markers.find(board) == []
+    assert 3 <= len(looked) <= 1500 and min(map(min, looked)) >= 14

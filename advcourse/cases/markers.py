@@ -23,6 +23,9 @@ SQUARE = np.array(
 _WINDOWS = (1 / 48, 1 / 24, 1 / 12)  # of the local mean, in sides of the photograph
 _DARK = 0.8  # what is darker than this share of the local mean is black
 _LEAST, _MOST = 14, 0.4  # size of a marker: pixels, and share of the photograph's side
+_TRIED = (
+    500  # dark regions that are looked at; a photograph of a sheet has about 150, a checkerboard thousands
+)
 _FILLED = 0.3  # least share of its convex hull that is dark: of a marker, more than half
 _QUADRILATERAL = 0.85  # least share of its convex hull that a marker's quadrilateral covers
 
@@ -69,12 +72,14 @@ def _apart(one, other):
 
 
 def _quadrilaterals(dark):
-    """Yield the corners (4, 2), clockwise, of the connected dark regions that are quadrilaterals."""
+    """Yield the corners (4, 2), clockwise, of the connected dark regions that are quadrilaterals, the largest first."""
     regions, _ = ndimage.label(dark)
+    boxes = []
     for number, box in enumerate(ndimage.find_objects(regions), start=1):
-        height, width = (part.stop - part.start for part in box)
-        if min(height, width) < _LEAST or max(height, width) > _MOST * max(dark.shape):
-            continue
+        low, high = sorted(part.stop - part.start for part in box)
+        if low >= _LEAST and high <= _MOST * max(dark.shape):
+            boxes.append((low, number, box))
+    for _, number, box in sorted(boxes, key=lambda each: -each[0])[:_TRIED]:
         corners = _corners(regions[box] == number)
         if corners is not None:
             yield corners + (box[1].start, box[0].start)

@@ -34,6 +34,8 @@ _BENT = 0.006  # error of a fitted corner, in diagonals of the sheet: a lens of 
 _CORNERS = ("top left", "top right", "bottom right", "bottom left")
 _AGAIN = "Take the photograph again"
 
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # brands that stand in the file
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -146,11 +148,13 @@ def opened(photograph: str | os.PathLike | Image.Image) -> Image.Image:
         text = f"photo: got {str(photograph)!r}; allowed is a picture, such as a JPEG"
         damaged = "this is none, or it is damaged"
         try:
+            content = contents(photograph)
+            damaged = _told_by_signature(content) or damaged
             with warnings.catch_warnings():
                 warnings.simplefilter(
                     "ignore", Image.DecompressionBombWarning
                 )  # some phones take 108 megapixels
-                photograph = _upright(Image.open(BytesIO(contents(photograph))))
+                photograph = _upright(Image.open(BytesIO(content)))
         except OSError as error:
             raise InputError(f"{text} ({error.strerror or damaged})") from error
         except Image.DecompressionBombError as error:
@@ -161,6 +165,19 @@ def opened(photograph: str | os.PathLike | Image.Image) -> Image.Image:
         except (ValueError, SyntaxError, EOFError, struct.error) as error:
             raise InputError(f"{text} ({damaged})") from error
     return _upright(photograph)
+
+
+def _told_by_signature(content):
+    """Return in words what the first bytes of a file say of a format that Pillow does not read; "" for any other."""
+    if content[:5] == b"%PDF-":
+        return "this is a PDF: photograph its printed page"
+    if content[4:8] != b"ftyp":
+        return ""
+    if content[8:12] in _HEIC:
+        return (
+            "this is HEIC, an iPhone's format: export it as JPEG, or set Camera, Formats to Most Compatible"
+        )
+    return "this is a film or another format of that kind: take a photograph, and save it as JPEG"
 
 
 def _upright(picture):
