@@ -257,3 +257,34 @@ def test_bad_arguments(model, few):
             case.album(**wrong)
     with pytest.raises(InputError, match="colour: got 'pink'"):
         case.plain_frame("pink")
+
+
+def test_strange_albums_and_sheets_are_refused(model, few):
+    """By hand: whatever takes photographs or a sheet names what it got, and never measures another thing than was meant."""
+    images, one = few.images, few.images[:1]
+    albums = [
+        ("album", "got str"),
+        (images, "got Tensor"),
+        (case.Album(99, images, few.view), "photographs.person: got 99"),
+        (case.Album(few.person, images * float("nan"), few.view), "photographs.images"),
+        (case.Album(few.person, (255 * images).byte(), few.view), "photographs.images"),
+        (case.Album(few.person, images[:, :, :32, :32], few.view), "allowed are images .3, 64, 64"),
+        (case.Album(few.person, one, few.view), "got 1 images"),
+        (case.Album(few.person, images[:0], few.view), "photographs: got none"),
+    ]
+    sheet, quick = case.plain_frame("red"), case.FrameAttack(steps=1, sittings=1)
+    for photographs, message in albums:
+        for use in (
+            lambda given: quick.run(model, given),
+            lambda given: case.measure(model, given, sheet),
+            lambda given: case.nearest(model, given, quick),
+            lambda given: case.worn(given, sheet),
+            case.area,
+        ):
+            with pytest.raises(InputError, match=message):
+                use(photographs)
+    for wrong in (2 * sheet, sheet - 1, sheet * float("nan"), sheet.byte(), sheet[None], sheet[:, :8], "red"):
+        with pytest.raises(InputError, match="sheet: "):
+            case.measure(model, few, wrong)
+    with pytest.raises(InputError, match="n: got 1000000000"):
+        case.album("Kim", n=10**9)

@@ -20,7 +20,16 @@ from torch import Tensor, nn
 from advcourse.attacks.hyperparameters import allowed, number
 from advcourse.cases.printability import isotropic_variation, mean_log_nps
 from advcourse.cases.printer import printed
-from advcourse.core.inputs import InputError, ask, check_model, check_range, check_seed, evaluating, predict
+from advcourse.core.inputs import (
+    InputError,
+    ask,
+    check_images,
+    check_model,
+    check_range,
+    check_seed,
+    evaluating,
+    predict,
+)
 from advcourse.core.intervals import Interval, counted
 from advcourse.data import faces, glasses
 from advcourse.data.face_shapes import Traits
@@ -65,7 +74,7 @@ def album(person: int | str, split: str = "train", n: int | None = None, seed: i
     Args:
         person: name or index in `faces.CLASSES`.
         split: whose shipped photographs: "train" (default, 30) or "test" (12); not used if n is given.
-        n: draw so many new ones instead, at least 1 (default None). Half a second for 20.
+        n: draw so many new ones instead, 1 to 100 000 (default None). Half a second for 20.
         seed: of the new ones; those of `faces.SPLITS` give shipped circumstances again, on other people (default 0).
 
     Raises:
@@ -77,7 +86,7 @@ def album(person: int | str, split: str = "train", n: int | None = None, seed: i
         rows = (shipped.labels == number_of).nonzero()[:, 0]
         view = faces.chosen(faces.circumstances(*faces.SPLITS[split]), rows)
         return Album(number_of, shipped.images[rows], view)
-    check_range(n, "n", 1, integer=True)
+    check_range(n, "n", 1, 100_000, integer=True)
     images, _ = faces.render(n, seed, number_of)
     return Album(number_of, images, faces.circumstances(n, seed))
 
@@ -187,7 +196,7 @@ class FrameAttack:
         Raises:
             InputError: an unknown target, or the person themselves; no photograph; no cell.
         """
-        check_model(model, photographs.images)
+        check_model(model, _checked_album(photographs).images)
         target = _checked_target(target, photographs)
         cells = _checked_cells(cells)
         with evaluating(model):
@@ -258,9 +267,33 @@ def _share(score, colours, cells, step, share):
     return slope * (share * (step * cells).abs().sum() / size) if size > 0 else 0.0
 
 
-def _checked_target(target, photographs):
+def _checked_album(photographs):
+    """Raise `InputError` unless these are photographs that glasses can be put on."""
+    if not isinstance(photographs, Album):
+        raise InputError(f"photographs: got {type(photographs).__name__}; allowed is an Album: album('Kim')")
+    check_images(photographs.images, "photographs.images")
+    index_of(photographs.person, "photographs.person")
     if not len(photographs):
         raise InputError("photographs: got none; allowed is at least one, such as album('Kim')")
+    shape, views = tuple(photographs.images.shape[1:]), {len(each) for each in photographs.view.values()}
+    if shape != (3, faces.SIZE, faces.SIZE) or views != {len(photographs)}:
+        raise InputError(
+            f"photographs: got {len(photographs)} images {shape} and circumstances of {sorted(views)}; allowed are images "
+            f"(3, {faces.SIZE}, {faces.SIZE}), and the circumstances of each"
+        )
+    return photographs
+
+
+def _checked_sheet(sheet):
+    shape = 3, glasses.ROWS, glasses.COLUMNS
+    if not isinstance(sheet, Tensor) or sheet.shape != shape:
+        given = f"shape {tuple(sheet.shape)}" if isinstance(sheet, Tensor) else type(sheet).__name__
+        raise InputError(f"sheet: got {given}; allowed are colours {shape}, or None")
+    check_images(sheet[None], "sheet")
+    return sheet
+
+
+def _checked_target(target, photographs):
     if target is None:
         return None
     number_of = index_of(target, "target")
@@ -311,9 +344,11 @@ def controls(frame: Frame, seed: int = 0) -> dict[str, Tensor | None]:
 
 def worn(photographs: Album, sheet: Tensor | None, seed: int = 0) -> Tensor:
     """Return the photographs with a sheet printed and worn, (N, 3, 64, 64), sitting as `seed` says; None: without glasses."""
+    _checked_album(photographs)
     if sheet is None:
         return photographs.images.clone()
-    return glasses.wear(photographs.images, photographs.fitted(seed), printed(sheet.to(photographs.images)))
+    sheet = _checked_sheet(sheet).to(photographs.images)
+    return glasses.wear(photographs.images, photographs.fitted(seed), printed(sheet))
 
 
 def measure(
@@ -328,7 +363,7 @@ def measure(
         target: name or index; None (default) for dodging alone.
         seed: of how the glasses sit.
     """
-    target = _checked_target(target, photographs)
+    target = _checked_target(target, _checked_album(photographs))
     read = predict(model, worn(photographs, sheet, seed)).argmax(1)
     n = len(photographs)
     return Measured(
@@ -350,7 +385,7 @@ def nearest(
     """
     check_range(candidates, "candidates", 1, len(faces.CLASSES) - 1, integer=True)
     attack = FrameAttack() if attack is None else attack
-    mean = predict(model, photographs.images).mean(0)
+    mean = predict(model, _checked_album(photographs).images).mean(0)
     mean[photographs.person] = -torch.inf
     short = FrameAttack(**{**vars(attack), "steps": SHORT})
     tried = {
@@ -362,4 +397,4 @@ def nearest(
 
 def area(photographs: Album, seed: int = 0) -> float:
     """Return the mean share of the picture that the frame covers, in [0, 1]."""
-    return photographs.fitted(seed).cover.mean().item()
+    return _checked_album(photographs).fitted(seed).cover.mean().item()

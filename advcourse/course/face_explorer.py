@@ -107,9 +107,14 @@ def face_explorer(model: nn.Module, wardrobe: Mapping[str, tuple[int | str, Tens
         a `FaceExplorer`, an ipywidget.
 
     Raises:
-        InputError: there is nothing to choose, or an unknown person.
+        InputError: there is nothing to choose, an entry is no pair, or an unknown person.
     """
     if not wardrobe:
         raise InputError("wardrobe: got nothing to choose from; allowed is at least one entry")
+    wrong = [
+        name for name, entry in wardrobe.items() if not isinstance(entry, tuple | list) or len(entry) != 2
+    ]
+    if wrong:
+        raise InputError(f"wardrobe: got {wardrobe[wrong[0]]!r} for {wrong[0]!r}; allowed is (person, sheet)")
     named = {name: (faces.CLASSES[index_of(who)], sheet) for name, (who, sheet) in wardrobe.items()}
     return FaceExplorer(model, named)
