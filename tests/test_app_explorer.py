@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from advcourse.cases.malware import Detector
+from advcourse.cases.malware import Detector, edit
 from advcourse.core.inputs import InputError
-from advcourse.course.app_explorer import app_explorer, difference
+from advcourse.course.app_explorer import app_explorer, difference, overturned
 from advcourse.data.apps import TORCH, PocketPhone, Vocabulary
 
 SMS, FINGER, CONTACTS, SCREEN = NAMES = (
@@ -76,6 +76,19 @@ def test_a_difference_is_difflibs():
     assert [mark + text for mark, text in short.lines] == ["…", *shown]
     assert repr(short).splitlines()[0] == "letters" and "+ X" in repr(short)
     assert difference("a  b\nc", "a    b\nc", "columns").lines == [(" ", "a    b"), (" ", "c")]
+
+
+def test_a_detector_before_and_after(detector):
+    """By the sigmoid of the leads by hand, -3 and, with the screen, -1, which still is an alarm; with all three, 1.5."""
+    few, all_three = (edit(TORCH.manifest, added) for added in ([SCREEN], NAMES))
+    shown, passed = (overturned(detector, TORCH, manifest) for manifest in (few, all_three))
+    assert shown.before == pytest.approx(0.9526, abs=1e-4) and shown.after == pytest.approx(0.7311, abs=1e-4)
+    assert passed.after == pytest.approx(0.1824, abs=1e-4)
+    assert "As it was, it is stopped as malicious: the detector gives “malicious” 95" in repr(shown)
+    assert "With 1 line more, it is stopped as malicious" in repr(shown)
+    assert "With 3 lines more, it passes as benign" in repr(passed) and "+     <activity" in repr(passed)
+    page = unescape(passed._repr_html_())
+    assert page.count('role="meter"') == 2 and page.count("With 3 lines more, it passes as benign") == 1
 
 
 def test_texts_are_escaped():

@@ -238,7 +238,6 @@ class Attack:
     black_box: ClassVar[bool] = False  # True if it asks for logits alone, and never for a gradient
     # "physical" if success is judged on photographs: see `ThreatModel`.
     channel: ClassVar[str] = "digital"
-    only_on: ClassVar[str] = ""  # the only data set that it can attack, by its name in a settings file
     seed: ClassVar[int] = 0
 
     def __post_init__(self):
@@ -295,7 +294,7 @@ class Attack:
             torch.cuda.synchronize(x.device)
         seconds = time.perf_counter() - began
         with seeded(x.device, self.seed):  # for models that draw random numbers of their own
-            logits = predict(model, self.as_read(images, first, y)) if len(x) else x.new_zeros(0, 1)
+            logits = predict(model, self.as_read(images, first)) if len(x) else x.new_zeros(0, 1)
         passes = victim.forward_passes, victim.backward_passes
         rest = seconds, details, abstains, identity(model, quiet=True)
         return AttackResult(
@@ -306,8 +305,8 @@ class Attack:
         """Return the size (N,) of each change in `result`, in this attack's norm."""
         return result.distances[self.norm]
 
-    def as_read(self, images: Tensor, first: int = 0, y: Tensor | None = None) -> Tensor:
-        """Return what the model reads of attacked images: themselves, or photographs. Some need the true labels `y` for it."""
+    def as_read(self, images: Tensor, first: int = 0) -> Tensor:
+        """Return what the model reads of attacked images, the images themselves; physical attacks take photographs."""
         return images
 
     def _perturb(self, victim, x, y, target, noise):

@@ -71,8 +71,8 @@ class _Composed(Attack):
     def size(self, result: AttackResult) -> Tensor:
         return self.attack.size(result)
 
-    def as_read(self, images: Tensor, first: int = 0, y: Tensor | None = None) -> Tensor:
-        return self.attack.as_read(images, first, y)
+    def as_read(self, images: Tensor, first: int = 0) -> Tensor:
+        return self.attack.as_read(images, first)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Transfer(_Composed):
         with called("source"):
             result = self.attack.run(on_device(self._source_of(model), x.device), x, y, target, first)
         with seeded(x.device, self.seed):
-            logits = predict(model, self.as_read(result.images, first, y)) if len(x) else result.logits
+            logits = predict(model, self.as_read(result.images, first)) if len(x) else result.logits
         fields = {"abstains": getattr(model, "abstains", False), "model": identity(model, quiet=True)}
         return replace(result, attack=self, logits=logits, **fields)
 

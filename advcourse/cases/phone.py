@@ -165,7 +165,7 @@ class PhonePGD(GradientSign):
         target = "given" if self.targeted else "none"
         return Schedule(self.eps, alpha, self.steps, start="uniform", target=target)
 
-    def as_read(self, images: Tensor, first: int = 0, y: Tensor | None = None) -> Tensor:
+    def as_read(self, images: Tensor, first: int = 0) -> Tensor:
         """Return one held-out photograph of each image (N, C, H, W); `first` is the first one's index in the whole batch."""
         return replace(HELD_OUT, strength=self.strength)(images, first)
 

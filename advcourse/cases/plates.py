@@ -101,13 +101,18 @@ class RoadStickers(Attack):
         plates = _shipped().to(result.images)[result.labels]
         return (plates[:, 3] * changed).double().sum((1, 2)) / plates[:, 3].double().sum((1, 2))
 
-    def as_read(self, images: Tensor, first: int = 0, y: Tensor | None = None) -> Tensor:
-        """Return one held-out photograph of each plate (N, 3, 32, 32) of the classes `y` (N,)."""
-        if y is None:
-            raise InputError("y: got None; a plate's outline follows from its class, so give the true labels")
+    def as_read(self, images: Tensor, first: int = 0) -> Tensor:
+        """Return one held-out photograph of each plate (N, 3, 32, 32), cut out along the outline of what it was made from.
+
+        That is the plate of the set from which it differs in the fewest pixels, since stickers change none beside their plate;
+        of several, which there are only if all of it is pasted over, the largest.
+        """
         if not len(images):
             return images
-        plates = torch.cat([images, _shipped().to(images)[y][:, 3:]], 1)
+        plain, plates = load().images[: len(signs.CLASSES)].to(images), _shipped().to(images)
+        changed = (images[:, None] != plain).any(2).sum((2, 3)).double()
+        made_from = (changed - plates[:, 3].double().mean((1, 2)) / 2).argmin(1)
+        plates = torch.cat([images, plates[made_from, 3:]], 1)
         with torch.no_grad():
             return Road()(plates, MOST_VIEWS + first)  # no attack's pool reaches as far
 

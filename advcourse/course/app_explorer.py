@@ -87,6 +87,59 @@ def _shortened(lines, around):
     return shown
 
 
+class Overturned:
+    """An edited manifest, and what a detector says before and after: see `overturned`. It shows itself, or prints as text.
+
+    `changed` is the `Difference` of the manifests, `before` and `after` are the probabilities of "malicious".
+    """
+
+    def __init__(self, changed: Difference, before: float, after: float, passes: tuple[bool, bool]):
+        self.changed, self.before, self.after, self._passes = changed, before, after, passes
+        self._added = sum(mark == "+" for mark, _ in changed.lines)
+
+    def _words(self):
+        sentences = (_verdict(self.before, self._passes[0]), _verdict(self.after, self._passes[1]))
+        lines = f"With {self._added} line{'s' * (self._added != 1)} more"
+        return [f"{head}, {words}" for head, words in zip(("As it was", lines), sentences, strict=True)]
+
+    def __repr__(self):
+        return "\n".join([repr(self.changed), *self._words()])
+
+    def _repr_html_(self):
+        bars = "".join(
+            f"<p>{html.escape(words)}</p>{_bar(suspicion, passes)}"
+            for words, suspicion, passes in zip(
+                self._words(), (self.before, self.after), self._passes, strict=True
+            )
+        )
+        return (
+            '<div style="display:flex;flex-wrap:wrap;gap:24px;align-items:flex-start">'
+            f'<div style="flex:1 1 420px;min-width:0">{self.changed._repr_html_()}</div>'
+            f'<div style="flex:1 1 260px">{bars}</div></div>'
+        )
+
+
+def overturned(detector: Detector, app: App, manifest: str, around: int | None = 1) -> Overturned:
+    """Return an app's manifest beside an edited one, and what a detector makes of the app with each, for display.
+
+    Args:
+        detector: what reads both.
+        app: the app as it was; its program stays the same.
+        manifest: its edited manifest.
+        around: how many unchanged lines are shown beside each change (default 1; None: all).
+
+    Raises:
+        InputError: a manifest cannot be read, or `around` is below 0.
+    """
+    changed = difference(app.manifest, manifest, f"The manifest of {app.package}", around)
+    answers = []
+    with torch_threads(1):
+        answers += [detector.logits(text, app.program) for text in (app.manifest, manifest)]
+    suspicions = [float(logits.softmax(0)[MALICIOUS]) for logits in answers]
+    passes = tuple(bool(logits[BENIGN] > logits[MALICIOUS]) for logits in answers)
+    return Overturned(changed, *suspicions, passes)
+
+
 class AppExplorer(ipywidgets.VBox):
     """See `app_explorer`. Its controls are `app`, `additions`, `careful` and `install`; it shows `meter`, `changed`, `logged` and
     `message`.
@@ -164,16 +217,24 @@ class AppExplorer(ipywidgets.VBox):
 
 
 def _meter(suspicion, passes, made):
-    """A bar with the threshold in its middle, and the same in words."""
+    """A bar, and the same in words."""
+    text = f"With {made} addition{'s' * (made != 1)} {_verdict(suspicion, passes)}"
+    return f'{_bar(suspicion, passes)}<p role="status" aria-live="polite">{html.escape(text)}</p>'
+
+
+def _verdict(suspicion, passes):
     words = "passes as benign" if passes else "is stopped as malicious"
-    text = f"With {made} addition{'s' * (made != 1)} it {words}: the detector gives “malicious” {percent(suspicion)}."
+    return f"it {words}: the detector gives “malicious” {percent(suspicion)}."
+
+
+def _bar(suspicion, passes):
+    """The suspicion as a bar with the threshold in its middle."""
     colour = "#56B4E9" if passes else "#D55E00"
     return (
         f'<div role="meter" aria-label="suspicion" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{100 * suspicion:.0f}" style="position:relative;max-width:560px;height:16px;border:1px solid #999">'
         f'<div style="width:{100 * suspicion:.1f}%;height:100%;background:{colour}"></div>'
         '<div style="position:absolute;left:50%;top:-3px;height:22px;border-left:2px dashed currentColor"></div></div>'
-        f'<p role="status" aria-live="polite">{html.escape(text)}</p>'
     )
 
 
@@ -203,6 +264,10 @@ def app_explorer(
     Raises:
         InputError: there are no apps, or a number is out of range.
     """
+    if not isinstance(detector, Detector):
+        raise InputError(f"detector: got {type(detector).__name__}; allowed is a malware.Detector")
+    if not all(isinstance(app, App) for app in apps):
+        raise InputError("apps: got something else than apps; allowed are those of an AppSet, such as .apps")
     if not apps:
         raise InputError("apps: got none; allowed is at least one")
     check_range(budget, "budget", 1, integer=True)

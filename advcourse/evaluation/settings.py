@@ -286,10 +286,11 @@ def _attacks(entry, path, sets, problems):
 
 def _check_sets(attack, name, at, sets, problems):
     """Add a problem if the attack is made for another set than one of those given, or one of them takes no such attack."""
+    only_on = getattr(attack, "only_on", "")  # of attacks on a set of their own
     for source in sets:
-        if attack.only_on and attack.only_on != source.name:
-            problems.add(at, f"got {name} on {source.name}; it attacks the set {attack.only_on} alone")
-        elif source.name == case_sets.FEATURES != attack.only_on:
+        if only_on and only_on != source.name:
+            problems.add(at, f"got {name} on {source.name}; it attacks the set {only_on} alone")
+        elif source.name == case_sets.FEATURES != only_on:
             problems.add(at, f"got {name} on {source.name}; features are there or not: name AppAdditions")
 
 
