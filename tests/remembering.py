@@ -8,6 +8,7 @@ state is not kept: to leave the call out would change what is drawn next.
 import random
 import sys
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache, partial, wraps
 from gc import get_objects
 from hashlib import blake2b
@@ -70,7 +71,9 @@ def _keeping(original, results):
 
 
 def _copy(result):
-    return tuple(map(_copy, result)) if isinstance(result, tuple) else result.clone()
+    if isinstance(result, tuple):
+        return tuple(map(_copy, result))
+    return result.clone() if isinstance(result, torch.Tensor) else deepcopy(result)
 
 
 def _key(value):
@@ -82,8 +85,8 @@ def _key(value):
         return value.victim, _key(value.labels), tuple((k, _key(v)) for k, v in value.arguments.items())
     if isinstance(value, partial):
         return _key(value.func), _key(value.args), _key(tuple(value.keywords.items()))
-    if isinstance(value, tuple):
-        return tuple(map(_key, value))
+    if isinstance(value, tuple | list):
+        return type(value), *map(_key, value)
     return type(value), value
 
 
