@@ -122,8 +122,8 @@ def the_whole_plate(model, plate, mask, target, views, corners, steps):
 @sticker.wrong("outside the mask")
 def by_a_product(model, plate, mask, target, views, corners, steps):
     found = sticker(model, plate, mask, target, views, corners, steps)
-    soft = 0.999 * mask.to(plate) + 0.0005
-    return torch.cat([(1 - soft) * plate[:3] + soft * found[:3], plate[3:]])
+    soft, paint = 0.999 * mask.to(plate) + 0.0005, torch.where(mask, found[:3], 0.35)
+    return torch.cat([(1 - soft) * plate[:3] + soft * paint, plate[3:]])
 
 
 @sticker.wrong("sign printed")
