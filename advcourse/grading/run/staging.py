@@ -45,9 +45,12 @@ FILES = (
     "labs/victims.py",
     "models/__init__.py",
     "models/autoencoder.py",
+    "models/game_nets.py",
     "models/nets.py",
     "models/pixelcnn.py",
+    "models/sound_nets.py",
     "models/store.py",
+    "models/word_nets.py",
     *(f"models/weights/{name}{ending}" for name in NETS for ending in (".json", ".safetensors")),
 )
 ALLOWED = (
