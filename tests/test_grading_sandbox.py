@@ -336,15 +336,15 @@ def test_the_library_inside_holds_no_answer(walled):
 
 
 def test_the_staged_files_are_those_that_the_worker_needs(tmp_path):
-    """Checks by importing the worker from the staged files alone: no file is missing, and none is there that is not imported."""
+    """Checks by importing the worker, and what labs give to answers, from the staged files alone: all are there, and used."""
     staging.stage(tmp_path)
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import advcourse.grading.run.worker\n"
+    code += "".join(f"import advcourse.labs.{lab}\n" for lab in staging.labs())
     code += "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'advcourse'))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
     )
-    loaded = {Path(path) for path in done.stdout.split()}
-    staged = {path for path in tmp_path.rglob("*.py") if path.parent.parent.name != "labs"}
+    loaded, staged = {Path(path) for path in done.stdout.split()}, set(tmp_path.rglob("*.py"))
     assert loaded == staged
 
 

@@ -172,7 +172,7 @@ def nan_is_one(clean, attacked, after, y):
 @destruction.right
 def attack_by_attack(clean, attacked, after, y):
     keeps = (clean[0] == y) & (clean[1] == y)
-    rows = [(again == y)[keeps & (read != y)] for read, again in zip(attacked, after)]
+    rows = [(again == y)[keeps & (before != y)] for before, again in zip(attacked, after)]
     return torch.stack([row.double().mean() for row in rows])
 
 
