@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from advcourse.core.rounding import percent
 from advcourse.data import signs
 from advcourse.labs.checks import Student
+from advcourse.labs.comparing import called
 from advcourse.labs.exercises import Case, Draw, Task, exercise
 from advcourse.labs.lab5.cameras import View
 from advcourse.labs.lab5.printed import inks
@@ -283,21 +284,32 @@ def survives_the_road(student: Student, draw: Draw) -> None:
     """Printed, and seen from new places, a stop sign is read as the target."""
     case = stop_sign(student.task, draw)
     found = student(case).float()
-    plate, mask, corners = case["plate"], case["mask"], case["corners"]
-    made = pasted(plate, mask, print_of(found[:3], corners))
-    hits = read_as_target(case, made, bins(draw, UNSEEN)).double().view(-1, UNSEEN).mean(1)
+    places = bins(draw, UNSEEN)
+    made, hits = _seen(case, found, places)
     overall, worst = hits.mean().item(), hits.min().item()
     if overall >= OVERALL and worst >= WORST:
+        return
+    _, best = _seen(
+        case, called(sticker.solution, case).float(), places
+    )  # some inks and places are harder than others
+    asked, asked_worst = min(OVERALL, best.mean().item() - 0.1), min(WORST, best.min().item() - 0.25)
+    if overall >= asked and worst >= asked_worst:
         return
     i = int(hits.argmin())
     told = (
         f"Printed, and seen from {len(hits) * UNSEEN} new places, your sign is read as {signs.CLASSES[case['target']]!r} in "
-        f"{percent(overall)} of the photographs ({percent(OVERALL)} are asked for), and in the worst bin, at "
+        f"{percent(overall)} of the photographs ({percent(asked)} are asked for), and in the worst bin, at "
         f"{DISTANCES[i // len(ANGLES)]:g} m and {ANGLES[i % len(ANGLES)]:g} degrees, in {percent(worst)} (asked: "
-        f"{percent(WORST)})."
+        f"{percent(max(0.0, asked_worst))})."
     )
     key, why = _why(case, made)
     raise Finding(key, f"{told} {why}", paper(case, found))
+
+
+def _seen(case, found, places):
+    """The sign with this sticker as it is printed, and how often it is read as the target in each bin."""
+    made = pasted(case["plate"], case["mask"], print_of(found[:3], case["corners"]))
+    return made, read_as_target(case, made, places).double().view(-1, UNSEEN).mean(1)
 
 
 def _why(case, made):
