@@ -183,6 +183,24 @@ def test_an_empty_batch_gives_an_empty_batch(cls):
     assert np.isnan(record.success_rate) and record.forward_passes == record.backward_passes == 0
 
 
+@ATTACKS
+@pytest.mark.parametrize("misread", [False, True])
+def test_a_model_is_never_asked_about_no_images(cls, misread):
+    """Many models refuse an empty batch: none is asked for where all images are fooled, early or from the start."""
+    net, seen = linear(CLASSES, (1, 8, 8), dtype=torch.float32), []
+
+    def answer(z):
+        seen.append(len(z))
+        return net(z)
+
+    attack = quick(cls, eps=0.5, alpha=0.5, targets=3, restarts=2, queries=600)
+    x, y, target = batch(attack, 5)
+    with torch.no_grad():
+        order = net(x).argsort(1, descending=True)
+    attack(Function(answer), x, order[:, 1 if misread else 0], None if target is None else order[:, 2])
+    assert seen and min(seen) > 0
+
+
 def in_parts(attack, model, x, y, target, size):
     """What the attack gives in batches of `size`, put together again: images, sizes of the change, success, steps."""
     parts = [slice(first, first + size) for first in range(0, len(x), size)]

@@ -89,10 +89,12 @@ class APGD(Attack):
         for restart in range(self.restarts):
             runs = []
             for stream, aim in enumerate(aims):
+                if not (strongest.margin >= 0).any():
+                    break
                 run = self._run(victim, x, y, aim, noise, restart * len(aims) + stream, strongest)
                 self._climb(victim, run, range(trial), strongest)
                 runs.append(run)
-            for run in _best(runs, self.finalists, len(x)) if self.finalists else ():
+            for run in _best(runs, self.finalists, len(x)) if self.finalists and runs else ():
                 self._climb(victim, run, range(trial, self.steps), strongest)
         return strongest.images, strongest.steps, {}
 
@@ -112,7 +114,7 @@ class APGD(Attack):
             logits = victim(x_k)
             loss = self._loss(logits, run.y, run.aim)
         strongest.offer(run.index, x_k.detach(), margin(logits.detach(), run.y))
-        return loss.detach(), victim.gradient(loss, x_k) if differentiate and len(x_k) else None
+        return loss.detach(), victim.gradient(loss, x_k) if differentiate else None
 
     def _loss(self, logits, y, aim):
         if self.loss == "dlr":
@@ -147,7 +149,7 @@ class _Run(PerImage):
 
     def begin(self, loss, gradient):
         self.best, self.loss, self.best_loss, self.loss_at_check = self.x_k, loss, loss, loss
-        self.gradient = self.best_gradient = torch.zeros_like(self.x_k) if gradient is None else gradient
+        self.gradient = self.best_gradient = gradient
 
     def move(self, first, norm, eps):
         bounds = self.low, self.high

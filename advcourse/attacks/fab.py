@@ -80,9 +80,10 @@ class FAB(Attack):
             steps[at.index] += 1
             at.move(f, w, fooled, self.norm)
             at.keep(w.flatten(1).any(1))  # without a gradient there is no plane to go to
-        with torch.no_grad():
-            fooled = victim.distance_to_success(victim(at.x_k), at.y, 1) < 0
-        nearest.offer(at.index, at.x_k, fooled)
+        if len(at.index):
+            with torch.no_grad():
+                fooled = victim.distance_to_success(victim(at.x_k), at.y, 1) < 0
+            nearest.offer(at.index, at.x_k, fooled)
 
 
 class _Walk(PerImage):
