@@ -1,5 +1,6 @@
 """Lab 6: what every lab passes, the judge's questions, and the authors' answers against the library and hand-made apps."""
 
+import inspect
 import subprocess
 import sys
 
@@ -262,3 +263,37 @@ def test_a_view_waits_for_a_right_answer():
 
     assert str(show(edit)) == "edit is not written yet."
     assert "check(edit)" in str(show(lambda manifest, additions: manifest, task="edit"))
+
+
+NESTED = {"S1": {}}
+for _ in range(900):
+    NESTED = {"S1": NESTED}
+BOMB = '<!DOCTYPE l [<!ENTITY a "aaaaaaaaaa">' + "".join(
+    f'<!ENTITY a{i} "{f"&a{i - 1 if i else str()};" * 10}">' for i in range(9)
+)
+HOSTILE = {
+    "a bomb": BOMB + "]><manifest>&a8;</manifest>",
+    "not closed": "<a",
+    "deep": "<a>" * 100_000 + "</a>" * 100_000,
+    "two million letters": "x" * 2_000_000,
+    "half a letter": "\ud800",
+    "another encoding": '<?xml version="1.0" encoding="utf-16"?><manifest/>',
+    "another element": "<manifest>" + "<uses-permission/>" * 50_000 + "</manifest>",
+    "no set": {f"S{i}": True for i in range(1, 9)},
+    "lists in a list": {f"S{i}": [["a"], {"b": 1}, None, 2.5] for i in range(1, 9)},
+    "no numbers": {f"S{i}": [float("nan"), float("inf")] for i in range(1, 9)},
+    "a long number": {"S1": 10**4000},
+    "nested": NESTED,
+    "many": {f"S{i}": {str(j) for j in range(20_000)} for i in range(1, 9)},
+}
+
+
+@pytest.mark.parametrize("task", ["extract", "edit", "evade_app", "clean"])
+@pytest.mark.parametrize("what", HOSTILE)
+def test_odd_texts_are_wrong_answers_and_nothing_else(task, what):
+    """Texts and dictionaries made to stop a reader: each is told in a sentence, and no error leaves the judge."""
+    names = ", ".join(inspect.signature(LAB.tasks[task].solution).parameters)
+    space = {"answer": HOSTILE[what]}
+    exec(f"def {task}({names}):\n    return answer", space)
+    verdict = LAB.check(space[task], task, 3)
+    assert verdict.outcome == "wrong" and verdict.points == 0 and len(verdict.message) < 2_000

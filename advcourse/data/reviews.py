@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from advcourse.core.inputs import InputError, check_choice, check_range, check_seed
+from advcourse.core.inputs import InputError, check_choice, check_range
+from advcourse.data.balanced import draw_balanced
 from advcourse.data.words import WordList, words_of
 
 NAME = "reviews"
@@ -109,11 +110,7 @@ class SentenceSet(Dataset):
         Raises:
             InputError: n or seed out of range.
         """
-        check_range(n, "n", 0, len(self), integer=True)
-        shuffled = torch.randperm(len(self), generator=torch.Generator().manual_seed(check_seed(seed)))
-        labels = self.labels[shuffled]
-        turn = torch.where(labels == 1, (labels == 1).cumsum(0) * 2 + 1, (labels == 0).cumsum(0) * 2)
-        return self.subset(shuffled[turn.argsort(stable=True)[:n]])
+        return self.subset(draw_balanced(self.labels, n, seed))
 
 
 def checksum_of(part: list | dict) -> str:

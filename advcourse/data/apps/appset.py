@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from advcourse.core.inputs import InputError, check_choice, check_range, check_seed
+from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.data.apps.features import Vocabulary, extract
 from advcourse.data.apps.making import App, make
+from advcourse.data.balanced import draw_balanced
 
 NAME = "apps"
 FILE = Path(__file__).parent.parent / "files" / "apps.npz"
@@ -114,11 +115,7 @@ class AppSet(Dataset):
         Raises:
             InputError: n or seed out of range.
         """
-        check_range(n, "n", 0, len(self), integer=True)
-        shuffled = torch.randperm(len(self), generator=torch.Generator().manual_seed(check_seed(seed)))
-        labels = self.labels[shuffled]
-        turn = torch.where(labels == 1, (labels == 1).cumsum(0) * 2 + 1, (labels == 0).cumsum(0) * 2)
-        return self.subset(shuffled[turn.argsort(stable=True)[:n]])
+        return self.subset(draw_balanced(self.labels, n, seed))
 
     def features(self, vocabulary: Vocabulary, reachable: bool = False) -> Tensor:
         """Return what a detector reads of each app: zeros and ones, float32, shape (N, D).
