@@ -207,3 +207,23 @@ def test_on_a_gpu():
         nets.append(net.cpu())
     for p, q in zip(*(net.parameters() for net in nets)):
         torch.testing.assert_close(p, q, atol=1e-3, rtol=1e-2)
+
+
+def test_an_image_without_a_finite_gradient_adds_nothing():
+    """The root of a black image has an infinite slope: against the sum over the other images."""
+
+    class Root(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(4, 3, bias=False)
+
+        def forward(self, z):
+            return self.linear(z.flatten(1)).square().sum(1, keepdim=True).sqrt() * torch.arange(3.0)
+
+    torch.manual_seed(0)
+    model, x, y = Root(), torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 2, 0])
+    x[1] = 0
+    rest = torch.tensor([0, 2, 3])
+    both, others = clipped_sum(model, x, y, 1.0), clipped_sum(model, x[rest], y[rest], 1.0)
+    torch.testing.assert_close(both["linear.weight"], others["linear.weight"])
+    assert both["linear.weight"].isfinite().all()

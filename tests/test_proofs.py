@@ -202,3 +202,62 @@ def test_bad_input_is_named():
             margin_bounds(model, **{"x": x, "y": y, "eps": 0.1} | fields)
     assert margin_bounds(net, x[:0], y[:0], 0.1).shape == (0, 3)
     assert linear().training
+
+
+class Negated(nn.Sequential):
+    """A chain by its class, and another function by its forward."""
+
+    def forward(self, x):
+        return -super().forward(x)
+
+
+def hooked():
+    """A net whose ReLU a hook turns round."""
+    net = tiny(0)
+    net[2].register_forward_hook(lambda layer, x, answer: -answer)
+    return net
+
+
+@pytest.mark.parametrize("model", [Negated(nn.Flatten(), nn.Linear(4, 3)).double(), hooked()])
+def test_what_a_class_does_not_tell_is_refused(model):
+    """A subclass's forward and a hook are invisible to the bounds: a proof of the plain layers would be false."""
+    x, y = torch.rand(2, 1, 2, 2), torch.tensor([0, 1])
+    for refuse in (lambda: margin_bounds(model, x, y, 0.1), lambda: IBP(0.1)(model, x.double(), y)):
+        with pytest.raises(InputError, match="a forward of its own or a hook"):
+            refuse()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_layers_that_work_in_place_have_the_same_bounds(method):
+    """Against the same net whose ReLUs make new tensors, on digits of a trained net."""
+    plain, (x, y) = models.load("mnist-small"), data.load("mnist-5k").pick(4, seed=3)
+    in_place = models.load("mnist-small")
+    for layer in in_place:
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = True
+    bounds = [margin_bounds(net, x, y, 0.05, method) for net in (plain, in_place)]
+    assert torch.equal(*bounds)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_no_picture_is_bounded_before_it_is_flattened(method):
+    """Linear layers along the last axis of (N, 1, 1, D), against 200 points of the ball."""
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(), nn.Flatten(), nn.Linear(6, 3))
+    x = torch.rand(3, 1, 1, 5)
+    with torch.no_grad():
+        y = net(x).argmax(1)
+        bounds = margin_bounds(net, x, y, 0.1, method)
+        assert bounds.shape == (3, 3)
+        for _ in range(200):
+            logits = net((x + 0.1 * (torch.rand_like(x) * 2 - 1)).clamp(0, 1)).double()
+            assert (logits.gather(1, y.unsqueeze(1)) - logits >= bounds - 1e-4).all()
+
+
+def test_parametrized_layers_are_bounded_as_they_are():
+    """Weight normalisation by torch's parametrisation computes a plain linear layer: the same bounds as with its weights."""
+    net = tiny(0)
+    plain = [margin_bounds(net, torch.full((1, 1, 2, 2), 0.5), torch.tensor([0]), 0.1)]
+    nn.utils.parametrizations.weight_norm(net[1])
+    plain.append(margin_bounds(net, torch.full((1, 1, 2, 2), 0.5), torch.tensor([0]), 0.1))
+    torch.testing.assert_close(*plain)

@@ -171,3 +171,22 @@ def test_bad_input_is_named():
         Smoothed(model, 0.5).certify(images(2) + 2)
     with pytest.raises(InputError, match="model"):
         Smoothed(lambda x: x, 0.5)
+
+
+def test_logits_that_are_no_numbers_prove_nothing():
+    """NaN has a largest place like all numbers, so a vote alone would be unanimous."""
+    nothing = Function(lambda x: x.flatten(1)[:, :3] * torch.nan)
+    for model, sigma in ((nothing, 0.5), (models.load("mnist-small"), 1e39)):
+        with pytest.raises(InputError, match="NaN or infinite for noisy images"):
+            Smoothed(model, sigma).certify(torch.zeros(1, 1, 28, 28), n=20)
+
+
+def test_a_model_that_draws_by_itself_follows_the_seed():
+    """Dropout that stays on: the same counts from two global states, which stay as they were."""
+    model = Function(lambda x: F.dropout(x.flatten(1), 0.5)[:, :4])
+    x, counts = images(4), []
+    for state in (1, 2):
+        before = torch.manual_seed(state).get_state()
+        counts.append(Smoothed(model, 0.5).certify(x, n=200, seed=3).count)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(*counts)

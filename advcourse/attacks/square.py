@@ -46,7 +46,7 @@ class Square(Attack):
         eps: budget, in the unit of `norm`: pixel range for "Linf" (default 0.3), Euclidean length for "L2".
         queries: the most queries of an image (default 5000, as in the standard ensemble).
         p: the first share of the pixels in a square (default 0.8).
-        give_up: after 500 queries an image leaves if its margin is above this share of its first one (default None: never).
+        give_up: after 500 queries an image leaves if its margin is above this share of the clean image's (default None: never).
         norm: "Linf" (default) or "L2".
         seed: seed of all draws (default 0).
 
@@ -72,8 +72,10 @@ class Square(Attack):
         strongest, queries = Strongest(x), torch.zeros_like(y)
         search = _Squares(x, self.eps) if self.norm == "Linf" else _Windows(x, self.eps)
         index = torch.arange(len(x), device=x.device)
-        first = margin(victim(x), y) if self.give_up is not None else None
-        for query in range(self.queries):
+        first = None
+        if self.give_up is not None and self.queries > _ASKED:  # otherwise nobody leaves
+            first, queries = margin(victim(x), y), queries + 1
+        for query in range(self.queries - (first is not None)):
             if query == 0:
                 proposed = search.start(noise)
             else:
@@ -84,7 +86,7 @@ class Square(Attack):
             strongest.offer(index, proposed, lead)
             queries[index] += 1
             on = strongest.margin[index] >= 0
-            if query + 1 == _ASKED and first is not None:
+            if first is not None and query + 2 == _ASKED:
                 on &= strongest.margin[index] <= self.give_up * first[index]
             index = index[on]
             if not len(index):

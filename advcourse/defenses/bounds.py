@@ -8,6 +8,20 @@ from advcourse.core.inputs import InputError
 from advcourse.models.nets import Normalise
 
 Ends = tuple[Tensor, Tensor]  # the lowest and the highest values
+_KNOWN = (
+    *(
+        nn.Sequential,
+        nn.Identity,
+        nn.Dropout,
+        nn.Dropout2d,
+        nn.MaxPool2d,
+        nn.Conv2d,
+        nn.BatchNorm1d,
+        nn.BatchNorm2d,
+    ),
+    *(Normalise, nn.Linear, nn.ReLU, nn.Flatten),
+)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
@@ -16,22 +30,39 @@ def layers(model: nn.Module) -> list[nn.Module]:
     Raises:
         InputError: the network is no chain of layers that the bounds know; the message names the layer.
     """
+    if not _does_what_its_class_says(model):
+        kind = type(model).__name__
+        raise InputError(
+            f"model: has a layer {kind} with a forward of its own or a hook, which the bounds can't see; allowed are torch's own "
+            "layers as they are, chained by nn.Sequential"
+        )
     if isinstance(model, nn.Sequential):
         return [layer for part in model for layer in layers(part)]
     if isinstance(model, nn.Identity | nn.Dropout | nn.Dropout2d):
         return []
+    if isinstance(model, nn.ReLU):
+        return [nn.ReLU()]  # in place, it would change the bounds on its input
     if isinstance(model, nn.MaxPool2d) and model.padding == 0 and model.dilation == 1 and not model.ceil_mode:
         return [model]
     if isinstance(model, nn.Conv2d) and model.padding_mode == "zeros" and not isinstance(model.padding, str):
         return [model]
     if isinstance(model, nn.BatchNorm1d | nn.BatchNorm2d) and model.running_mean is not None:
         return [model]
-    if isinstance(model, Normalise | nn.Linear | nn.ReLU | nn.Flatten):
+    if isinstance(model, Normalise | nn.Linear | nn.Flatten):
         return [model]
     raise InputError(
         f"model: has a layer {model}; the bounds know chains (nn.Sequential) of Linear, Conv2d padded with zeros, ReLU, "
         "MaxPool2d, Flatten, Normalise, BatchNorm, Dropout and Identity"
     )
+
+
+def _does_what_its_class_says(layer):
+    """Whether a layer of a known class computes what that class does: a subclass may do otherwise, and a hook may change it."""
+    known = next((kind for kind in _KNOWN if isinstance(layer, kind)), None)
+    if known is None:
+        return True  # told by name below
+    plain = type(layer).forward is known.forward and type(layer).__call__ is nn.Module.__call__
+    return plain and "forward" not in vars(layer) and not any(getattr(layer, hooks) for hooks in _HOOKS)
 
 
 def ball(x: Tensor, eps: float) -> Ends:

@@ -88,7 +88,7 @@ def _through(layer, rows, ends):
         negative = rows.clamp_max(0)
         return (rows * below).addcmul_(negative, above - below), negative.flatten(1) @ shift.flatten()
     if isinstance(layer, nn.Linear):
-        constant = 0.0 if layer.bias is None else rows @ layer.bias
+        constant = 0.0 if layer.bias is None else _sum(rows * layer.bias)
         return rows @ layer.weight, constant
     if isinstance(layer, nn.Conv2d):
         constant = 0.0 if layer.bias is None else rows.sum((2, 3)) @ layer.bias

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.core.inputs import (
+    ask,
     check_choice,
     check_classes,
     check_images,
@@ -23,8 +24,9 @@ Method = Literal["ibp", "crown-ibp", "crown"]
 def margin_bounds(model: nn.Module, x: Tensor, y: Tensor, eps: float, method: Method = "crown") -> Tensor:
     """Return lower bounds on Z_y - Z_j over all images within `eps` of `x` in L-infinity, and in [0, 1].
 
-    Where all of them are positive (that of y itself is 0), no image in the ball is read otherwise: that is a proof, up to
-    float64's rounding. A negative bound says nothing.
+    Where all of them are positive (that of y itself is 0), no image in the ball is read otherwise. That is a proof about the
+    network as float64 computes it, up to that rounding; one that answers in float32 can differ where the bound is smaller than
+    its own rounding. A negative bound says nothing.
 
     "ibp" passes intervals on from layer to layer. "crown" writes the margin as a linear function of the layer below, and so down
     to the image; a ReLU whose input lies between l < 0 < u is bounded by the line u (z - l) / (u - l) from above and by z or 0
@@ -55,7 +57,7 @@ def margin_bounds(model: nn.Module, x: Tensor, y: Tensor, eps: float, method: Me
     chain = [deepcopy(layer).double() for layer in layers(model)]
     exact = nn.Sequential(*chain).eval()
     with torch.no_grad():
-        classes = exact(x.new_zeros(1, *x.shape[1:]).double()).shape[1]
+        classes = ask(exact, x.new_zeros(1, *x.shape[1:]).double()).shape[1]
         check_classes(y, classes)
         if not len(x):
             return x.new_zeros(0, classes).double()
@@ -68,4 +70,6 @@ def margin_bounds(model: nn.Module, x: Tensor, y: Tensor, eps: float, method: Me
 
 def certified(bounds: Tensor, y: Tensor) -> Tensor:
     """Return which images are proven to be read as `y` (N,) in the whole ball, from `margin_bounds`' (N, K): (N,) bool."""
+    y = check_labels(y, bounds)
+    check_classes(y, bounds.shape[1])
     return bounds.scatter(1, y.unsqueeze(1), torch.inf).amin(1) > 0

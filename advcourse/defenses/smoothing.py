@@ -21,6 +21,7 @@ from advcourse.core.inputs import (
 )
 from advcourse.core.inputs import check_seed as check_fixed_seed
 from advcourse.core.intervals import Interval, counted
+from advcourse.core.randomness import seeded
 from advcourse.defenses.region import Vote
 
 ABSTAINED = -1  # the label of an image on which nothing can be said
@@ -129,7 +130,7 @@ class Smoothed(Vote):
             n: draws for each image (default 1000).
             alpha: the largest probability of a wrong answer, by a two-sided binomial test of the two most frequent classes
                 (default 0.001).
-            seed: seed of the draws, which depend on an image's place in `x` (default 0).
+            seed: seed of the draws, which depend on an image's place in `x` and on `batch_size` (default 0).
         """
         n, alpha, seed = _settings(n, alpha, seed)
         (counts,) = self._counts(check_images(x), (n,), seed)
@@ -148,7 +149,7 @@ class Smoothed(Vote):
             n: further draws, which bound its probability (default 1000; the paper takes 100 000). They limit the radius:
                 with 1000 it is at most 2.46 * sigma, with 10 000 3.20 * sigma.
             alpha: the largest probability that a certificate is wrong (default 0.001).
-            seed: seed of the draws, which depend on an image's place in `x` (default 0).
+            seed: seed of the draws, which depend on an image's place in `x` and on `batch_size` (default 0).
 
         Raises:
             InputError: an argument is out of range, or n is so small that no vote could prove anything.
@@ -173,7 +174,7 @@ class Smoothed(Vote):
         """Return the votes (N, K) of each number of draws; all draws of an image come from one generator of its own."""
         check_model(self.model, x)
         counts = [[] for _ in draws]
-        with evaluating(self.model), torch.no_grad():
+        with evaluating(self.model), torch.no_grad(), seeded(x.device, seed):
             classes = ask(self.model, x.new_zeros(1, *x.shape[1:])).shape[1]
             for place, image in enumerate(x.detach()):
                 state = np.random.SeedSequence((seed, place)).generate_state(1, np.uint64)[0]
@@ -186,7 +187,13 @@ class Smoothed(Vote):
         votes = torch.zeros(classes, dtype=torch.long, device=image.device)
         for first in range(0, n, self.batch_size):
             copies = image.expand(min(self.batch_size, n - first), *image.shape)
-            votes += ask(self.model, self.noisy(copies, g)).argmax(1).bincount(minlength=classes)
+            logits = ask(self.model, self.noisy(copies, g))
+            if not torch.isfinite(logits).all():
+                raise InputError(
+                    "model: returned logits that are NaN or infinite for noisy images; allowed are finite logits (is sigma too "
+                    "large?)"
+                )
+            votes += logits.argmax(1).bincount(minlength=classes)
         return votes
 
 

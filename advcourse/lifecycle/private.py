@@ -162,8 +162,9 @@ def clipped_sum(model: nn.Module, x: Tensor, y: Tensor, clip: float) -> dict[str
         gradients, _ = each(weights, images, labels)
         norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
         shares = (clip / norms.clamp_min(torch.finfo(norms.dtype).tiny)).clamp_max(1)
+        finite = norms.isfinite()  # an image whose gradient is no number adds nothing
         for name, g in gradients.items():
-            total[name] += torch.einsum("n,n...->...", shares, g)
+            total[name] += torch.einsum("n,n...->...", shares[finite], g[finite])
     return total
 
 
