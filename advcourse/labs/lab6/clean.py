@@ -9,7 +9,13 @@ from advcourse.labs.exercises import exercise
 from advcourse.labs.lab6.apps import (
     AppTask,
 )
-from advcourse.labs.lab6.cleaning import BY_MEANING, leaves_a_clean_app, several, works_in_another_spelling
+from advcourse.labs.lab6.cleaning import (
+    BY_MEANING,
+    keeps_what_is_switched_off,
+    leaves_a_clean_app,
+    several,
+    works_in_another_spelling,
+)
 from advcourse.labs.lab6.given import (
     ANDROID,
     HARDWARE_OF,
@@ -312,6 +318,15 @@ def by_pattern(manifest, program):
     return cleaned(manifest, program, keep=("components",))
 
 
+@clean.wrong("switched off")
+def what_is_switched_off_goes(manifest, program):
+    root = ET.fromstring(cleaned(manifest, program))
+    for component in components(root):
+        if component.get(ANDROID + "enabled") == "false":
+            root.find("application").remove(component)
+    return ET.tostring(root, encoding="unicode")
+
+
 @clean.wrong("type")
 def the_tree(manifest, program):
     return ET.fromstring(cleaned(manifest, program))
@@ -330,6 +345,7 @@ clean.checks(
     gives(clean, BY_MEANING, make=several),
     works_in_another_spelling,
     leaves_a_clean_app,
+    keeps_what_is_switched_off,
     other_device,
     leaves_nothing_behind,
 )

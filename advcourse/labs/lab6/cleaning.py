@@ -1,5 +1,7 @@
 """What the judge of lab 6 asks of the lint."""
 
+import xml.etree.ElementTree as ET
+
 from advcourse.labs.checks import Student
 from advcourse.labs.comparing import Comparison
 from advcourse.labs.exercises import Case, Draw
@@ -16,7 +18,9 @@ from advcourse.labs.lab6.apps import (
     turned,
 )
 from advcourse.labs.lab6.editing import log
+from advcourse.labs.lab6.given import ANDROID, classes
 from advcourse.labs.lab6.leftovers import an_app_with_leftovers
+from advcourse.labs.lab6.reading import NAME, components, short
 from advcourse.labs.verdicts import Finding
 
 
@@ -72,6 +76,24 @@ def leaves_a_clean_app(student: Student, draw: Draw) -> None:
     found = asked(student, case)
     if not _same(found, manifest):
         raise _different(case, found, manifest)
+
+
+def keeps_what_is_switched_off(student: Student, draw: Draw) -> None:
+    """A component that is switched off stays if its class is in the program."""
+    app = drawn(draw)
+    root, there = ET.fromstring(app.manifest), {short(name, app.package) for name in classes(app.program)}
+    own = [part for part in components(root) if short(part.get(NAME), app.package) in there]
+    own[-1].set(ANDROID + "enabled", "false")
+    manifest = ET.tostring(root, encoding="unicode")
+    case = student.task.case(draw, manifest=manifest, program=app.program)
+    found, right = asked(student, case), _called(student.task.solution, case)
+    if own[-1].get(NAME) in found or _same(found, right):
+        return
+    told = (
+        f"You drop {own[-1].get(NAME)}, which is switched off. Its class is in the program, and an app can switch its components "
+        "on while it runs: look at the class alone."
+    )
+    raise Finding("switched off", told)
 
 
 def several(task: AppTask, draw: Draw) -> list[Case]:

@@ -95,6 +95,25 @@ def required_without_its_namespace(manifest, additions):
     return edited(manifest, additions, hardware={"required": "false"})
 
 
+def with_tags(manifest, additions, tag):
+    """The careful edit, with all new intents in elements of one kind."""
+    root = ET.fromstring(edited(manifest, additions))
+    for activity in root.iter("activity"):
+        if activity.get(NAME).startswith(".Holder"):
+            activity[0][0].tag = tag
+    return ET.tostring(root, encoding="unicode")
+
+
+@edit.wrong("action or category")
+def every_intent_an_action(manifest, additions):
+    return with_tags(manifest, additions, "action")
+
+
+@edit.wrong("action or category")
+def every_intent_a_category(manifest, additions):
+    return with_tags(manifest, additions, "category")
+
+
 @edit.wrong("live receiver")
 def into_the_first_receiver(manifest, additions):
     def hold(application, intents):

@@ -130,10 +130,22 @@ def holds_the_additions(manifest: str, additions: list[str], found: str, program
         raise Finding("nothing added", "The manifest comes back as it was: nothing was added.")
     if missing:
         _tell_where(missing, found)
+    _each_has_its_tag(found, set(additions) - before)
     extra = [name for name in sorted(after - before - set(additions)) if not name.startswith("activity::")]
     if extra:
         told = f"You add {', '.join(extra[:3])}, which nobody asked for. Only activities that hold intents may come as well."
         raise Finding("more than asked", told)
+
+
+def _each_has_its_tag(found, new):
+    """Raise a `Finding` for an intent that stands in the element of the other kind."""
+    for element in ET.fromstring(found).iter():
+        name = element.get(ANDROID + "name") or ""
+        if element.tag in ("action", "category") and f"intent::{name}" in new:
+            right = "category" if ".category." in name else "action"
+            if element.tag != right:
+                told = f"{name} stands in an element <{element.tag}>. It is a {right}: the phone would not find it there."
+                raise Finding("action or category", told)
 
 
 def _tell_where(missing, found):

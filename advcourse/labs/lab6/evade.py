@@ -10,6 +10,7 @@ from advcourse.labs.lab6.evading import (
     leaves_what_passes,
     only_adds,
     stops_without_a_candidate,
+    uses_the_whole_budget,
     works_where_logits_are_large,
 )
 from advcourse.labs.properties import answers, keeps_what_it_gets, leaves_nothing_behind, other_device
@@ -314,6 +315,7 @@ evade.checks(
     stops_without_a_candidate,
     evades_enough,
     evades_real_apps,
+    uses_the_whole_budget,
     works_where_logits_are_large,
     other_device,
     leaves_nothing_behind,

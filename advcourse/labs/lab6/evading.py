@@ -150,6 +150,18 @@ def evades_real_apps(student: Student, draw: Draw) -> None:
     _compare(student, [case])
 
 
+def uses_the_whole_budget(student: Student, draw: Draw) -> None:
+    """Of the apps that need exactly the budget, some pass: there one addition fewer shows, whatever else is drawn."""
+    case = student.task.case(draw, n=APPS)
+    needed = (called(student.task.solution, case) > case["x"]).sum(1)
+    case = case.but(budget=int(needed[needed > 0].mode().values))
+    found, right = student(case), called(student.task.solution, case)
+    last = ((right > case["x"]).sum(1) == case["budget"]) & (margin_of(case.victim, right) > 0)
+    if last.any() and not (margin_of(case.victim, found) > 0)[last].any():
+        slip = next(slip for slip in student.task.slips if slip.key == "one too few")
+        raise Finding(slip.key, slip.message)
+
+
 def _compare(student, cases):
     found = [student(case) for case in cases]
     for case, result in zip(cases, found, strict=True):

@@ -46,7 +46,7 @@ def slopes(draw: Draw, x: None = None, kind: str = "usual", n: int = 12) -> dict
     (
         "Three things forbid an addition: it is not addable, it is there already, or its slope is not above 0. Which slope "
         "must a forbidden feature have, so that it never is the largest?",
-        "allowed = slope.masked_fill(~addable | (x > 0), -torch.inf). A zero would not do: it beats every slope below 0.",
+        "allowed = slope.masked_fill(~addable | (x > 0), -torch.inf). With -inf no slope that is left is smaller.",
         "best = int(allowed.argmax()); return best if allowed[best] > 0 else -1.",
     ),
     shape=lambda case: (),
