@@ -151,13 +151,13 @@ def evades_real_apps(student: Student, draw: Draw) -> None:
 
 
 def uses_the_whole_budget(student: Student, draw: Draw) -> None:
-    """Of the apps that need exactly the budget, some pass: there one addition fewer shows, whatever else is drawn."""
+    """Where some apps need exactly the budget, some get it: there one addition fewer shows, whatever else is drawn."""
     case = student.task.case(draw, n=APPS)
     needed = (called(student.task.solution, case) > case["x"]).sum(1)
     case = case.but(budget=int(needed[needed > 0].mode().values))
     found, right = student(case), called(student.task.solution, case)
     last = ((right > case["x"]).sum(1) == case["budget"]) & (margin_of(case.victim, right) > 0)
-    if last.any() and not (margin_of(case.victim, found) > 0)[last].any():
+    if last.any() and (found > case["x"]).sum(1).max() < case["budget"]:
         slip = next(slip for slip in student.task.slips if slip.key == "one too few")
         raise Finding(slip.key, slip.message)
 
@@ -175,7 +175,9 @@ def _compare(student, cases):
     ]
     both = theirs & ours
     longer = (sizes[0] - sizes[1])[both].mean() if both.any() else torch.tensor(0.0)
-    enough = theirs.double().mean() >= ours.double().mean() - SLACK
+    enough = theirs.sum() >= ours.sum() - max(
+        1, SLACK * len(ours)
+    )  # of twenty apps, one is more than the slack
     if enough and longer <= LONGER:
         return
     shares = [min(_explained(slip, *pair) for pair in zip(cases, found)) for slip in student.task.slips]
