@@ -10,6 +10,7 @@ from test_poisoning import some
 from torch import nn
 
 from advcourse import data, metrics, models
+from advcourse.core.errors import DoubtfulResultWarning
 from advcourse.core.inputs import InputError, accuracy
 from advcourse.lifecycle import hunt as hunting
 from advcourse.lifecycle.backdoor import backdoor_success
@@ -247,10 +248,17 @@ def test_the_anomaly_index_by_hand():
 
 
 def test_triggers_that_were_not_found_are_large():
-    """By hand: NaN and infinity are the same, above the median; with most classes infinite any finite norm stands out."""
+    """By hand: NaN and infinity are the same, above the median; with half of the classes infinite nothing can be told."""
     by_nan, by_inf = (anomaly_index(torch.tensor([5.0, 40, 42, 44, bad])) for bad in (math.nan, math.inf))
     assert torch.equal(by_nan, by_inf) and by_nan[0] == pytest.approx((42 - 5) / (1.4826 * 2))
-    assert anomaly_index(torch.tensor([5.0, math.inf, math.inf])).tolist() == [math.inf, 0, 0]
+    for norms in ([5.0, math.inf, math.inf], [5.0, 9.0, math.inf, math.inf]):
+        index = anomaly_index(torch.tensor(norms))
+        assert index.isnan().tolist() == [math.isfinite(norm) for norm in norms] and index[-1] == 0
+        assert not (index > 2).any()
+    # Median 11, distances 6, 2, 2 and infinity, MAD 4.
+    told = anomaly_index(torch.tensor([5.0, 9.0, 13.0, math.inf]))
+    assert told.tolist() == pytest.approx([6 / (1.4826 * 4), 2 / (1.4826 * 4), 0, 0])
+    assert anomaly_index(torch.tensor([3.0, 8, 8, 8])).tolist() == [math.inf, 0, 0, 0]
     assert anomaly_index(torch.full((4,), 7.0)).tolist() == [0] * 4
 
 
@@ -283,6 +291,28 @@ def test_a_class_without_a_trigger_has_an_infinite_norm():
     found = hunt_triggers(model, torch.rand(6, 1, 3, 6), steps=60, runs=1)
     assert found.norms[0] == math.inf and found.fires[0] == 0 and found.masks[0].sum() == 0
     assert not found.index.isnan().any() and found.index[0] == 0 and found.suspect != 0
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_hunt_in_sixteen_bits_finds_what_one_in_float32_finds(kind):
+    """Against the search on the same weights in float32: like norms, and nobody accused whom that does not accuse. A mask of
+    784 pixels summed in 16 bits is wrong by whole pixels, and Adam's 1e-8 is 0 there."""
+    rows = torch.randn(4, 784, generator=torch.Generator().manual_seed(1)).to(kind)
+    x = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(kind)
+    half = hunt_triggers(Linear(rows, torch.zeros(4, dtype=kind)), x, steps=60, runs=1)
+    full = hunt_triggers(Linear(rows.float(), torch.zeros(4)), x.float(), steps=60, runs=1)
+    assert half.norms.isfinite().all() and full.norms.isfinite().all()
+    assert torch.allclose(half.norms, full.norms, rtol=0.1)
+    assert torch.equal(half.flagged(), full.flagged())
+    assert half.stamp(x, 0).dtype == kind
+
+
+def test_a_hunt_that_mostly_fails_says_so():
+    """Against a model that gives no class but the first two of five: a warning, and no class is accused."""
+    model = Linear(torch.randn(5, 16), torch.tensor([0.0, 0, -1e3, -1e3, -1e3]))
+    with pytest.warns(DoubtfulResultWarning, match="found no trigger for 3 of 5 classes"):
+        found = hunt_triggers(model, some().images[:6], steps=20, runs=1, goal=0.1)
+    assert found.norms.isinf().tolist() == [False, False, True, True, True] and not found.flagged().any()
 
 
 def test_the_weight_of_the_norm_follows_the_schedule():
@@ -405,7 +435,7 @@ def test_unlearning_removes_what_the_stamp_shows(case):
 
 H, Y = torch.rand(6, 3), torch.arange(6) % 2
 FLAGS = torch.zeros(60, dtype=torch.bool)
-NET = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+NET, TWO = (nn.Sequential(nn.Flatten(), nn.Linear(16, classes)) for classes in (3, 2))
 
 
 @pytest.mark.parametrize(
@@ -431,6 +461,7 @@ NET = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
         (lambda: anomaly_index(torch.tensor([1.0, -2, 3])), "norms: got something else"),
         (lambda: hunt_triggers(NET, some().images, runs=2), "runs: got 2"),
         (lambda: hunt_triggers(NET, some().images[:0]), "x: got no images"),
+        (lambda: hunt_triggers(TWO, some().images[:5]), "model: got 2 classes; allowed are 3 or more"),
         (lambda: hunt_triggers(NET, some().images, goal=0), "goal: got 0"),
         (lambda: hunt_triggers(NET, some().images, steps=1).stamp(some().images, 3), "label: got 3"),
         (lambda: strip_entropy(NET, some().images, some().images[:19]), "overlays: got 19 images"),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from advcourse.core.errors import DoubtfulResultWarning, warn
 from advcourse.core.inputs import (
     InputError,
     ask,
@@ -28,10 +29,10 @@ class Hunt:
     Attributes:
         masks: (K, 1, H, W) in [0, 1], zero where no trigger was found.
         patterns: (K, C, H, W) in [0, 1].
-        norms: (K,) sum of each mask, in pixels; infinite where no trigger turned enough of the images.
-        fires: (K,) share of the images that the trigger turns into the class.
-        index: (K,) `anomaly_index` of the norms.
-        ratio: (K,) norm / median of the norms.
+        norms: (K,) sum of each mask, in pixels, float64; infinite where no trigger turned enough of the images.
+        fires: (K,) share of the images that the trigger turns into the class, float64.
+        index: (K,) `anomaly_index` of the norms; NaN where it cannot be told, since half of the classes have no trigger.
+        ratio: (K,) norm / median of the norms, of two middle ones the mean.
     """
 
     masks: Tensor
@@ -45,7 +46,7 @@ class Hunt:
 
     @property
     def ratio(self) -> Tensor:
-        return self.norms / self.norms.median()
+        return self.norms / _median(self.norms)
 
     @property
     def suspect(self) -> int:
@@ -53,7 +54,7 @@ class Hunt:
         return int(self.norms.argmin())
 
     def flagged(self, limit: float = 2.0) -> Tensor:
-        """Return which classes have an anomaly index above `limit` (default 2, the paper's): (K,) bool."""
+        """Return which classes have an anomaly index above `limit` (default 2, the paper's): (K,) bool; NaN flags nothing."""
         return self.index > check_range(limit, "limit", 0)
 
     def stamp(self, x: Tensor, label: int) -> Tensor:
@@ -70,22 +71,32 @@ def anomaly_index(norms: Tensor) -> Tensor:
     formula with an absolute value, as often printed, also flags classes with large ones. An infinite norm, of a class without
     any trigger, lies above the median and counts in it. If the norms are equal, no class is an outlier.
 
+    If half of the norms or more are infinite, there is neither a median nor a spread to compare with: the index of the others
+    is NaN. A search that was too short for most classes would otherwise accuse those in which it succeeded. And if more than
+    half of the norms are equal, their spread is 0, and a smaller one has an infinite index.
+
     Args:
-        norms: (K,), K >= 3, each >= 0 or infinite; NaN counts as infinite.
+        norms: (K,), K >= 3, each >= 0 or infinite; NaN counts as infinite. With two classes each lies as far from the median as
+            the other, so that nothing can stand out; three classes can tell little.
 
     Raises:
         InputError: not such a tensor.
     """
-    if not isinstance(norms, Tensor) or norms.dim() != 1 or len(norms) < 3 or (norms < 0).any():
+    fits = (
+        isinstance(norms, Tensor)
+        and norms.dim() == 1
+        and norms.dtype != torch.bool
+        and not norms.is_complex()
+    )
+    if not fits or len(norms) < 3 or (norms < 0).any():
         raise InputError("norms: got something else; allowed is a tensor (K,) of K >= 3 numbers from 0 on")
-    norms = norms.double().nan_to_num(nan=torch.inf, posinf=torch.inf)
+    norms = norms.detach().double().nan_to_num(nan=torch.inf, posinf=torch.inf)
     median = _median(norms)
     below = norms < median
-    if not torch.isfinite(median):  # most classes have no trigger at all: nothing to compare with
-        return torch.where(below, torch.inf, 0.0).double()
+    if not torch.isfinite(median):
+        return torch.where(below, torch.nan, 0.0).double()
     spread = _MAD * _median((norms - median).abs())
-    index = (median - norms) / spread.clamp_min(torch.finfo(torch.float64).tiny)
-    return torch.where(below, index, 0.0)
+    return torch.where(below, (median - norms) / spread, 0.0)
 
 
 def hunt_triggers(
@@ -111,8 +122,11 @@ def hunt_triggers(
     What breaks it: a trigger that works on one class alone, so that no mask turns the others. A faint trigger all over the image
     does not: networks that learnt one also obey a small mask. See `contest`.
 
+    Images of 16 bits are searched in float32, since their sums over a mask would be rounded to whole pixels; the model is asked
+    in its own type.
+
     Args:
-        model: images to logits (N, K), K >= 3.
+        model: images to logits (N, K), K >= 3: two classes have nothing to be compared with.
         x: clean images (N, C, H, W) in [0, 1]; all of them are used in each step, for each class (two or three dozen suffice).
         steps: Adam's steps, with betas (0.5, 0.9) (default 120).
         goal: share of the images that a trigger must turn (default 0.97).
@@ -122,10 +136,10 @@ def hunt_triggers(
         seed: of the starting points (default 0).
 
     Returns:
-        a `Hunt`, on the device of `x`.
+        a `Hunt`, on the device of `x`. A `DoubtfulResultWarning` says that half of the classes or more have no trigger.
 
     Raises:
-        InputError: a setting out of range, no images, or input that breaks the model's contract.
+        InputError: a setting out of range, no images, two classes, or input that breaks the model's contract.
     """
     if not len(check_images(x)):
         raise InputError("x: got no images; allowed is one or more")
@@ -138,6 +152,10 @@ def hunt_triggers(
         raise InputError(f"runs: got {runs}; allowed is an odd number, whose median is one of them")
     check_seed(seed)
     classes = predict(model, x[:1]).shape[1]
+    if classes < 3:
+        raise InputError(
+            f"model: got {classes} classes; allowed are 3 or more, since of two triggers neither can stand out"
+        )
     with evaluating(model), torch.enable_grad():
         found = [
             _search(model, x.detach(), classes, steps, goal, weight, lr, seed, run) for run in range(runs)
@@ -145,17 +163,21 @@ def hunt_triggers(
     masks, patterns, norms, fires = (torch.stack(parts) for parts in zip(*found))
     middle = norms.argsort(0)[runs // 2]
     each = torch.arange(classes, device=x.device)
-    return Hunt(
-        masks[middle, each],
-        patterns[middle, each],
-        norms[middle, each].double(),
-        fires[middle, each].double(),
-    )
+    masks, patterns, norms, fires = (part[middle, each] for part in (masks, patterns, norms, fires))
+    lost = int(norms.isinf().sum())
+    if 2 * lost >= classes:
+        warn(
+            f"hunt_triggers: found no trigger for {lost} of {classes} classes, so that the others have nothing to be compared "
+            "with; allow more steps, or a lower goal",
+            DoubtfulResultWarning,
+        )
+    return Hunt(masks, patterns, norms.double(), fires.double())
 
 
 def _search(model, x, classes, steps, goal, weight, lr, seed, run):
     """One run: the masks, patterns, norms and success of each class."""
-    n, shape = len(x), x.shape[1:]
+    n, shape, kind = len(x), x.shape[1:], x.dtype
+    x = x.float() if kind.itemsize < 4 else x
     generator = torch.Generator().manual_seed((seed + run) % 2**63)
     raw_mask = torch.randn(classes, 1, *shape[1:], generator=generator).to(x).requires_grad_()
     raw_pattern = torch.randn(classes, *shape, generator=generator).to(x).requires_grad_()
@@ -166,7 +188,7 @@ def _search(model, x, classes, steps, goal, weight, lr, seed, run):
     for _ in range(steps):
         mask, pattern = raw_mask.sigmoid(), raw_pattern.sigmoid()
         stamped = (1 - mask)[:, None] * x + (mask * pattern)[:, None]
-        logits = ask(model, stamped.flatten(0, 1))
+        logits = ask(model, stamped.flatten(0, 1).to(kind)).to(x.dtype)
         loss = F.cross_entropy(logits, labels, reduction="none").view(classes, n).mean(1)
         norms = mask.flatten(1).sum(1)
         fires = (logits.detach().argmax(1) == labels).view(classes, n).to(x.dtype).mean(1)
