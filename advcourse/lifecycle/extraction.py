@@ -4,6 +4,7 @@ A strategy proposes images; `steal` asks the oracle about them and trains the co
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from advcourse.core.inputs import (
     predict,
 )
 from advcourse.data import ImageSet
-from advcourse.lifecycle.oracle import Oracle
+from advcourse.lifecycle.oracle import Oracle, check_shape
 from advcourse.training import fit
 from advcourse.training.augmentation import Augmentation, warps
 
@@ -32,7 +33,8 @@ class QueryStrategy(Protocol):
     """What to ask next: `(count, student, images, labels, generator) -> images (count, C, H, W)`.
 
     student: the copy so far, untrained at first. images, labels: what has been asked, and the oracle's labels. generator: the
-    source of all randomness, on the CPU.
+    source of all randomness, on the CPU. A strategy that has a method `check_sizes(sizes)` is asked, before the first query,
+    to refuse rounds that it cannot fill.
     """
 
     def __call__(
@@ -53,6 +55,13 @@ class AsTheyAre:
 
     pool: Tensor = field(repr=False)
 
+    def __post_init__(self):
+        check_images(self.pool, "pool")
+
+    def check_sizes(self, sizes: tuple[int, ...]) -> None:
+        """Raise `InputError` if the pool is smaller than the last size."""
+        _next(self.pool, 0, sizes[-1])
+
     def __call__(
         self, count: int, student: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
@@ -69,6 +78,9 @@ class NoiseQueries:
     """
 
     shape: tuple[int, int, int]
+
+    def __post_init__(self):
+        object.__setattr__(self, "shape", check_shape(self.shape))
 
     def __call__(
         self, count: int, student: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -88,6 +100,13 @@ class Warps:
 
     own: Tensor = field(repr=False)
     augmentation: Augmentation = field(default=warps(15, 0.15, 2.0), repr=False)
+
+    def __post_init__(self):
+        _check_own(self.own)
+        if not callable(self.augmentation):
+            raise InputError(
+                f"augmentation: got {self.augmentation!r}; allowed is a function (images, generator) -> images"
+            )
 
     def __call__(
         self, count: int, student: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -115,21 +134,32 @@ class JacobianSteps:
     step: float = 0.1
 
     def __post_init__(self):
+        _check_own(self.own)
         object.__setattr__(self, "step", check_range(self.step, "step", 0))
+
+    def check_sizes(self, sizes: tuple[int, ...]) -> None:
+        """Raise `InputError` if a round needs more moved copies than there are images to move."""
+        for before, size in zip((0, *sizes), sizes):
+            self._moved(before, size)
+
+    def _moved(self, before, size):
+        """Return how many of the queries from `before` to `size` are moved copies."""
+        moved = max(0, size - max(before, len(self.own)))
+        if moved > before:
+            raise InputError(
+                f"sizes: got a step from {before} to {size}; allowed is at most twice as many as before, after the "
+                f"{len(self.own)} own images, since each image is moved once a round"
+            )
+        return moved
 
     def __call__(
         self, count: int, student: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
         """Return own images that were not asked yet, then moved copies."""
         first = self.own[len(images) : len(images) + count]
-        rest = count - len(first)
+        rest = self._moved(len(images), len(images) + count)
         if not rest:
             return first
-        if rest > len(images):
-            raise InputError(
-                f"sizes: got a step from {len(images)} to {len(images) + count}; allowed is at most twice as many as "
-                f"before, since each image is moved once a round"
-            )
         return torch.cat([first, augment(student, images[-rest:], labels[-rest:], self.step)])
 
 
@@ -146,6 +176,13 @@ class KCentre:
     """
 
     pool: Tensor = field(repr=False)
+
+    def __post_init__(self):
+        check_images(self.pool, "pool")
+
+    def check_sizes(self, sizes: tuple[int, ...]) -> None:
+        """Raise `InputError` if the pool is smaller than the last size."""
+        _next(self.pool, 0, sizes[-1])
 
     def __call__(
         self, count: int, student: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -219,10 +256,16 @@ def steal(
         a `Theft`.
 
     Raises:
-        InputError: an argument is out of range, or the strategy cannot propose so many images.
+        InputError: an argument is out of range; the student has no weights to train, other classes than the oracle's answers,
+            or does not take the strategy's images; or the strategy cannot propose so many. Nothing has been asked then.
         QueryBudgetError: the last size is more than the oracle's budget allows; then nothing is asked.
     """
     sizes = _checked_sizes(sizes, oracle)
+    epochs, batch_size, lr = _checked_training(student, epochs, batch_size, lr)
+    if not callable(strategy):
+        raise InputError(f"strategy: got {strategy!r}; allowed is one such as AsTheyAre(images)")
+    if hasattr(strategy, "check_sizes"):
+        strategy.check_sizes(sizes)
     generator = torch.Generator().manual_seed(check_seed(seed))
     images = answers = None
     students, model = [], copy.deepcopy(student).eval()
@@ -236,6 +279,8 @@ def steal(
             raise InputError(
                 f"strategy: gave {len(new)} images; allowed are the {size - len(asked)} asked for"
             )
+        if images is None:
+            _check_student(student, oracle, new)
         told = oracle(new)
         images = new if images is None else torch.cat([images, new])
         answers = told if answers is None else torch.cat([answers, told])
@@ -302,7 +347,38 @@ def _next(pool, done, count):
     return pool[done : done + count]
 
 
+def _check_own(own):
+    if not len(check_images(own, "own")):
+        raise InputError("own: got no images; allowed is one or more")
+
+
+def _checked_training(student, epochs, batch_size, lr):
+    """Check what `training.fit` would refuse after the first answers."""
+    if not isinstance(student, nn.Module):
+        raise InputError(f"student: got {type(student).__name__}; allowed is a torch.nn.Module")
+    if not any(parameter.requires_grad for parameter in student.parameters()):
+        raise InputError("student: got no weights to train; allowed is a net whose parameters need gradients")
+    return (
+        check_range(epochs, "epochs", 1, integer=True),
+        check_range(batch_size, "batch_size", 1, integer=True),
+        check_range(lr, "lr", 0, exclusive_low=True),
+    )
+
+
+def _check_student(student, oracle, x):
+    """Raise `InputError` unless the student takes the images `x`, and has the classes of the oracle's answers to them."""
+    own, classes = predict(student, x[:1], name="strategy's images").shape[1], oracle.classes(x)
+    if own != classes:
+        raise InputError(f"student: got {own} classes; allowed are the victim's, {classes}")
+
+
 def _checked_sizes(sizes, oracle):
+    if not isinstance(oracle, Oracle):
+        raise InputError(
+            f"oracle: got {type(oracle).__name__}; allowed is an Oracle, such as Oracle(model, budget=400)"
+        )
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str):
+        raise InputError(f"sizes: got {sizes!r}; allowed is a tuple, such as (100, 200, 400)")
     sizes = tuple(check_range(size, "sizes", 1, integer=True) for size in sizes)
     if not sizes or list(sizes) != sorted(set(sizes)):
         raise InputError(f"sizes: got {sizes}; allowed are numbers of queries that rise from round to round")

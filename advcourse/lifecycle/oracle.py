@@ -1,5 +1,6 @@
 """An oracle: a model behind a counter, which answers as much as its owner lets it, and so many times."""
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -27,11 +28,17 @@ class Oracle:
     - "top1": the probability of the label; the rest is shared out equally, since the thief knows nothing of it;
     - "probabilities": all of them.
 
+    The largest entry of an answer is always the label's. Rounding may level it with another class, or push what "top1" tells of
+    it to the share of the others or below; then the label's probability is rounded up, by one unit of the last decimal. So a
+    rounded answer gives the label away, as it does where a service tells the label and rounded probabilities. With `digits`, the
+    entries of "probabilities" need not add up to 1.
+
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K). It is asked in eval mode and without gradients.
         budget: the number of images that may be asked, at least 1.
         answers: see above (default "label").
-        digits: round the probabilities to so many decimals, as a defense (default None: they are not rounded).
+        digits: round the probabilities to so many decimals, as a defense (default None: they are not rounded). With "label"
+            there is nothing to round.
 
     Raises:
         InputError: an argument is out of range; or, when it is asked, the images are no images.
@@ -72,12 +79,23 @@ class Oracle:
         top, label = told.max(1, keepdim=True)
         if self.answers == "label":
             return F.one_hot(label.squeeze(1), told.shape[1]).double()
-        if self.digits is not None:
-            told, top = told.round(decimals=self.digits), top.round(decimals=self.digits)
+        others = told.shape[1] - 1
         if self.answers == "probabilities":
-            return told
-        rest = (1 - top) / (told.shape[1] - 1)
-        return rest.expand_as(told).scatter(1, label, top)
+            return told if self.digits is None else self._rounded(told, label)
+        if self.digits is not None:
+            top = self._rounded(torch.cat([top, (1 - top) / others], 1), torch.zeros_like(label))[:, :1]
+        return ((1 - top) / others).expand_as(told).scatter(1, label, top)
+
+    def _rounded(self, told, label):
+        """Round probabilities (N, K), and keep that of the label, at `label` (N, 1), above all others."""
+        told = told.round(decimals=self.digits)
+        top, others = told.gather(1, label), told.scatter(1, label, -1).amax(1, keepdim=True)
+        raised = (top + 10.0**-self.digits).round(decimals=self.digits)
+        return told.scatter(1, label, torch.where(top > others, top, raised))
+
+    def classes(self, x: Tensor) -> int:
+        """Return how many classes the answers to images like `x` have. Whoever offers a model says so: it costs no query."""
+        return predict(self._model, check_images(x)[:0]).shape[1]
 
     def like(self, x: Tensor) -> Tensor:
         """Return the images in the type and on the device of the model's weights."""
@@ -85,6 +103,13 @@ class Oracle:
 
     def __repr__(self) -> str:
         return f"Oracle({self.answers!r}, {self.used} of {self.budget} queries used)"
+
+
+def check_shape(shape: tuple[int, int, int], name: str = "shape") -> tuple[int, int, int]:
+    """Return `shape` as a tuple of integers; `InputError` unless it is that of an image, (C, H, W)."""
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        raise InputError(f"{name}: got {shape!r}; allowed is (C, H, W), such as (1, 28, 28)")
+    return tuple(check_range(side, name, 1, integer=True) for side in shape)
 
 
 def solve_softmax_regression(oracle: Oracle, shape: tuple[int, int, int]) -> nn.Module:
@@ -107,9 +132,12 @@ def solve_softmax_regression(oracle: Oracle, shape: tuple[int, int, int]) -> nn.
     Source: Tramèr, Zhang, Juels, Reiter and Ristenpart 2016, "Stealing Machine Learning Models via Prediction APIs", section 4.1
     (arXiv 1609.02943), which asks random points.
     """
-    if oracle.answers != "probabilities":
-        raise InputError(f"oracle: got one that tells {oracle.answers!r}; allowed is 'probabilities'")
-    d = int(torch.tensor(shape).prod())
+    shape = check_shape(shape)
+    if not isinstance(oracle, Oracle) or oracle.answers != "probabilities":
+        given = f"one that tells {oracle.answers!r}" if isinstance(oracle, Oracle) else repr(oracle)
+        raise InputError(f"oracle: got {given}; allowed is an Oracle that tells 'probabilities'")
+    d = math.prod(shape)
+    oracle.check_left(d + 1)
     told = oracle(oracle.like(torch.cat([torch.zeros(1, d), torch.eye(d)]).view(-1, *shape)))
     if not (told > 0).all():
         raise InputError(
