@@ -314,6 +314,18 @@ def test_a_set_is_written_and_read(tmp_path):
 SET = normal_set(nets=4, points=6)
 
 
+def few(points):
+    """A net's answers about fewer points than the shadow nets were asked about."""
+    whole = SET.answers(0)
+    return Answers(whole.logits[:points], whole.labels[:points])
+
+
+def wider():
+    """A net's answers with one class more."""
+    whole = SET.answers(0)
+    return Answers(torch.nn.functional.pad(whole.logits, (0, 1)), whole.labels)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -333,6 +345,26 @@ SET = normal_set(nets=4, points=6)
         (lambda: leave_one_out(LiRA(spread="own"), SET), "at least 8"),
         (lambda: LiRA(seen="labels"), "seen: got 'labels'"),
         (lambda: LiRA(spread="global"), "spread: got 'global'"),
+        (lambda: LiRA()(SET, few(1)), r"target: got answers of shape \(1, 2\); allowed is \(6, 2\)"),
+        (lambda: LiRA(online=False)(SET, few(5)), "target: got answers of shape"),
+        (
+            lambda: LiRA()(SET, replace(SET.answers(0), labels=1 - SET.labels)),
+            "target: got other labels",
+        ),
+        (lambda: LiRA()(SET, SET), "target: got 4 nets"),
+        (lambda: LiRA()(SET.answers(1), SET.answers(0)), "shadows: got Answers"),
+        (lambda: ConfidenceThreshold()(SET, SET), "target: got 4 nets"),
+        (lambda: RightOrWrong()(SET, SET.logits), "target: got Tensor"),
+        (lambda: ShadowClassifier()(SET, wider()), "target: got 3 classes"),
+        (lambda: replace(SET, votes=SET.votes * 2), "votes: got shape"),
+        (lambda: replace(SET, votes=SET.votes * math.nan), "votes: got shape"),
+        (lambda: leave_one_out(LiRA(), SET, 1), "targets: got 1; allowed is a list"),
+        (lambda: leave_one_out(LiRA(), SET, [1, 4]), "targets: got 4"),
+        (lambda: leave_one_out("LiRA", SET), "attack: got 'LiRA'"),
+        (lambda: Guesses(SET.phi, SET.members[0]), "scores and members"),
+        (lambda: train_shadows(blobs(6)[0], learner, 4), "data: got Tensor"),
+        (lambda: train_shadows(blobs(6), "plain", 4), "learner: got 'plain'"),
+        (lambda: train_shadows(blobs(6), learner, 4, only=3), "only: got 3; allowed is a list"),
         (lambda: LiRA(online=1), "online: got 1"),
         (lambda: ShadowClassifier(0), "C: got 0"),
         (lambda: LiRA(seen="votes")(replace(SET, votes=None), SET.answers(0)), "votes: got None"),

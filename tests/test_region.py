@@ -117,6 +117,17 @@ def test_draws_are_fresh_follow_from_the_global_state_and_can_be_fixed():
 # ---- the radius ----
 
 
+def test_a_model_whose_answers_are_no_numbers_has_no_vote():
+    """By hand: NaN is the largest of a row for argmax, so that class 0 would win; only noise drives this model there."""
+    broken = Function(
+        lambda x: torch.stack([torch.where(x[:, 0, 0, 0] == 0.5, 0, torch.nan), x[:, 0, 0, 0]], 1)
+    )
+    x = torch.full((2, 1, 1, 1), 0.5)
+    assert broken(x).isfinite().all()
+    with pytest.raises(InputError, match="NaN or infinite for noisy images"):
+        RegionClassifier(broken, 0.1, samples=5)(x)
+
+
 @pytest.mark.parametrize("half, expected", [(0.025, 0.0), (0.175, 0.3), (0.325, 0.6)])
 def test_the_radius_of_a_band_is_its_width(half, expected):
     """Against the closed form: class 0 fills a band of half-width h around the image, and wins the vote while r < 2 h."""

@@ -46,7 +46,7 @@ class Vote(nn.Module):
                 logits = ask(self.model, self.noisy(x.detach()[image], g))
                 if votes is None:
                     votes = logits.new_zeros(len(x), logits.shape[1], dtype=torch.long)
-                votes.index_add_(0, image, F.one_hot(logits.argmax(1), logits.shape[1]))
+                votes.index_add_(0, image, F.one_hot(vote_of(logits), logits.shape[1]))
         return votes
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,6 +56,16 @@ class Vote(nn.Module):
             return shares.log()
         # Gives x a gradient of 0, that of a step function.
         return shares.log() + (0 * x).flatten(1).sum(1, keepdim=True)
+
+
+def vote_of(logits: Tensor) -> Tensor:
+    """Return the class with the largest logit, (N,); `InputError` for logits (N, K) that are not finite, where NaN would win."""
+    if not torch.isfinite(logits).all():
+        raise InputError(
+            "model: returned logits that are NaN or infinite for noisy images; allowed are finite logits (is the noise too "
+            "large?)"
+        )
+    return logits.argmax(1)
 
 
 class UniformNoise(nn.Module):

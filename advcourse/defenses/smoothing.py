@@ -22,7 +22,7 @@ from advcourse.core.inputs import (
 from advcourse.core.inputs import check_seed as check_fixed_seed
 from advcourse.core.intervals import Interval, counted
 from advcourse.core.randomness import seeded
-from advcourse.defenses.region import Vote
+from advcourse.defenses.region import Vote, vote_of
 
 ABSTAINED = -1  # the label of an image on which nothing can be said
 
@@ -188,12 +188,7 @@ class Smoothed(Vote):
         for first in range(0, n, self.batch_size):
             copies = image.expand(min(self.batch_size, n - first), *image.shape)
             logits = ask(self.model, self.noisy(copies, g))
-            if not torch.isfinite(logits).all():
-                raise InputError(
-                    "model: returned logits that are NaN or infinite for noisy images; allowed are finite logits (is sigma too "
-                    "large?)"
-                )
-            votes += logits.argmax(1).bincount(minlength=classes)
+            votes += vote_of(logits).bincount(minlength=classes)
         return votes
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from advcourse.core.inputs import InputError, check_choice, check_flag, check_range
-from advcourse.lifecycle.shadows import Answers, ShadowSet
+from advcourse.lifecycle.shadows import Answers, ShadowSet, check_places
 from advcourse.metrics.arguments import Values, check_values
 from advcourse.metrics.detection import auc, roc, threshold_at, true_positive_rate
 
@@ -54,6 +54,7 @@ class ConfidenceThreshold:
 
     def __call__(self, shadows: ShadowSet, target: Answers) -> Tensor:
         """Return the scores (M,); the shadow nets are not asked."""
+        _check_answers(target)
         return _confidence(target, self.seen)
 
 
@@ -67,7 +68,7 @@ class RightOrWrong:
 
     def __call__(self, shadows: ShadowSet, target: Answers) -> Tensor:
         """Return the scores (M,)."""
-        return target.right.double()
+        return _check_answers(target).right.double()
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,17 @@ class ShadowClassifier:
         object.__setattr__(self, "C", check_range(self.C, "C", 0, exclusive_low=True))
 
     def __call__(self, shadows: ShadowSet, target: Answers) -> Tensor:
-        """Return the scores (M,): the log-odds of being a member.
+        """Return the scores (M,): the log-odds of being a member. The target's points may be others than the shadow nets'.
 
         Raises:
-            InputError: some class has no member, or no non-member, among the shadow nets' points.
+            InputError: some class has no member, or no non-member, among the shadow nets' points; or the target has other
+                classes than they.
         """
+        _check_shadows(shadows)
+        if _check_answers(target).logits.shape[-1] != shadows.logits.shape[-1]:
+            raise InputError(
+                f"target: got {target.logits.shape[-1]} classes; allowed are those of the shadow nets, {shadows.logits.shape[-1]}"
+            )
         from sklearn.linear_model import LogisticRegression  # takes 0.6 s to import
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -157,8 +164,10 @@ class LiRA:
         """Return the scores (M,).
 
         Raises:
-            InputError: too few shadow nets with or without a point; or some spread is 0.
+            InputError: too few shadow nets with or without a point; some spread is 0; or the target was asked about other
+                points than the shadow nets.
         """
+        _check_same_points(shadows, target)
         known, phi = _confidence(shadows, self.seen), _confidence(target, self.seen)
         pooled = len(shadows) <= MANY_NETS if self.spread is None else self.spread == "pooled"
         out = _Side(known, ~shadows.members, pooled, "without")
@@ -193,6 +202,37 @@ class _Side:
         return -0.5 * distance.square() - self.spread.log() - 0.5 * math.log(2 * math.pi)
 
 
+def _check_answers(target):
+    """Return `target`; `InputError` unless it is what a single net says."""
+    if not isinstance(target, Answers) or target.logits.dim() != 2:
+        given = f"{len(target.logits)} nets" if isinstance(target, Answers) else type(target).__name__
+        raise InputError(
+            f"target: got {given}; allowed are the Answers of one net, such as shadows.answers(0), logits (M, K)"
+        )
+    return target
+
+
+def _check_shadows(shadows):
+    if not isinstance(shadows, ShadowSet):
+        raise InputError(
+            f"shadows: got {type(shadows).__name__}; allowed is a ShadowSet, as of train_shadows or load_shadows"
+        )
+
+
+def _check_same_points(shadows, target):
+    """Raise `InputError` unless the target was asked about the points of the shadow nets, in the same order."""
+    _check_shadows(shadows)
+    expected, given = (tuple(each.logits.shape[-2:]) for each in (shadows, _check_answers(target)))
+    if given != expected:
+        raise InputError(
+            f"target: got answers of shape {given}; allowed is {expected}, the points and classes of the shadow nets"
+        )
+    if not torch.equal(target.labels.to(shadows.labels), shadows.labels):
+        raise InputError(
+            "target: got other labels than those of the shadow nets; allowed are the same points in the same order"
+        )
+
+
 def _median(values):
     """The median of each column, leaving out NaN: of two middle values the mean, as the textbook and numpy have it."""
     return torch.from_numpy(np.nanmedian(values.cpu().numpy(), axis=0)).to(values.device)
@@ -220,6 +260,13 @@ class Guesses:
 
     scores: Tensor
     members: Tensor
+
+    def __post_init__(self):
+        fits = all(isinstance(part, Tensor) for part in (self.scores, self.members))
+        if not fits or self.scores.shape != self.members.shape or self.members.dtype != torch.bool:
+            raise InputError(
+                "scores and members: got something else; allowed are two tensors of one shape, numbers and bool"
+            )
 
     @property
     def of_members(self) -> Tensor:
@@ -264,9 +311,10 @@ def leave_one_out(attack: MembershipAttack, shadows: ShadowSet, targets: list[in
     Raises:
         InputError: too few shadow nets remain, or `targets` names none, or no such net.
     """
-    chosen = list(range(len(shadows))) if targets is None else list(targets)
-    if not chosen:
-        raise InputError("targets: got none; allowed is at least one net, or None for all")
+    _check_shadows(shadows)
+    if not callable(attack):
+        raise InputError(f"attack: got {attack!r}; allowed is an attack on membership, such as LiRA()")
+    chosen = list(range(len(shadows))) if targets is None else check_places(targets, len(shadows), "targets")
     scores = torch.stack([attack(shadows.without(net), shadows.answers(net)) for net in chosen])
     return Guesses(scores, shadows.members[chosen])
 

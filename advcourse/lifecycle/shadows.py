@@ -3,7 +3,7 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from advcourse.core.inputs import (
     InputError,
     are_integers,
     check_classes,
+    check_flag,
     check_images,
     check_labels,
     check_range,
@@ -76,10 +77,8 @@ class Answers:
     def __post_init__(self):
         _check_logits(self.logits)
         _check_fitting(self.labels, self.logits)
-        if self.votes is not None and self.votes.shape != self.logits.shape[:-1]:
-            raise InputError(
-                f"votes: got shape {tuple(self.votes.shape)}; allowed is {tuple(self.logits.shape[:-1])}, one share a point"
-            )
+        if self.votes is not None:
+            _check_votes(self.votes, self.logits.shape[:-1])
 
     @property
     def phi(self) -> Tensor:
@@ -131,7 +130,7 @@ class ShadowSet(Answers):
 
     def only(self, nets: list[int]) -> "ShadowSet":
         """Return the set of these nets alone, in this order."""
-        places = [self._place(net) for net in nets]
+        places = check_places(nets, len(self), "nets")
         votes = None if self.votes is None else self.votes[places]
         return replace(self, logits=self.logits[places], members=self.members[places], votes=votes)
 
@@ -198,13 +197,20 @@ def train_shadows(
     Raises:
         InputError: an argument is out of range, or the data are no images with labels.
     """
+    if not isinstance(data, ImageSet | tuple | list) or (not isinstance(data, ImageSet) and len(data) != 2):
+        raise InputError(
+            f"data: got {type(data).__name__}; allowed is an ImageSet, or a pair (images, labels)"
+        )
     x, y = (data.images, data.labels) if isinstance(data, ImageSet) else data
     y = check_labels(y, check_images(x, "images"), "labels")
+    if not callable(learner):
+        raise InputError(f"learner: got {learner!r}; allowed is a function (images, labels, seed) -> net")
+    votes = check_flag(votes, "votes")
     members = draw_halves(len(x), nets, seed).to(x.device)
-    chosen = list(range(nets)) if only is None else list(only)
+    chosen = list(range(nets)) if only is None else check_places(only, nets, "only")
     logits, counts = [], []
     for net in chosen:
-        inside = members[check_range(net, "only", 0, nets - 1, integer=True)]
+        inside = members[net]
         model = learner(x[inside], y[inside], 1000 * seed + net)
         logits.append(predict(model, x))
         if votes:
@@ -270,11 +276,30 @@ def load_shadows(path: str | os.PathLike = SHIPPED) -> ShadowSet:
         raise InputError(f"file {path} is damaged ({error}); install the package again") from error
 
 
+def check_places(places: list[int], count: int, name: str) -> list[int]:
+    """Return which of `count` nets are meant, as a list of integers; `InputError` if it is none of them."""
+    if isinstance(places, str) or not isinstance(places, Iterable):
+        raise InputError(f"{name}: got {places!r}; allowed is a list of nets, or None for all")
+    places = [check_range(place, name, 0, count - 1, integer=True) for place in places]
+    if not places:
+        raise InputError(f"{name}: got none; allowed is at least one net, or None for all")
+    return places
+
+
 def _check_logits(logits):
     fine = isinstance(logits, Tensor) and logits.is_floating_point() and logits.dim() >= 2
     if not fine or logits.shape[-1] < 2 or not torch.isfinite(logits).all():
         given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"logits: got {given}; allowed are finite numbers of shape (..., M, K), K >= 2")
+
+
+def _check_votes(votes, shape):
+    fine = isinstance(votes, Tensor) and votes.is_floating_point() and votes.shape == shape
+    if not fine or not ((votes >= 0) & (votes <= 1)).all():  # NaN is neither
+        given = f"shape {tuple(votes.shape)}" if isinstance(votes, Tensor) else type(votes).__name__
+        raise InputError(
+            f"votes: got {given}; allowed are shares in [0, 1] of shape {tuple(shape)}, one a point"
+        )
 
 
 def _check_fitting(y, logits):
