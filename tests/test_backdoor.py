@@ -257,7 +257,24 @@ def test_a_row_of_the_table_is_measured_again():
         (lambda: poison(some(), PATCH, 1, 0.1, seed=-1), "seed: got -1"),
         (lambda: poison(some().images, PATCH, 1, 0.1), "data: got Tensor"),
         (lambda: label_consistent(some(), PATCH, 1, 0.1, white_corner(), "PGD"), "attack: got 'PGD'"),
-        (lambda: backdoor_success(white_corner(), PATCH, *some().first(9), 3), "target: got label 3"),
+        (lambda: backdoor_success(white_corner(), PATCH, *some().first(9), 3), "target: got 3"),
+        (lambda: backdoor_success(white_corner(), PATCH, *some().first(9), 1.0), "target: got 1.0"),
+        (lambda: backdoor_success(white_corner(), PATCH, *some().first(9), -1), "target: got -1"),
+        (lambda: backdoor_success(white_corner(), PATCH, *some().first(9), 1, 3), "source: got 3"),
+        (lambda: backdoor_success(white_corner(), "patch", *some().first(9), 1), "trigger: got 'patch'"),
+        (
+            lambda: backdoor_success(white_corner(), Trigger(size=9), *some().first(9), 1),
+            "trigger: got a square of side 9",
+        ),
+        (lambda: backdoor_success(white_corner(), PATCH, *some().first(0), 1), "y: got no label of another"),
+        (
+            lambda: backdoor_success(white_corner(), PATCH, some().images, some().labels[:1], 1),
+            "y: got a tensor of shape",
+        ),
+        (
+            lambda: backdoor_success(white_corner(), PATCH, some().images, some().labels + 7, 1),
+            "y: got label 9",
+        ),
         (lambda: backdoor_success(white_corner(), PATCH, *some().first(9), 1, 1), "source: got the target"),
         (
             lambda: backdoor_success(white_corner(), PATCH, torch.rand(2, 1, 4, 4), torch.ones(2).long(), 1),

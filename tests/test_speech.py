@@ -122,6 +122,25 @@ def test_decibels_by_hand():
     assert speech.signal_to_noise(clean, images)[2] == torch.inf
 
 
+def test_silence_has_decibels_too():
+    """By the limits of the definition: no change is -inf dB also beside silence, and any change of silence inf."""
+    silence = torch.full((2, 1, 1, 100), 0.5)
+    images = silence.clone()
+    images[1, ..., 3] += 0.1
+    assert speech.decibels(silence, images).tolist() == [-torch.inf, torch.inf]
+    assert speech.signal_to_noise(silence, images).tolist() == [torch.inf, -torch.inf]
+
+
+@pytest.mark.parametrize("attack", [speech.CWAudio(steps=3), speech.RoomEOT(steps=3, draws=1)])
+def test_silence_stays_silent_and_is_flagged(attack):
+    """By the definition: beside silence nothing is quiet, so the attack may add nothing, and its size is that of no change."""
+    x = torch.full((2, 1, 1, 200), 0.5, dtype=torch.float64)
+    x[1, ..., 7] = 0.9
+    result = attack.run(Line(), x, torch.tensor([0, 0]), torch.tensor([1, 1]))
+    assert torch.equal(result.images[0], x[0]) and result.size[0] == -torch.inf
+    assert not result.size.isnan().any() and not result.success[0]
+
+
 def test_the_control_has_the_energy_of_the_change(clips):
     """Against the L2 norms, clip by clip; the noise is spread over all samples, and follows its seed."""
     _, x, _, _ = clips
@@ -356,6 +375,10 @@ X, Y = torch.full((2, 1, 1, 200), 0.6, dtype=torch.float64), torch.tensor([0, 0]
         (lambda: speech.decibels(X, X[:1]), "images: got shape"),
         (lambda: speech.decibels(X * 2, X), "clean: got values"),
         (lambda: speech.share_heard(Line(), X, Y, speech.Room(), draws=0), "draws: got 0"),
+        (lambda: speech.share_heard(Line(), X, Y[:1], speech.Room()), "label: got a tensor of shape .1,."),
+        (lambda: speech.share_heard(Line(), X, 0, speech.Room()), "label: got 0"),
+        (lambda: speech.share_heard(Line(), X, Y, None), "room: got None; allowed is a Room"),
+        (lambda: speech.share_heard(Line(), X.view(2, 2, 10, 10), Y, speech.Room()), "x: got shape"),
         (lambda: speech.equal_noise(X, X, seed=-1), "seed: got -1"),
         (lambda: RandomSigns(eps=-1), "eps: got -1"),
     ],

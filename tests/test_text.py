@@ -145,6 +145,20 @@ def test_black_box_by_hand():
     assert found.altered == ["a film, bad"] and found.success.all() and found.queries.tolist() == [1 + 3 + 2]
 
 
+@pytest.mark.parametrize("options", [["awful", "poor"], ["poor", "awful"]])
+def test_a_sentence_beside_one_with_large_logits_gets_the_same_words(options):
+    """Against the sentence alone: both words succeed, and the more similar one is taken, also beside a lead of 1e9, next to
+    which float32 has no room for a similarity."""
+    words = WordList(["good", "awful", "poor", "huge", "vast"])
+    net = Linear([0.0, 0.0, 3.0, -4.0, -4.0, 1e9, -1e9])
+    attack = text.TextFooler(text.Substitutes(words, {"good": options, "huge": ["vast"]}), share=1.0)
+    alone = attack(net, ["good"], torch.tensor([1]))
+    together = attack(net, ["good", "huge"], torch.tensor([1, 1]))
+    assert together == [*alone, "vast"]
+    kept = {word: text.similarity(*words.encode(["good", word])[:, None]).item() for word in options}
+    assert alone == [max(kept, key=kept.get)] or len(set(kept.values())) == 1
+
+
 def test_altered_sentences_keep_their_letters():
     """Against a sentence written out: only the word changes, and keeps its capital."""
     result = text.HotFlip(text.Substitutes(KNOWN, {"good": ["bad"]})).run(NET, ["Good — a FILM!"], POSITIVE)

@@ -4,7 +4,15 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.attacks import PGD, Attack
-from advcourse.core.inputs import InputError, check_classes, check_flag, predict
+from advcourse.core.inputs import (
+    InputError,
+    check_classes,
+    check_flag,
+    check_images,
+    check_labels,
+    check_range,
+    predict,
+)
 from advcourse.core.intervals import Interval, counted
 from advcourse.data import ImageSet
 from advcourse.lifecycle.poisoned import Poisoned, changed, check_class, check_count, check_data, draw
@@ -125,32 +133,40 @@ def backdoor_success(
     Args:
         model: images to logits (N, K).
         trigger: what is stamped on the images.
-        x, y: held-out images (N, C, H, W) and their true labels (N,).
+        x, y: held-out images (N, C, H, W) and their true labels (N,), some of another class than the target.
         target: the class that the backdoor was trained for.
         source: count only images of this class (default None: all but the target).
 
     Raises:
-        InputError: an unknown class, no images of other classes, or input that breaks the model's contract.
+        InputError: an unknown class, no images of other classes, a trigger that does not fit into the images, or input that
+            breaks the model's contract.
     """
+    y = check_labels(y, check_images(x))
     classes = predict(model, x[:1]).shape[1]
-    for name, label in (("target", target), ("source", source)):
-        if label is not None:
-            check_classes(torch.as_tensor([label]), classes, name)
-    if source == target:
+    check_classes(y, classes)
+    target = check_range(target, "target", 0, classes - 1, integer=True)
+    if source is not None and check_range(source, "source", 0, classes - 1, integer=True) == target:
         raise InputError(f"source: got the target, {target}; allowed is any other class")
     of_others = y != target if source is None else y == source
     if not of_others.any():
         raise InputError(
-            "y: got no label of another class; allowed are images of classes other than the target"
+            f"y: got no label of another class than the target, {target}"
+            + ("" if source is None else f", that is of class {source}")
+            + "; allowed are images of at least one that counts"
         )
-    fooled = predict(model, trigger(x[of_others])).argmax(1) == target
+    fooled = predict(model, _checked(trigger)(x[of_others])).argmax(1) == target
     return counted(int(fooled.sum()), len(fooled))
+
+
+def _checked(trigger):
+    if not isinstance(trigger, Trigger):
+        raise InputError(f"trigger: got {trigger!r}; allowed is a Trigger, such as Trigger(size=3)")
+    return trigger
 
 
 def _stamped(data, trigger, touched, relabelled, target):
     """Return `data` with the images `touched` stamped and those `relabelled` labelled as the target."""
-    if not isinstance(trigger, Trigger):
-        raise InputError(f"trigger: got {trigger!r}; allowed is a Trigger")
+    _checked(trigger)
     images, labels = data.images.clone(), data.labels.clone()
     trigger.mask(*images.shape[2:])  # refuses one that does not fit, even if nothing is to be stamped
     images[touched] = trigger(images[touched])

@@ -56,7 +56,8 @@ class CWAudio(_Targeted):
 
     Paper: Carlini and Wagner 2018, "Audio Adversarial Examples: Targeted Attacks on Speech-to-Text" (arXiv 1801.01944), section
     III.B. Their loss is that of a transcript, CTC; here it is the margin of a class. Norm: dB_x, minimised; each sound has its
-    own tau. The last success is returned; a sound on which the attack fails comes back clean and is flagged.
+    own tau. The last success is returned; a sound on which the attack fails comes back clean and is flagged, and so does
+    silence, beside which nothing is quiet: no change has -inf dB.
 
     Args:
         start: the first bound, in dB beside the sound's peak (default -20).

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advcourse.attacks.noise import Noise
-from advcourse.core.inputs import InputError, check_field, check_images, check_range, check_seed, predict
+from advcourse.core.inputs import (
+    InputError,
+    check_field,
+    check_images,
+    check_labels,
+    check_range,
+    check_seed,
+    predict,
+)
 from advcourse.data.spoken import RATE, as_images, decode, encode, waves_of
 from advcourse.data.transformations import Transformation
 
@@ -114,7 +122,9 @@ class Telephone(Transformation):
 
 
 def decibels(clean: Tensor, images: Tensor) -> Tensor:
-    """Return how loud a change is beside the sound, dB_x(delta) = 20 log10(max |delta| / max |w|), (N,); -inf for none.
+    """Return how loud a change is beside the sound, dB_x(delta) = 20 log10(max |delta| / max |w|), (N,), float64.
+
+    No change has -inf dB, also beside silence; any change of silence is infinitely louder than that, inf.
 
     Source: Carlini and Wagner 2018, "Audio Adversarial Examples" (arXiv 1801.01944), section II.D. It compares peaks: -20 is a
     change whose largest sample is a tenth of the sound's.
@@ -124,15 +134,23 @@ def decibels(clean: Tensor, images: Tensor) -> Tensor:
     """
     _check_pair(clean, images)
     change = (waves_of(images).double() - waves_of(clean).double()).abs().amax(1)
-    return 20 * (change / waves_of(clean).double().abs().amax(1)).log10()
+    return _in_decibels(20, change, waves_of(clean).double().abs().amax(1))
 
 
 def signal_to_noise(clean: Tensor, images: Tensor) -> Tensor:
-    """Return the energy of the sounds over that of the change, in dB, (N,); inf for no change. Arguments as for `decibels`."""
+    """Return the energy of the sounds over that of the change, in dB, (N,), float64. Arguments as for `decibels`.
+
+    No change has a ratio of inf, also beside silence; any change of silence one of -inf.
+    """
     _check_pair(clean, images)
     wave = waves_of(clean).double()
     change = waves_of(images).double() - wave
-    return 10 * (wave.square().sum(1) / change.square().sum(1)).log10()
+    return -_in_decibels(10, change.square().sum(1), wave.square().sum(1))
+
+
+def _in_decibels(factor, change, sound):
+    """Return factor * log10(change / sound), -inf for no change at all: (N,)."""
+    return torch.where(change > 0, factor * (change / sound).log10(), -torch.inf)
 
 
 def equal_noise(clean: Tensor, images: Tensor, seed: int = 0) -> Tensor:
@@ -147,10 +165,16 @@ def equal_noise(clean: Tensor, images: Tensor, seed: int = 0) -> Tensor:
     return (clean + noise.view_as(clean)).clamp(0, 1)
 
 
+def check_sounds(x: Tensor, name: str = "x") -> Tensor:
+    """Return `x`; `InputError` unless it is a batch of sounds (N, 1, 1, L) in [0, 1]."""
+    if check_images(x, name).shape[1:3] != (1, 1):
+        raise InputError(f"{name}: got shape {tuple(x.shape)}; allowed are sounds (N, 1, 1, L)")
+    return x
+
+
 def _check_pair(clean, images):
-    check_images(clean, "clean")
-    check_images(images, "images")
-    if clean.shape != images.shape or clean.shape[1:3] != (1, 1):
+    check_sounds(clean, "clean")
+    if check_images(images, "images").shape != clean.shape:
         raise InputError(
             f"images: got shape {tuple(images.shape)} beside {tuple(clean.shape)}; allowed are two batches of sounds (N, 1, 1, L)"
         )
@@ -168,9 +192,14 @@ def share_heard(
         room: the rooms.
         draws: how many of them (default 20).
         seed: of the rooms (default 0); take another one than the attack's.
+
+    Raises:
+        InputError: `x` are not sounds, `label` is not one for each, `room` is no `Room`, or an argument is out of range.
     """
-    check_images(x)
-    check_range(draws, "draws", 1, integer=True)
+    label = check_labels(label, check_sounds(x), "label")
+    if not isinstance(room, Room):
+        raise InputError(f"room: got {room!r}; allowed is a Room, such as Room()")
+    draws = check_range(draws, "draws", 1, integer=True)
     noise = Noise(check_seed(seed))
     with torch.no_grad():
         right = [predict(model, room.heard(x, noise, i)).argmax(1) == label for i in range(draws)]

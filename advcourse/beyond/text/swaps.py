@@ -261,12 +261,7 @@ class TextFooler(_WordSwaps):
             usable = (words.flatten() > 0) & self._near(state, many, variants)
             leads = state.lead.new_full((len(many),), -torch.inf)
             leads[usable] = state.ask(many[usable], variants[usable])
-            rank_of = leads.clone()
-            won = leads > 0
-            if won.any():  # similarity is at most 1, and comes before any lead
-                near = similarity(state.clean[many[won]], variants[won]).to(leads)
-                rank_of[won] = near + leads[won].max() + 1
-            chosen = rank_of.view(-1, several).argmax(1)
+            chosen = _chosen(leads, state.clean[many], variants, several)
             best = leads.view(-1, several).gather(1, chosen[:, None])[:, 0]
             better = best > state.lead[rows]
             here = torch.arange(len(rows), device=rows.device)[better]
@@ -284,6 +279,20 @@ class TextFooler(_WordSwaps):
                 state.ask(rows, state.variants(rows, places, unknown)) - state.lead[rows]
             )
         return importance
+
+
+def _chosen(leads, clean, variants, several):
+    """Return which of the `several` substitutes of each sentence to take, (M,), from their leads (M * several,).
+
+    Of those that succeed the most similar to the original, otherwise the one with the largest lead. Each sentence is ranked by
+    itself: a common scale for similarity and lead would be lost in rounding beside a sentence with large logits.
+    """
+    won = leads > 0
+    near = torch.full(leads.shape, -torch.inf, dtype=torch.float64, device=leads.device)
+    if won.any():
+        near[won] = similarity(clean[won], variants[won]).to(leads.device)
+    near, leads, won = (each.view(-1, several) for each in (near, leads, won))
+    return torch.where(won.any(1), near.argmax(1), leads.argmax(1))
 
 
 @dataclass(frozen=True)
