@@ -389,7 +389,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
     The result is the device as tensors report it, cuda:0 for "cuda", so that it equals the device of tensors on it.
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.empty(0, device=device).device

@@ -32,6 +32,17 @@ def with_words(sentence: str, swaps: dict[int, str]) -> str:
     return "".join([*pieces, sentence[end:]])
 
 
+def check_texts(sentences: Sequence[str], name: str = "sentences") -> None:
+    """Raise `InputError` unless `sentences` are texts, a sequence of str."""
+    texts = isinstance(sentences, Iterable) and not isinstance(sentences, str)
+    if (
+        not texts
+        or getattr(sentences, "ndim", 1) != 1
+        or not all(isinstance(each, str) for each in sentences)
+    ):
+        raise InputError(f"{name}: got something else than texts; allowed is a sequence of str")
+
+
 class WordList:
     """Words, and the number of each: 0 stands for padding, 1 for a word that is not in the list, 2 for the first word.
 
@@ -74,8 +85,7 @@ class WordList:
         Raises:
             InputError: not a sequence of texts, or one without a single word.
         """
-        if isinstance(sentences, str) or not all(isinstance(text, str) for text in sentences):
-            raise InputError("sentences: got something else than texts; allowed is a sequence of str")
+        check_texts(sentences)
         rows = [[self.number(word) for word in words_of(text)] for text in sentences]
         empty = [text for text, row in zip(sentences, rows) if not row]
         if empty:

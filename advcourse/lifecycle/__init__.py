@@ -3,11 +3,13 @@
 from advcourse.lifecycle.backdoor import backdoor_success, label_consistent, poison
 from advcourse.lifecycle.collision import FeatureCollision, collision_trials
 from advcourse.lifecycle.columns import (
+    BackdoorRate,
     CleanAccuracy,
     EvasionRate,
     ExtractionRate,
     InversionRate,
     MembershipRate,
+    PoisoningRate,
 )
 from advcourse.lifecycle.extraction import (
     AsTheyAre,
@@ -69,6 +71,7 @@ from advcourse.lifecycle.triggers import Trigger
 
 __all__ = [
     "AsTheyAre",
+    "BackdoorRate",
     "CleanAccuracy",
     "ConfidenceThreshold",
     "EvasionRate",
@@ -88,6 +91,7 @@ __all__ = [
     "NoiseQueries",
     "Oracle",
     "Poisoned",
+    "PoisoningRate",
     "PrivateTraining",
     "Pruned",
     "QueryBudgetError",

@@ -1,21 +1,28 @@
-"""The scorecard's columns on finished models: clean accuracy, evasion, inversion, membership, extraction."""
+"""The scorecard's columns: clean accuracy, poisoning, backdoors, evasion, inversion, membership, extraction."""
 
 import copy
 from dataclasses import dataclass, field
+from typing import get_args
 
 import torch
 from torch import nn
 
 from advcourse.attacks.base import Attack
 from advcourse.attacks.gradient_sign import PGD
-from advcourse.core.inputs import check_range, predict
+from advcourse.core.inputs import InputError, check_choice, check_field, check_seed, predict
 from advcourse.core.intervals import counted
 from advcourse.data import ImageSet
+from advcourse.lifecycle.backdoor import backdoor_success, poison
+from advcourse.lifecycle.collision import FeatureCollision, collision_trials
 from advcourse.lifecycle.extraction import AsTheyAre, QueryStrategy, agreement, steal
+from advcourse.lifecycle.features import activations
+from advcourse.lifecycle.filters import highest, trusted_distance
 from advcourse.lifecycle.inversion import Inversion, judge_prototypes
 from advcourse.lifecycle.membership import LiRA, MembershipAttack, leave_one_out
 from advcourse.lifecycle.oracle import AnswerKind, Oracle
-from advcourse.lifecycle.scorecard import NotApplicable, StageResult, Subject
+from advcourse.lifecycle.poisoned import check_class, check_data, check_function
+from advcourse.lifecycle.scorecard import NotApplicable, StageResult, Subject, check_type
+from advcourse.lifecycle.triggers import Trigger
 from advcourse.metrics.detection import threshold_at
 from advcourse.training import fit
 
@@ -30,10 +37,115 @@ class CleanAccuracy:
 
     held_out: ImageSet
 
+    def __post_init__(self):
+        check_data(self.held_out, "held_out")
+
     def __call__(self, subject: Subject) -> StageResult:
         """Return the share."""
+        check_type(subject, Subject, "subject")
         right = predict(subject.model, self.held_out.images).argmax(1) == self.held_out.labels
         return StageResult(counted(int(right.sum()), len(right)), None, "nothing")
+
+
+@dataclass(frozen=True)
+class PoisoningRate:
+    """How many targets feature collision wins from victims who keep the model's body and train a new head.
+
+    See `collision_trials`. The control leaves the bases as they were.
+
+    Args:
+        data: the images that the heads learn from.
+        held_out: images that the model has not seen, among which the targets are.
+        attack: the collision (default None: `FeatureCollision()`).
+        trials: targets (default 40).
+        poisons: images that are replaced for each target (default 1).
+        images: that a head learns from (default 300).
+    """
+
+    data: ImageSet
+    held_out: ImageSet
+    attack: FeatureCollision | None = None
+    trials: int = 40
+    poisons: int = 1
+    images: int = 300
+
+    def __post_init__(self):
+        check_data(self.data)
+        check_data(self.held_out, "held_out")
+        if self.attack is not None:
+            check_type(self.attack, FeatureCollision, "attack")
+        for name in ("trials", "poisons", "images"):
+            check_field(self, name, 1, integer=True)
+
+    def __call__(self, subject: Subject) -> StageResult:
+        """Return the share of the trials that are won."""
+        model = check_type(subject, Subject, "subject").model
+        settings = {"trials": self.trials, "poisons": self.poisons, "images": self.images}
+        trials = collision_trials(model, self.data, self.held_out, self.attack, **settings)
+        cost = (
+            f"the weights, {self.poisons} of {self.images} images of a new head's training set, a target each"
+        )
+        return StageResult(trials.wins, trials.control, cost)
+
+
+@dataclass(frozen=True)
+class BackdoorRate:
+    """How many stamped images are read as the target after a clean-up: the defender drops what lies far from trusted images.
+
+    A share of the training set is stamped and labelled as the target, and a net is trained on it as the model was. The defender,
+    who vouches for some clean images of each class, drops the images of each class whose activations lie farthest from these
+    (`trusted_distance`), one and a half times as many as there is poison, and trains anew. The control stamps the images that
+    the model itself reads, which has seen no poison.
+
+    Args:
+        data: the training set.
+        trusted: clean images that the defender vouches for, at least two of each class.
+        held_out: images that are stamped to measure the success.
+        trigger: default: a white square of three pixels.
+        target: the class that stamped images are to be read as (default 0).
+        share: of the training set (default 0.03).
+        seed: of the poison and of both trainings (default 0).
+    """
+
+    data: ImageSet
+    trusted: ImageSet
+    held_out: ImageSet
+    trigger: Trigger = Trigger()
+    target: int = 0
+    share: float = 0.03
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("data", "trusted", "held_out"):
+            check_data(getattr(self, name), name)
+        check_type(self.trigger, Trigger, "trigger")
+        check_class(self.target, self.data)
+        check_field(self, "share", 0, 1)
+        check_seed(self.seed)
+
+    def __call__(self, subject: Subject) -> StageResult:
+        """Return the share.
+
+        Raises:
+            NotApplicable: the subject has no learner.
+        """
+        learner = check_type(subject, Subject, "subject").learner
+        if learner is None:
+            raise NotApplicable(
+                f"subject: got {subject.name!r} without a learner; allowed is one that can be trained anew"
+            )
+        given, touched = poison(self.data, self.trigger, self.target, self.share, self.seed)
+        first = learner(given.images, given.labels, self.seed)
+        h, trusted = (activations(first, images) for images in (given.images, self.trusted.images))
+        far = trusted_distance(h, given.labels, trusted, self.trusted.labels)
+        kept = ~highest(far, given.labels, round(1.5 * len(touched)))
+        second = learner(given.images[kept], given.labels[kept], self.seed)
+        value, control = (
+            backdoor_success(model, self.trigger, self.held_out.images, self.held_out.labels, self.target)
+            for model in (second, subject.model)
+        )
+        cost = f"{len(touched)} of {len(given)} training images, with their labels"
+        return StageResult(value, control, cost)
 
 
 @dataclass(frozen=True)
@@ -50,8 +162,15 @@ class EvasionRate:
     attack: Attack = PGD(0.3, steps=40)
     images: int = 200
 
+    def __post_init__(self):
+        check_data(self.held_out, "held_out")
+        if not hasattr(check_type(self.attack, Attack, "attack"), "eps") or self.attack.targeted:
+            raise InputError(f"attack: got {self.attack!r}; allowed is an untargeted one with a budget `eps`")
+        check_field(self, "images", 1, integer=True)
+
     def __call__(self, subject: Subject) -> StageResult:
         """Return the share."""
+        check_type(subject, Subject, "subject")
         x, y = self.held_out.first(self.images)
         signs = torch.randint(2, x.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
         noisy = (x + self.attack.eps * signs.to(x)).clamp(0, 1)
@@ -79,8 +198,15 @@ class InversionRate:
     untrained: nn.Module = field(repr=False)
     inversion: Inversion = Inversion()
 
+    def __post_init__(self):
+        check_data(self.data)
+        check_type(self.other, nn.Module, "other")
+        check_type(self.untrained, nn.Module, "untrained")
+        check_type(self.inversion, Inversion, "inversion")
+
     def __call__(self, subject: Subject) -> StageResult:
         """Return the share."""
+        check_type(subject, Subject, "subject")
         y = torch.arange(len(self.data.classes))
         start = torch.zeros(len(y), *self.data.images.shape[1:])
         value, control = (
@@ -105,7 +231,8 @@ class MembershipRate:
     fpr: float = 0.01
 
     def __post_init__(self):
-        object.__setattr__(self, "fpr", check_range(self.fpr, "fpr", 0, 1, exclusive_low=True))
+        check_function(self.attack, "attack", "an attack on membership, such as LiRA()")
+        check_field(self, "fpr", 0, 1, exclusive_low=True)
 
     def __call__(self, subject: Subject) -> StageResult:
         """Return the share.
@@ -113,7 +240,7 @@ class MembershipRate:
         Raises:
             NotApplicable: the subject has no shadow nets.
         """
-        if subject.shadows is None:
+        if check_type(subject, Subject, "subject").shadows is None:
             raise NotApplicable(
                 f"subject: got {subject.name!r} without shadows; allowed is one with shadow nets"
             )
@@ -155,8 +282,19 @@ class ExtractionRate:
     first: int = 100
     answers: AnswerKind = "label"
 
+    def __post_init__(self):
+        check_data(self.own, "own")
+        check_data(self.held_out, "held_out")
+        check_type(self.student, nn.Module, "student")
+        if self.strategy is not None:
+            check_function(self.strategy, "strategy", "one such as AsTheyAre(images), or None")
+        check_field(self, "queries", 1, integer=True)
+        check_field(self, "first", 1, len(self.own), integer=True)
+        check_choice(self.answers, "answers", get_args(AnswerKind))
+
     def __call__(self, subject: Subject) -> StageResult:
         """Return the share of agreement."""
+        check_type(subject, Subject, "subject")
         strategy = self.strategy or AsTheyAre(self.own.images)
         oracle = Oracle(subject.model, self.queries, self.answers)
         stolen = steal(oracle, self.student, strategy, (self.queries,)).student

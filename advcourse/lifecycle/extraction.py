@@ -19,12 +19,14 @@ from advcourse.core.inputs import (
     accuracy,
     ask,
     check_images,
+    check_labels,
     check_range,
     check_seed,
     predict,
 )
 from advcourse.data import ImageSet
 from advcourse.lifecycle.oracle import Oracle, check_shape
+from advcourse.lifecycle.poisoned import check_data
 from advcourse.training import fit
 from advcourse.training.augmentation import Augmentation, warps
 
@@ -262,7 +264,7 @@ def steal(
     """
     sizes = _checked_sizes(sizes, oracle)
     epochs, batch_size, lr = _checked_training(student, epochs, batch_size, lr)
-    if not callable(strategy):
+    if not callable(strategy) or isinstance(strategy, type):
         raise InputError(f"strategy: got {strategy!r}; allowed is one such as AsTheyAre(images)")
     if hasattr(strategy, "check_sizes"):
         strategy.check_sizes(sizes)
@@ -320,7 +322,13 @@ def transferred(student: nn.Module, victim: nn.Module, x: Tensor, y: Tensor, att
 
     Returns:
         a float; NaN if the victim reads none rightly.
+
+    Raises:
+        InputError: model, images or labels break their contract, or `attack` is not an untargeted attack.
     """
+    y = check_labels(y, check_images(x))
+    if not isinstance(attack, Attack) or (attack.targeted and not attack.chooses_target):
+        raise InputError(f"attack: got {attack!r}; allowed is an untargeted attack, such as BIM(0.2)")
     right = predict(victim, x).argmax(1) == y
     x, y = x[right], y[right]
     return 1 - accuracy(victim, attack(student, x, y), y) if len(x) else float("nan")
@@ -328,6 +336,8 @@ def transferred(student: nn.Module, victim: nn.Module, x: Tensor, y: Tensor, att
 
 def grey_signs(data: ImageSet, side: int = 28) -> Tensor:
     """Return colour images in grey and in the size of digits, (N, 1, side, side): images of another kind for the thief."""
+    if check_data(data).images.shape[1] != 3:
+        raise InputError(f"data: got {data.images.shape[1]} channels; allowed are 3: red, green and blue")
     grey = (data.images * data.images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     size = (check_range(side, "side", 1, integer=True),) * 2
     return F.interpolate(grey, size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.core.inputs import InputError, are_integers, predict
+from advcourse.lifecycle.poisoned import form
 
 
 class Features(nn.Module):
@@ -61,17 +62,17 @@ def check_features(
 ) -> tuple[Tensor, Tensor]:
     """Return features (N, D) as float64 and labels (N,) as int64, both on the CPU; `InputError` if they are no such tensors."""
     if not isinstance(h, Tensor) or h.dim() != 2 or not h.is_floating_point() or not len(h):
-        raise InputError(f"{name}: got {_form(h)}; allowed is a floating-point tensor (N, D), N >= 1")
+        raise InputError(f"{name}: got {form(h)}; allowed is a floating-point tensor (N, D), N >= 1")
     if not torch.isfinite(h).all():
         raise InputError(f"{name}: got NaN or infinite values; allowed are finite activations")
-    if not isinstance(labels, Tensor) or labels.shape != h.shape[:1] or not are_integers(labels):
-        raise InputError(
-            f"{labels_name}: got {_form(labels)}; allowed are class numbers of shape ({len(h)},)"
-        )
-    return h.detach().cpu().double(), labels.detach().cpu().long()
+    return h.detach().cpu().double(), check_given(labels, len(h), labels_name)
 
 
-def _form(value):
-    return (
-        f"shape {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
-    )
+def check_given(labels: Tensor, n: int, name: str = "labels") -> Tensor:
+    """Return the labels that `n` images were given, (n,), as int64 on the CPU; `InputError` if they are no class numbers."""
+    if not isinstance(labels, Tensor) or labels.shape != (n,) or not are_integers(labels):
+        raise InputError(f"{name}: got {form(labels)}; allowed are class numbers of shape ({n},)")
+    labels = labels.detach().cpu().long()
+    if n and int(labels.min()) < 0:
+        raise InputError(f"{name}: got {int(labels.min())}; allowed are class numbers from 0")
+    return labels

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcourse.core.inputs import InputError, check_choice, check_range, check_seed
+from advcourse.core.inputs import InputError, are_integers, check_choice, check_range, check_seed
 from advcourse.core.intervals import Interval, counted
-from advcourse.lifecycle.features import check_features
-from advcourse.lifecycle.poisoned import check_flags
+from advcourse.lifecycle.features import check_features, check_given
+from advcourse.lifecycle.poisoned import check_flags, form
 
 _FEWEST = 4  # activations of a class that can be split into clusters
 
@@ -149,10 +149,14 @@ def highest(scores: Tensor, labels: Tensor, count: int) -> Tensor:
         InputError: `scores` and `labels` do not fit, or `count` is out of range.
     """
     count = check_range(count, "count", 0, integer=True)
-    if not isinstance(scores, Tensor) or scores.shape != labels.shape or scores.dim() != 1:
+    real = isinstance(scores, Tensor) and not scores.is_complex() and scores.dim() == 1
+    if not real or (isinstance(labels, Tensor) and scores.shape != labels.shape):
         raise InputError(
             "scores: got another shape than the labels; allowed is (N,), one score for each label"
         )
+    if scores.isnan().any():
+        raise InputError("scores: got NaN; allowed are numbers, since NaN would be the highest of its class")
+    labels = check_given(labels, len(scores))
     taken = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     for label in labels.unique():
         members = (labels == label).nonzero()[:, 0].to(scores.device)
@@ -174,7 +178,9 @@ def caught(flags: Tensor, touched: Tensor) -> Caught:
     Raises:
         InputError: `flags` is not bool (N,), or an index is out of range.
     """
-    check_flags(flags, len(flags))
+    check_flags(flags, len(flags) if isinstance(flags, Tensor) and flags.dim() else 0)
+    if not isinstance(touched, Tensor) or touched.dim() != 1 or not are_integers(touched):
+        raise InputError(f"touched: got {form(touched)}; allowed are the indices (P,) of a Poisoned")
     if len(touched) and not 0 <= int(touched.min()) <= int(touched.max()) < len(flags):
         raise InputError(
             f"touched: got indices beyond the {len(flags)} images; allowed are 0 to {len(flags) - 1}"

@@ -19,6 +19,8 @@ from advcourse.core.inputs import (
     evaluating,
 )
 from advcourse.lifecycle.inversion import summed_variation
+from advcourse.lifecycle.oracle import check_shape
+from advcourse.lifecycle.poisoned import form
 
 Gradients = Sequence[Tensor]  # one for each trained parameter of a model, in its order
 
@@ -35,7 +37,7 @@ def shared_gradient(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, ...
         InputError: model, images or labels break their contract.
     """
     y = check_labels(y, check_images(x))
-    check_model(model, x)
+    _check_trainable(check_model(model, x))
     with evaluating(model), torch.enable_grad():
         return tuple(gradient.detach() for gradient in _gradients(model, x, y))
 
@@ -58,11 +60,14 @@ def linear_input(weight: Tensor, bias: Tensor) -> Tensor:
 
     Source: Phong et al. 2018, "Privacy-Preserving Deep Learning via Additively Homomorphic Encryption", section 3.
     """
-    if weight.dim() != 2 or bias.shape != weight.shape[:1]:
+    real = all(isinstance(part, Tensor) and part.is_floating_point() for part in (weight, bias))
+    if not real or weight.dim() != 2 or bias.shape != weight.shape[:1] or not len(bias):
         raise InputError(
-            f"weight and bias: got shapes {tuple(weight.shape)} and {tuple(bias.shape)}; allowed are (units, inputs) "
-            f"and (units,), the gradients of one linear layer"
+            f"weight and bias: got {form(weight)} and {form(bias)}; allowed are (units, inputs) and (units,), the gradients of "
+            f"one linear layer"
         )
+    if not (weight.isfinite().all() and bias.isfinite().all()):
+        raise InputError("weight and bias: got NaN or infinite values; allowed are finite gradients")
     unit = bias.abs().argmax()
     if bias[unit] == 0:
         raise InputError("bias: got only zeros; allowed is a gradient in which some unit had an effect")
@@ -79,6 +84,8 @@ def label_of(bias: Tensor) -> int:
 
     Source: Zhao, Mopuri and Bilen 2020, "iDLG: Improved Deep Leakage from Gradients", section 2.2 (arXiv 2001.02610).
     """
+    if not isinstance(bias, Tensor) or not bias.is_floating_point() or bias.dim() != 1:
+        raise InputError(f"bias: got {form(bias)}; allowed is the gradient of the last layer's biases, (K,)")
     negative = (bias < 0).nonzero().flatten()
     if len(negative) != 1:
         raise InputError(
@@ -138,7 +145,14 @@ class GradientInversion:
         Raises:
             InputError: the gradient does not fit the model, or the labels do not.
         """
-        parameters = [p for p in model.parameters() if p.requires_grad]
+        shape, parameters = check_shape(shape), _check_trainable(model)
+        whole = isinstance(gradient, Sequence) and all(isinstance(part, Tensor) for part in gradient)
+        if not whole or not len(gradient):
+            raise InputError(
+                f"gradient: got {form(gradient)}; allowed is a sequence of tensors, as of shared_gradient"
+            )
+        if not isinstance(y, Tensor) or y.dim() != 1 or not len(y):
+            raise InputError(f"y: got {form(y)}; allowed are labels (N,), one or more")
         if [g.shape for g in gradient] != [p.shape for p in parameters]:
             raise InputError(
                 f"gradient: got {len(gradient)} tensors; allowed is one for each of the model's {len(parameters)} "
@@ -170,12 +184,13 @@ def smooth_net(shape: tuple[int, int, int], classes: int, seed: int = 0) -> nn.M
 
     Args:
         shape: of an image, (C, H, W).
-        classes: K.
+        classes: K, at least 2.
         seed: of the weights (default 0).
 
     Source: the LeNet of Zhu et al. 2019 (arXiv 1906.08935), with one convolution less.
     """
-    channels, height, width = shape
+    channels, height, width = check_shape(shape)
+    classes = check_range(classes, "classes", 2, integer=True)
     flat = 12 * -(-height // 2) * -(-width // 2)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(check_seed(seed))
@@ -190,6 +205,16 @@ def smooth_net(shape: tuple[int, int, int], classes: int, seed: int = 0) -> nn.M
         for parameter in net.parameters():
             nn.init.uniform_(parameter, -0.5, 0.5)
     return net.eval()
+
+
+def _check_trainable(model):
+    """Return the parameters that are trained; `InputError` if there are none, and so no gradient."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: got {type(model).__name__}; allowed is a torch.nn.Module")
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise InputError("model: got no trained parameters; allowed is a net that has a gradient")
+    return parameters
 
 
 def _gradients(model, x, y, create_graph=False):

@@ -20,6 +20,7 @@ from advcourse.core.inputs import (
 )
 from advcourse.core.intervals import Interval, counted
 from advcourse.data import ImageSet
+from advcourse.lifecycle.poisoned import check_data
 from advcourse.metrics.imperceptibility import ssim
 
 
@@ -145,6 +146,10 @@ def judge_prototypes(images: Tensor, y: Tensor, other: nn.Module, data: ImageSet
     if not len(images):
         raise InputError("images: got none; allowed is one or more")
     means = class_means(data).to(images)
+    if means.shape[1:] != images.shape[1:]:
+        raise InputError(
+            f"data: got images of shape {tuple(means.shape[1:])}; allowed is that of the judged ones, {tuple(images.shape[1:])}"
+        )
     check_classes(y, len(means))
     labels = predict(other, images).argmax(1)
     scores = torch.stack([ssim(images, mean.expand_as(images)) for mean in means], 1)
@@ -161,7 +166,7 @@ def class_means(data: ImageSet) -> Tensor:
     Raises:
         InputError: a class has no image.
     """
-    counts = data.labels.bincount(minlength=len(data.classes))
+    counts = check_data(data).labels.bincount(minlength=len(data.classes))
     if int(counts.min()) == 0:
         raise InputError(
             f"data: got no image of class {data.classes[int(counts.argmin())]!r}; allowed is one or more of each"

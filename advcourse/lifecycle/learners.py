@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from advcourse import models
-from advcourse.core.inputs import check_range
+from advcourse.core.inputs import (
+    InputError,
+    check_choice,
+    check_field,
+    check_images,
+    check_labels,
+    check_range,
+    check_seed,
+)
+from advcourse.lifecycle.poisoned import check_function
 from advcourse.lifecycle.private import PrivateTraining
 from advcourse.lifecycle.shadows import Learner
 from advcourse.training import Objective, cross_entropy, fit
@@ -38,11 +47,19 @@ class Fitted:
     augment: Augmentation | None = None
 
     def __post_init__(self):
-        check_range(self.weight_decay, "weight_decay", 0)
+        check_choice(self.architecture, "architecture", tuple(models.ARCHITECTURES))
+        for name in ("epochs", "batch_size"):
+            check_field(self, name, 1, integer=True)
+        check_field(self, "lr", 0, exclusive_low=True)
+        check_field(self, "weight_decay", 0)
+        check_function(self.objective, "objective", "a function that makes a loss")
+        if self.augment is not None:
+            check_function(self.augment, "augment", "a function (images, generator) -> images, or None")
 
     def __call__(self, x: Tensor, y: Tensor, seed: int) -> nn.Module:
         """Return the trained net, in eval mode."""
-        model = models.build(self.architecture, seed)
+        y = check_labels(y, check_images(x))
+        model = models.build(self.architecture, check_seed(seed))
         settings = {"epochs": self.epochs, "batch_size": min(self.batch_size, len(x)), "lr": self.lr}
         adam = partial(torch.optim.AdamW, weight_decay=self.weight_decay)
         settings |= {"optimizer": adam, "augment": self.augment, "device": "cpu", "progress": False}
@@ -65,9 +82,14 @@ class FittedPrivately:
     architecture: str = "mnist-small"
     training: PrivateTraining = PrivateTraining()
 
+    def __post_init__(self):
+        check_choice(self.architecture, "architecture", tuple(models.ARCHITECTURES))
+        if not isinstance(self.training, PrivateTraining):
+            raise InputError(f"training: got {self.training!r}; allowed is a PrivateTraining")
+
     def __call__(self, x: Tensor, y: Tensor, seed: int) -> nn.Module:
         """Return the trained net, in eval mode."""
-        model = models.build(self.architecture, seed)
+        model = models.build(self.architecture, check_seed(seed))
         self.training.fit(model, (x, y), seed=seed, device="cpu")
         return model.eval()
 
@@ -87,11 +109,13 @@ class Pruned:
     share: float = 0.8
 
     def __post_init__(self):
-        object.__setattr__(self, "share", check_range(self.share, "share", 0, 1))
+        check_function(self.learner, "learner", "a function (images, labels, seed) -> net")
+        check_field(self, "share", 0, 1)
 
     def __call__(self, x: Tensor, y: Tensor, seed: int) -> nn.Module:
         """Return the pruned net, in eval mode."""
-        return pruned(self.learner(x, y, seed), self.share)
+        y = check_labels(y, check_images(x))
+        return pruned(self.learner(x, y, check_seed(seed)), self.share)
 
 
 def pruned(model: nn.Module, share: float) -> nn.Module:

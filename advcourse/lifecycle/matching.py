@@ -32,6 +32,7 @@ from advcourse.lifecycle.poisoned import (
     check_class,
     check_count,
     check_data,
+    check_function,
     train_victim,
 )
 from advcourse.lifecycle.poisoning import Trials
@@ -102,9 +103,9 @@ class GradientMatching:
         Raises:
             InputError: an argument is out of range, or more images than there are in the class.
         """
-        models = [models] if isinstance(models, nn.Module) else list(models)
-        if not models:
-            raise InputError("models: got none; allowed is one network or more")
+        models = [models] if isinstance(models, nn.Module) else models
+        if not isinstance(models, Sequence) or not models or isinstance(models, str):
+            raise InputError(f"models: got {models!r}; allowed is one network or more")
         wanted = check_class(wanted, check_data(data), "wanted")
         if check_images(target, "target").shape != (1, *data.images.shape[1:]):
             raise InputError(f"target: got shape {tuple(target.shape)}; allowed is (1, C, H, W) as in data")
@@ -221,6 +222,7 @@ def matching_trials(
     if not isinstance(attack, GradientMatching):
         raise InputError(f"attack: got {attack!r}; allowed is a GradientMatching")
     check_data(data), check_data(held_out, "held_out")
+    check_function(train, "train", "a function (data, seed) -> network")
     victims = check_range(victims, "victims", 1, integer=True)
     networks = check_range(networks, "networks", 1, integer=True)
     seed = check_range(seed, "seed", 0, 2**40, integer=True)

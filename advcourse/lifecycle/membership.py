@@ -54,6 +54,7 @@ class ConfidenceThreshold:
 
     def __call__(self, shadows: ShadowSet, target: Answers) -> Tensor:
         """Return the scores (M,); the shadow nets are not asked."""
+        _check_shadows(shadows)
         _check_answers(target)
         return _confidence(target, self.seen)
 
@@ -68,6 +69,7 @@ class RightOrWrong:
 
     def __call__(self, shadows: ShadowSet, target: Answers) -> Tensor:
         """Return the scores (M,)."""
+        _check_shadows(shadows)
         return _check_answers(target).right.double()
 
 
@@ -315,8 +317,13 @@ def leave_one_out(attack: MembershipAttack, shadows: ShadowSet, targets: list[in
     if not callable(attack):
         raise InputError(f"attack: got {attack!r}; allowed is an attack on membership, such as LiRA()")
     chosen = list(range(len(shadows))) if targets is None else check_places(targets, len(shadows), "targets")
-    scores = torch.stack([attack(shadows.without(net), shadows.answers(net)) for net in chosen])
-    return Guesses(scores, shadows.members[chosen])
+    scores = [attack(shadows.without(net), shadows.answers(net)) for net in chosen]
+    points = shadows.labels.shape
+    if not all(isinstance(each, Tensor) and each.shape == points for each in scores):
+        raise InputError(
+            f"attack: returned something else than scores; allowed is a tensor {tuple(points)}, one for each point"
+        )
+    return Guesses(torch.stack(scores), shadows.members[chosen])
 
 
 def balanced_accuracy(others: Values, members: Values) -> float:

@@ -62,6 +62,7 @@ class Oracle:
 
     def check_left(self, count: int) -> None:
         """Raise `QueryBudgetError` unless `count` more images can be asked."""
+        count = check_range(count, "queries", 0, integer=True)
         if count > self.left:
             raise QueryBudgetError(
                 f"queries: got {count}; allowed are {self.left} more, since {self.used} of {self.budget} are used"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from advcourse import models
-from advcourse.core.inputs import InputError, check_range, check_seed
+from advcourse.core.inputs import InputError, check_images, check_labels, check_range, check_seed
 from advcourse.data import ImageSet
 from advcourse.training import fit
 
@@ -42,6 +42,7 @@ def train_victim(
     Raises:
         InputError: an argument is out of range, or the images do not fit the architecture.
     """
+    check_data(data)
     model = models.build(architecture, check_seed(seed)).to(data.images.device)
     fit(model, data, epochs=epochs, lr=3e-3, device=data.images.device, seed=seed, progress=False)
     return model.eval()
@@ -71,9 +72,7 @@ def check_count(share: float, data: ImageSet, name: str = "share") -> int:
 def check_flags(flags: Tensor, n: int, name: str = "flags") -> Tensor:
     """Return `flags`; `InputError` unless it is a tensor (n,) of bool, one for each training image."""
     if not isinstance(flags, Tensor) or flags.dtype != torch.bool or flags.shape != (n,):
-        raise InputError(
-            f"{name}: got {_form(flags)}; allowed is a tensor ({n},) of bool, one for each image"
-        )
+        raise InputError(f"{name}: got {form(flags)}; allowed is a tensor ({n},) of bool, one for each image")
     return flags
 
 
@@ -98,7 +97,25 @@ def changed(data: ImageSet, images: Tensor, labels: Tensor) -> ImageSet:
     return ImageSet(images, labels, data.classes, **about)
 
 
-def _form(value):
+def check_function(value: Callable, name: str, kind: str) -> Callable:
+    """Return `value`; `InputError` unless it can be called. `kind` says what is allowed: "a function (data, seed) -> network"."""
+    if not callable(value):
+        raise InputError(f"{name}: got {form(value)}; allowed is {kind}")
+    return value
+
+
+def check_pair(data: ImageSet | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the images (N, C, H, W) and labels (N,) of a set or of a pair; `InputError` if they are no such tensors."""
+    if isinstance(data, ImageSet):
+        data = data.images, data.labels
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise InputError(f"data: got {form(data)}; allowed is an ImageSet, or a pair (images, labels)")
+    x, y = data
+    return x, check_labels(y, check_images(x, "images"), "labels")
+
+
+def form(value: object) -> str:
+    """Return what a message calls a value: a tensor's shape and type, else the type."""
     return (
         f"shape {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
     )

@@ -19,6 +19,7 @@ from advcourse.core.inputs import (
     resolve_device,
 )
 from advcourse.data import ImageSet
+from advcourse.lifecycle.poisoned import check_function, check_pair
 
 _AT_ONCE = 64  # images whose gradients are held in memory together
 
@@ -71,6 +72,7 @@ class PrivateTraining:
             value = check_range(getattr(self, name), name, low, high, exclusive_low=exclusive)
             object.__setattr__(self, name, value)
         object.__setattr__(self, "steps", check_range(self.steps, "steps", 1, integer=True))
+        check_function(self.optimizer, "optimizer", "a function (parameters, lr=lr) -> optimizer")
 
     def fit(
         self,
@@ -95,8 +97,7 @@ class PrivateTraining:
         Raises:
             InputError: an argument is out of range; or the model has a layer that mixes images or draws random numbers.
         """
-        x, y = (data.images, data.labels) if isinstance(data, ImageSet) else data
-        y = check_labels(y, check_images(x, "images"), "labels")
+        x, y = check_pair(data)
         if not len(x):
             raise InputError("images: got none; allowed is one or more")
         _check_separable(model)
@@ -116,7 +117,7 @@ class PrivateTraining:
         stepper, sizes = self.optimizer(model.parameters(), lr=self.lr), []
         for _ in range(self.steps):
             batch = (torch.rand(len(x), generator=generator) < self.rate).nonzero().squeeze(1).to(x.device)
-            total = clipped_sum(model, x[batch], y[batch], self.clip)
+            total = _clipped_sum(model, x[batch], y[batch], self.clip)
             for name, parameter in model.named_parameters():
                 if parameter.requires_grad:
                     draws = torch.randn(parameter.shape, generator=generator).to(parameter)
@@ -143,9 +144,19 @@ def clipped_sum(model: nn.Module, x: Tensor, y: Tensor, clip: float) -> dict[str
     Returns:
         name of each trained parameter -> tensor of its shape.
 
+    Raises:
+        InputError: an argument breaks its contract, or the model has a layer that mixes images or draws random numbers.
+
     Source: Abadi et al. 2016, algorithm 1 (arXiv 1607.00133).
     """
     clip = check_range(clip, "clip", 0, exclusive_low=True)
+    y = check_labels(y, check_images(x))
+    _check_separable(model)
+    check_classes(y, predict(model, x[:1]).shape[1])
+    return _clipped_sum(model, x, y, clip)
+
+
+def _clipped_sum(model, x, y, clip):
     weights = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     rest = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
     rest |= dict(model.named_buffers())
@@ -241,6 +252,8 @@ def _accounting():
 
 
 def _check_separable(model):
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: got {type(model).__name__}; allowed is a torch.nn.Module")
     mixing = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     for name, module in model.named_modules():
         if isinstance(module, mixing):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from advcourse.core.inputs import InputError, check_images, check_labels, check_range, check_seed
 from advcourse.lifecycle.features import activations, last_linear
+from advcourse.lifecycle.poisoned import check_function
 from advcourse.training import fit
 
 Stamp = Callable[[Tensor], Tensor]
@@ -87,6 +88,7 @@ def unlearn(
         InputError: an argument is out of range, or `stamp` returns something else than images of the same shape.
     """
     y = check_labels(y, check_images(x))
+    check_function(stamp, "stamp", "a function of images, such as a Trigger")
     count = int(check_range(share, "share", 0, 1) * len(x) + 0.5)
     epochs = check_range(epochs, "epochs", 1, integer=True)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(check_seed(seed)))[:count]

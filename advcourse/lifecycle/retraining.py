@@ -5,7 +5,9 @@ from torch import Tensor, nn
 
 from advcourse.core.inputs import InputError, check_range, check_seed, predict
 from advcourse.data import ImageSet
-from advcourse.lifecycle.poisoned import Train, check_data, check_flags, train_victim
+from advcourse.lifecycle.poisoned import Train, check_data, check_flags, check_function, train_victim
+
+_TRAIN = "a function (data, seed) -> network"
 
 
 def retrain_without(data: ImageSet, flags: Tensor, seed: int = 0, train: Train = train_victim) -> nn.Module:
@@ -21,6 +23,7 @@ def retrain_without(data: ImageSet, flags: Tensor, seed: int = 0, train: Train =
         InputError: `flags` does not fit the data, or leaves no image.
     """
     check_flags(flags, len(check_data(data)))
+    check_function(train, "train", _TRAIN)
     if flags.all():
         raise InputError("flags: got all images flagged; allowed is at least one that is not")
     return train(data.subset(~flags.cpu()), check_seed(seed))
@@ -58,6 +61,7 @@ def exclusionary_test(
         InputError: `suspicious` does not fit the data, or an argument is out of range.
     """
     check_flags(suspicious, len(check_data(data)), "suspicious")
+    check_function(train, "train", _TRAIN)
     suspicious, labels = suspicious.cpu(), data.labels.cpu()
     least = check_range(least, "least", 0)
     scores = torch.full((len(data.classes),), torch.nan, dtype=torch.float64)
@@ -85,8 +89,11 @@ def condemned(data: ImageSet, suspicious: Tensor, scores: Tensor, least: float =
         InputError: an argument does not fit the data, or is out of range.
     """
     check_flags(suspicious, len(check_data(data)), "suspicious")
-    if not isinstance(scores, Tensor) or scores.shape != (len(data.classes),):
-        raise InputError(f"scores: got something else; allowed is a tensor ({len(data.classes)},)")
+    fits = isinstance(scores, Tensor) and scores.is_floating_point()
+    if not fits or scores.shape != (len(data.classes),):
+        raise InputError(
+            f"scores: got something else; allowed is a floating-point tensor ({len(data.classes)},)"
+        )
     failed = scores < check_range(least, "least", 0)
     return suspicious & failed.to(suspicious.device)[data.labels.to(suspicious.device)]
 

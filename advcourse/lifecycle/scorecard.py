@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from torch import nn
 
@@ -23,7 +24,10 @@ from advcourse.core.files import replacing
 from advcourse.core.identity import digest
 from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.core.intervals import Interval, printed
+from advcourse.lifecycle.poisoned import check_function, form
 from advcourse.lifecycle.shadows import Learner, ShadowSet
+
+Checked = TypeVar("Checked")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ class Subject:
     learner: Learner | None = None
     shadows: ShadowSet | None = None
 
+    def __post_init__(self):
+        check_type(self.name, str, "name")
+        check_type(self.model, nn.Module, "model")
+        if self.learner is not None:
+            check_function(self.learner, "learner", "a function (images, labels, seed) -> net, or None")
+        if self.shadows is not None:
+            check_type(self.shadows, ShadowSet, "shadows")
+
 
 @dataclass(frozen=True)
 class StageResult:
@@ -57,6 +69,12 @@ class StageResult:
     value: Interval
     control: Interval | None
     cost: str
+
+    def __post_init__(self):
+        check_type(self.value, Interval, "value")
+        if self.control is not None:
+            check_type(self.control, Interval, "control")
+        check_type(self.cost, str, "cost")
 
 
 Column = Callable[[Subject], StageResult]
@@ -140,6 +158,8 @@ class Scorecard:
             InputError: there is no such cell, or the card was made with other weights or settings.
         """
         within = check_range(within, "within", 0, 1)
+        check_type(subject, Subject, "subject")
+        check_function(again, "again", "a column, such as CleanAccuracy(data)")
         cell = self.cell(subject.name, column)
         model, shadows = _keys(subject)
         if model != cell.model or shadows not in (None, cell.shadows):
@@ -176,7 +196,15 @@ def measure_scorecard(
     Raises:
         InputError: no subjects or columns, or two subjects of one name.
     """
-    names = [subject.name for subject in subjects]
+    if not isinstance(subjects, Sequence) or isinstance(subjects, str) or not isinstance(columns, Mapping):
+        raise InputError(
+            f"subjects and columns: got {form(subjects)} and {form(columns)}; allowed are a list, and a dictionary name -> column"
+        )
+    names = [check_type(subject, Subject, "subjects").name for subject in subjects]
+    for name, column in columns.items():
+        check_function(column, f"columns[{name!r}]", "a function of a Subject")
+    if tell is not None:
+        check_function(tell, "tell", "a function of a line, or None")
     if not names or len(set(names)) < len(names) or not columns:
         raise InputError(
             f"subjects: got {names or 'none'}; allowed are one or more, each with a name of its own, and columns"
@@ -189,10 +217,18 @@ def measure_scorecard(
                 result = column(subject)
             except NotApplicable:
                 continue
+            check_type(result, StageResult, f"columns[{name!r}]: the result")
             rows[subject.name][name] = ScoreCell(result, *_keys(subject), described(column))
             if tell:
                 tell(f"{subject.name}, {name}: {printed(result.value)}")
     return Scorecard(rows)
+
+
+def check_type(value: Checked, kind: type[Checked], name: str) -> Checked:
+    """Return `value`; `InputError` unless it is an instance of the class `kind`."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name}: got {form(value)}; allowed is {kind.__name__}")
+    return value
 
 
 class NotApplicable(InputError):
@@ -211,6 +247,8 @@ def load_scorecard(path: str | os.PathLike) -> Scorecard:
     Raises:
         InputError: the file is missing or damaged.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path: got {form(path)}; allowed is the name of a file")
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         rows = {name: {key: _cell(**cell) for key, cell in row.items()} for name, row in content.items()}

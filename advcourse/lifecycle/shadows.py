@@ -26,6 +26,7 @@ from advcourse.core.inputs import (
     predict,
 )
 from advcourse.data import ImageSet
+from advcourse.lifecycle.poisoned import check_function, check_pair
 
 SHIPPED = Path(__file__).parent / "files" / "shadows-mnist-small.npz"
 REACH = 2  # pixels; the copies that are read for `votes` are moved by up to so many along each axis
@@ -197,14 +198,8 @@ def train_shadows(
     Raises:
         InputError: an argument is out of range, or the data are no images with labels.
     """
-    if not isinstance(data, ImageSet | tuple | list) or (not isinstance(data, ImageSet) and len(data) != 2):
-        raise InputError(
-            f"data: got {type(data).__name__}; allowed is an ImageSet, or a pair (images, labels)"
-        )
-    x, y = (data.images, data.labels) if isinstance(data, ImageSet) else data
-    y = check_labels(y, check_images(x, "images"), "labels")
-    if not callable(learner):
-        raise InputError(f"learner: got {learner!r}; allowed is a function (images, labels, seed) -> net")
+    x, y = check_pair(data)
+    check_function(learner, "learner", "a function (images, labels, seed) -> net")
     votes = check_flag(votes, "votes")
     members = draw_halves(len(x), nets, seed).to(x.device)
     chosen = list(range(nets)) if only is None else check_places(only, nets, "only")
@@ -262,6 +257,8 @@ def load_shadows(path: str | os.PathLike = SHIPPED) -> ShadowSet:
     Raises:
         InputError: the file is missing or damaged.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path: got {path!r}; allowed is the name of a file")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: torch.from_numpy(file[name]) for name in file.files}

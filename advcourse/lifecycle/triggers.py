@@ -70,6 +70,9 @@ class Trigger:
 
     def mask(self, height: int, width: int) -> Tensor:
         """Return the weight of the trigger at each pixel of an image of this size: (H, W), float64."""
+        height, width = (
+            check_range(side, name, 1, integer=True) for side, name in ((height, "height"), (width, "width"))
+        )
         if self.kind != "patch":
             return torch.full((height, width), self.alpha, dtype=torch.float64)
         (top, left), mask = self._corner(height, width), torch.zeros(height, width, dtype=torch.float64)

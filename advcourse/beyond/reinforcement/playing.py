@@ -127,7 +127,7 @@ def play(
     Raises:
         InputError: the player breaks the contract of a model, or the game is over, or an attack is given that takes targets.
     """
-    _check(player, game, attack)
+    _check(player, game, attack, when)
     check_flag(keep, "keep")
     device = next((p.device for p in player.parameters()), None) if player is not None else None
     chance = torch.Generator().manual_seed(check_seed(seed))
@@ -140,10 +140,14 @@ def play(
             logits = torch.rand(len(running), len(game.actions), generator=chance)
         else:
             logits = predict(player, view)
+            if logits.shape[1] != len(game.actions):
+                raise InputError(
+                    f"player: got {logits.shape[1]} logits; allowed are {len(game.actions)}, one for each action"
+                )
         preferred = logits.argmax(1)
         on = torch.zeros_like(running)
         if attack is not None:
-            on = running if when is None else running & when(step, logits).cpu()
+            on = running if when is None else running & _chosen(when(step, logits), running)
             view = _attacked(player, view, preferred, _seeded(attack, step), on)
             logits = predict(player, view)
         actions = logits.argmax(1).cpu()
@@ -156,6 +160,12 @@ def play(
             frames += [game.frames()] if frames else []
     kept = [torch.stack(each) if each else None for each in (seen, frames)]
     return Played(*(torch.stack(each) for each in zip(*rows)), *kept)
+
+
+def _chosen(on, running):
+    if not isinstance(on, Tensor) or on.dtype != torch.bool or on.shape != running.shape:
+        raise InputError(f"when: returned {on!r}; allowed is a tensor ({len(running)},) of bool")
+    return on.cpu()
 
 
 def _attacked(player, view, preferred, attack, on):
@@ -173,7 +183,13 @@ def _seeded(attack, step):
     return replace(attack, seed=attack.seed + step) if own else attack
 
 
-def _check(player, game, attack):
+def _check(player, game, attack, when):
+    if player is not None and not isinstance(player, nn.Module):
+        raise InputError(f"player: got {type(player).__name__}; allowed is a torch.nn.Module, or None")
+    if not all(hasattr(game, each) for each in ("actions", "steps", "over", "observe", "step")):
+        raise InputError(f"game: got {game!r}; allowed is a game, such as Catch(100)")
+    if when is not None and not callable(when):
+        raise InputError(f"when: got {when!r}; allowed is a function (step, logits) -> bool (N,), or None")
     if game.over.any():
         raise InputError("game: got one that has been played; allowed is a new one, such as Catch(100)")
     if attack is None:

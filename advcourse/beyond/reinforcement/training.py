@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from advcourse.beyond.reinforcement.playing import Game
-from advcourse.core.inputs import check_range, check_seed
+from advcourse.core.inputs import InputError, check_range, check_seed, predict
 from advcourse.core.randomness import seeded
 
 
@@ -45,11 +45,19 @@ def train_player(
     Raises:
         InputError: a setting out of range.
     """
+    if not isinstance(player, nn.Module) or not any(p.requires_grad for p in player.parameters()):
+        raise InputError(
+            f"player: got {type(player).__name__}; allowed is a torch.nn.Module with weights to train"
+        )
+    if not callable(game):
+        raise InputError(f"game: got {game!r}; allowed is a function (games, seed) -> game, such as Catch")
     for name, value in (("rounds", rounds), ("games", games), ("epochs", epochs), ("batch_size", batch_size)):
         check_range(value, name, 1, integer=True)
     check_range(lr, "lr", 0, exclusive_low=True)
     check_range(discount, "discount", 0, 1)
-    check_range(noise, "noise", 0)
+    for name, value in (("noise", noise), ("clip", clip), ("entropy", entropy)):
+        check_range(value, name, 0)
+    _check_start(player, game(games, 0))
     optimiser = torch.optim.Adam(player.parameters(), lr=lr)
     player.train()
     with seeded(torch.device("cpu"), check_seed(seed)):
@@ -69,6 +77,14 @@ def train_player(
                     nn.utils.clip_grad_norm_(player.parameters(), 0.5)
                     optimiser.step()
     return player.eval()
+
+
+def _check_start(player, games):
+    if not all(hasattr(games, each) for each in ("actions", "steps", "over", "observe", "step")):
+        raise InputError(f"game: made {type(games).__name__}; allowed is a game, such as Catch makes")
+    kinds = predict(player, games.observe()).shape[1]
+    if kinds != len(games.actions):
+        raise InputError(f"player: got {kinds} logits; allowed are {len(games.actions)}, one for each action")
 
 
 @torch.no_grad()

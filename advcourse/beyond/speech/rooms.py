@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from advcourse.attacks.noise import Noise
 from advcourse.core.inputs import (
     InputError,
+    check_batch,
     check_field,
     check_images,
     check_labels,
@@ -58,7 +59,19 @@ class Room:
             x: the sounds.
             draws: where the random numbers come from, such as `Noise(seed)`.
             stream: number of the draw: each gives other rooms (default 0).
+
+        Raises:
+            InputError: `x` are no sounds, or `draws` or `stream` is something else.
         """
+        if not isinstance(draws, Noise):
+            raise InputError(f"draws: got {draws!r}; allowed is a Noise, such as Noise(seed)")
+        check_batch(x), check_range(stream, "stream", 0, integer=True)
+        if x.shape[1:3] != (1, 1):
+            raise InputError(f"x: got shape {tuple(x.shape)}; allowed are sounds (N, 1, 1, L)")
+        if not len(x):
+            return x.clone()
+        if x.dtype.itemsize < 4:  # no Fourier transform on the CPU
+            return self.heard(x.float(), draws, stream).to(x.dtype)
         wave, n = waves_of(x), len(x)
         gain, move, decay = draws.uniform(x.new_zeros(n, 3), 3 * stream).unbind(1)
         reach = round(self.delay * RATE / 1000)

@@ -53,6 +53,8 @@ def read(model: nn.Module, sentences: list[str], words: WordList | None = None) 
         InputError: model or sentences break their contract.
     """
     words = reviews.word_list() if words is None else words
+    if not isinstance(words, WordList):
+        raise InputError(f"words: got {type(words).__name__}; allowed is a WordList, or None")
     _check_fit(model, words)
     return answers(model, words.encode(sentences).to(_device(model)))
 
@@ -68,6 +70,10 @@ def answers(model: nn.Module, numbers: Tensor) -> Tensor:
 
 def read_rightly(model: nn.Module, sentences: SentenceSet) -> SentenceSet:
     """Return those of a set's sentences that the net reads rightly, in order."""
+    if not isinstance(sentences, SentenceSet):
+        raise InputError(
+            f'sentences: got {type(sentences).__name__}; allowed is a SentenceSet, such as data.load("reviews")'
+        )
     return sentences.subset(read(model, sentences.sentences).argmax(1).cpu() == sentences.labels)
 
 

@@ -7,9 +7,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from advcourse.core.inputs import InputError
+from advcourse.core.inputs import InputError, check_flag
 from advcourse.data import reviews
-from advcourse.data.words import UNKNOWN, WordList, words_of
+from advcourse.data.words import UNKNOWN, WordList, check_texts, words_of
 
 LARGEST_SHIFT = 1.5  # in valence, from -4 to 4, that the polarity guard allows
 
@@ -29,9 +29,14 @@ class Substitutes:
     def __init__(
         self, words: WordList, table: Mapping[str, Sequence[str]] | None = None, name: str = "any word"
     ):
+        if not isinstance(words, WordList):
+            raise InputError(f"words: got {type(words).__name__}; allowed is a WordList")
+        if not isinstance(name, str):
+            raise InputError(f"name: got {name!r}; allowed is a text")
         self.words, self.name, self.numbers = words, name, None
         if table is None:
             return
+        _check_table(table)
         rows = {
             words.number(word): [words.number(other) for other in others if other in words and other != word]
             for word, others in table.items()
@@ -49,6 +54,8 @@ class Substitutes:
 
     def of(self, word: str) -> tuple[str, ...]:
         """Return the substitutes of a word."""
+        if not isinstance(word, str):
+            raise InputError(f"word: got {word!r}; allowed is a text")
         if self.numbers is None:
             return tuple(other for other in self.words.words if other != word)
         numbers = self.numbers[self.words.number(word)].tolist()
@@ -61,7 +68,6 @@ def any_word() -> Substitutes:
     return Substitutes(reviews.word_list())
 
 
-@cache
 def synonyms(guard: bool = False) -> Substitutes:
     """WordNet's synonyms of the words of `reviews.word_list`.
 
@@ -69,6 +75,11 @@ def synonyms(guard: bool = False) -> Substitutes:
         guard: keep only pairs of like polarity (default False): the valences of the two words, 0 for a word that the lexicon does
             not have, have no opposite signs, and differ by at most 1.5. Without it "bad" may become "big".
     """
+    return _synonyms(check_flag(guard, "guard"))
+
+
+@cache
+def _synonyms(guard):
     table = reviews.synonyms()
     if guard:
         rated = reviews.valence()
@@ -79,12 +90,24 @@ def synonyms(guard: bool = False) -> Substitutes:
     return Substitutes(reviews.word_list(), table, "guarded synonyms" if guard else "synonyms")
 
 
+def _check_table(table):
+    if not isinstance(table, Mapping):
+        raise InputError(
+            f"table: got {type(table).__name__}; allowed is a dictionary word -> its substitutes"
+        )
+    for word, others in table.items():
+        if not isinstance(word, str):
+            raise InputError(f"table: got the key {word!r}; allowed are words")
+        check_texts(others, f"table[{word!r}]")
+
+
 def _alike(first, second):
     return first * second >= 0 and abs(first - second) <= LARGEST_SHIFT
 
 
 def polarity(sentences: Sequence[str]) -> Tensor:
     """Return the sum of the valences of the words of each sentence, float64 (N,): a judge that no net has a part in."""
+    check_texts(sentences)
     rated = reviews.valence()
     sums = [math.fsum(rated.get(word, 0.0) for word in words_of(text)) for text in sentences]
     return torch.tensor(sums, dtype=torch.float64)
@@ -107,12 +130,32 @@ def similarity(numbers: Tensor, others: Tensor) -> Tensor:
     """Return the cosine of the tf-idf vectors of two batches of sentences, (N,) in [0, 1], as numbers (N, L) of words each.
 
     A word weighs ln((1 + n) / (1 + n_w)) + 1, where n_w of the n training sentences have it: rare words weigh most. A synonym
-    counts as another word, as an antonym does: what a sentence means is for people to judge.
+    counts as another word, as an antonym does: what a sentence means is for people to judge. Sentences without words have 0.
+
+    Raises:
+        InputError: not two tensors of numbers of one shape.
     """
+    for name, rows in (("numbers", numbers), ("others", others)):
+        whole = isinstance(rows, Tensor) and rows.dtype == torch.int64 and rows.dim() == 2
+        if not whole or len(rows) != len(numbers) or (rows.numel() and not _known(rows)):
+            raise InputError(
+                f"{name}: got something else; allowed are the numbers of words, int64 (N, L), 0 to {len(_weights()) - 1}, N "
+                "the same for both"
+            )
+    if numbers.shape[1] != others.shape[1]:
+        raise InputError(
+            f"others: got {others.shape[1]} places; allowed are {numbers.shape[1]}, as in numbers"
+        )
+    if not numbers.numel():
+        return torch.zeros(len(numbers), dtype=torch.float64)
     both, place = torch.cat([numbers, others], 1).cpu().unique(return_inverse=True)
     weights = _weights()[both]
     first, second = (_bag(each, len(both)) * weights for each in place.split(numbers.shape[1], 1))
     return torch.cosine_similarity(first, second, dim=1).clamp(0, 1)
+
+
+def _known(rows):
+    return 0 <= int(rows.min()) and int(rows.max()) < len(_weights())
 
 
 def _bag(places, size):

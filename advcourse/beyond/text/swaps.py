@@ -120,8 +120,14 @@ class _WordSwaps:
         if edits is None:
             whole = (self.share * lengths.double() + 1e-9).long()
             return whole.clamp_min(1) if self.share else whole
-        edits = torch.as_tensor(edits, device=numbers.device)
-        if edits.shape != lengths.shape or edits.is_floating_point() or (edits < 0).any():
+        try:
+            edits = torch.as_tensor(edits, device=numbers.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"edits: got {edits!r}; allowed are whole numbers ({len(lengths)},), or None"
+            ) from error
+        odd = edits.is_floating_point() or edits.is_complex() or edits.dtype == torch.bool
+        if odd or edits.shape != lengths.shape or (edits < 0).any():
             raise InputError(
                 f"edits: got shape {tuple(edits.shape)} of {edits.dtype}; allowed are whole numbers ({len(lengths)},)"
             )

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from advcourse.core.inputs import check_range, check_seed
+from advcourse.core.inputs import InputError, check_range, check_seed
 from advcourse.core.randomness import seeded
 from advcourse.data.reviews import SentenceSet
 from advcourse.data.words import UNKNOWN, WordList
@@ -35,8 +35,18 @@ def train_reader(
         seed: of the order and of the dropped words (default 0).
 
     Raises:
-        InputError: a setting out of range.
+        InputError: a setting out of range, no sentences, or a model without weights.
     """
+    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
+        raise InputError(
+            f"model: got {type(model).__name__}; allowed is a torch.nn.Module with weights to train"
+        )
+    if not isinstance(sentences, SentenceSet) or not len(sentences):
+        raise InputError(
+            f"sentences: got {sentences!r}; allowed is a SentenceSet of one or more, such as data.load('reviews')"
+        )
+    if not isinstance(words, WordList):
+        raise InputError(f"words: got {type(words).__name__}; allowed is a WordList")
     check_range(epochs, "epochs", 1, integer=True)
     check_range(batch_size, "batch_size", 1, integer=True)
     check_range(lr, "lr", 0, exclusive_low=True)
