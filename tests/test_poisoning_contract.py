@@ -1,4 +1,4 @@
-"""The contract of poisoning attacks and of the defenses against them, over all: the seed decides, and nothing is left behind."""
+"""The contract of the life cycle's attacks and defenses, over all: the seed decides, and nothing is left behind."""
 
 import copy
 
@@ -10,24 +10,42 @@ from torch import nn
 
 from advcourse.attacks import PGD
 from advcourse.lifecycle import (
+    BackdoorRate,
+    EvasionRate,
+    ExtractionRate,
     FeatureCollision,
+    GradientInversion,
     GradientMatching,
+    Inversion,
+    Oracle,
+    PoisoningRate,
+    Subject,
     Trigger,
+    Warps,
     activation_clustering,
     activations,
+    agreement,
     backdoor_success,
+    class_means,
     collision_trials,
+    condemned,
     exclusionary_test,
     fine_prune,
     flip_labels,
     hunt_triggers,
     label_consistent,
     label_vote,
+    label_votes,
     matching_trials,
     poison,
+    retrain_without,
+    shared_gradient,
     spectral_signatures,
+    steal,
     strip_entropy,
+    train_shadows,
     train_victim,
+    transferred,
     trusted_distance,
     unlearn,
 )
@@ -78,6 +96,17 @@ ATTACKS = {
     "gradient matching": (matched, 0.1, True),
 }
 TRIALS = {"trials": 3, "seed": 1}
+
+
+def told(column, model):
+    """What a column of the scorecard says of a model, and of its control."""
+    result = column(
+        Subject("net", model, lambda x, y, seed: train(type(some())(x, y, tuple("abc"), **ABOUT), seed))
+    )
+    return torch.tensor([result.value.value, result.control.value])
+
+
+ABOUT = {"name": "given", "split": "train", "licence": "none"}
 # name: (data, model) -> what is compared; none of them may change data or model
 OTHERS = {
     "activations": lambda d, m: activations(m, d.images),
@@ -96,6 +125,32 @@ OTHERS = {
     "collision": lambda d, m: FeatureCollision(steps=3)(m, d.images[:4], d.images[4:5]),
     "collision trials": lambda d, m: (
         collision_trials(m, d, d, FeatureCollision(steps=2), images=30, **TRIALS).won
+    ),
+    "retraining": lambda d, m: retrain_without(d, torch.arange(SIZE) < 20, 3, train)(d.images),
+    "condemned": lambda d, m: condemned(d, torch.arange(SIZE) < 20, torch.tensor([0.5, 2, torch.nan])),
+    "class means": lambda d, m: class_means(d),
+    "inversion": lambda d, m: Inversion(steps=3)(
+        m, 0 * d.images[:3], torch.arange(3, device=d.labels.device)
+    ),
+    "shared gradient": lambda d, m: shared_gradient(m, d.images[:2], d.labels[:2])[0],
+    "gradient inversion": lambda d, m: GradientInversion(steps=2)(
+        m, shared_gradient(m, d.images[:1], d.labels[:1]), (1, 4, 4), d.labels[:1]
+    ),
+    "label votes": lambda d, m: label_votes(m, d.images, d.labels),
+    "shadow nets": lambda d, m: train_shadows(d, lambda x, y, seed: m, 4, 1, votes=True).logits,
+    "theft": lambda d, m: (
+        steal(Oracle(m, 20), network(5).to(d.images), Warps(d.images[:9]), (9, 20), epochs=1, seed=2).images
+    ),
+    "rounded answers": lambda d, m: Oracle(m, SIZE, "top1", digits=1)(d.images),
+    "agreement": lambda d, m: torch.tensor(agreement(network(5).to(d.images), m, d.images)),
+    "transfer": lambda d, m: torch.tensor(
+        transferred(network(5).to(d.images), m, d.images, d.labels, PGD(0.3, steps=2))
+    ),
+    "evasion column": lambda d, m: told(EvasionRate(d, PGD(0.2, steps=2), 20), m),
+    "poisoning column": lambda d, m: told(PoisoningRate(d, d, FeatureCollision(steps=2), 3, 1, 30), m),
+    "backdoor column": lambda d, m: told(BackdoorRate(d, d, d, SMALL, 1, 0.1), m),
+    "extraction column": lambda d, m: told(
+        ExtractionRate(d, d, network(5).to(d.images), queries=20, first=9), m
     ),
     "matching trials": lambda d, m: (
         matching_trials(d, d, GradientMatching(steps=2, restarts=1), victims=2, train=train, **TRIALS).won

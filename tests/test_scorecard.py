@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from nets import images, linear
+from test_poisoning import some
 from tiny import blobs, network, quiet, same, snapshot
 from torch import nn
 
@@ -16,20 +17,25 @@ from advcourse.core.inputs import InputError, accuracy
 from advcourse.core.intervals import counted
 from advcourse.data import ImageSet
 from advcourse.lifecycle import (
+    BackdoorRate,
     CleanAccuracy,
     EvasionRate,
     ExtractionRate,
+    FeatureCollision,
     Fitted,
     FittedPrivately,
     Inversion,
     InversionRate,
     LiRA,
     MembershipRate,
+    PoisoningRate,
     PrivateTraining,
     Pruned,
     Scorecard,
     StageResult,
     Subject,
+    Trigger,
+    collision_trials,
     leave_one_out,
     load_scorecard,
     load_shadows,
@@ -166,6 +172,46 @@ def test_columns_count_what_they_say():
     assert extraction.value.n == 40 and extraction.value.value > extraction.control.value
 
 
+def test_the_poisoning_column_is_the_trials():
+    """Against `collision_trials` with the same settings, which has tests of its own."""
+    given, model = some(60), network()
+    attack = FeatureCollision(beta=0.1, steps=20)
+    trials = collision_trials(model, given, given, attack, trials=8, poisons=2, images=30)
+    result = PoisoningRate(given, given, attack, 8, 2, 30)(Subject("plain", model))
+    assert (result.value, result.control) == (trials.wins, trials.control) and result.value.n == 8
+
+
+def test_the_backdoor_column_by_hand():
+    """Against a learner that notes what it is given, and whose net reads only the stamped corner: the first training has 6
+    stamped images labelled as the target, the second none of them, since nothing else of their class has a white corner; the
+    success is that of the second net, the control that of the model."""
+    given, trigger = some(60), Trigger(size=2, place=(2, 2))
+    given.images[:, :, 2:, 2:] *= 0.2
+    corner = torch.zeros(3, 16)
+    corner[1, [10, 11, 14, 15]] = 1.0
+    features = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.Linear(3, 3))
+    with torch.no_grad():
+        features[1].weight.copy_(corner), features[1].bias.zero_()
+        features[2].weight.copy_(torch.eye(3) * 10), features[2].bias.copy_(torch.tensor([0.0, -20, -1]))
+    seen = []
+
+    def learner(x, y, seed):
+        seen.append((x, y, seed))
+        return features
+
+    never = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    with torch.no_grad():
+        never[1].weight.zero_(), never[1].bias.copy_(torch.tensor([1.0, 0, 0]))
+    column = BackdoorRate(given, given, given, trigger, target=1, share=0.1, seed=4)
+    result = column(Subject("plain", never, learner))
+    white = [(x[:, 0, 2:, 2:] == 1).flatten(1).all(1) for x, _, _ in seen]
+    assert [int(each.sum()) for each in white] == [6, 0] and (seen[0][1][white[0]] == 1).all()
+    assert [seed for *_, seed in seen] == [4, 4] and len(seen[0][0]) == 60
+    assert result.value.value == 1 and result.control.value == 0 and result.value.n == 40
+    with pytest.raises(NotApplicable, match="without a learner"):
+        column(Subject("plain", never))
+
+
 def test_inversion_is_judged_by_another_net():
     """Against the judge: the shipped net's prototypes are read by another architecture, the untrained one's are not."""
     train = data.load("mnist-5k", "train")
@@ -220,8 +266,8 @@ def test_a_shipped_cell_is_what_one_measures(name):
 
 @pytest.mark.parametrize("name", CARDS)
 def test_the_shipped_cards_are_whole(name):
-    """By the columns: every model has all of them, but for membership where there are no shadow nets; each row has a worst cell,
-    every attack a control, and the text of the file is strict JSON."""
+    """By the columns: every model has all of them, but for membership without shadow nets; the cells of a row are of the same
+    weights, and of today's settings; each row has a worst cell, every attack a control, and the text is strict JSON."""
     path = life.SHIPPED.with_name(f"scorecard-{name}.json")
     card = load_scorecard(path)
     json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda word: pytest.fail(word))
@@ -229,6 +275,8 @@ def test_the_shipped_cards_are_whole(name):
     assert set(card.columns) == set(columns)
     for row, cells in card.rows.items():
         assert set(columns) - set(cells) <= {"membership"} and card.worst(row)
+        assert len({(one.model, one.shadows) for one in cells.values()}) == 1
+        assert all(one.column == described(columns[key]) for key, one in cells.items())
         assert all((one.result.control is None) == (key == "clean accuracy") for key, one in cells.items())
 
 

@@ -289,7 +289,7 @@ class ExtractionRate:
         if self.strategy is not None:
             check_function(self.strategy, "strategy", "one such as AsTheyAre(images), or None")
         check_field(self, "queries", 1, integer=True)
-        check_field(self, "first", 1, len(self.own), integer=True)
+        check_field(self, "first", 1, integer=True)
         check_choice(self.answers, "answers", get_args(AnswerKind))
 
     def __call__(self, subject: Subject) -> StageResult:
