@@ -194,7 +194,7 @@ NET = conv()
         (lambda: judge_prototypes(BLACK[:0], CLASSES[:0], NET, digits()), "images: got none"),
         (lambda: GradientInversion(steps=0), "steps: got 0"),
         (lambda: GradientInversion()(NET, [], (1, 8, 8), torch.tensor([0])), "gradient: got 0 tensors"),
-        (lambda: linear_input(torch.zeros(2, 3), torch.zeros(3)), "weight and bias: got shapes"),
+        (lambda: linear_input(torch.zeros(2, 3), torch.zeros(3)), "weight and bias: got shape"),
         (lambda: linear_input(torch.zeros(2, 3), torch.zeros(2)), "bias: got only zeros"),
         (lambda: label_of(torch.ones(3)), "bias: got 0 negative entries"),
         (lambda: shared_gradient(NET, images(1), torch.tensor([7])), "y: got label 7"),

@@ -313,6 +313,10 @@ def agreement(student: nn.Module, victim: nn.Module, x: Tensor) -> float:
 def transferred(student: nn.Module, victim: nn.Module, x: Tensor, y: Tensor, attack: Attack) -> float:
     """Return the share of the images that the victim reads rightly, and misreads after `attack` on the student.
 
+    It depends on the victim more than on the copy. With 100 and 400 digits, BIM at 0.2 on a copy fools 49 and 70 % of the digits
+    that an ordinarily trained victim reads, and 16 and 25 % on the shipped "mnist-small", which learnt from warped digits; and
+    the copies agree with their victim on 77 and 90 % of the digits.
+
     Args:
         student: the net that is attacked.
         victim: the net that reads the result.

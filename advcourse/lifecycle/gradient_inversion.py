@@ -147,7 +147,7 @@ class GradientInversion:
         """
         shape, parameters = check_shape(shape), _check_trainable(model)
         whole = isinstance(gradient, Sequence) and all(isinstance(part, Tensor) for part in gradient)
-        if not whole or not len(gradient):
+        if not whole:
             raise InputError(
                 f"gradient: got {form(gradient)}; allowed is a sequence of tensors, as of shared_gradient"
             )
