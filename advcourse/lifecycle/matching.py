@@ -105,7 +105,8 @@ class GradientMatching:
         """
         models = [models] if isinstance(models, nn.Module) else models
         if not isinstance(models, Sequence) or not models or isinstance(models, str):
-            raise InputError(f"models: got {models!r}; allowed is one network or more")
+            given = "none" if isinstance(models, Sequence) and not models else repr(models)
+            raise InputError(f"models: got {given}; allowed is one network or more")
         wanted = check_class(wanted, check_data(data), "wanted")
         if check_images(target, "target").shape != (1, *data.images.shape[1:]):
             raise InputError(f"target: got shape {tuple(target.shape)}; allowed is (1, C, H, W) as in data")

@@ -45,19 +45,14 @@ def train_player(
     Raises:
         InputError: a setting out of range.
     """
-    if not isinstance(player, nn.Module) or not any(p.requires_grad for p in player.parameters()):
-        raise InputError(
-            f"player: got {type(player).__name__}; allowed is a torch.nn.Module with weights to train"
-        )
-    if not callable(game):
-        raise InputError(f"game: got {game!r}; allowed is a function (games, seed) -> game, such as Catch")
     for name, value in (("rounds", rounds), ("games", games), ("epochs", epochs), ("batch_size", batch_size)):
         check_range(value, name, 1, integer=True)
     check_range(lr, "lr", 0, exclusive_low=True)
     check_range(discount, "discount", 0, 1)
     for name, value in (("noise", noise), ("clip", clip), ("entropy", entropy)):
         check_range(value, name, 0)
-    _check_start(player, game(games, 0))
+    check_seed(seed)
+    _check_start(player, game)
     optimiser = torch.optim.Adam(player.parameters(), lr=lr)
     player.train()
     with seeded(torch.device("cpu"), check_seed(seed)):
@@ -79,7 +74,14 @@ def train_player(
     return player.eval()
 
 
-def _check_start(player, games):
+def _check_start(player, game):
+    if not isinstance(player, nn.Module) or not any(p.requires_grad for p in player.parameters()):
+        raise InputError(
+            f"player: got {type(player).__name__}; allowed is a torch.nn.Module with weights to train"
+        )
+    if not callable(game):
+        raise InputError(f"game: got {game!r}; allowed is a function (games, seed) -> game, such as Catch")
+    games = game(1, 0)
     if not all(hasattr(games, each) for each in ("actions", "steps", "over", "observe", "step")):
         raise InputError(f"game: made {type(games).__name__}; allowed is a game, such as Catch makes")
     kinds = predict(player, games.observe()).shape[1]
