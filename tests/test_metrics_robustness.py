@@ -179,3 +179,29 @@ def test_bad_input_is_refused_by_name(kind):
     call, message = BAD[kind]
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_optimality_is_the_area_between_the_curves():
+    """The mean distances stand for areas under accuracy against distance, integrated here on a fine grid, cut at the widest."""
+    least = torch.tensor([0.5, 1.0, 1.5, 2.0])
+    found = torch.tensor([0.5, 1.25, math.inf, 2.5])
+    grid = torch.linspace(0, 2, 200_001, dtype=torch.float64)
+    area, best = ((d.double().unsqueeze(1) > grid).double().mean(0).mean().item() * 2 for d in (found, least))
+    expected = 1 - (area - best) / (2 - best)
+    assert metrics.optimality(found, least) == pytest.approx(expected, abs=1e-4)
+    assert metrics.optimality(found, least) == pytest.approx(1 - (5.75 - 5) / (8 - 5))
+    assert metrics.optimality(least, least) == 1
+    assert metrics.optimality(torch.full((4,), math.inf), least) == 0
+    assert math.isnan(metrics.optimality(least[:1], least[:1]))
+    assert math.isnan(metrics.optimality(least[:0], least[:0]))
+
+
+@pytest.mark.parametrize(
+    ("distance", "least", "named"),
+    [([1.0, 2.0], [0.0, 2.0], "least"), ([1.0], [math.inf], "least"), ([0.5], [1.0], "distance")]
+    + [([math.nan], [1.0], "distance"), ([1.0], [1.0, 2.0], "distance")],
+)
+def test_optimality_refuses_what_means_nothing(distance, least, named):
+    """Distances that are 0, not finite, or below the least of all."""
+    with pytest.raises(InputError, match=f"^{named}: "):
+        metrics.optimality(torch.tensor(distance), torch.tensor(least))

@@ -14,9 +14,11 @@ from advcourse.attacks.composed import EachTarget, Transfer
 from advcourse.attacks.cw_l0 import CWL0
 from advcourse.attacks.cw_l2 import CWL2
 from advcourse.attacks.cw_linf import CWLinf
+from advcourse.attacks.ddn import DDN
 from advcourse.attacks.deepfool import DeepFool
 from advcourse.attacks.ead import EAD
 from advcourse.attacks.fab import FAB
+from advcourse.attacks.fmn import FMN
 from advcourse.attacks.gradient_sign import (
     BIM,
     FGSM,
@@ -43,7 +45,7 @@ _OF_TABLE_1 = (
     *(FGSM, RFGSM, BIM, PGD, UMIFGSM, DeepFool, UAP, OptMargin),
     *(LLC, RLLC, ILLC, TMIFGSM, JSMA, CWL0, CWL2, CWLinf, EAD, StAdv),
 )
-_BEYOND_TABLE_1 = (APGD, FAB, Square)
+_BEYOND_TABLE_1 = (APGD, FAB, Square, DDN, FMN)
 TABLE_1 = {attack.__name__: attack for attack in _OF_TABLE_1}
 REGISTRY = TABLE_1 | {attack.__name__: attack for attack in _BEYOND_TABLE_1}
 

@@ -29,7 +29,7 @@ from advcourse.metrics.misclassification import (
     true_confidence,
     wrong_confidence,
 )
-from advcourse.metrics.robustness import destruction_rate, noise_tolerance, survival
+from advcourse.metrics.robustness import destruction_rate, noise_tolerance, optimality, survival
 from advcourse.metrics.utility import (
     Utility,
     classification_accuracy_variance,
@@ -65,6 +65,7 @@ __all__ = [
     "median_with_interval",
     "misclassification_rate",
     "noise_tolerance",
+    "optimality",
     "psd",
     "roc",
     "share_with_interval",
