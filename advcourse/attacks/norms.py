@@ -41,7 +41,7 @@ def into_ball(change: Tensor, radius: Tensor, norm: str) -> Tensor:
 
 
 def _threshold(sizes, radius):
-    """Return by how much to shrink `sizes` (N, D), at least 0, so that they add up to `radius` (N,): (N,), 0 if they already fit."""
+    """Return by how much to shrink `sizes` (N, D) so that their sums are at most `radius` (N,): (N,), at least 0."""
     ordered = sizes.sort(1, descending=True).values
     surplus = ordered.cumsum(1) - radius.unsqueeze(1)
     count = torch.arange(1, sizes.shape[1] + 1, device=sizes.device)
