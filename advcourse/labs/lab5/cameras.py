@@ -138,6 +138,36 @@ class Photographed(Net):
         return nn.Sequential(camera, super().build(dtype, device)).train(self.training)
 
 
+class Wavering(nn.Module):
+    """Two logits, m and -m, of photographs; m changes fast in bright photographs, which are few, and slowly the other way in others.
+
+    m is the mean of the photograph times a pattern, which has as much plus as minus, so that brightness alone does not move it.
+    """
+
+    BRIGHT, STEEP = 0.55, 6.0  # the mean pixel of a bright photograph of a grey image; slope there, in units of that of others
+
+    def __init__(self, seed: int, shape: tuple[int, int, int]):
+        super().__init__()
+        coarse = torch.randn((1, 1, 3, 3), generator=torch.Generator().manual_seed(seed))
+        pattern = F.interpolate(coarse, shape[1:], mode="bilinear", align_corners=True)[0, 0]
+        pattern = pattern - pattern.mean()
+        self.pattern = nn.Parameter(10 * pattern / pattern.abs().mean())
+
+    def forward(self, x: Tensor) -> Tensor:
+        bright = x.detach().mean((1, 2, 3)) > self.BRIGHT
+        m = (x * self.pattern).mean((1, 2, 3)) * torch.where(bright, self.STEEP, -1.0).to(x)
+        return torch.stack([m, -m], 1)
+
+
+@dataclass(frozen=True)
+class Unsure(Photographed):
+    """A `Wavering` net behind a phone."""
+
+    def build(self, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> nn.Sequential:
+        net = Wavering(self.seed, self.shape).to(device=device, dtype=dtype)
+        return nn.Sequential(Phone(), net).train(self.training)
+
+
 class Street(nn.Module):
     """Photographs plates from one place, in front of one street: see `View`."""
 

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from advcourse.core.rounding import percent
 from advcourse.labs.checks import Student, picture
 from advcourse.labs.exercises import Case, Draw, exercise
-from advcourse.labs.lab5.cameras import Net, Phone
+from advcourse.labs.lab5.cameras import Net, Phone, Unsure
 from advcourse.labs.lab5.photographs import (
     PhotographedTask,
     heeds_draws,
@@ -37,7 +37,8 @@ from advcourse.labs.verdicts import Finding
 
 GAIN = 0.8  # of what the author's attack gains on a linear model
 SHARE = 0.7  # of the author's rate, on signs
-LINEAR, SIGNS = 16, 10  # images
+RARE = 0.4  # of what the author's attack gains where a few photographs decide
+LINEAR, SIGNS, GREY = 16, 10, 24  # images
 SHAPE = (3, 24, 24)
 HELD_OUT = 10  # photographs of each
 APART = 0.1  # cosines of signs nearer than this are not told apart
@@ -217,6 +218,43 @@ def fgsm(model, x, y, eps, steps, draws):
     return (x + eps * mean_slope(model, y, draws * steps)(x, 0).sign()).clamp(0, 1)
 
 
+@eot_pgd.wrong("short steps")
+def eps_over_steps(model, x, y, eps, steps, draws):
+    return ascend(mean_slope(model, y, draws), x, eps, steps, size=1.0)
+
+
+def slope_by_slope(model, y, draws, size):
+    """The slopes of the draws, each brought to one size by `size`, and then added."""
+
+    def slope(x_i, i):
+        seeds = range(i * draws, (i + 1) * draws)
+        return sum(size(gradient(photographed(model, seed), x_i, y)) for seed in seeds)
+
+    return slope
+
+
+@eot_pgd.wrong("each draw's sign")
+def sign_of_the_signs(model, x, y, eps, steps, draws):
+    return ascend(slope_by_slope(model, y, draws, torch.sign), x, eps, steps)
+
+
+@eot_pgd.wrong("each draw's sign")
+def mean_of_the_signs(model, x, y, eps, steps, draws):
+    slope, x_i = slope_by_slope(model, y, draws, torch.sign), x
+    for i in range(steps):
+        x_i = x_i + 2.5 * eps / steps * slope(x_i, i) / draws
+        x_i = x_i.clamp(x - eps, x + eps).clamp(0, 1)
+    return x_i
+
+
+@eot_pgd.wrong("each draw's sign")
+def each_draw_over_its_norm(model, x, y, eps, steps, draws):
+    def unit(slope):
+        return slope / slope.flatten(1).norm(dim=1).clamp(min=1e-30).view(-1, 1, 1, 1)
+
+    return ascend(slope_by_slope(model, y, draws, unit), x, eps, steps)
+
+
 @eot_pgd.wrong("weak")
 def a_tenth_of_the_budget(model, x, y, eps, steps, draws):
     return eot_pgd(model, x, y, eps / 10, steps, draws)
@@ -265,8 +303,8 @@ def all_draws(model, x, y, eps, steps, draws):
 
 
 def on_a_linear_model(draw: Draw, task: Any, **how: Any) -> Case:
-    """Images of a linear model, labelled by what most of their photographs are read as."""
-    case = task.case(draw, "linear", LINEAR, shape=SHAPE, steps=8, draws=3, **how)
+    """Images of a linear model, labelled by what most of their photographs are read as; one draw a step, so that steps disagree."""
+    case = task.case(draw, "linear", LINEAR, shape=SHAPE, steps=12, draws=1, **how)
     seen = logits_of_photographs(case.victim, case["x"], unseen(draw, 8)).mean(0)
     return case.but(y=seen.argmax(1))
 
@@ -287,14 +325,14 @@ def survives_new_photographs(student: Student, draw: Draw) -> None:
         f"In new photographs the loss of a clean image is {before:.2f} on average. Your attack raises it by {theirs:.3f}, plain "
         f"PGD by {plain:.3f}, and a right attack by {best:.3f}."
     )
-    key, why = _why(case, f, images)
+    key, why = _why(case, f, images, ours)
     if key == "weak":
         heeds_draws(student, draw)
         leaves_what_is_misread(student, draw)
     raise Finding(key, f"{told} {why}", picture(case, images, 0))
 
 
-def _why(case, f, images):
+def _why(case, f, images, ours):
     """Key and sentence for an attack that gains too little, by the direction of its changes."""
     x, y = case["x"], case["y"]
     change, camera = (images.float() - x).sign(), Phone()
@@ -313,7 +351,37 @@ def _why(case, f, images):
             "no direction",
             "The changes have nothing to do with any gradient of the loss. Where do they come from?",
         )
+    moved, right = ((kind.double() - x.double()).abs() for kind in (images, ours))
+    if moved.max() > 0.9 * case["eps"] and moved.mean() < 0.85 * right.mean():
+        return "short steps", (
+            f"Your steps are too short: in the end a pixel has moved by {percent(moved.mean() / case['eps'])} of eps on average, and "
+            f"by {percent(right.mean() / case['eps'])} in a right attack. Photographs disagree, so steps take one another back, and "
+            "those of eps / steps reach the end only where all agree. Make each 2.5 * eps / steps long."
+        )
     return "weak", "The direction is right, but too few of the steps, or of the budget, are used."
+
+
+def heeds_large_gradients(student: Student, draw: Draw) -> None:
+    """Where a few photographs have a large gradient and most a small one the other way, the mean loss still rises."""
+    case = student.task.case(draw, n=GREY, grey=True, shape=(3, 12, 12), classes=2, steps=5, draws=5)
+    case = case.but(Unsure(**vars(case.victim)))
+    images, x, y = student(case), case["x"], case["y"]
+    model, seeds = case.victim.build(), unseen(draw, HELD_OUT)
+    best = eot_pgd(case.victim.build(), x, y, case["eps"], case["steps"], case["draws"])
+    with torch.no_grad():
+        before, theirs, ours = (
+            sum(cross_entropy(photographed(model, seed)(kind.float()), y) for seed in seeds) / len(seeds)
+            for kind in (x, images, best)
+        )
+    if theirs - before >= RARE * (ours - before):
+        return
+    told = (
+        "Here the gradient is large in a few photographs, and small, the other way, in most. The mean over all photographs follows "
+        f"the few, and by it a right attack raises the mean loss by {ours - before:.3f}; yours changes it by {theirs - before:+.3f}. "
+        "Is each draw's gradient brought to one size before you add them, by .sign() or by a division? Then the many outvote the "
+        "few. Add the gradients as they are, and take the sign once, of the sum."
+    )
+    raise Finding("each draw's sign", told, picture(case, images, 0))
 
 
 def leaves_what_is_misread(student: Student, draw: Draw) -> None:
@@ -362,6 +430,7 @@ eot_pgd.checks(
     survives_new_photographs,
     heeds_draws,
     leaves_what_is_misread,
+    heeds_large_gradients,
     fools_from_paper,
     other_type,
     other_shape,

@@ -13,6 +13,7 @@ from advcourse.labs.lab5.printed import SCREEN, inks, printed
 from advcourse.labs.verdicts import Finding, Picture
 
 SMALL = 14  # pixels of a side of the plates that are no signs
+APART = 1e-3  # colours nearer than this are the same
 DISTANCES, ANGLES = (5.0, 10.0, 20.0), (0.0, 20.0, 40.0)  # of the bins
 
 
@@ -121,6 +122,27 @@ def sends_what_is_to_be_printed(student: Student, draw: Draw) -> None:
             "handed it in, so that yours would be printed twice."
         )
         raise Finding("printed already", told)
+
+
+def leaves_the_sign_unprinted(student: Student, draw: Draw) -> None:
+    """By a printer without blue, another blue on the sign beside the sticker still gives another sticker."""
+    case = student.task.case(draw)
+    plate, beside = case["plate"], ~case["mask"] & (case["plate"][3] > 0)
+    case = case.but(corners=case["corners"][::2].repeat_interleave(2, 0))
+    found = []
+    for blue in (0.0, 1.0):
+        sign = plate.clone()
+        sign[2, beside] = blue
+        found.append(student(case.but(plate=sign))[:2, case["mask"]])  # of blue the printer takes no notice
+    if (found[0] - found[1]).abs().max() > APART:
+        return
+    told = (
+        "This printer has no blue, so that it makes two signs the same that differ in their blue alone. The sign is not printed, and "
+        "the photographs show the difference; your sticker is the same on both. In your steps the sign beside the sticker goes "
+        "through the printer too, or is covered. Print the colours first, then paste: torch.where(mask, printed(colours), "
+        "plate[:3])."
+    )
+    raise Finding("sign printed in the steps", told)
 
 
 def pastes_before_the_camera(student: Student, draw: Draw) -> None:

@@ -22,6 +22,7 @@ from advcourse.labs.lab5.road import (
     a_disc,
     bins,
     covers_the_mask_alone,
+    leaves_the_sign_unprinted,
     paper,
     pasted,
     pastes_before_the_camera,
@@ -131,6 +132,31 @@ def by_a_product(model, plate, mask, target, views, corners, steps):
 def prints_the_sign_too(model, plate, mask, target, views, corners, steps):
     found = sticker(model, plate, mask, target, views, corners, steps)
     return torch.cat([torch.where(mask, found[:3], print_of(found[:3], corners)), plate[3:]])
+
+
+@sticker.wrong("sign printed in the steps")
+def prints_the_sign_in_each_step(model, plate, mask, target, views, corners, steps):
+    def loss(colours):
+        surface = torch.cat([print_of(pasted(plate, mask, colours)[:3], corners), plate[3:]])
+        return loss_of(model, photographs(surface, views), target)
+
+    return pasted(plate, mask, by_adam(plate, steps, loss))
+
+
+@sticker.wrong("sign printed in the steps")
+def prints_the_sign_by_signs(model, plate, mask, target, views, corners, steps):
+    paper = pasted(plate, mask, torch.full_like(plate[:3], 0.5))
+    for _ in range(steps):
+        paper.requires_grad_()
+        surface = torch.cat([print_of(paper[:3], corners), plate[3:]])
+        (slope,) = torch.autograd.grad(loss_of(model, photographs(surface, views), target), paper)
+        paper = pasted(plate, mask, (paper.detach() - 0.08 * slope.sign()).clamp(0, 1)[:3])
+    return paper
+
+
+@sticker.wrong("sign printed in the steps")
+def covers_the_whole_sign(model, plate, mask, target, views, corners, steps):
+    return pasted(plate, mask, sticker(model, plate, plate[3] > 0, target, views, corners, steps)[:3])
 
 
 @sticker.wrong("unprintable colours")
@@ -333,6 +359,7 @@ sticker.checks(
     covers_the_mask_alone,
     heeds_what_it_gets,
     sends_what_is_to_be_printed,
+    leaves_the_sign_unprinted,
     pastes_before_the_camera,
     survives_the_road,
     other_type,
