@@ -139,12 +139,15 @@ class Photographed(Net):
 
 
 class Wavering(nn.Module):
-    """Two logits, m and -m, of photographs; m changes fast in bright photographs, which are few, and slowly the other way in others.
+    """Two logits, m and -m, of photographs; m changes fast in bright ones, which are few, and slowly the other way in others.
 
     m is the mean of the photograph times a pattern, which has as much plus as minus, so that brightness alone does not move it.
     """
 
-    BRIGHT, STEEP = 0.55, 6.0  # the mean pixel of a bright photograph of a grey image; slope there, in units of that of others
+    BRIGHT, STEEP = (
+        0.55,
+        6.0,
+    )  # the mean pixel of a bright photograph of a grey image; slope there, in units of that of others
 
     def __init__(self, seed: int, shape: tuple[int, int, int]):
         super().__init__()

@@ -3,6 +3,8 @@
 A matrix is judged by what it does to points that were not among the pairs, so that its scale is free.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -191,7 +193,9 @@ def not_undone(src, dst):
 
 
 @homography.slip(
-    "moved only", "Your matrix only shifts the points. It must turn, stretch and tilt them as well."
+    "moved only",
+    "Your matrix only shifts the points: two of its entries hold something, and eight are to be found. The plane is also turned, "
+    "stretched and tilted. Write the two equations of each pair into the rows of one system, and solve it.",
 )
 def a_shift(src, dst):
     matrix = torch.eye(3).to(src)
@@ -301,7 +305,26 @@ def off(case: Case, found: Tensor, expected: Tensor) -> Finding:
         f"A point that was not among the pairs, ({x:.1f}, {y:.1f}), belongs at ({u:.4f}, {v:.4f}), and your matrix sends it to "
         f"({a:.4f}, {b:.4f}), {float(away[worst]):.2g} pixels away. Allowed are {CLOSE:g}."
     )
-    return Finding("formula", told)
+    return Finding("formula", f"{told} {_where_from(case, found, float(away[worst]))}")
+
+
+def _where_from(case, found, far):
+    """What the pairs themselves say about a matrix that is wrong elsewhere."""
+    src, dst = case["src"].double(), case["dst"].double()
+    missed = (seen(found, src) - dst).norm(dim=1).nan_to_num(torch.inf, torch.inf)
+    if far < 1 and missed.max() < 1:
+        return (
+            "The way is right, and digits are lost on it: compute in float64, as src comes, round nothing, and solve the system "
+            "itself (lstsq), not its normal equations."
+        )
+    worst = int(missed.argmax())
+    (x, y), (u, v) = src[worst].tolist(), dst[worst].tolist()
+    p, q, w = (found @ torch.tensor([x, y, 1.0]).double()).tolist()
+    return (
+        f"Not even the pairs are met. Pair {worst}, ({x:.1f}, {y:.1f}) to ({u:.1f}, {v:.1f}): H (x, y, 1) is ({p:.4g}, {q:.4g}, "
+        f"{w:.4g}), divided by the last ({p / w if w else math.inf:.1f}, {q / w if w else math.inf:.1f}). Put your own numbers "
+        "into its two equations: the rows times the eight unknowns must give u and v. Is the ninth entry 1, and each in its place?"
+    )
 
 
 POINTS = Comparison(

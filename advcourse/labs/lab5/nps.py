@@ -14,6 +14,21 @@ from advcourse.labs.properties import other_type
 from advcourse.labs.running import NUMBER, TENSOR
 from advcourse.labs.verdicts import Finding
 
+STEPS = (  # pixels, colours, and what the result is then; each row has one thing more than the row before
+    (1, 1, "This is the logarithm of one distance: the root of the summed squares of three differences."),
+    (1, 2, "Here it is the sum of the logarithms of two distances: log(a b) = log(a) + log(b)."),
+    (
+        2,
+        1,
+        "Here it is the logarithm of the mean of two distances, that is logsumexp of their logarithms, less log(2).",
+    ),
+    (
+        3,
+        4,
+        "Smaller questions are answered rightly. Is each of the colours, and each pixel of the mask, counted once?",
+    ),
+)
+
 
 def a_pattern(draw: Draw, x: Tensor | None, colours: int = 9) -> dict[str, Tensor]:
     """A pattern, so many printable colours, and a mask of about half of its pixels."""
@@ -91,7 +106,7 @@ def all_pixels(x, palette, mask):
 
 @nps.slip(
     "outside the mask",
-    "You score the pixels outside the mask. It is True where something is printed.",
+    "You score the pixels outside the mask. It is True where something is printed, so take x[:, mask], and not x[:, ~mask].",
 )
 def the_other_pixels(x, palette, mask):
     return nps(x, palette, ~mask)
@@ -107,7 +122,8 @@ def masked_by_a_product(x, palette, mask):
 
 @nps.slip(
     "divided by all pixels",
-    "You divide by all pixels of the picture. Divide by those of the mask.",
+    "You divide by all pixels of the picture. The mean is over those of the mask, |M|: subtract the logarithm of their number, "
+    "mask.sum().",
 )
 def over_the_picture(x, palette, mask):
     return pixels_added(x, palette, mask) - math.log(mask.numel())
@@ -151,7 +167,8 @@ def geometric_mean(x, palette, mask):
 
 @nps.slip(
     "no logarithm",
-    "This is the score itself. Return its logarithm.",
+    "This is the score itself, and asked for is its logarithm: with many colours the score is 0 in float32. Do not take log at "
+    "the end, either; add up the logarithms of the distances, and use logsumexp for the mean.",
 )
 def the_score(x, palette, mask):
     return nps(x, palette, mask).exp()
@@ -241,6 +258,34 @@ def two_patterns(task: Task, draw: Draw) -> tuple[Case, Case]:
     return task.case(draw), task.case(draw, **a_pattern(draw, None, 14))
 
 
+def is_right_step_by_step(student: Student, draw: Draw) -> None:
+    """The score is right; what no slip explains is told by the smallest question at which it goes wrong."""
+    try:
+        gives(nps, NUMBERS, make=two_patterns)(student, draw)
+    except Finding as finding:
+        if finding.key != "formula":
+            raise
+        raise Finding(
+            "formula", f"{finding.message} {_where_wrong(student, student.task.case(draw))}"
+        ) from None
+
+
+def _where_wrong(student, case):
+    for pixels, colours, step in STEPS:
+        mask = torch.zeros_like(case["mask"]).flatten()
+        mask[: 2 * pixels : 2] = True
+        small = case.but(mask=mask.view_as(case["mask"]), palette=case["palette"][:colours])
+        found, right = student(small), called(nps, small)
+        if not near(found, right).all():
+            return (
+                f"For {pixels} pixel{'s' * (pixels > 1)} and {colours} colour{'s' * (colours > 1)} yours is {float(found):.4f}, "
+                f"and right is {float(right):.4f}. {step}"
+            )
+    return (
+        "With few pixels and colours it is right. Is each colour, and each pixel of the mask, counted once?"
+    )
+
+
 def many_colours(task: Task, draw: Draw) -> Case:
     """So many printable colours that the product of the distances is 0 in float32."""
     pattern = a_pattern(draw, None, 400)
@@ -272,7 +317,7 @@ def stays_in_range(student: Student, draw: Draw) -> None:
 
 nps.checks(
     *FIRST,
-    gives(nps, NUMBERS, make=two_patterns),
+    is_right_step_by_step,
     stays_in_range,
     gives(nps, NUMBERS, ("printable pixels",), make=all_printable),
     can_be_followed(lambda case: nps(case["x"], case["palette"], case["mask"]), "x", "an attack"),

@@ -137,10 +137,10 @@ def leaves_the_sign_unprinted(student: Student, draw: Draw) -> None:
     if (found[0] - found[1]).abs().max() > APART:
         return
     told = (
-        "This printer has no blue, so that it makes two signs the same that differ in their blue alone. The sign is not printed, and "
-        "the photographs show the difference; your sticker is the same on both. In your steps the sign beside the sticker goes "
-        "through the printer too, or is covered. Print the colours first, then paste: torch.where(mask, printed(colours), "
-        "plate[:3])."
+        "This printer has no blue: two signs that differ in their blue alone would be printed alike. But the sign is not "
+        "printed, so that the photographs show the difference, and your sticker is the same on both. In your steps the sign "
+        "beside the sticker goes through the printer as well, or is covered. Print the colours first, then paste: "
+        "torch.where(mask, printed(colours), plate[:3])."
     )
     raise Finding("sign printed in the steps", told)
 

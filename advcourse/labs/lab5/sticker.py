@@ -95,6 +95,19 @@ def signs_of_the_slope(model, plate, mask, target, views, corners, steps):
 
 
 @sticker.right
+def by_adam_as_it_comes(model, plate, mask, target, views, corners, steps):
+    w = (0.9 * plate[:3] + 0.05).logit().requires_grad_()
+    optimiser = torch.optim.Adam([w], lr=0.3)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        surface = pasted(plate, mask, print_of(w.sigmoid(), corners))
+        loss = sum(loss_of(model, view(surface[None]), target) for view in views) / len(views)
+        loss.backward(inputs=[w])
+        optimiser.step()
+    return pasted(plate, mask, w.detach().sigmoid())
+
+
+@sticker.right
 def log_probability_and_tanh(model, plate, mask, target, views, corners, steps):
     w = torch.zeros_like(plate[:3]).requires_grad_()
     optimiser = torch.optim.Adam([w], 0.3)

@@ -103,6 +103,7 @@ _MORE = """<activity-alias android:name=".StartAlias" android:targetActivity=".M
       <intent-filter>
         <action android:name="android.intent.action.SEND"/>
         <category android:name="android.intent.category.DEFAULT"/>
+        <data android:mimeType="text/plain"/>
       </intent-filter>
     </receiver>
     """
@@ -116,6 +117,11 @@ _DEAD = """class .NeverStarted
     call HttpURLConnection.get dead.example
     call DexClassLoader.loadClass parts.example
     call HttpURLConnection.post logs.example
+    ifperm android.permission.SET_ALARM 4
+    call HttpURLConnection.get guarded.example
+    call System.loadLibrary guarded
+    call Method.invoke guarded
+    call Runtime.exec guarded
     call MediaPlayer.start dead
     call Base64.decode dead
 """
@@ -127,11 +133,18 @@ _HARDWARE = """  <uses-feature android:name="android.hardware.nfc" android:requi
 
 
 def richer(app: App) -> App:
-    """The app with what each of the sets is easily got wrong by: an alias, two filters, a component that is off, dead code."""
+    """The app with what each of the sets is easily got wrong by: an alias, two filters, a component that is off, dead code, and
+    guards of what is needed and of what is not."""
     manifest = app.manifest.replace(_FIRST_ACTIVITY, _MORE + _FIRST_ACTIVITY, 1)
     new = "".join(f"{line}\n" for line in _HARDWARE.splitlines() if line.split('"')[1] not in manifest)
     manifest = manifest.replace("  <application", new + "  <application", 1)
     return replace(app, manifest=manifest, program=app.program + _DEAD)
+
+
+def an_app(draw: Draw, x: None = None) -> dict[str, str]:
+    """A fresh app with more of everything."""
+    app = richer(drawn(draw))
+    return {"manifest": app.manifest, "program": app.program}
 
 
 # Other spellings of the same manifest. All drawn manifests are written in one way, so that their text can be replaced.

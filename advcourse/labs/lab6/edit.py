@@ -164,6 +164,26 @@ def again(manifest, additions):
     return edited(manifest, additions, known=False)
 
 
+@edit.wrong("declared again")
+def permissions_again(manifest, additions):
+    root = ET.fromstring(edited(manifest, additions))
+    for feature in additions:
+        kind, name = feature.split("::")
+        if kind == "permission" and feature in there(manifest):
+            ET.SubElement(root, "uses-permission", {NAME: name})
+    return ET.tostring(root, encoding="unicode")
+
+
+@edit.wrong("declared again")
+def hardware_again(manifest, additions):
+    root = ET.fromstring(edited(manifest, additions))
+    for feature in additions:
+        kind, name = feature.split("::")
+        if kind == "feature" and feature in there(manifest):
+            ET.SubElement(root, "uses-feature", {NAME: name, ANDROID + "required": "false"})
+    return ET.tostring(root, encoding="unicode")
+
+
 @edit.wrong("duplicate")
 def one_name_for_all(manifest, additions):
     def hold(application, intents):

@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -171,7 +172,10 @@ def installs(found: str, program: str) -> None:
         )
         raise Finding("hardware required", told)
     if refused:
-        told = f"The phone refuses the app: {refused}. Leave out what is there already, and give each new activity a new name."
+        told = (
+            f"The phone refuses the app: {refused}. A component must not be declared twice. Leave out what is there already, and "
+            "give each new activity that holds an intent a name of its own."
+        )
         raise Finding("duplicate", told)
 
 
@@ -220,7 +224,24 @@ def adds_nothing_if_nothing_is_asked(student: Student, draw: Draw) -> None:
     app = richer(drawn(draw))
     for additions in ([], sorted(declared(app.manifest))):
         found = asked(student, student.task.case(draw, manifest=app.manifest, additions=additions))
+        if twice := declared_again(app.manifest, found):
+            told = (
+                f"{twice[0]} is declared twice now: it was there already, and you add it again. Ask first whether the manifest "
+                "has it, and leave it out then."
+            )
+            raise Finding("declared again", told)
         if canonical(found) != canonical(app.manifest):
             what = "Only what is there already was" if additions else "No addition was"
             told = f"{what} asked for, and the manifest is another."
             raise Finding("more than asked", told)
+
+
+def declared_again(before: str, after: str) -> list[str]:
+    """The hardware, permissions and components that `after` declares more often than `before`, sorted."""
+    old, new = (Counter(_declarations(manifest)) for manifest in (before, after))
+    return sorted(name for name in new if old[name] and new[name] > old[name])
+
+
+def _declarations(manifest):
+    parsed = parse_manifest(manifest)
+    return [*(name for name, _ in parsed.hardware), *parsed.permissions, *(c.name for c in parsed.components)]

@@ -7,6 +7,7 @@ from advcourse.labs.lab6.evading import (
     NetTask,
     evades_enough,
     evades_real_apps,
+    goes_on_at_a_tie,
     leaves_what_passes,
     only_adds,
     stops_without_a_candidate,
@@ -184,7 +185,8 @@ def by_the_loss(model, x, addable, budget):
         slope[:, ~addable] = -torch.inf
         slope[x > 0] = -torch.inf
         with torch.no_grad():
-            detected = model(x).argmax(1) == 1
+            benign, malicious = model(x).unbind(1)
+            detected = benign <= malicious
         for i in detected.nonzero()[:, 0].tolist():
             j = slope[i].argmax()
             if slope[i, j] > 0:
@@ -262,6 +264,39 @@ def unchanged(model, x, addable, budget):
     return x.clone()
 
 
+@evade.wrong("lead turned round")
+def malicious_minus_benign(model, x, addable, budget):
+    for _ in range(budget):
+        slope = slope_of(model, x, lambda logits: -lead(logits))
+        x = added(x, slope, addable, passes(model, x))
+    return x
+
+
+@evade.wrong("lead turned round")
+def adds_where_it_passes(model, x, addable, budget):
+    for _ in range(budget):
+        x = added(x, slope_of(model, x), addable, passes(model, x))
+    return x
+
+
+@evade.wrong("tie")
+def below_zero_alone(model, x, addable, budget):
+    for _ in range(budget):
+        with torch.no_grad():
+            going = lead(model(x)) < 0
+        x = added(x, slope_of(model, x), addable, going)
+    return x
+
+
+@evade.wrong("tie")
+def by_argmax(model, x, addable, budget):
+    for _ in range(budget):
+        with torch.no_grad():
+            going = model(x).argmax(1) == 1
+        x = added(x, slope_of(model, x), addable, going)
+    return x
+
+
 @evade.wrong("input")
 def in_place(model, x, addable, budget):
     for _ in range(budget):
@@ -314,6 +349,7 @@ evade.checks(
     leaves_what_passes,
     stops_without_a_candidate,
     evades_enough,
+    goes_on_at_a_tie,
     evades_real_apps,
     uses_the_whole_budget,
     works_where_logits_are_large,

@@ -12,7 +12,7 @@ from advcourse.labs.checks import Student
 from advcourse.labs.comparing import called
 from advcourse.labs.exercises import Case, Draw
 from advcourse.labs.lab6.apps import AppTask
-from advcourse.labs.lab6.nets import AppNet
+from advcourse.labs.lab6.nets import AppNet, LevelNet
 from advcourse.labs.verdicts import Finding
 
 SLACK = 0.03  # of the apps that evade
@@ -60,7 +60,22 @@ def only_adds(student: Student, draw: Draw) -> None:
     """Zeros stay or become ones, where that is allowed, and not too often."""
     for how in ({}, {"budget": 3}):
         case = student.task.case(draw, **how)
-        keeps_the_rules(case, student(case))
+        found = student(case)
+        if torch.equal(found, case["x"].double()):
+            changes_what_passes(student, draw)
+        keeps_the_rules(case, found)
+
+
+def changes_what_passes(student: Student, draw: Draw) -> None:
+    """Raise a `Finding` for an answer that leaves what is detected alone, and adds to what passes."""
+    case = student.task.case(draw, alarms=0.5)
+    if not torch.equal(student(case), case["x"].double()):
+        told = (
+            "You leave the apps alone that are detected, and add to those that pass: your lead is turned round. logits[:, 0] is "
+            "benign and logits[:, 1] malicious. An app is detected where logits[:, 0] - logits[:, 1] <= 0, and to be climbed is "
+            "the same difference."
+        )
+        raise Finding("lead turned round", told)
 
 
 def keeps_the_rules(case: Case, found: Tensor) -> None:
@@ -124,6 +139,21 @@ def leaves_what_passes(student: Student, draw: Draw) -> None:
         raise Finding(slip.key, slip.message)
     told = f"{int(touched.sum())} apps passed before anything was added, and you add to them. Ask the model first, then add."
     raise Finding("passes already", told)
+
+
+def goes_on_at_a_tie(student: Student, draw: Draw) -> None:
+    """An app with two equal logits is detected, and gets an addition."""
+    case = student.task.case(draw)
+    x = case["x"].clone()
+    x[:6] = 0
+    case = case.but(LevelNet(**vars(case.victim)), x=x)
+    if (student(case)[:6] > 0).any(1).all():
+        return
+    told = (
+        "Some apps have two equal logits here, and you leave them alone. A tie is no escape: an app is detected where the lead "
+        "is <= 0, not only where it is < 0. argmax does not see it either: of equal logits it names the first, benign."
+    )
+    raise Finding("tie", told)
 
 
 def evades_enough(student: Student, draw: Draw) -> None:

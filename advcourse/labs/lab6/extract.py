@@ -1,32 +1,15 @@
 """Lab 6: the eight sets of features that DREBIN reads."""
 
-import re
 import xml.etree.ElementTree as ET
 from xml.dom import minidom
 
 from advcourse.labs.comparing import gives
-from advcourse.labs.exercises import Draw, exercise
-from advcourse.labs.lab6.apps import (
-    AppTask,
-    bare,
-    commented,
-    drawn,
-    in_full,
-    quoted,
-    renamed,
-    richer,
-    turned,
-)
+from advcourse.labs.exercises import exercise
+from advcourse.labs.lab6.apps import AppTask, an_app
 from advcourse.labs.lab6.given import ADDRESSED, ANDROID, KINDS, PERMISSION_OF, SUSPICIOUS, calls
-from advcourse.labs.lab6.reading import components, named, names_of, short, with_package
-from advcourse.labs.lab6.sets import BY_SETS, has_eight_sets, spelt, two_apps
+from advcourse.labs.lab6.reading import by_pattern, components, named, names_of, short, with_package
+from advcourse.labs.lab6.sets import BY_SETS, SPELLINGS, has_eight_sets, set_by_set, two_apps
 from advcourse.labs.properties import answers, leaves_nothing_behind, other_device
-
-
-def an_app(draw: Draw, x: None = None) -> dict[str, str]:
-    """A fresh app with more of everything."""
-    app = richer(drawn(draw))
-    return {"manifest": app.manifest, "program": app.program}
 
 
 @exercise(
@@ -69,11 +52,8 @@ def extract(manifest, program):
     "of its calls needs. Look the calls up in PERMISSION_OF.",
 )
 def s6_from_the_manifest(manifest, program):
-    root = ET.fromstring(manifest)
-    return {
-        **extract(manifest, program),
-        "S6": named("real_permission", names_of(root.iter("uses-permission"))),
-    }
+    requested = names_of(ET.fromstring(manifest).iter("uses-permission"))
+    return {**extract(manifest, program), "S6": named("real_permission", requested)}
 
 
 @extract.slip(
@@ -150,10 +130,8 @@ def whole_names(manifest, program):
     "com.pushbell.PushService, the whole name is the feature, and an own one keeps its dot.",
 )
 def last_part(manifest, program):
-    return {
-        **extract(manifest, program),
-        "S3": with_package(ET.fromstring(manifest), lambda name, package: name.rsplit(".", 1)[-1]),
-    }
+    names = with_package(ET.fromstring(manifest), lambda name, package: name.rsplit(".", 1)[-1])
+    return {**extract(manifest, program), "S3": names}
 
 
 @extract.slip(
@@ -239,12 +217,51 @@ def only_the_network(manifest, program):
 
 @extract.slip(
     "guarded calls left out",
-    "You leave calls behind an `ifperm` out. DREBIN reads the code and does not run it: whatever stands there counts.",
+    "You leave calls behind an `ifperm` out, in S5 to S8 or in some of them. DREBIN reads the code and does not run it: whatever "
+    "stands there counts.",
+    test=lambda case, found: set_by_set(unguarded)(case, found),
 )
 def unguarded(manifest, program):
     found = [call for call in calls(program) if not call.guard]
     text = "class .All\n  on run\n" + "".join(f"    call {c.api} {c.argument}\n" for c in found)
     return extract(manifest, text)
+
+
+@extract.slip("guarded calls left out")
+def no_guarded_addresses(manifest, program):
+    return {**extract(manifest, program), "S8": unguarded(manifest, program)["S8"]}
+
+
+@extract.slip(
+    "by the guard",
+    "Your S5 holds the calls behind an `ifperm`, those with a .guard. An `ifperm` is the app's own question. Android asks at the "
+    "call: S5 is for calls that need a permission, the keys of PERMISSION_OF, behind an `ifperm` or not.",
+    test=lambda case, found: set_by_set(s5_by_guard)(case, found),
+)
+def s5_by_guard(manifest, program):
+    guarded = [call.api for call in calls(program) if call.guard]
+    return {**extract(manifest, program), "S5": named("api_call", guarded)}
+
+
+@extract.slip(
+    "asked is not used",
+    "Your S6 holds permissions of an `ifperm`. That line only asks whether the app has one; a call that needs it uses it. "
+    "Look the calls up in PERMISSION_OF, and leave .guard alone.",
+)
+def s6_with_the_guards(manifest, program):
+    found = extract(manifest, program)
+    guards = named("real_permission", (call.guard for call in calls(program)))
+    return {**found, "S6": found["S6"] | {g for g in guards if g.removeprefix("real_") in found["S2"]}}
+
+
+@extract.slip(
+    "not by tag",
+    "Your S4 takes all that stands in a filter. There is `data` in filters as well, which says what a component opens and has no "
+    "name: take the elements `action` and `category` alone.",
+)
+def whatever_is_in_a_filter(manifest, program):
+    inside = [element for part in ET.fromstring(manifest).iter("intent-filter") for element in part]
+    return {**extract(manifest, program), "S4": named("intent", names_of(inside))}
 
 
 @extract.slip(
@@ -283,7 +300,7 @@ def by_minidom(manifest, program):
             found["S7"].append(f"call::{call.api}")
         if call.api in ADDRESSED:
             found["S8"].append(f"url::{call.argument}")
-    return found
+    return {key: set(names) for key, names in found.items()}
 
 
 @extract.right
@@ -301,33 +318,24 @@ def line_by_line(manifest, program):
     return sets
 
 
-def by_pattern(manifest, program, name):
-    """S1 and S2 by a regular expression for the `name` in an element, the others rightly."""
-    found = {
-        "S1": named("feature", re.findall("<uses-feature" + name, manifest)),
-        "S2": named("permission", re.findall("<uses-permission" + name, manifest)),
-    }
-    return {**extract(manifest, program), **found}
-
-
 @extract.wrong("attribute order")
 def pattern_with_the_name_first(manifest, program):
-    return by_pattern(manifest, program, r' android:name="([^"]*)"')
+    return {**extract(manifest, program), **by_pattern(manifest, r' android:name="([^"]*)"')}
 
 
 @extract.wrong("quotes")
 def pattern_with_double_quotes(manifest, program):
-    return by_pattern(manifest, program, r'[^>]*android:name="([^"]*)"')
+    return {**extract(manifest, program), **by_pattern(manifest, r'[^>]*android:name="([^"]*)"')}
 
 
 @extract.wrong("namespace prefix")
 def pattern_with_the_usual_prefix(manifest, program):
-    return by_pattern(manifest, program, r"""[^>]*android:name=["']([^"']*)""")
+    return {**extract(manifest, program), **by_pattern(manifest, r"""[^>]*android:name=["']([^"']*)""")}
 
 
 @extract.wrong("remarks")
 def pattern_that_reads_remarks(manifest, program):
-    return by_pattern(manifest, program, r"""[^>]*\w:name=["']([^"']*)""")
+    return {**extract(manifest, program), **by_pattern(manifest, r"""[^>]*\w:name=["']([^"']*)""")}
 
 
 @extract.wrong("package written out")
@@ -350,6 +358,19 @@ def attribute_without_its_namespace(manifest, program):
     return {"S1": {"feature::" + one.attrib["android:name"] for one in root.iter("uses-feature")}}
 
 
+@extract.wrong("namespace")
+def asks_for_the_prefix(manifest, program):
+    root = ET.fromstring(manifest)
+    hardware = named("feature", (one.get("android:name") for one in root.iter("uses-feature")))
+    return {**extract(manifest, program), "S1": hardware}
+
+
+@extract.wrong("no sets")
+def a_list_for_s8(manifest, program):
+    found = [f"url::{call.argument}" for call in calls(program) if call.api in ADDRESSED]
+    return {**extract(manifest, program), "S8": found}
+
+
 @extract.wrong("sets missing")
 def four_sets(manifest, program):
     found = extract(manifest, program)
@@ -367,31 +388,11 @@ def addresses_without_their_prefix(manifest, program):
     return {**found, "S8": {name.removeprefix("url::") for name in found["S8"]}}
 
 
-_PARSER = "Let ElementTree or another parser of XML read the manifest, and no regular expression."
-
 extract.checks(
     answers,
     has_eight_sets,
     gives(extract, BY_SETS, make=two_apps),
-    spelt(
-        "attribute order",
-        turned,
-        f"The attributes of an element may stand in any order, and android:name need not be the first. {_PARSER}",
-    ),
-    spelt("quotes", quoted, f"Attributes may stand in single quotes as well. {_PARSER}"),
-    spelt(
-        "namespace prefix",
-        renamed,
-        f"Android's namespace has the prefix `a:` here instead of `android:`, which is the same to the phone. {_PARSER}",
-    ),
-    spelt("remarks", commented, f"What stands in a remark, <!-- ... -->, is not there. {_PARSER}"),
-    spelt(
-        "package written out",
-        in_full,
-        "A manifest may write its own classes with the package in front: org.example.x.Main of the package org.example.x is the "
-        "class .Main, and the same feature.",
-    ),
-    spelt("no dot", bare, "A name without any dot belongs to the package: Main is .Main."),
+    *SPELLINGS,
     other_device,
     leaves_nothing_behind,
 )

@@ -47,6 +47,18 @@ class AppNet(Victim):
 
 
 @dataclass(frozen=True)
+class LevelNet(AppNet):
+    """The same without biases: an app that has no features gets the logits 0 and 0, to the last bit."""
+
+    def build(self, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> nn.Module:
+        net = super().build(dtype, device)
+        with torch.no_grad():
+            net.hidden.bias.zero_()
+            net.out.bias.zero_()
+        return net
+
+
+@dataclass(frozen=True)
 class Reader(Victim):
     """A recipe for a model that reads an app itself: called with a manifest and a program, it returns the suspicion, a float.
 
