@@ -1,11 +1,12 @@
 """Lab 5: what every lab passes, the judge's formulas and cameras, and the pictures that a student's functions make."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
-from lab_tests import LabTests
+from lab_tests import LabTests, notebook
 
 from advcourse import data, metrics
 from advcourse.cases import printability, printer, signs
@@ -13,7 +14,7 @@ from advcourse.core.errors import InputError
 from advcourse.labs.comparing import called
 from advcourse.labs.exercises import Draw
 from advcourse.labs.lab5 import LAB, TASKS, show
-from advcourse.labs.lab5.cameras import Phone, Photographed, StrictPhone, View, blurred, warped
+from advcourse.labs.lab5.cameras import Phone, Photographed, StrictPhone, View, Wavering, blurred, warped
 from advcourse.labs.lab5.destruction import destruction, three_and_four
 from advcourse.labs.lab5.eot_gradient import eot_gradient, two_questions
 from advcourse.labs.lab5.eot_pgd import eot_pgd, pgd
@@ -261,3 +262,23 @@ def test_show_tells_what_was_measured():
 def test_the_lab_has_the_points_it_says():
     """Checks the sum by hand: 3 + 4 + 3 + 3 + 4 + 4 + 5."""
     assert LAB.points == 26
+
+
+def test_the_notebook_shows_the_titles_that_feedback_lists():
+    """Checks each task's title, by which the page of results calls it, against the first words below its heading."""
+    text = "\n".join(cell.source for cell in notebook("exercises", "lab5").cells)
+    for name, task in TASKS.items():
+        assert re.search(rf"### Task \d+: `{name}` [^\n]*\n\n\*\*{re.escape(task.title)}\.?\*\*", text), name
+
+
+def test_a_wavering_net_has_a_large_slope_where_it_is_bright_and_another_sign_elsewhere():
+    """Checks slopes by hand: of m, the mean of x times the pattern; 6 times as large and turned round in a bright photograph."""
+    net = Wavering(3, (3, 8, 8)).double()
+    x = torch.stack([torch.full((3, 8, 8), 0.4), torch.full((3, 8, 8), 0.7)]).double().requires_grad_()
+    logits = net(x)
+    (slope,) = torch.autograd.grad(logits[:, 0].sum(), x)
+    assert torch.allclose(slope[1], -6 * slope[0]) and torch.allclose(
+        logits, torch.zeros(2, 2).double(), atol=1e-5
+    )
+    assert torch.allclose(slope[0], (-net.pattern / slope[0].numel()).expand(3, -1, -1))
+    assert (slope[0] > 0).any() and (slope[0] < 0).any()

@@ -1,12 +1,13 @@
 """Lab 6: what every lab passes, the judge's questions, and the authors' answers against the library and hand-made apps."""
 
 import inspect
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
-from lab_tests import LabTests
+from lab_tests import LabTests, notebook
 from small_apps import MAIN, manifest, permission
 
 from advcourse.cases import malware
@@ -38,12 +39,19 @@ from advcourse.labs.lab6.apps import (
     turned,
 )
 from advcourse.labs.lab6.edit import required_as_ever
-from advcourse.labs.lab6.editing import an_edit, in_another_spelling, with_an_icon_to_lose, without_an_icon
+from advcourse.labs.lab6.editing import (
+    an_edit,
+    declared_again,
+    in_another_spelling,
+    with_an_icon_to_lose,
+    without_an_icon,
+)
 from advcourse.labs.lab6.evading import margin_of
-from advcourse.labs.lab6.extract import extract
+from advcourse.labs.lab6.extract import extract, unguarded
 from advcourse.labs.lab6.leftovers import an_app_with_leftovers
 from advcourse.labs.lab6.monotone import suspicion
-from advcourse.labs.lab6.nets import Reader, _seen
+from advcourse.labs.lab6.nets import LevelNet, Reader, _seen
+from advcourse.labs.lab6.sets import set_by_set
 from advcourse.labs.running import OTHER, TEXT, Call, LocalRunner
 
 
@@ -297,3 +305,39 @@ def test_odd_texts_are_wrong_answers_and_nothing_else(task, what):
     exec(f"def {task}({names}):\n    return answer", space)
     verdict = LAB.check(space[task], task, 3)
     assert verdict.outcome == "wrong" and verdict.points == 0 and len(verdict.message) < 2_000
+
+
+def test_the_notebook_shows_the_titles_that_feedback_lists():
+    """Checks each task's title, by which the page of results calls it, against the first words below its heading."""
+    text = "\n".join(cell.source for cell in notebook("exercises", "lab6").cells)
+    for name, task in TASKS.items():
+        assert re.search(rf"### Task \d+: `{name}` [^\n]*\n\n\*\*{re.escape(task.title)}\.?\*\*", text), name
+
+
+def test_a_level_net_gives_an_empty_app_a_tie_to_the_last_bit():
+    """Checks the logits of an app without features, which are 0 and 0 in each type; others are not level."""
+    for dtype in (torch.float32, torch.float64):
+        x = torch.eye(80, dtype=dtype)[:5]
+        net = LevelNet("apps", 7).build(dtype)
+        assert net(torch.zeros_like(x)).tolist() == [[0, 0]] * 5 and (net(x)[:, 0] != net(x)[:, 1]).all()
+
+
+def test_what_is_declared_again_by_hand():
+    """Checks a permission that comes a second time, one that came twice from the start, and a component in another spelling."""
+    head = '<manifest xmlns:android="http://schemas.android.com/apk/res/android" package="org.example.a">'
+    permission, other = (f'<uses-permission android:name="{name}"/>' for name in "PQ")
+    service, long_name = (f'<service android:name="{name}"/>' for name in (".S", "org.example.a.S"))
+    before = f"{head}{permission}{other}{other}<application>{service}</application></manifest>"
+    after = f"{head}{permission}{permission}{other}{other}<application>{service}{long_name}</application></manifest>"
+    assert declared_again(before, before) == [] and declared_again(before, after) == [".S", "P"]
+
+
+def test_a_slip_of_some_sets_is_known_by_these():
+    """Checks that guarded calls may be missing in one set or in all, and that a set that is wrong in another way is not taken."""
+    case = question("extract")
+    right, slip = (extract_of(**case.arguments) for extract_of in (extract, unguarded))
+    right, slip = ({name: frozenset(names) for name, names in found.items()} for found in (right, slip))
+    assert {name for name in right if right[name] != slip[name]} >= {"S5", "S7", "S8"}
+    test = set_by_set(unguarded)
+    assert test(case, slip) and test(case, {**right, "S8": slip["S8"]})
+    assert not test(case, {**slip, "S8": frozenset()})

@@ -1,5 +1,7 @@
 """What torch's errors mean: each row of the table is met by the true error, raised by a mistake that students make."""
 
+import xml.etree.ElementTree as ET
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -187,10 +189,33 @@ def less_a_half(model, x, y, eps):
     return x + eps * ((model(x).argmax(1) == y) - 0.5).view(-1, 1, 1, 1)
 
 
+ELEMENT = ET.fromstring('<service xmlns:android="urn:android" android:name=".Sync"/>')
+
+
+def name_without_its_namespace(model, x, y, eps):
+    return ELEMENT.get("android:name").startswith(".")
+
+
+def a_dot_in_no_name(model, x, y, eps):
+    return "." in ELEMENT.get("name")
+
+
+def attribute_by_its_prefix(model, x, y, eps):
+    return ELEMENT.attrib["android:name"]
+
+
+def no_such_attribute(model, x, y, eps):
+    return ELEMENT.attrib["{urn:android}label"]
+
+
 GUILTY = {
     another_copy: "Compute the loss from that very tensor",
     no_gradient_required: "Here .grad is None",
     gradient_of_no_leaf: "Here .grad is None",
+    name_without_its_namespace: "ANDROID + 'name'",
+    a_dot_in_no_name: "ANDROID + 'name'",
+    attribute_by_its_prefix: "ANDROID + 'name'",
+    no_such_attribute: "choose elements by their tag first",
     return_is_missing: "whose `return` is missing",
     without_a_graph: "The loss is not connected",
     by_x_itself: "by a tensor that does not require one",

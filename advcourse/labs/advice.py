@@ -19,6 +19,13 @@ ADVICE = (
         " Shorter: torch.autograd.grad(loss, x_i)[0].",
     ),
     (
+        r"KeyError: '(?:android:|name'|\{)|'NoneType' object has no attribute '(?:starts|ends|remove|rsplit|replace|strip)"
+        r"|'NoneType' is not iterable",
+        "A text is missing. If it is an attribute of an XML element: ElementTree puts the namespace in front, so that "
+        "android:name is called ANDROID + 'name', and get('android:name') or get('name') gives None. Elements such as `data` "
+        "have no name at all: choose elements by their tag first.",
+    ),
+    (
         r"NoneType",
         "A value is None where a tensor is needed. Look at the names in that line: either one is a .grad into which no "
         "gradient has arrived, or it is the result of a function whose `return` is missing.",

@@ -6,7 +6,8 @@ hint(homography)      # a nudge; hint(homography, 3) is nearly the answer
 show(homography)      # what it does to signs, printers and photographs, in a picture
 
 Each task has a file of its name: the right answer, wrong ones, and what is asked. `cameras` has the cameras and nets that the
-answers get, `photographs` what tasks about a phone share, and `views` the pictures.
+answers get, `photographs` what tasks about a phone share, `gains` what an attack must gain there, `road` what is asked of a
+sticker, and `views` the pictures.
 """
 
 from advcourse.labs.checks import Lab

@@ -323,7 +323,7 @@ def _where_from(case, found, far):
     return (
         f"Not even the pairs are met. Pair {worst}, ({x:.1f}, {y:.1f}) to ({u:.1f}, {v:.1f}): H (x, y, 1) is ({p:.4g}, {q:.4g}, "
         f"{w:.4g}), divided by the last ({p / w if w else math.inf:.1f}, {q / w if w else math.inf:.1f}). Put your own numbers "
-        "into its two equations: the rows times the eight unknowns must give u and v. Is the ninth entry 1, and each in its place?"
+        "into its two equations: the rows times the eight unknowns must give u and v. Is the ninth 1, and each at its place?"
     )
 
 
