@@ -194,7 +194,7 @@ def not_undone(src, dst):
 
 @homography.slip(
     "moved only",
-    "Your matrix only shifts the points: two of its entries hold something, and eight are to be found. The plane is also turned, "
+    "Your matrix only shifts the points: two of its entries hold something, where eight are to be found. The plane is also turned, "
     "stretched and tilted. Write the two equations of each pair into the rows of one system, and solve it.",
 )
 def a_shift(src, dst):
@@ -305,14 +305,14 @@ def off(case: Case, found: Tensor, expected: Tensor) -> Finding:
         f"A point that was not among the pairs, ({x:.1f}, {y:.1f}), belongs at ({u:.4f}, {v:.4f}), and your matrix sends it to "
         f"({a:.4f}, {b:.4f}), {float(away[worst]):.2g} pixels away. Allowed are {CLOSE:g}."
     )
-    return Finding("formula", f"{told} {_where_from(case, found, float(away[worst]))}")
+    return Finding("formula", f"{told} {_where_from(case, found)}")
 
 
-def _where_from(case, found, far):
-    """What the pairs themselves say about a matrix that is wrong elsewhere."""
+def _where_from(case, found):
+    """What the pairs say about a matrix that is wrong elsewhere; four that it meets determine it, so then digits are lost."""
     src, dst = case["src"].double(), case["dst"].double()
     missed = (seen(found, src) - dst).norm(dim=1).nan_to_num(torch.inf, torch.inf)
-    if far < 1 and missed.max() < 1:
+    if missed.max() < 1:
         return (
             "The way is right, and digits are lost on it: compute in float64, as src comes, round nothing, and solve the system "
             "itself (lstsq), not its normal equations."

@@ -72,8 +72,8 @@ def changes_what_passes(student: Student, draw: Draw) -> None:
     if not torch.equal(student(case), case["x"].double()):
         told = (
             "You leave the apps alone that are detected, and add to those that pass: your lead is turned round. logits[:, 0] is "
-            "benign and logits[:, 1] malicious. An app is detected where logits[:, 0] - logits[:, 1] <= 0, and to be climbed is "
-            "the same difference."
+            "benign and logits[:, 1] malicious. An app is detected where logits[:, 0] - logits[:, 1] <= 0, and the slope of this "
+            "same difference is to be climbed."
         )
         raise Finding("lead turned round", told)
 

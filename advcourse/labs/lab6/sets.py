@@ -98,9 +98,7 @@ def spelt(key: str, spell: Callable[[str], str], told: str) -> Callable[[Student
         found, right = asked_for_sets(student, case), called_for_sets(by_library, case)
         wrong = next((name for name in SETS if found[name] != right[name]), None)
         if wrong:
-            gives(student.task, BY_SETS, make=lambda task, draw: usual)(
-                student, draw
-            )  # not the spelling's fault
+            gives(student.task, BY_SETS, make=lambda *_: usual)(student, draw)  # the fault may be another
             raise Finding(key, f"{told} Here {wrong} differs: {apart(found[wrong], right[wrong])}.")
 
     return ask
