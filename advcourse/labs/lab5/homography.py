@@ -194,8 +194,8 @@ def not_undone(src, dst):
 
 @homography.slip(
     "moved only",
-    "Your matrix only shifts the points: two of its entries hold something, where eight are to be found. The plane is also turned, "
-    "stretched and tilted. Write the two equations of each pair into the rows of one system, and solve it.",
+    "Your matrix only shifts the points: two of its entries hold something, where eight are to be found. The plane is also "
+    "turned, stretched and tilted. Write the two equations of each pair into the rows of one system, and solve it.",
 )
 def a_shift(src, dst):
     matrix = torch.eye(3).to(src)
