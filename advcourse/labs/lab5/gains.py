@@ -1,9 +1,10 @@
 """Lab 5: what an attack that expects the photograph must gain, on a linear model, on one that wavers, and on signs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advcourse.core.rounding import percent
@@ -30,7 +31,16 @@ HELD_OUT = 10  # photographs of each
 APART = 0.1  # cosines of signs nearer than this are not told apart
 
 
-def ascend(slope, x, eps, steps, box=True, sign=1, start=None, size=2.5):
+def ascend(
+    slope: Callable[[Tensor, int], Tensor],
+    x: Tensor,
+    eps: float,
+    steps: int,
+    box: bool = True,
+    sign: int = 1,
+    start: Tensor | None = None,
+    size: float = 2.5,
+) -> Tensor:
     """Sign steps along slope(x_i, i), within eps of x and [0, 1]."""
     x_i = x.clone() if start is None else start
     for i in range(steps):
@@ -40,13 +50,13 @@ def ascend(slope, x, eps, steps, box=True, sign=1, start=None, size=2.5):
     return x_i.detach()
 
 
-def photographed(model, seed):
+def photographed(model: nn.Sequential, seed: int) -> Callable[[Tensor], Tensor]:
     """Images to the logits of one photograph of each."""
     camera, f = model
     return lambda x: f(camera(x, seed))
 
 
-def pgd(f, x, y, eps, steps):
+def pgd(f: nn.Module, x: Tensor, y: Tensor, eps: float, steps: int) -> Tensor:
     """PGD on the classifier itself, as if there were no camera."""
     return ascend(lambda x_i, i: gradient(f, x_i, y), x, eps, steps)
 
