@@ -129,6 +129,7 @@ _HARDWARE = """  <uses-feature android:name="android.hardware.nfc" android:requi
   <uses-feature android:name="android.hardware.touchscreen"/>
   <uses-permission android:name="android.permission.READ_CALENDAR"/>
   <uses-permission android:name="android.permission.SET_ALARM"/>
+  <uses-permission android:name="android.permission.SET_TIME_ZONE"/>
 """
 
 
