@@ -7,7 +7,7 @@ transformation, `advcourse.attacks.adaptive.EOT`); `augment` is the same for tra
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advcourse.cases.geometry import homography, transformed
+from advcourse.cases.geometry import askew
+from advcourse.cases.lighting import draw_light
 from advcourse.cases.optics import (
-    area_matrix,
     blur_matrices,
+    blurred,
     developed,
     in_channels_of,
     resize_matrix,
@@ -43,6 +44,9 @@ from advcourse.data.transformations import Transformation
 __all__ = ["CORNERS", "Camera", "Phone", "Photographed", "Road", "palette", "printed"]
 
 BLOCK = 4  # points of the scene along each side of a printed pixel
+BAND = (
+    2**18
+)  # points of the scenes that are drawn at once: so many that the processor's cache holds what is made of them
 VIEW = (
     32  # random numbers of a photograph, besides its surroundings and its noise: at least as many as it uses
 )
@@ -154,26 +158,48 @@ class Phone(Camera):
         if len(x) != 1:
             raise InputError(f"x: got {len(x)} images; allowed is one, (1, C, H, W)")
         [place] = _check_places(x, [place])
-        return dict(self._stages(x, [np.random.default_rng((self.seed, place))]))
+        generators = [np.random.default_rng((self.seed, place))]
+        draws = _draws(generators, x)
+        ink, lit = self._scene(x, draws)(slice(None))
+        seen = F.avg_pool2d(lit, BLOCK)
+        return {"ink": ink, "light": lit} | dict(self._taken(seen, x, draws, generators))
 
     def _photograph(self, x, generators):
         if self.strength == 0:
             return x.expand(len(generators), -1, -1, -1).clone()
-        for stage in self._stages(x, generators):
-            last = stage
-        return last[1]
+        draws, (height, width) = _draws(generators, x), x.shape[2:]
+        scene = self._scene(x, draws)
+        step = max(1, BAND // (BLOCK * BLOCK * width * len(generators)))
+        bands = [slice(BLOCK * first, BLOCK * (first + step)) for first in range(0, height, step)]
+        seen = torch.cat([F.avg_pool2d(scene(rows)[1], BLOCK) for rows in bands], 2)
+        for _, last in self._taken(seen, x, draws, generators):
+            photograph = last
+        return photograph
 
-    def _stages(self, x: Tensor, generators: list[np.random.Generator]) -> Iterator[tuple[str, Tensor]]:
-        """Yield name and images after each part of the way."""
+    def _scene(self, x, draws) -> Callable[[slice], tuple[Tensor, Tensor]]:
+        """Draw the scene; return a function from a slice of its rows to what is printed there, askew, and the same in its light.
+
+        Both have `BLOCK` x `BLOCK` points for each pixel, and three channels.
+        """
+        height, width = x.shape[2:]
+        colours = x.expand(-1, 3, -1, -1)
+        ink = torch.lerp(colours, printed(colours), min(self.strength, 1.0))
+        paper = 1 + min(self.strength, 1.0) * (CORNERS[7].to(x)[:, None, None] - 1)
+        off = 0.8 * self.strength * torch.cat([draws.between(-1, 1) for _ in range(8)], 1).reshape(-1, 4, 2)
+        grid = askew(off, height, width, BLOCK)
+        light = draw_light(draws, BLOCK * height, BLOCK * width, self.strength, 0.03, BLOCK)
+        here = (ink - paper).expand(len(off), -1, -1, -1)
+
+        def part(rows):
+            shown = paper + F.grid_sample(here, grid(rows), mode="nearest", align_corners=False)
+            return shown, shown * light(rows)
+
+        return part
+
+    def _taken(self, seen, x, draws, generators) -> Iterator[tuple[str, Tensor]]:
+        """Yield name and images after each station, from the light `seen` on the sensor's pixels (N, 3, H, W) to the file."""
         (height, width), s = x.shape[2:], self.strength
-        draws = Draws(np.stack([generator.random(VIEW) for generator in generators]), x)
-        scene = self._posed(x, draws)
-        yield "ink", scene
-        scene = scene * _light(draws, BLOCK * height, BLOCK * width, s, moire=0.03)
-        yield "light", scene
-        sigmas = s * draws.between(0.35, 0.9).flatten()
-        rows, columns = (blur_matrices(sigmas, k) @ area_matrix(BLOCK * k, k).to(x) for k in (height, width))
-        seen = sampled(scene, rows, columns)
+        seen = blurred(seen, s * draws.between(0.35, 0.9).flatten())
         yield "lens", in_channels_of(seen, x)
         noise = np.stack([generator.standard_normal((3, height, width)) for generator in generators])
         seen = in_channels_of(seen + 0.02 * s * torch.from_numpy(noise).to(x), x)
@@ -181,17 +207,6 @@ class Phone(Camera):
         seen = toned(seen, 1 + s * draws.between(-0.2, 0.2))
         yield "tone curve", seen
         yield "file", stored(seen, _qualities(draws, s) if self.jpeg else None)
-
-    def _posed(self, x, draws):
-        """Return the printed images as their cut-outs show them: `BLOCK` x `BLOCK` points for each pixel, a little askew."""
-        height, width = x.shape[2:]
-        colours = x.expand(-1, 3, -1, -1)
-        ink = torch.lerp(colours, printed(colours), min(self.strength, 1.0))
-        paper = 1 + min(self.strength, 1.0) * (CORNERS[7].to(x)[:, None, None] - 1)
-        off = 0.8 * self.strength * torch.cat([draws.between(-1, 1) for _ in range(8)], 1).reshape(-1, 4, 2)
-        grid = _askew(off.cpu().double().numpy(), height, width).to(x)
-        here = (ink - paper).expand(len(grid), -1, -1, -1)
-        return paper + F.grid_sample(here, grid, mode="nearest", align_corners=False)
 
 
 @dataclass(frozen=True)
@@ -246,7 +261,9 @@ class Road(Camera):
         scene = surroundings(Draws(numbers[:, :COLUMNS]), 2 * self.size).to(x)
         draws = Draws(numbers[:, COLUMNS:], x)
         pixels = self._pixels(draws)
-        scene = self._with_plate(scene, x, draws) * _light(draws, 2 * self.size, 2 * self.size, 1.0)
+        scene = self._with_plate(scene, x, draws) * draw_light(draws, 2 * self.size, 2 * self.size, 1.0)(
+            slice(None)
+        )
         resampling = torch.stack([sensor_matrix(2 * self.size, n, self.size) for n in pixels]).to(x)
         matrices = blur_matrices(draws.between(0.3, 0.7).flatten(), self.size) @ resampling
         noise = np.stack([self._noise(generator, n) for generator, n in zip(generators, pixels, strict=True)])
@@ -361,35 +378,9 @@ def _span(value):
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _askew(off, height, width):
-    """Return the points of the image, in [-1, 1], that a cut-out shows whose corners are `off` pixels (N, 4, 2) out of place."""
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
-    y, x = ((np.arange(BLOCK * side) + 0.5) / BLOCK for side in (height, width))
-    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(1, -1, 2)
-    there = transformed(homography(np.broadcast_to(corners, off.shape), corners + off), points)
-    return torch.from_numpy(2 * there / (width, height) - 1).reshape(
-        len(off), BLOCK * height, BLOCK * width, 2
-    )
-
-
-def _light(draws, height, width, strength, moire=0.0):
-    """Draw the light on the scene, and what the sensor makes of it, (N, 3, height, width): 1 leaves the scene as it is."""
-    angle = draws.between(0, 2 * math.pi)
-    y, x = ((torch.arange(k).to(angle) + 0.5) / k * 2 - 1 for k in (height, width))
-    y, x = y[:, None], x[None, :]
-    across = (x * torch.cos(angle) + y * torch.sin(angle)) / math.sqrt(2)
-    slope, exposure = draws.between(0.0, 0.25), draws.between(-0.25, 0.25)
-    cast = torch.cat([draws.between(-0.12, 0.12) for _ in range(3)], 1)
-    light = (1 + strength * slope * across) * ((1 + strength * exposure) * (1 + strength * cast))
-    if not moire:
-        return light
-    direction, period, phase = (draws.between(*span) for span in ((0, math.pi), (2.5, 8), (0, 2 * math.pi)))
-    stripes = (
-        x * torch.cos(direction) * width + y * torch.sin(direction) * height
-    )  # in half points of the scene
-    return light * (
-        1 + strength * moire * draws.between(0, 1) * torch.sin(stripes * math.pi / (BLOCK * period) + phase)
-    )
+def _draws(generators, x):
+    """Return the random numbers of a phone's photographs, besides their noise."""
+    return Draws(np.stack([generator.random(VIEW) for generator in generators]), x)
 
 
 def _qualities(draws, strength):

@@ -1,6 +1,10 @@
 """Homographies: how a plane in space is seen by a camera."""
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from advcourse.core.inputs import InputError
 
@@ -40,6 +44,33 @@ def transformed(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return where homographies (..., 3, 3) map the points (..., K, 2)."""
     mapped = points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
     return mapped[..., :2] / mapped[..., 2:]
+
+
+def askew(off: Tensor, height: int, width: int, block: int = 1) -> Callable[[slice], Tensor]:
+    """Return which points of an image a cut-out shows whose corners are a little out of place.
+
+    Args:
+        off: how far each corner is off, in pixels (x, y), shape (N, 4, 2): upper left, upper right, lower left, lower right.
+        height, width: pixels of the image.
+        block: points along each side of a pixel (default 1).
+
+    Returns:
+        a function that takes a slice of the cut-out's `block` * `height` rows and gives their points for `grid_sample`, from -1
+        to 1, shape (N, rows, `block` * `width`, 2), in the type and on the device of `off`.
+    """
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
+    matrix = homography(np.broadcast_to(corners, off.shape), corners + off.cpu().double().numpy())
+    matrix[:, 0] = 2 / width * matrix[:, 0] - matrix[:, 2]  # from pixels to -1 and 1
+    matrix[:, 1] = 2 / height * matrix[:, 1] - matrix[:, 2]
+    y, x = ((torch.arange(block * side).double() + 0.5) / block for side in (height, width))
+    entries = torch.from_numpy(matrix)[:, :, None, None]  # (N, 3, 1, 1, 3)
+    across, down = entries[..., 0] * x, entries[..., 1] * y[:, None] + entries[..., 2]
+
+    def points(rows):
+        u, v, w = (down[:, :, rows] + across).unbind(1)
+        return torch.stack([u.div_(w), v.div_(w)], -1).to(off)
+
+    return points
 
 
 def _normalisation(points):

@@ -4,6 +4,7 @@ With M for the rows and M' for the columns, an image x becomes M x M'^T. The row
 surface stays as it is.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from advcourse.attacks.adaptive import BPDA
 from advcourse.data.transformations import through_jpeg
 
+BLURRED = 256  # pixels of a row or column that are blurred at once
 DARKEST = 1e-4  # the tone curve's slope at 0 may be infinite
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in grey
 
@@ -50,8 +52,33 @@ def sampled(scene: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def blur_matrices(sigmas: Tensor, size: int) -> Tensor:
     """Return the matrices (N, size, size) of Gaussian blurs with standard deviations `sigmas` (N,) in pixels; 0: no blur."""
-    places = torch.arange(size).to(sigmas)
-    squares = (places[:, None] - places[None, :]) ** 2
+    return _blur(sigmas, slice(0, size), slice(0, size))
+
+
+def blurred(x: Tensor, sigmas: Tensor) -> Tensor:
+    """Return images (N, C, H, W) blurred by the standard deviations `sigmas` (N,) in pixels, as by `blur_matrices`.
+
+    Farther than twelve of them a weight is nothing beside the others, even in float64, so large images are blurred in blocks.
+    """
+    reach = math.ceil(12 * sigmas.max().item()) if len(sigmas) else 0
+    for axis in (2, 3):
+        size, blocks = x.shape[axis], []
+        for first in range(0, size, BLURRED):
+            target = slice(first, min(size, first + BLURRED))
+            source = slice(max(0, first - reach), min(size, target.stop + reach))
+            matrix, near = (
+                _blur(sigmas, target, source)[:, None],
+                x.narrow(axis, source.start, source.stop - source.start),
+            )
+            blocks.append(matrix @ near if axis == 2 else near @ matrix.mT)
+        x = torch.cat(blocks, axis)
+    return x
+
+
+def _blur(sigmas, target, source):
+    """Return the weights of the pixels `source` in the blurred pixels `target`, two slices of a row: (N, target, source)."""
+    there, here = (torch.arange(part.start, part.stop).to(sigmas) for part in (target, source))
+    squares = (there[:, None] - here[None, :]) ** 2
     weights = torch.exp(-0.5 * squares / sigmas.clamp_min(1e-3)[:, None, None] ** 2)
     return weights / weights.sum(2, keepdim=True)
 
