@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from advcourse.core.inputs import InputError, check_images, check_labels, check_range
+from advcourse.core.inputs import InputError, check_images, check_labels, check_range, check_seed
+from advcourse.data.places import check_place, check_places
 
 
 def pixel_checksum(pixels: np.ndarray, labels: np.ndarray) -> str:
@@ -63,6 +64,7 @@ class ImageSet(Dataset):
         return len(self.labels)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        i = check_place(i, len(self))
         return self.images[i], int(self.labels[i])
 
     def __repr__(self) -> str:
@@ -77,10 +79,12 @@ class ImageSet(Dataset):
         return pixel_checksum(pixels.cpu().numpy(), self.labels.cpu().numpy())
 
     def subset(self, indices: Sequence[int] | Tensor) -> "ImageSet":
-        """Return a new set with copies of the images at `indices`, in that order."""
-        indices = torch.as_tensor(indices)
-        if indices.dtype != torch.bool:
-            indices = indices.long()
+        """Return a new set with copies of the images at `indices` (numbers, or a bool for each image), in that order.
+
+        Raises:
+            InputError: there is no such place, or `indices` has another form.
+        """
+        indices = check_places(indices, len(self))
         return type(self)(
             self.images[indices],
             self.labels[indices],
@@ -99,9 +103,12 @@ class ImageSet(Dataset):
         """Draw n images (n, C, H, W) and labels (n,) without replacement, with classes as balanced as possible.
 
         The same seed draws the same images. Classes take turns, so that the first images, however many, are balanced too.
+
+        Raises:
+            InputError: n or seed out of range.
         """
         check_range(n, "n", 0, len(self), integer=True)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(check_seed(seed))
         shuffled = torch.randperm(len(self), generator=generator)
         class_order = torch.randperm(len(self.classes), generator=generator)
         labels = self.labels.cpu()[shuffled]

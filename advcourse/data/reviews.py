@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 
 from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.data.balanced import draw_balanced
+from advcourse.data.places import check_place, check_places
 from advcourse.data.words import WordList, words_of
 
 NAME = "reviews"
@@ -75,6 +76,7 @@ class SentenceSet(Dataset):
         return len(self.sentences)
 
     def __getitem__(self, i: int) -> tuple[str, int]:
+        i = check_place(i, len(self))
         return self.sentences[i], int(self.labels[i])
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
@@ -91,9 +93,12 @@ class SentenceSet(Dataset):
         )
 
     def subset(self, indices: Sequence[int] | Tensor) -> "SentenceSet":
-        """Return a new set of the sentences at `indices` (numbers, or a bool for each sentence), in that order."""
-        indices = torch.as_tensor(indices)
-        indices = indices.nonzero()[:, 0] if indices.dtype == torch.bool else indices.long()
+        """Return a new set of the sentences at `indices` (numbers, or a bool for each sentence), in that order.
+
+        Raises:
+            InputError: there is no such place, or `indices` has another form.
+        """
+        indices = check_places(indices, len(self))
         chosen = [self.sentences[i] for i in indices.tolist()]
         return SentenceSet(
             chosen, self.ratings[indices], name=self.name, split=self.split, licence=self.licence

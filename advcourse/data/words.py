@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from advcourse.core.inputs import InputError
+from advcourse.core.inputs import InputError, check_range
 
 PADDING, UNKNOWN = 0, 1  # the numbers that stand for no word, and for a word outside the list
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -76,7 +76,12 @@ class WordList:
         return self._numbers.get(word, UNKNOWN)
 
     def word(self, number: int) -> str:
-        """Return the word of a number; "" for padding and for a word that is not in the list."""
+        """Return the word of a number; "" for padding and for a word that is not in the list.
+
+        Raises:
+            InputError: there is no such number.
+        """
+        number = check_range(number, "number", 0, len(self) - 1, integer=True)
         return self.words[number - 2] if number >= 2 else ""
 
     def encode(self, sentences: Sequence[str]) -> Tensor:

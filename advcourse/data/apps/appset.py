@@ -20,6 +20,7 @@ from advcourse.core.inputs import InputError, check_choice, check_range
 from advcourse.data.apps.features import Vocabulary, extract
 from advcourse.data.apps.making import App, make
 from advcourse.data.balanced import draw_balanced
+from advcourse.data.places import check_place, check_places
 
 NAME = "apps"
 FILE = Path(__file__).parent.parent / "files" / "apps.npz"
@@ -40,11 +41,17 @@ class AppSet(Dataset):
         labels: int64 (N,), 0 for benign, 1 for malicious.
         sums: int64 (N,), the CRC-32 of what each seed must give, see `crc`.
         name, split, licence: where the apps come from, and on what terms.
+
+    Raises:
+        InputError: the three are not of one length.
     """
 
     classes = CLASSES
 
     def __init__(self, seeds: Tensor, labels: Tensor, sums: Tensor, *, name: str, split: str, licence: str):
+        if not seeds.shape == labels.shape == sums.shape or seeds.dim() != 1:
+            shapes = ", ".join(str(tuple(part.shape)) for part in (seeds, labels, sums))
+            raise InputError(f"seeds, labels, sums: got shapes {shapes}; allowed is (N,) for all three")
         self.seeds, self.labels, self._sums = seeds, labels, sums
         self.name, self.split, self.licence = name, split, licence
 
@@ -72,6 +79,7 @@ class AppSet(Dataset):
         return len(self.seeds)
 
     def __getitem__(self, i: int) -> tuple[App, int]:
+        i = check_place(i, len(self))
         seed = int(self.seeds[i])
         app = _made(seed)
         if crc(app) != int(self._sums[i]):
@@ -97,10 +105,12 @@ class AppSet(Dataset):
         return checksum_of(*(part.numpy() for part in (self.seeds, self.labels, self._sums)))
 
     def subset(self, indices: Sequence[int] | Tensor) -> "AppSet":
-        """Return a new set of the apps at `indices` (numbers, or a bool for each app), in that order."""
-        indices = torch.as_tensor(indices)
-        if indices.dtype != torch.bool:
-            indices = indices.long()
+        """Return a new set of the apps at `indices` (numbers, or a bool for each app), in that order.
+
+        Raises:
+            InputError: there is no such place, or `indices` has another form.
+        """
+        indices = check_places(indices, len(self))
         parts = (part[indices] for part in (self.seeds, self.labels, self._sums))
         return AppSet(*parts, name=self.name, split=self.split, licence=self.licence)
 
