@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.patches import Polygon
+from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
 
 from advcourse import plots
 from advcourse.core.inputs import InputError
@@ -164,6 +164,58 @@ def test_a_flow_has_its_stages_in_order():
     assert titles == ["image", "detector", "classifier", "answer"]
     assert {"60 %", "30 %", "10 %", "flagged", "network"} <= {text.get_text() for text in texts}
     assert collisions(figure) == []
+
+
+LONG = (
+    "speed limit 30",
+    "American Staffordshire terrier",
+    "a class whose name is so long that hardly a box would hold it",
+    "WWWWWWWWWWWWWWWWWWWWWWWWWW",
+)
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_no_box_of_a_flow_cuts_its_text(name):
+    """Against the boxes as drawn: each text stands whole, inside the diamond, the rounded box or the bar that is its own."""
+    column = name.replace(" ", "\n")
+    stages = plots.Tile(torch.rand(1, 4, 4), name), plots.Gate(name, "detector", name), plots.Net(name)
+    mind = plots.Mind(torch.tensor([2.0, 1.0, 0.0]), (name, "b", "c"), "answer")
+    figure = plots.flow(*stages, plots.Net(column, "network"), plots.Gate(column), mind)
+    figure.draw_without_rendering()
+    [axis] = figure.axes
+    texts = {text: text.get_window_extent() for text in axis.texts}
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in texts.values())
+    assert all(figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in texts.values())
+    assert [text.get_text() for text in texts].count(name) >= 5
+    for patch in axis.patches:
+        box = patch.get_window_extent()
+        inside = [
+            own for own in texts.values() if box.containsx(own.x0) and box.y0 < (own.y0 + own.y1) / 2 < box.y1
+        ]
+        if isinstance(patch, FancyBboxPatch):
+            [own] = inside
+            assert box.x0 < own.x0 < own.x1 < box.x1 and box.y0 < own.y0 < own.y1 < box.y1
+        elif isinstance(patch, Polygon) and patch.get_facecolor()[:3] == pytest.approx(
+            (0.976, 0.89, 0.722), abs=0.01
+        ):
+            [own] = (
+                inside  # in a diamond the two distances of a text's corner from the middle share one budget
+            )
+            assert own.width / box.width + own.height / box.height < 1
+            assert abs(own.x0 + own.x1 - box.x0 - box.x1) < 2
+        elif isinstance(patch, Rectangle) and inside:
+            assert all(own.x1 <= box.x1 for own in inside) or patch.get_zorder() == 3  # not the filled part
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_no_mind_cuts_a_name(name):
+    """Against the drawing: a long name is written smaller, and never runs into its share or out of its bar."""
+    figure = plots.minds(torch.rand(1, 3, 8, 8), torch.tensor([[9.0, 0, 0]]), (name, "b", "c"))
+    assert collisions(figure) == []
+    bars = figure.axes[1]
+    written, share = bars.texts[:2]
+    assert written.get_text() == name and written.get_window_extent().x1 < share.get_window_extent().x0
+    assert (written.get_fontsize() == 8) is (name == LONG[0] or name == LONG[1])
 
 
 @pytest.mark.parametrize(

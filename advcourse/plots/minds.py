@@ -10,11 +10,10 @@ from advcourse.core.inputs import check_range
 from advcourse.core.rounding import percent
 from advcourse.plots.images import answers
 from advcourse.plots.style import COLOURS, STYLE, Numbers, as_numbers, frame, rgb_pictures, same_length
-from advcourse.plots.texts import PlainFigure
+from advcourse.plots.texts import PlainFigure, fitting_size, inches
 
 _SIDE, _BAR, _GAP, _ABOVE = 2.3, 0.24, 0.14, 0.3  # inches
 _DPI = 100  # a photograph of 224 pixels is then drawn pixel by pixel
-_MOST = 26  # characters of a name
 
 
 def minds(
@@ -79,7 +78,7 @@ def _draw_bars(axis, share, classes, top):
     axis.barh(range(len(first)), [1] * len(first), height=0.82, color="0.93")
     axis.barh(range(len(first)), share[first], height=0.82, color=COLOURS[5], edgecolor="0.4", linewidth=0.5)
     for y, label in enumerate(first):
-        name = str(classes[label])
-        name = name if len(name) <= _MOST else f"{name[: _MOST - 1]}…"
-        axis.text(0.02, y, name, va="center", fontsize=8)
-        axis.text(0.985, y, percent(share[label]), va="center", ha="right", fontsize=8)
+        name, words = str(classes[label]), percent(share[label])
+        free = 0.965 * _SIDE - inches(words, 8)[0] - 0.08
+        axis.text(0.02, y, name, va="center", fontsize=fitting_size(name, free, 8))
+        axis.text(0.985, y, words, va="center", ha="right", fontsize=8)

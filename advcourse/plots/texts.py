@@ -57,6 +57,26 @@ def letters_across(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
+def inches(text: str, size: float, weight: str = "normal") -> tuple[float, float]:
+    """Return the width and the height of a text as it is drawn, of letters of `size` points, in inches; none: (0, 0).
+
+    At another resolution letters are rounded to other pixels, so the width has 4 % to spare.
+    """
+    if not text.strip():
+        return 0.0, 0.0
+    written = PlainFigure(dpi=100).text(0, 0, text, fontsize=size, fontweight=weight)
+    prepare([written])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing", UserWarning)  # `prepare` has named them
+        box = written.get_window_extent()
+    return 1.04 * box.width / 100, box.height / 100
+
+
+def fitting_size(text: str, width: float, size: float) -> float:
+    """Return the size, in points, at which a text is at most `width` inches wide: `size`, or less if it is longer than that."""
+    return size * min(1.0, width / max(inches(text, size)[0], 1e-9))
+
+
 def _name_ticks_plainly(figure):
     """Make the functions that name ticks return text that can be drawn; matplotlib calls them in each drawing."""
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
