@@ -16,11 +16,13 @@ FATES = (  # right before, right when attacked, right in the photograph: images 
     ((True, True, False), 1),
     ((False, False, True), 2),
     ((False, False, False), 1),
+    ((False, True, True), 1),
+    ((False, True, False), 1),
 )
 
 
 def drawn_fates(draw: Draw) -> dict[str, Any]:
-    """Thirteen images in any order: five were fooled, of which two are right again, and three were misread to begin with."""
+    """Fifteen images in any order: five were fooled, of which two are right again, and five were misread to begin with."""
     rows = torch.tensor([fate for fate, number in FATES for _ in range(number)])
     rows = rows[draw.uniform((len(rows),)).argsort()]
     return {"clean_right": rows[:, 0], "attacked_right": rows[:, 1], "after_right": rows[:, 2]}
@@ -139,6 +141,15 @@ def one_minus_survival(clean_right, attacked_right, after_right):
 @destroyed.wrong("crash")
 def mean_of_true_and_false(clean_right, attacked_right, after_right):
     return after_right[clean_right & ~attacked_right].mean()
+
+
+@destroyed.slip(
+    "changed either way",
+    "You count every image whose reading the attack changed, also one that was misread before and is right when attacked. That "
+    "is no success: right before, and wrong when attacked.",
+)
+def changed(clean_right, attacked_right, after_right):
+    return after_right[clean_right != attacked_right].double().mean()
 
 
 @destroyed.wrong("shape")

@@ -8,20 +8,23 @@ from advcourse.labs.exercises import Draw
 from advcourse.practice.asking import ALL, rounded
 from advcourse.practice.tasks import small_exercise
 
-VIEWS = torch.tensor(  # three photographs and four pixels
+# Three photographs and six pixels: a steep slope outvotes two shallow ones, and two outvote a steep one.
+VIEWS = torch.tensor(
     [
-        [2.0, -1.8, -0.2, 0.4],  # one steep slope outvotes two shallow ones, one of either sign
-        [-0.3, 0.5, 0.8, 0.6],
-        [-0.4, 0.2, 0.7, 0.5],
+        [2.0, -1.5, -1.0, 0.4, -0.3, -0.4],
+        [-0.3, 0.6, 0.8, 0.6, -0.2, -0.5],
+        [-0.4, 0.4, 0.7, 0.5, -0.6, -0.3],
     ]
 )
+ENDS = torch.tensor(
+    [0.97, 0.03, 0.96]
+)  # of the last three: two would leave the range, and one comes down from its end
 
 
 def drawn_views(draw: Draw) -> dict[str, Any]:
-    """Four pixels in any order, the last of which would leave the range, as three photographs in any order see them."""
-    order, views = draw.uniform((4,)).argsort(), draw.uniform((3,)).argsort()
-    x = rounded(0.4 + 0.2 * draw.uniform((4,)))
-    x[3] = 0.97
+    """Six pixels in any order, three of them near an end of the range, as three photographs in any order see them."""
+    order, views = draw.uniform((6,)).argsort(), draw.uniform((3,)).argsort()
+    x = torch.cat([rounded(0.4 + 0.2 * draw.uniform((3,))), ENDS])
     return {"x": x[order], "slopes": VIEWS[views][:, order], "eps": draw.number(0.05, 0.2)}
 
 
@@ -105,6 +108,23 @@ def without_x(x, slopes, eps):
     return eps * slopes.mean(0).sign()
 
 
+@expected_step.slip(
+    "each of one size",
+    "You scale each photograph's slopes to one size before the mean. That is another attack's idea (chapter 09). Here a "
+    "photograph in which more is at stake counts for more: take the mean of the slopes as they are.",
+)
+def scaled_first(x, slopes, eps):
+    return (x + eps * (slopes / slopes.abs().amax(1, keepdim=True)).mean(0).sign()).clamp(0, 1)
+
+
+@expected_step.slip(
+    "steepest alone",
+    "At each pixel you follow the photograph with the steepest slope. Two others may together weigh more: take the mean.",
+)
+def the_steepest(x, slopes, eps):
+    return (x + eps * slopes.gather(0, slopes.abs().argmax(0)[None])[0].sign()).clamp(0, 1)
+
+
 @expected_step.right
 def by_the_sum(x, slopes, eps):
     return torch.clamp(x + eps * torch.sign(slopes.sum(0)), 0, 1)
@@ -134,6 +154,16 @@ def changes_x_itself(x, slopes, eps):
 @expected_step.wrong("crash")
 def across_the_pixels(x, slopes, eps):
     return (x + eps * slopes.mean(0, 1).sign(0)).clamp(0, 1)
+
+
+@expected_step.wrong("formula")
+def clipped_above_alone(x, slopes, eps):
+    return (x + eps * slopes.mean(0).sign()).clamp(max=1)
+
+
+@expected_step.wrong("formula")
+def room_made_first(x, slopes, eps):
+    return x.clamp(eps, 1 - eps) + eps * slopes.mean(0).sign()
 
 
 @expected_step.wrong("shape")

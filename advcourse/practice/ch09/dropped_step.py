@@ -23,7 +23,7 @@ def drawn_colours(draw: Draw) -> dict[str, Any]:
     "easy",
     by_hand=(
         {"colours": torch.tensor([0.1, 0.5, 0.9]), "step": torch.tensor([0.3, 0.2, -0.2])},
-        {"colours": torch.tensor([0.2, 0.8]), "step": torch.tensor([0.1, -0.1])},
+        {"colours": torch.tensor([0.25, 0.75, 0.5]), "step": torch.tensor([0.25, -0.25, 0.25])},
     ),
     drawn=drawn_colours,
     hints=(
@@ -77,6 +77,15 @@ def below_only(colours, step):
 def above_only(colours, step):
     moved = colours - step
     return torch.where(moved <= 1, moved, colours)
+
+
+@dropped_step.slip(
+    "ends left out",
+    "You drop a step that ends exactly at 0 or at 1. Both are colours that can be printed: use >= and <=.",
+)
+def strictly_inside(colours, step):
+    moved = colours - step
+    return torch.where((moved > 0) & (moved < 1), moved, colours)
 
 
 @dropped_step.right

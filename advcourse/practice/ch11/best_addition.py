@@ -12,11 +12,11 @@ NO, YES = False, True
 
 
 def drawn_slopes(draw: Draw) -> dict[str, Any]:
-    """Six features: the steepest is forbidden, the next is there already, then the right one; one falls steeply."""
-    slope = torch.tensor([3.0, 2.5, 1.2, 0.5, -2.0, -0.4]) + rounded(0.4 * draw.uniform((6,)) - 0.2)
-    x = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
-    addable = torch.tensor([NO, YES, YES, YES, YES, YES])
-    order = draw.uniform((6,)).argsort()
+    """Seven features: the steepest is forbidden, the next is there, then the right one; two fall steeply, one of them there."""
+    slope = torch.tensor([3.0, 2.5, 1.2, 0.5, -2.0, -0.4, -3.0]) + rounded(0.4 * draw.uniform((7,)) - 0.2)
+    x = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    addable = torch.tensor([NO, YES, YES, YES, YES, YES, YES])
+    order = draw.uniform((7,)).argsort()
     return {"slope": slope[order], "x": x[order], "addable": addable[order]}
 
 
@@ -26,14 +26,24 @@ def drawn_slopes(draw: Draw) -> dict[str, Any]:
     "medium",
     by_hand=(
         {
-            "slope": torch.tensor([0.9, -0.4, 1.5, 0.8, 2.0]),
+            "slope": torch.tensor([0.6, 0.9, 1.5, 0.8, 2.0]),
             "x": torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0]),
             "addable": torch.tensor([YES, YES, YES, YES, NO]),
         },
         {
-            "slope": torch.tensor([-0.3, -0.7, 1.1, 0.6]),
+            "slope": torch.tensor([0.0, -0.7, 1.1, 0.6]),
             "x": torch.tensor([0.0, 0.0, 1.0, 0.0]),
             "addable": torch.tensor([YES, YES, YES, NO]),
+        },
+        {
+            "slope": torch.tensor([-0.3, -0.6]),
+            "x": torch.tensor([0.0, 0.0]),
+            "addable": torch.tensor([YES, YES]),
+        },
+        {
+            "slope": torch.tensor([0.2, 0.3]),
+            "x": torch.tensor([0.0, 0.0]),
+            "addable": torch.tensor([YES, YES]),
         },
     ),
     drawn=drawn_slopes,
@@ -100,7 +110,7 @@ def smallest(slope, x, addable):
 
 @best_addition.slip(
     "never stops",
-    "Where no allowed slope is above 0, every addition makes things worse, and you add one all the same. Return -1 there.",
+    "Where no allowed slope is above 0, no addition helps, and you add one all the same. Return -1 there.",
 )
 def always_adds(slope, x, addable):
     return int(slope.masked_fill(~addable | (x > 0), -torch.inf).argmax())
@@ -118,6 +128,35 @@ def multiplies_by_the_mask(slope, x, addable):
 def its_value(slope, x, addable):
     best = slope.masked_fill(~addable | (x > 0), -torch.inf).max()
     return float(best) if best > 0 else -1.0
+
+
+@best_addition.slip(
+    "0 helps",
+    "A slope of exactly 0 promises nothing, and you add the feature. It must be above 0: > instead of >=.",
+)
+def adds_at_zero(slope, x, addable):
+    allowed = slope.masked_fill(~addable | (x > 0), -torch.inf)
+    best = int(allowed.argmax())
+    return best if allowed[best] >= 0 else -1
+
+
+@best_addition.slip(
+    "first that helps",
+    "You take the first feature that helps. The attack takes the one that helps most: the largest slope of those allowed.",
+)
+def the_first_that_helps(slope, x, addable):
+    helping = (addable & (x == 0) & (slope > 0)).nonzero()[:, 0]
+    return int(helping[0]) if len(helping) else -1
+
+
+@best_addition.slip(
+    "removal",
+    "You take a feature away: its x is 1, and its slope is below 0. Whatever does the harm must stay, so only a 0 may change.",
+)
+def removes_too(slope, x, addable):
+    gain = (slope * (1 - 2 * x)).masked_fill(~addable, -torch.inf)
+    best = int(gain.argmax())
+    return best if gain[best] > 0 else -1
 
 
 @best_addition.right

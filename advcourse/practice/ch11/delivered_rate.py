@@ -10,10 +10,11 @@ from advcourse.practice.tasks import small_exercise
 
 def drawn_apps(draw: Draw) -> dict[str, Tensor]:
     """Twelve apps: some pass and behave as before, some pass and are refused or changed, some behave as before and fail."""
-    kinds = torch.tensor([0] * 2 + [1] * 3 + [2] * 2 + [3] + [4] * 2 + [5] * 2)
+    kinds = torch.tensor([0] * 2 + [1] * 3 + [2] * 2 + [3] * 3 + [4] + [5])
     kinds = kinds[draw.uniform((12,)).argsort()]
     before = 10 + (80 * draw.uniform((12,))).long()
-    other = before + 1 + (8 * draw.uniform((12,))).long()
+    aside = 1 + (8 * draw.uniform((12,))).long()
+    other = torch.where(draw.uniform((12,)) < 0.5, before + aside, before - aside)
     refused = (kinds == 1) | (kinds == 4)
     changed = (kinds == 2) | (kinds == 5)
     after = torch.where(refused, torch.zeros_like(before), torch.where(changed, other, before))
@@ -28,7 +29,7 @@ def drawn_apps(draw: Draw) -> dict[str, Tensor]:
         {
             "passes": torch.tensor([True, True, True, False, True]),
             "before": torch.tensor([41, 17, 23, 35, 52]),
-            "after": torch.tensor([41, 0, 29, 35, 0]),
+            "after": torch.tensor([41, 0, 22, 35, 53]),
         },
     ),
     drawn=drawn_apps,
@@ -94,6 +95,14 @@ def broken(passes, before, after):
 )
 def how_many(passes, before, after):
     return (passes & (before == after)).double().sum()
+
+
+@delivered_rate.slip(
+    "order of the logs",
+    "You compare the logs by size. The numbers only name them: two logs are equal or they are not, so use ==.",
+)
+def not_more_than_before(passes, before, after):
+    return (passes & (after != 0) & (after <= before)).double().mean()
 
 
 @delivered_rate.right

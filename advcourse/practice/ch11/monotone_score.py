@@ -26,6 +26,7 @@ def drawn_detector(draw: Draw) -> dict[str, Any]:
             "x": torch.tensor([1.0, 1.0, 0.0, 1.0]),
         },
         {"w": torch.tensor([0.7, -0.4]), "b": 0.5, "x": torch.tensor([1.0, 1.0])},
+        {"w": torch.tensor([0.3, -0.6]), "b": -1.5, "x": torch.tensor([1.0, 0.0])},
     ),
     drawn=drawn_detector,
     hints=(
@@ -92,6 +93,14 @@ def keeps_the_negative(w, b, x):
 )
 def forgets_x(w, b, x):
     return w.clamp(min=0).sum() + b
+
+
+@monotone_score.slip(
+    "result clamped",
+    "The weights are right, but you clamp the result as well. Below 0 the alarm is off, and how far below may matter: leave it.",
+)
+def clamps_the_result(w, b, x):
+    return (x @ w.clamp(min=0) + b).clamp(min=0)
 
 
 @monotone_score.right
