@@ -33,7 +33,7 @@ def drawn_views(draw: Draw) -> dict[str, Any]:
     4,
     "easy",
     by_hand=(
-        {"x": torch.tensor([0.5, 0.97]), "slopes": torch.tensor([[0.6, 0.2], [-0.2, 0.4]]), "eps": 0.1},
+        {"x": torch.tensor([0.5, 0.97]), "slopes": torch.tensor([[0.6, -0.2], [-0.2, 0.4]]), "eps": 0.1},
     ),
     drawn=drawn_views,
     hints=(
