@@ -4,7 +4,7 @@ import pytest
 import torch
 from nets import linear
 
-from advcourse import models
+from advcourse import attacks, models
 from advcourse.attacks import PGD, choose_target
 from advcourse.cases import plates
 from advcourse.cases.camera import Road
@@ -127,7 +127,7 @@ def test_additions_are_those_of_the_rows(apps, choice):
     """Against `AddFeatures` on the rows themselves: the same features; sizes, success and passes; and however it is split."""
     net, x, y = apps
     record = rated.AppAdditions(budget=5, choice=choice).run(net, x, y)
-    assert record.attack.threat_model.name == "additions ≤ 5, to benign"
+    assert record.attack.threat_model.name == "additions ≤ 5, to benign, on paper"
     assert ((record.images == x) | ((x == 0) & (record.images == 1))).all()
     assert torch.equal(record.size, (record.images != x).flatten(1).sum(1)) and record.size.max() <= 5
     assert torch.equal(record.success, predict(net, record.images).argmax(1) == 0)
@@ -142,6 +142,23 @@ def test_additions_are_those_of_the_rows(apps, choice):
         assert record.forward_passes == rows.forward_passes and record.backward_passes == rows.backward_passes
     else:
         assert 0 < record.success_rate < 0.4  # a fifth of 92 apps, where the slope takes three of four
+
+
+def test_additions_are_never_ranked_with_pixels(apps):
+    """Against every attack by its norm, and PGD and JSMA on the same apps: to rank them is refused, and a table shows both."""
+    net, x, y = apps[0], apps[1][:4], apps[2][:4]
+    assert rated.AppAdditions.norm not in {
+        kind.norm for kind in (*attacks.REGISTRY.values(), PhonePGD, RoadStickers)
+    }
+    added = rated.AppAdditions(budget=1).run(net, x, y)
+    for other in (PGD(eps=1, steps=2), attacks.JSMA(gamma=0.01)):
+        target = torch.zeros_like(y) if isinstance(other, attacks.JSMA) else None
+        both = {"additions": added, "pixels": other.run(net, x, y, target)}
+        with pytest.raises(
+            InputError, match="2 threat models: additions \\(additions ≤ 1, to benign, on paper\\)"
+        ):
+            compare(both, by="success")
+        assert list(compare(both).index) == ["additions", "pixels"]
 
 
 def test_code_is_added_to_code_alone(apps):
