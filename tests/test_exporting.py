@@ -1,6 +1,7 @@
 """Chapters as pages: what is folded in JupyterLab is folded there, too, and nothing gives an answer away."""
 
 import ast
+import re
 from html.parser import HTMLParser
 
 import nbformat
@@ -12,9 +13,8 @@ from advcourse import cli
 from advcourse.course import notebooks
 from advcourse.course.exporting import as_page
 
-CHAPTERS = [
-    path for path in notebooks.chapters(notebooks.checkout()) if path.stem[:2] in ("00", "01", "02", "03")
-]
+ASKING = ("00", "01", "02", "03", "08", "09", "10", "11")  # the chapters that ask their readers to guess
+CHAPTERS = [path for path in notebooks.chapters(notebooks.checkout()) if path.stem[:2] in ASKING]
 NAMES = [path.stem for path in CHAPTERS]
 
 
@@ -98,7 +98,52 @@ def test_a_question_does_not_tell_its_intuition(chapter):
         for source in sources
         if any(f"guess.{kind}(" in source for kind in ("choice", "number", "line"))
     ]
-    assert len(asking) >= 7 and not any("intuition" in source for source in asking)
+    assert len(asking) >= 6 and not any("intuition" in source for source in asking)
+
+
+def code_of(chapter):
+    """The chapter's code cells: a pair of the source and whether it is folded."""
+    cells = [cell for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "code"]
+    return [(cell.source, cell.metadata.get("jupyter", {}).get("source_hidden", False)) for cell in cells]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+def test_an_answer_is_folded(chapter):
+    """Checks that each cell that compares is folded, and that its first line, which a fold shows, has no sentence."""
+    answers = [(source, folded) for source, folded in code_of(chapter) if _compares(source)]
+    assert len(answers) >= 6 and all(folded for _, folded in answers)
+    firsts = [source.strip().splitlines()[0] for source, _ in answers]
+    assert [line for line in firsts if re.search(r"[a-z] [a-z]+ [a-z]+[^(]*[.?]\"", line)] == []
+
+
+@pytest.mark.parametrize(
+    "chapter", [path for path in CHAPTERS if path.stem[:2] not in ("01", "03")], ids=lambda path: path.stem
+)
+def test_an_answer_stays_the_same_when_it_is_run_again(chapter):
+    """Checks the names that an answer uses: no later cell sets them to something else, since readers guess, and run the answer
+    once more, when the whole chapter has been run."""
+    sources = [source for source, _ in code_of(chapter)]
+    names = [_names(source) for source in sources]
+    for i, source in enumerate(sources):
+        if _compares(source):
+            own, used = names[i]
+            later = {name for stored, _ in names[i + 1 :] for name in stored}
+            assert (used - own) & later == set(), source
+
+
+def _compares(source):
+    return ".compare(" in source and "intuition=" in source
+
+
+def _names(source):
+    """The names that a cell sets, without those inside comprehensions, and all that it uses."""
+    tree = ast.parse(source)
+    inner = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
+    within = {id(node) for part in ast.walk(tree) if isinstance(part, inner) for node in ast.walk(part)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    stored = {node.id for node in names if isinstance(node.ctx, ast.Store) and id(node) not in within}
+    bound = {node.id for node in names if isinstance(node.ctx, ast.Store) and id(node) in within}
+    return stored, {node.id for node in names if isinstance(node.ctx, ast.Load)} - bound
 
 
 def test_the_command_writes_pages(tmp_path, monkeypatch, write_chapter):

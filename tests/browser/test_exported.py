@@ -9,6 +9,7 @@ from advcourse.course.exporting import as_page
 pytestmark = MARKS
 
 CHAPTERS = ("00_start_here", "01_why_they_exist", "02_one_step", "03_many_steps")
+CHAPTERS += ("08_phone_camera", "09_faces", "10_road_signs", "11_malware")
 # The part of its own width that each picture has on the page, 1 or less.
 SHARES = """() => [...document.querySelectorAll(".jp-OutputArea-output img")]
     .map(one => one.getBoundingClientRect().width / one.getAttribute("width"))"""
