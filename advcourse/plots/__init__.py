@@ -11,6 +11,7 @@ from advcourse.plots.charts import accuracy_against_eps, bars, histogram, lines
 from advcourse.plots.describing import describe
 from advcourse.plots.drawing import Plane, highest
 from advcourse.plots.fields import bent, signed_maps
+from advcourse.plots.films import film
 from advcourse.plots.flows import Gate, Mind, Net, Tile, flow
 from advcourse.plots.images import adversarial, answers, change_picture, grid, image_axes, magnification
 from advcourse.plots.large import large
@@ -20,6 +21,7 @@ from advcourse.plots.minds import minds
 from advcourse.plots.moving import MovingPicture, walk
 from advcourse.plots.napkin import cube, napkin
 from advcourse.plots.rates import roc_curves
+from advcourse.plots.sounds import levels, spectrograms
 from advcourse.plots.style import (
     COLOURS,
     CRISP,
@@ -50,6 +52,9 @@ __all__ = [
     "MovingPicture",
     "show",
     "walk",
+    "film",
+    "levels",
+    "spectrograms",
     "describe",
     "png",
     "frame",
