@@ -13,6 +13,7 @@ def drawn_sounds(draw: Draw) -> dict[str, Tensor]:
     wave = rounded(0.8 * draw.uniform((8,)) - 0.4)
     change = rounded(0.06 * draw.uniform((8,)) - 0.03)
     first = draw.integer() % 8
+    wave[(first + 1) % 8], change[(first + 5) % 8] = 0.3, 0.02
     wave[first], change[(first + 3) % 8] = -0.6 - 0.1 * (draw.integer() % 3), -0.05
     return {"wave": wave, "change": change}
 

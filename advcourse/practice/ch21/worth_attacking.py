@@ -13,12 +13,11 @@ def drawn_moments(draw: Draw) -> dict[str, Any]:
     """Eight moments of a game with three moves, in sixteenths: sure ones, torn ones, and such as only their best move, their two
     best moves or the mean gives away."""
     rows = torch.tensor(
-        [[15, 1, 0], [14, 1, 1], [6, 5, 5], [7, 5, 4], [8, 8, 0], [11, 3, 2], [9, 4, 3], [13, 2, 1]],
-        dtype=torch.float32,
+        [[12, 4, 0], [8, 8, 0], [6, 5, 5], [7, 5, 4], [9, 4, 3], [14, 1, 1], [9, 6, 1], [10, 3, 3]]
     )
     rows = rows[draw.uniform((8,)).argsort()]
     moves = draw.uniform((3,)).argsort()
-    return {"probabilities": rows[:, moves] / 16, "gap": (9.5 + draw.integer() % 2) / 16}
+    return {"probabilities": rows[:, moves] / 16, "gap": (6.5 + draw.integer() % 2) / 16}
 
 
 @small_exercise(
