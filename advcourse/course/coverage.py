@@ -122,6 +122,9 @@ _SHOWN = {
     "intro.discovery": _shown(
         "attacks:PGD", "00_start_here", "gradient_attacks::two_linear_classes_targeted"
     ),
+    "intro.breadth": _shown(
+        "beyond.text:HotFlip", "21_beyond_images", "text::words_fool_both_nets_and_chance_does_not"
+    ),
     "intro.hypotheses": _shown(
         "attacks:FGSM", "01_why_they_exist", "gradient_attacks::linf_on_ten_linear_classes"
     ),
