@@ -41,6 +41,7 @@ FIGURES = {
     "roc": lambda name: plots.roc_curves({name: ([0, 0.1, 1], [0.01, 0.5, 1])}, name, name),
     "images": lambda name: plots.image_table({name: X[:, 0]}, titles={name: [name, name]}),
     "large": lambda name: plots.large({name: torch.full((8, 8, 3), 0.5), "b": torch.zeros(8, 4, 3)}),
+    "spectrograms": lambda name: plots.spectrograms({name: torch.zeros(800)}, 8000),
     "napkin": lambda name: plots.napkin({name: [0, 1]}, results={name: name}),
     "cube": lambda name: plots.cube([0, 0, 0], [1, 2, 3], 0.1, names=[name] * 3),
     "flow": lambda name: plots.flow(
@@ -85,6 +86,8 @@ def test_every_function_that_draws_is_tried():
         "answers",
         "show",
         "walk",
+        "film",
+        "levels",
         "describe",
         "highest",
         "png",
