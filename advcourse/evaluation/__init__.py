@@ -4,6 +4,7 @@
 >>> outcome = run(cells, "build/evaluation")  # records, and the cells that failed
 """
 
+from advcourse.evaluation.audit import Audit, Finding, audit
 from advcourse.evaluation.cells import Cell, Conditions, DataSource, ModelSource, measure
 from advcourse.evaluation.comparison import compare
 from advcourse.evaluation.matrix import FailedCell, Outcome, run
@@ -12,10 +13,12 @@ from advcourse.evaluation.standard import Stage, Standard, standard
 from advcourse.evaluation.store import Store
 
 __all__ = [
+    "Audit",
     "Cell",
     "Conditions",
     "DataSource",
     "FailedCell",
+    "Finding",
     "ModelSource",
     "Names",
     "Outcome",
@@ -23,6 +26,7 @@ __all__ = [
     "Stage",
     "Standard",
     "Store",
+    "audit",
     "compare",
     "measure",
     "run",
