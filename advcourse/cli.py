@@ -14,7 +14,7 @@ import typer
 from advcourse.cases import commands
 from advcourse.core.errors import InputError
 from advcourse.core.files import check_between, check_folder, check_target, replacing
-from advcourse.course import exporting
+from advcourse.course import auditing, exporting
 
 _COMPLETE = "_ADVCOURSE_COMPLETE"  # the environment variable by which a shell asks for completions
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 commands.add_to(app)
 exporting.add_to(app)
+auditing.add_to(app)
 
 
 def _print_version(wanted: bool):

@@ -148,7 +148,10 @@ def _rescaled(scene):
     if scene.subject.kind != "function" or scene.random or not scene.left.any():
         return None
     index = scene.left.nonzero().squeeze(1)
-    outcome = scene.subject.run(Scaled(scene.model, 0.01), scene.x[index], scene.y[index])
+    try:
+        outcome = scene.subject.run(Scaled(scene.model, 0.01), scene.x[index], scene.y[index])
+    except Exception:  # a function that was made for one defense may need its parts
+        return None
     probe = scene.tried(
         f"{scene.subject.text} on logits divided by 100", index, outcome.images, outcome.passes
     )
