@@ -1,6 +1,7 @@
 """The audit against broken evaluations whose mistakes are known, right ones, and counts by hand."""
 
 import json
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -18,16 +19,16 @@ from advcourse.evaluation import Audit, Store, audit, standard
 from advcourse.evaluation.audit.findings import CHECKS, Finding, light_of
 from advcourse.zoo import deployed
 
-# Cheap ones first, so that the sample of `make test` takes little time.
-QUICK = (
-    "one_step",
-    "no_bpda",
-    "wrong_unit",
-    "shuffled_labels",
-    "standardised",
-    "training_mode",
-    "label_leaking",
-)
+# What `make test` tries: case -> digits.
+QUICK = {
+    "one_step": 40,
+    "no_bpda": 20,
+    "wrong_unit": 20,
+    "shuffled_labels": 20,
+    "standardised": 20,
+    "training_mode": 20,
+    "label_leaking": 20,
+}
 OTHERS = tuple(name for name in CASES if name not in QUICK)
 REMEDIED = {
     "one_step": "6",
@@ -49,7 +50,7 @@ LEAST = 20  # digits, in `make test`
 @pytest.mark.parametrize("name", QUICK)
 def test_a_broken_evaluation_turns_its_lights(name):
     """Against the table of mistakes in `broken_evaluations`, each of which was made on purpose."""
-    assert missing(CASES[name], audited(name, LEAST)) == []
+    assert missing(CASES[name], audited(name, QUICK[name])) == []
 
 
 @pytest.mark.slow
@@ -231,6 +232,30 @@ def test_a_model_without_a_gradient_is_red_and_still_searched():
     assert result["17"].light == "red" and "no gradient" in result["17"].sentence.lower()
     assert result["1"].light == "grey" and "could not be tried" in result["1"].sentence
     assert result["11"].light == "red" and result["budget"].light == "red" and int(result.minimum.sum()) < 12
+
+
+def test_dead_restarts_are_seen_bit_by_bit():
+    """Restarts from one seed beside PGD's own: only the first give what a single run gives."""
+    net, x = linear(5, (1, 8, 8), dtype=torch.float32), images(12)
+    y = predict(net, x).argmax(1)
+
+    def dead(model, x, y, eps=0.01, restarts=3):
+        return PGD(eps, steps=3, seed=5)(model, x, y)
+
+    for attack, seen in ((dead, True), (PGD(0.01, steps=3, restarts=3, keep="last"), False)):
+        finding = audit(net, x, y, attack)["6"]
+        assert ("The restarts are dead" in finding.sentence) == seen
+        assert not seen or finding.light in ("amber", "red")
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_what_the_cpu_finds(device="cuda"):
+    """The lights that rest on counts of images, on a linear net whose images fall by far or not at all."""
+    net, x = linear(5, (1, 8, 8), dtype=torch.float32), images(6)
+    y, given = predict(net, x).argmax(1), {"folder": None, "straight": None}
+    there = audit(deepcopy(net).to(device), x.to(device), y.to(device), FGSM(0.01), **given)
+    here = audit(net, x, y, FGSM(0.01), **given)
+    assert there.images.is_cuda and [f.light for f in there.findings] == [f.light for f in here.findings]
 
 
 def test_a_batch_that_is_all_misread_has_nothing_to_attack():

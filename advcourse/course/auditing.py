@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,8 @@ def read_model(text: str) -> "nn.Module":
     from advcourse.zoo import deployed
 
     if ":" in text:
-        return ModelSource(text, build=_beside(text)).load()
+        with _named("model"):
+            return ModelSource(text, build=_beside(text)).load()
     name = check_choice(text, "model", (*models.names(), *deployed.names()))
     return deployed.load(name) if name in deployed.names() else models.load(name)
 
@@ -106,7 +108,8 @@ def read_attack(text: str, model: str) -> "Made":
     if text in own:
         return own[text]
     if ":" in text:
-        return imported(_beside(text))
+        with _named("attack"):
+            return imported(_beside(text))
     name, settings = _call(text)
     kind = REGISTRY[check_choice(name, "attack", (*REGISTRY, *own))]
     try:
@@ -144,6 +147,15 @@ def _value(node):
             raise ValueError("division by zero")
         return ast.literal_eval(node.left) / below
     return ast.literal_eval(node)
+
+
+@contextmanager
+def _named(name):
+    """Inside the block, an `InputError` about "build" is raised under the command's own name for it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace("build:", f"{name}:", 1)) from error
 
 
 def _beside(text):

@@ -46,7 +46,7 @@ def contract(scene: Scene, silent: Tensor) -> Finding:
         problems.append((problem, _projected(scene)))
         index = large.nonzero().squeeze(1)
         witnesses = scene.witnesses(index, outcome.images[index])
-    if _modes_differ(scene.model, scene.x):
+    if scene.mode_matters:
         problems.append(("the model was handed over in training mode, and answers differently there", _EVAL))
     if _probabilities(scene.logits):
         problems.append(("the model returns probabilities instead of logits", _without_softmax(scene.model)))
@@ -83,7 +83,7 @@ def _projected(scene):
     return f"attack = lambda model, x, y, attack=attack: (x + {change}).clamp(0, 1)"
 
 
-def _modes_differ(model, x):
+def modes_differ(model: nn.Module, x: Tensor) -> bool:
     """Return whether the model, as it was handed over, answers differently than in eval mode. Fresh wrappers are no reason."""
     modes = [(module, module.training) for module in model.modules()]
     if not any(training for _, training in modes):
@@ -167,7 +167,7 @@ def listening(scene: Scene) -> Iterator[Tensor]:
 
     def look(_, given, logits):
         z = given[0].detach()
-        if z.shape[1:] != scene.x.shape[1:] or not isinstance(logits, Tensor) or scene.model.training:
+        if z.shape[1:] != scene.x.shape[1:] or not isinstance(logits, Tensor) or scene.mode_matters:
             return
         distance = torch.cdist(z.flatten(1).to(scene.x.dtype), scene.x.flatten(1), torch.inf)
         index = distance.argmin(1)

@@ -1,5 +1,6 @@
 """Checks 4 and 9 to 13: other attacks, other targets, and other models than the audited one."""
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
@@ -60,9 +61,15 @@ def targets(scene: Scene) -> Finding:
     """Check 9: an attack that aims at a class fails where it reaches another one, or where its target is far away."""
     subject, eps = scene.subject, scene.eps
     if not subject.targeted:
+        if subject.kind != "attack" and not scene.full:
+            return Finding(
+                "9",
+                "grey",
+                "A function or images don't say whether they aim at a class; any wrong one counts.",
+            )
         if not scene.full:
             sentence = 'The attack is untargeted, and any wrong class counts. (The profile "full" aims at each class, too.)'
-            return Finding("9", "green" if subject.kind == "attack" else "grey", sentence)
+            return Finding("9", "green", sentence)
         aimed = APGD(eps, loss="dlr", targets=scene.classes - 1, norm=scene.norm, seed=scene.seed)
         good = "Aimed at each class, an attack fools {fallen} of the {left} images that were left."
         return by_effect(scene, "9", [scene.probe(aimed)], good, good, stronger(scene))
@@ -210,7 +217,7 @@ def _ablated(scene, own, other, reference, passes):
     return Finding("12", light, sentence, (scene.subject.text, reference), numbers, (), remedy, passes)
 
 
-def known_for(x: Tensor, y: Tensor, load) -> nn.Module | None:
+def known_for(x: Tensor, y: Tensor, load: Callable[[str], nn.Module]) -> nn.Module | None:
     """Return a shipped undefended network that reads at least half of the images; None if there is none.
 
     Args:

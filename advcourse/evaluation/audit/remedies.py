@@ -1,4 +1,4 @@
-"""Remedies: lines of Python that turn a light. The names in them are those of the call, `model`, `x`, `y`, `attack`, `eps`."""
+"""Remedies: lines of Python that turn a light. Names are those of the call, and `audited` is its result."""
 
 from advcourse.evaluation.audit.scene import Scene
 
@@ -24,3 +24,14 @@ def ensemble(scene: Scene) -> str:
         return stronger(scene)
     call = f'standard(model, x, y, eps, "{scene.norm}", "quick").images'
     return f"attack = lambda model, x, y, eps={scene.eps:g}: {call}"
+
+
+def smaller(scene: Scene, eps: float) -> str:
+    """Return the line that repeats the attack with another budget; where it has none of its own, APGD stands in."""
+    kind = scene.subject.kind
+    if kind == "attack" and hasattr(scene.subject.attack, "eps"):
+        return f"eps, attack = {eps:.3g}, replace(attack, eps={eps:.3g})"
+    if kind == "function" and scene.subject.has("eps"):
+        return f"eps, attack = {eps:.3g}, partial(attack, eps={eps:.3g})"
+    norm = "" if scene.norm == "Linf" else f', norm="{scene.norm}"'
+    return f"eps, attack = {eps:.3g}, APGD(eps={eps:.3g}{norm})"

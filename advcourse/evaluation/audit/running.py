@@ -123,6 +123,7 @@ def _all(scene: Scene, handed_random: bool) -> tuple[list[Finding], dict[str, st
     many = max(1, 0.01 * int(scene.right.sum()))
     scene.gradient_is_dead = bool(seen.missing) or int(seen.dead.sum()) > many
     scene.saturates = int(seen.saturated.sum()) > many
+    scene.mode_matters = contract.modes_differ(scene.model, scene.x)
     with contract.listening(scene) as passed:
         scene.judge()
     silent = scene.passed(passed)

@@ -91,7 +91,7 @@ class Scene:
         self.model, self.x, self.y, self.subject = model, x, y, subject
         self.norm, self.eps, self.seed, self.store, self.full = norm, eps, seed, store, full
         self.straight = self.known = None
-        self.gradient_is_dead = self.saturates = False
+        self.gradient_is_dead = self.saturates = self.mode_matters = False
         self.abstains = bool(getattr(model, "abstains", False))
         self.reads = 0
         self.random = self._is_random()

@@ -11,6 +11,7 @@ from advcourse.core.inputs import predict
 from advcourse.core.intervals import counted, printed
 from advcourse.core.rounding import percent
 from advcourse.evaluation.audit.findings import Finding, light_of
+from advcourse.evaluation.audit.remedies import smaller
 from advcourse.evaluation.audit.scene import Scene
 from advcourse.metrics import median_with_failures
 
@@ -38,7 +39,7 @@ def clean(scene: Scene) -> Finding:
         numbers["read rightly by an undefended network"] = other
         if light_of(other - right, n) == "red" and other - right > 0.1 * n:
             sentence += f" An undefended network reads {other - right} more: the defense costs that much."
-            return Finding("8", "amber", sentence, (), numbers, shown, "model = known")
+            return Finding("8", "amber", sentence, (), numbers, shown)
     return Finding("8", "green", sentence, (), numbers)
 
 
@@ -61,7 +62,7 @@ def sizes(scene: Scene) -> Finding:
     numbers = {"eps": eps, "limit": limit}
     if eps >= limit:
         sentence = f"The budget {eps:g} is not below {limit:.3g}, {why}: nobody could tell the true class."
-        return Finding("15", "red", sentence, (), numbers, remedy=f"eps = {limit / 2:.3g}")
+        return Finding("15", "red", sentence, (), numbers, remedy=smaller(scene, limit / 2))
     return Finding("15", "green", f"The budget {eps:g} is below {limit:.3g}, {why}.", (), numbers)
 
 

@@ -105,7 +105,7 @@ class Subject:
         """Return whether the attack has a setting of that name that can be changed."""
         if self.kind == "attack":
             return name in {part.name for part in fields(_innermost(self.attack))}
-        return name in self.settings()
+        return isinstance(self.settings().get(name), int | float)
 
     def varied(self, **changes: Any) -> "Subject":
         """Return the same attack with other settings, all of which it `has`."""
