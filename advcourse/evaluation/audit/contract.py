@@ -51,7 +51,7 @@ def contract(scene: Scene, silent: Tensor) -> Finding:
     if _probabilities(scene.logits):
         problems.append(("the model returns probabilities instead of logits", _without_softmax(scene.model)))
     wrong = _miscounted(scene)
-    if wrong:
+    if light_of(wrong, scene.n) != "green":  # at the boundary a batch of another size may change one
         numbers["successes miscounted"] = wrong
         problems.append((f"the attack's own count of successes is wrong for {wrong} images", stronger(scene)))
     if light_of(int(silent.sum()), scene.n) != "green":
@@ -59,13 +59,11 @@ def contract(scene: Scene, silent: Tensor) -> Finding:
         problem = f"for {int(silent.sum())} images the attack passed a success and returned another point"
         problems.append((problem, stronger(scene)))
     if not problems:
-        return Finding(
-            "0", "green", "Box, budget, mode, logits and the count of successes are as they should be."
-        )
+        good = "Box, budget, mode, logits and the count of successes are as they should be."
+        return Finding("0", "green", good, passes=outcome.passes)
     sentence = "; ".join(problem for problem, _ in problems)
-    return Finding(
-        "0", "red", _sentence(sentence), (), numbers, witnesses, problems[0][1], passes=2 * len(scene.x)
-    )
+    remedy, passes = problems[0][1], outcome.passes
+    return Finding("0", "red", _sentence(sentence), (), numbers, witnesses, remedy, passes)
 
 
 _EVAL = "model = model.eval()"

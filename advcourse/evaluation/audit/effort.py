@@ -113,7 +113,7 @@ def more_effort(scene: Scene) -> Finding:
     if subject.has("restarts") and isinstance(restarts, int) and subject.value("random_start") is not False:
         tried.append(scene.again(subject.varied(restarts=2 * restarts)))
         if restarts > 1:
-            dead = _dead(scene, scene.again(subject.varied(restarts=1), "one run instead of several"))
+            dead = _dead(scene, restarts)
     elif subject.has("seed"):
         tried.append(scene.again(subject.varied(seed=subject.value("seed") + 1)))
     search = {"steps": 100 if scene.full else 50, "restarts": 5 if scene.full else 1}
@@ -140,9 +140,10 @@ def _moves(scene, probe):
     return f"Doubling the steps takes another {lost:.0%} of the clean margin." if lost > _FLAT else None
 
 
-def _dead(scene, probe):
+def _dead(scene, restarts):
     """Return a sentence if one run alone gives the same images, bit by bit; "" otherwise."""
-    if len(probe.index) < 2 or not torch.equal(probe.images, scene.outcome.images[probe.index]):
+    one, several = (scene.again(scene.subject.varied(restarts=number)) for number in (1, restarts))
+    if len(one.index) < 2 or not torch.equal(one.images, several.images):
         return ""
     return "The restarts are dead: a single run gives the same images, bit by bit."
 

@@ -1,6 +1,7 @@
 """Checks 4 and 9 to 13: other attacks, other targets, and other models than the audited one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor, nn
@@ -90,7 +91,7 @@ def targets(scene: Scene) -> Finding:
         + "An untargeted attack fools {fallen} of those left. That an image does not become its target does not make it robust."
     )
     found = by_effect(scene, "9", [free], good, bad, stronger(scene))
-    return Finding(**{**vars(found), "numbers": {**numbers, **found.numbers}})
+    return replace(found, numbers={**numbers, **found.numbers})
 
 
 def randomness(scene: Scene, handed_random: bool) -> Finding:
@@ -125,7 +126,7 @@ def randomness(scene: Scene, handed_random: bool) -> Finding:
         )
         left = (predict(frozen, images).argmax(1) == scene.y[index]).sum()
         numbers = {**found.numbers, "left with the same draws in every pass": int(left)}
-        found = Finding(**{**vars(found), "numbers": numbers})
+        found = replace(found, numbers=numbers)
     return found
 
 

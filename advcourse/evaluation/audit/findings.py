@@ -66,10 +66,10 @@ class Finding:
         tried: the `repr` of each attack or change that was tried.
         numbers: name -> number.
         witnesses: at most three images that show it.
-        remedy: a line of Python to run before the next audit; None if nothing is to be done. The names `model`, `x`, `y`, `attack`,
-            `eps` and `straight` are the arguments of the audit, and `audited` is its result. All others come from
+        remedy: a line of Python to run before the next audit; None if nothing is to be done. The names `model`, `x`, `y`,
+            `attack`, `eps` and `straight` are the arguments of the audit, and `audited` is its result. All others come from
             `advcourse.attacks`, `advcourse.evaluation`, `dataclasses`, `functools`, `torch` and `torchvision`.
-        passes: how many times an image went through a model, forward and backward.
+        passes: how many times an image went through a model in what was tried, forward and backward.
     """
 
     check: str

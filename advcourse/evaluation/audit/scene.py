@@ -12,7 +12,7 @@ from advcourse.attacks import Attack
 from advcourse.core.identity import code_digest, digest, identity, is_fresh
 from advcourse.core.inputs import InputError, ask, predict
 from advcourse.core.randomness import seeded
-from advcourse.evaluation.audit.findings import Finding, Light, Witness, light_of
+from advcourse.evaluation.audit.findings import LIGHTS, Finding, Light, Witness, light_of
 from advcourse.evaluation.audit.subject import Outcome, Subject
 from advcourse.evaluation.record import Names, Record, as_array
 from advcourse.evaluation.store import Store
@@ -282,7 +282,7 @@ def by_effect(
             fallen.setdefault(i, place)
             image.setdefault(i, probe.images[place])
     left = int(scene.left.sum())
-    light = max(light_of(len(fallen), scene.n), least, key=("grey", "green", "amber", "red").index)
+    light = max(light_of(len(fallen), scene.n), least, key=LIGHTS.index)
     good = good if left else "The attack leaves no image that could be tried."
     sentence = (bad if light != "green" else good).format(fallen=len(fallen), left=left, n=scene.n)
     index = torch.tensor(sorted(fallen), dtype=torch.long, device=scene.x.device)
