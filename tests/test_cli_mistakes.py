@@ -173,7 +173,7 @@ REFUSED = {
     "evaluate --no-such-option": "--no-such-option",
     "evaluate good.yml other.yml": "other.yml",
     "grade in": "--lab",
-    "audit mnist-mlp": "ATTACK",
+    "audit mnist-mlp": "attack",
     "no-such-command": "no-such-command",
 }
 

@@ -65,7 +65,7 @@ def huge_budget(scene: Scene) -> Finding:
         f"With {'no' if subject.minimum_norm else 'a huge'} budget the attack leaves {int(left.sum())} images"
     )
     if light == "green":
-        return Finding("3", light, f"{sentence}; {limit} are allowed.", (text,), numbers, passes=passes)
+        return Finding("3", light, f"{sentence}, of at most {limit}.", (text,), numbers, passes=passes)
     sentence += (
         f", where a constant answer would leave {limit}: the attack fails even where nothing can resist."
     )

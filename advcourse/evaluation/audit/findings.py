@@ -1,5 +1,6 @@
 """What an audit says: a light for each check, with its reason, numbers, witnesses and remedy."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -80,6 +81,9 @@ class Finding:
     witnesses: tuple[Witness, ...] = ()
     remedy: str | None = None
     passes: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "sentence", re.sub(r"\b1 images\b", "1 image", self.sentence))
 
     @property
     def title(self) -> str:
