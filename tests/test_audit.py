@@ -16,6 +16,7 @@ from advcourse import attacks, data, models
 from advcourse.attacks import BPDA, CWL2, EOT, FGSM, JSMA, PGD, UAP, Transfer
 from advcourse.core.inputs import InputError, predict
 from advcourse.evaluation import Audit, Store, audit, standard
+from advcourse.evaluation.audit import effort, elsewhere
 from advcourse.evaluation.audit.findings import CHECKS, Finding, light_of
 from advcourse.zoo import deployed
 
@@ -249,12 +250,14 @@ def test_dead_restarts_are_seen_bit_by_bit():
 
 
 @pytest.mark.gpu
-def test_a_gpu_finds_what_the_cpu_finds(device="cuda"):
-    """The lights that rest on counts of images, on a linear net whose images fall by far or not at all."""
-    net, x = linear(5, (1, 8, 8), dtype=torch.float32), images(6)
-    y, given = predict(net, x).argmax(1), {"folder": None, "straight": None}
-    there = audit(deepcopy(net).to(device), x.to(device), y.to(device), FGSM(0.01), **given)
-    here = audit(net, x, y, FGSM(0.01), **given)
+def test_a_gpu_finds_what_the_cpu_finds(monkeypatch):
+    """The same lights, with few draws and queries, on a linear net whose images fall by far or not at all."""
+    monkeypatch.setattr(effort, "_DRAWS", 2)
+    monkeypatch.setattr(elsewhere, "_QUERIES", 4)
+    net, x = linear(5, (1, 8, 8), dtype=torch.float32), images(3)
+    y = predict(net, x).argmax(1)
+    there = audit(deepcopy(net).to("cuda"), x.to("cuda"), y.to("cuda"), FGSM(0.01), straight=deepcopy(net))
+    here = audit(net, x, y, FGSM(0.01), straight=net)
     assert there.images.is_cuda and [f.light for f in there.findings] == [f.light for f in here.findings]
 
 

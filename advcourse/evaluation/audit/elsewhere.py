@@ -14,7 +14,8 @@ from advcourse.evaluation.audit.remedies import ensemble, stronger
 from advcourse.evaluation.audit.scene import Scene, Unflagged, by_effect
 from advcourse.evaluation.audit.subject import Outcome, Subject
 
-_DRAWS = 10
+_DRAWS = 10  # of EOT
+_QUERIES, _MANY_QUERIES = 500, 5000  # of Square
 
 
 class Scaled(nn.Module):
@@ -45,11 +46,11 @@ class Frozen(nn.Module):
 def without_gradient(scene: Scene) -> Finding:
     """Check 4: images carried over from another network, and a random search that sees logits alone."""
     eps, norm, seed = scene.eps, scene.norm, scene.seed
-    tried = []
+    queries, tried = _MANY_QUERIES if scene.full else _QUERIES, []
     if scene.known is not None:
         carried = PGD(eps, steps=20, norm=norm, seed=seed)
         tried.append(scene.probe(carried, on=scene.known, text=repr(Transfer(carried, scene.known))))
-    tried.append(scene.probe(Square(eps, norm=norm, queries=5000 if scene.full else 500, seed=seed)))
+    tried.append(scene.probe(Square(eps, norm=norm, queries=queries, seed=seed)))
     good = "Without a gradient {fallen} of the {left} images fall that the attack left."
     bad = (
         "Without a gradient {fallen} images fall that the attack left: its gradient leads astray, or it follows it too "
