@@ -3,11 +3,12 @@
 import json
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from amounts import some
-from broken_evaluations import CASES, audited, digits, missing, same_start
+from broken_evaluations import BEGIN, CASES, END, audited, digits, missing, same_start
 from nets import Function, images, linear
 from torch import nn
 from torchvision import transforms
@@ -60,6 +61,21 @@ def test_a_broken_evaluation_turns_its_lights(name):
 def test_the_other_broken_evaluations_do_so_too(name):
     """Against the same table."""
     assert missing(CASES[name], audited(name)) == []
+
+
+def test_the_page_has_a_row_for_each_case():
+    """The stored table against the cases: their titles, and the lights that each must turn."""
+    page = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in page.split(BEGIN)[1].split(END)[0].splitlines()
+        if line.startswith("| ") and "what is wrong" not in line
+    ]
+    assert [row[0] for row in rows] == [broken.title for broken in CASES.values()]
+    for row, broken in zip(rows, CASES.values()):
+        red, amber = ({*cell.split(", ")} for cell in row[3:])
+        assert red >= {*broken.red} and red | amber >= {*broken.lit}, row[0]
+        assert not broken.one_of or red & {*broken.one_of}, row[0]
 
 
 def strongest(model, x, y):
@@ -301,6 +317,24 @@ def test_what_passes_a_success_is_caught():
     result = audit(net, x, y, forgets, eps=0.1)
     assert result["0"].light == "red" and "passed a success" in result["0"].sentence
     assert not (result.minimum & (predict(net, PGD(0.1)(net, x, y)).argmax(1) != y)).any()
+
+
+def test_an_attack_may_return_the_clean_image_where_it_fails():
+    """By hand: one asks about the border of the ball, the other about nothing but the image; both return it."""
+    net, x = linear(5, (1, 8, 8), dtype=torch.float32), 0.3 + 0.4 * images(6)
+    y = predict(net, x).argmax(1)
+
+    def far(model, x, y, eps=1e-4):
+        model(x + eps)
+        return x
+
+    def near(model, x, y, eps=1e-4):
+        model(x)
+        return x
+
+    lights = [audit(net, x, y, attack)["budget"] for attack in (far, near)]
+    assert [one.light for one in lights] == ["green", "red"]
+    assert lights[0].numbers["median size where it fails"] == pytest.approx(1e-4, rel=1e-2)
 
 
 def test_a_fresh_wrapper_is_no_model_in_training_mode():

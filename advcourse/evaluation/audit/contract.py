@@ -135,7 +135,9 @@ def budget(scene: Scene) -> Finding:
         )
     if not left.any():
         return Finding("budget", "grey", "The attack leaves no image.")
-    size = scene.sizes(scene.outcome.images[left], left).median().item()
+    # An attack may return the clean image where it fails; then what it asked about says how far it went.
+    sizes = scene.sizes(scene.outcome.images, slice(None)).double()
+    size = torch.maximum(sizes, scene.reached)[left].median().item()
     numbers = {"median size where it fails": size, "eps": scene.eps}
     if size < scene.eps / 2:
         sentence = f"Where the attack fails, the median change is {size:.3g}: less than half of the budget, {scene.eps:g}."
@@ -155,8 +157,8 @@ def budget(scene: Scene) -> Finding:
 def listening(scene: Scene) -> Iterator[Tensor]:
     """Inside the block, yield (N,) bool flags, which turn True for images that the model misreads inside of the ball.
 
-    They are noted in the scene's `worst` images as well. Only functions are listened to, on models that do not draw random
-    numbers: the library's attacks keep the best point, and a single draw shows nothing.
+    Those images, and how far the attack went, are noted in the scene. Only functions are listened to, on models that do not
+    draw random numbers: the library's attacks keep the best point, and a single draw shows nothing.
     """
     passed = torch.zeros_like(scene.right)
     if scene.subject.kind != "function" or scene.random:
@@ -169,6 +171,9 @@ def listening(scene: Scene) -> Iterator[Tensor]:
             return
         distance = torch.cdist(z.flatten(1).to(scene.x.dtype), scene.x.flatten(1), torch.inf)
         index = distance.argmin(1)
+        size = scene.sizes(z.to(scene.x.dtype), index).double()
+        size = size.where(size <= scene.eps * (1 + 1e-4) + 1e-6, 0)
+        scene.reached.scatter_reduce_(0, index, size, "amax")
         answer = logits.detach().argmax(1)
         wrong = (answer != scene.y[index]) & (answer != scene.classes) & scene.right[index]
         if wrong.any():

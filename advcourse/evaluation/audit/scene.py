@@ -103,6 +103,8 @@ class Scene:
         self.victim = Unflagged(model, x, y) if self.abstains else model
         self.claimed = self.left = self.minimum = self.right
         self.worst, self.on_the_way = x.detach().clone(), x.detach().clone()
+        # The largest change in the ball that a function asked the model about.
+        self.reached = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         self.outcome: Outcome | None = None
         self.runs: list[int] = []  # how many images each run within the budget left
 
