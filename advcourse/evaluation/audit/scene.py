@@ -93,7 +93,6 @@ class Scene:
         self.straight = self.known = None
         self.gradient_is_dead = self.saturates = self.mode_matters = False
         self.abstains = bool(getattr(model, "abstains", False))
-        self.reads = 0
         self.random = self._is_random()
         with seeded(x.device, seed):
             self.logits = predict(model, x)
