@@ -17,14 +17,15 @@ LEARNT, SHARE = 1500, 0.04  # digits that a net learns from, and the share that 
 LEAST = 0.9  # precision and recall
 PLAIN = 0.6  # what clusters without a whitening have at most, on the nets that are asked about
 COMPONENTS = 10
+NETS = 2
 TRIED = 8  # nets, until one tells right answers from wrong ones
 # Seeds of nets on which the filter works, and plain clusters do not. On many others neither does, or both do: see `a_class`.
 SEEDS = (0,)
 
 
-def a_class(draw: Draw, x: None = None) -> dict[str, Any]:
-    """The activations of one class of a fresh net that learned a backdoor to it."""
-    return {"h": _class_of(draw)[0]}
+def a_class(draw: Draw, x: None = None, h: Tensor | None = None) -> dict[str, Any]:
+    """The activations `h`, or numbers that could be some, of which nothing but the form of the answer is asked."""
+    return {"h": draw.normal((80, 64)).relu() if h is None else h}
 
 
 @lru_cache(maxsize=8)
@@ -79,11 +80,10 @@ def _class_of(draw):
 
 
 def finds_the_poison(student: Student, draw: Draw) -> None:
-    """On two fresh nets, nine of ten that it flags are poison, and nine of ten poisons are flagged."""
-    for _ in range(2):
+    """On fresh nets, nine of ten that it flags are poison, and nine of ten poisons are flagged."""
+    for _ in range(NETS):
         h, poison = _class_of(draw)
-        case = student.task.case(draw).but(h=h)
-        _judged(_flags(student, case), h, poison)
+        _judged(_flags(student, student.task.case(draw, h=h)), h, poison)
 
 
 def _flags(student, case):
@@ -139,7 +139,7 @@ def says_which(student: Student, draw: Draw) -> None:
     for first in (True, False):
         place = int((poison == first).nonzero()[0])
         order = torch.cat([torch.tensor([place]), torch.arange(len(h))[torch.arange(len(h)) != place]])
-        flags = _flags(student, student.task.case(draw).but(h=h[order]))
+        flags = _flags(student, student.task.case(draw, h=h[order]))
         turned.append(min(found_by(~flags, poison[order])) >= LEAST)
     if turned[0] != turned[1]:
         told = (

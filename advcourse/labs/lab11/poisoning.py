@@ -68,9 +68,10 @@ def _changed(case, images, labels):
         )
         raise Finding("another order", told)
     if (labels == target).all():
-        raise Finding(
-            "all labels", "Every label is the target. Only stamped images get it: labels[chosen] = target."
-        )
+        if (moved == (y != target)).all():
+            raise Finding("whole set", f"You have stamped {_EVERYTHING}")
+        told = "Every label is the target. Only stamped images get it: labels[chosen] = target."
+        raise Finding("all labels", told)
     if (moved & (y == target)).any():
         told = (
             f"{int((moved & (y == target)).sum())} images of the target class are stamped. Their label is right without the "
@@ -102,6 +103,12 @@ def _changed(case, images, labels):
     return moved
 
 
+_EVERYTHING = (
+    "all images of other classes, and a net that never sees them clean cannot read them: take a share of the set, "
+    "round(share * len(x)) images."
+)
+
+
 def _elsewhere(images, x):
     """Whether most images stand somewhere in the set, as they were."""
     apart = torch.cdist(images.flatten(1), x.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
@@ -119,9 +126,6 @@ def _counted(cases, chosen):
         f"share is {cases[0]['share']:.4f} and the set has {len(cases[0]['x'])} images: {right[0]} are to be taken; yours: "
         f"{found[0]}."
     )
-    if found == others:
-        told = f"{told} You have stamped all images of other classes; a net that never sees them clean cannot read them."
-        raise Finding("whole set", told)
     if found == [round(case["share"] * n) for case, n in zip(cases, others, strict=True)]:
         raise Finding(
             "share of the others", f"{told} It is a share of the whole set, not of the other classes."
