@@ -20,7 +20,7 @@ COMPONENTS = 10
 NETS = 2
 TRIED = 8  # nets, until one tells right answers from wrong ones
 # Seeds of nets on which the filter works, and plain clusters do not. On many others neither does, or both do: see `a_class`.
-SEEDS = (0,)
+SEEDS = (7, 9, 36, 39, 64, 117)
 
 
 def a_class(draw: Draw, x: None = None, h: Tensor | None = None) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def tells(seed: int) -> bool:
     """Whether the net of this seed tells right answers from wrong ones."""
     h, poison = poisoned_class(seed)
     white = whitened(h)
-    right = [min(found_by(smaller(two_means(white, i, 10)), poison)) for i in range(3)]
+    right = [min(found_by(smaller(two_means(white, i)), poison)) for i in range(2)]
     plain = min(found_by(smaller(two_means(h)), poison))
     return min(right) > 0.97 and plain < PLAIN
 

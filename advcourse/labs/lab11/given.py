@@ -14,7 +14,7 @@ def packed(images: Tensor, labels: Tensor) -> Tensor:
     return torch.cat([images.flatten(1), labels.to(images)[:, None]], 1)
 
 
-def two_means(z: Tensor, seed: int = 0, starts: int = 20) -> Tensor:
+def two_means(z: Tensor, seed: int = 0, starts: int = 100) -> Tensor:
     """2-means: which of the points z (n, D) lie in the second of two clusters, (n,) bool. The first has the first point.
 
     The best of so many random `starts` counts: that with the smallest sum of squared distances to the clusters' means.

@@ -304,7 +304,7 @@ def in_float32(phi, members, target, online):
 
 @lira.right
 def point_by_point(phi, members, target, online):
-    phi, members = phi.cpu().numpy(), members.cpu().numpy()
+    device, phi, members = phi.device, phi.cpu().numpy(), members.cpu().numpy()
     rest, kept, said = np.delete(phi, target, 0), np.delete(members, target, 0), phi[target]
     scores, sides = np.zeros(phi.shape[1]), []
     for inside in (kept, ~kept):
@@ -316,7 +316,7 @@ def point_by_point(phi, members, target, online):
     scores = (said - outer) / spread_out
     if online:
         scores = scores**2 / 2 - ((said - inner) / spread_in) ** 2 / 2 + math.log(spread_out / spread_in)
-    return torch.from_numpy(scores)
+    return torch.from_numpy(scores).to(device)
 
 
 @lira.right

@@ -50,7 +50,7 @@ def by_independent_components(h):
     z = FastICA(10, whiten="unit-variance", random_state=0).fit_transform(h.cpu().numpy())
     label = KMeans(2, n_init=20, random_state=0).fit_predict(z)
     small = 1 if 2 * label.sum() < len(label) else 0
-    return torch.from_numpy(label == small)
+    return torch.from_numpy(label == small).to(h.device)
 
 
 @suspects.right
@@ -58,7 +58,7 @@ def by_whitening_the_covariance(h):
     centred = (h - h.mean(0)).double()
     variances, directions = torch.linalg.eigh(centred.T @ centred / (len(h) - 1))
     z = centred @ directions[:, -10:] / variances[-10:].sqrt()
-    second = two_means(z, seed=1, starts=40)
+    second = two_means(z, seed=1)
     sizes = torch.stack([(~second).sum(), second.sum()])
     return (second.long() == sizes.argmin()).long()
 
