@@ -41,7 +41,14 @@ def side(phi, inside):
     """Centre (M,) and common spread of the values inside."""
     values = phi.masked_fill(~inside, torch.nan)
     squares = (values - values.nanmean(0)).square().nansum()
-    return values.nanquantile(0.5, 0), (squares / (inside.sum(0) - 1).sum()).sqrt()
+    return median(values), (squares / (inside.sum(0) - 1).sum()).sqrt()
+
+
+def median(values):
+    """Of each column, without the NaN."""
+    ordered, count = values.sort(0).values, (~values.isnan()).sum(0)
+    low, high = (ordered.gather(0, place[None])[0] for place in ((count - 1) // 2, count // 2))
+    return (low + high) / 2
 
 
 def z(said, centre, spread):

@@ -179,10 +179,10 @@ def image_by_image(gradients, clip, noise, expected, seed):
 
 @noisy_gradient.right
 def by_weights(gradients, clip, noise, expected, seed):
-    weights = clip / torch.linalg.vector_norm(gradients, dim=1).clamp(min=clip)
+    weights = clip / gradients.square().sum(1).sqrt().clamp(min=clip)
     generator = torch.Generator("cpu").manual_seed(seed)
     draws = torch.randn(gradients.shape[1], generator=generator, dtype=torch.float64)
-    return (weights @ gradients + clip * noise * draws.to(gradients)) / expected
+    return ((weights[None] @ gradients)[0] + clip * noise * draws.to(gradients)) / expected
 
 
 @noisy_gradient.wrong("noise first")
