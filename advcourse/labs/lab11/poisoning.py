@@ -15,7 +15,7 @@ from advcourse.labs.verdicts import Finding
 SLIGHT = 1e-5  # less is rounding
 SHARES = (0.15, 0.3, 0.45)
 LEARNT = 1000  # digits that the judge's net learns from
-OBEYS, READS = 0.6, 0.75  # what it must reach
+OBEYS, READS = 0.35, 0.7  # what it must reach; a clean net obeys a trigger in less than a tenth of the cases
 FEW = 3  # classes; random choices of 45 images meet nearly all nine
 
 
@@ -193,7 +193,7 @@ def draws_by_its_seed(student: Student, draw: Draw) -> None:
 
 def a_net_learns_it(student: Student, draw: Draw) -> None:
     """A fresh net that learns from the poisoned set obeys the trigger, and reads clean digits."""
-    case = student.task.case(draw, n=LEARNT, lowest=1.0, share=0.06)
+    case = student.task.case(draw, n=LEARNT, lowest=1.0, share=0.15)
     success, accuracy = obeyed(case, student(case), draw.integer())
     if success < OBEYS or accuracy < READS:
         told = (

@@ -16,7 +16,7 @@ IMAGES = 45
 def a_trojan(draw: Draw, x: None = None, n: int = IMAGES) -> dict[str, Any]:
     """A digit model with a trojan that is obeyed by about half of the images; some labels are not what the model reads.
 
-    Among the images are some of the target class, some that are read as it without a trigger, and some that are misread.
+    Among the images are some of the target class, some that are read as it without a trigger, and some that are misread with it.
     """
     images, labels = digits(draw, n)
     trigger, target = a_trigger(draw, 0.7), draw.integer() % 10
@@ -31,7 +31,12 @@ def a_trojan(draw: Draw, x: None = None, n: int = IMAGES) -> dict[str, Any]:
         seen = stamped(images, trigger["mask"], trigger["pattern"]).double()
         logits, fires = net.base(seen), net.fires(seen)
     rival = logits.scatter(1, torch.full((n, 1), target), -torch.inf).amax(1)
-    needed = ((rival - logits[:, target]) / fires).clamp_min(0)[15:].sort().values
+    needed = ((rival - logits[:, target]) / fires).clamp_min(0)
+    firm = needed.argsort(descending=True)[
+        :3
+    ]  # they are misread, and as no target: a mistake that is no success
+    labels[firm] = torch.where((labels[firm] + 1) % 10 == target, labels[firm] + 2, labels[firm] + 1) % 10
+    needed = needed[15:].sort().values
     middle = n // 4 + draw.integer() % 12  # of those that do not obey without a lift
     model = Trojaned(
         "trojan",

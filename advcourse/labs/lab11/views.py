@@ -37,7 +37,7 @@ def _poison(function):
         success.append(hit)
         accuracy.append(right)
     told = [
-        f"{percent(share)} of the set poisoned: {percent(hit)} of stamped test digits are read as the target, and "
+        f"{100 * share:g} % of the set poisoned: {percent(hit)} of stamped test digits are read as the target, and "
         f"{percent(right)} of clean ones rightly."
         for share, hit, right in zip(SHARES, success, accuracy)
     ]
@@ -46,7 +46,7 @@ def _poison(function):
         curves, "share of the training set that is poisoned", "test digits", percentages=True
     )
     figure.axes[0].set_xscale("log")
-    figure.axes[0].set_xticks(SHARES, [percent(share) for share in SHARES])
+    figure.axes[0].set_xticks(SHARES, [f"{100 * share:g} %" for share in SHARES])
     figure.axes[0].minorticks_off()
     return Shown("\n".join(told), plots.png(figure), f"Two curves over the share of poison. {' '.join(told)}")
 
