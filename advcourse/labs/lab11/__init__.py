@@ -6,8 +6,8 @@ hint(poison)        # a nudge; hint(poison, 3) is nearly the answer
 show(poison)        # what it does to digits and nets, in a picture
 
 Each task has a file of its name: the right answer, wrong ones, and what is asked. `given` has what the notebook gives; `sets`
-what the judge draws, and the small net that learns from it; `nets` the models; `poisoning`, `clustering`, `noising` and `thief`
-what the judge asks; and `views` the pictures.
+what the judge draws, and the small net that learns from it; `nets` the models; `poisoning`, `clustering`, `confidences`,
+`noising` and `thief` what the judge asks; and `views` the pictures.
 """
 
 from advcourse.labs.lab11.given import packed, two_means
