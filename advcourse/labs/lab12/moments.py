@@ -22,7 +22,11 @@ from advcourse.labs.verdicts import Finding
 
 GAMES, EARLIER = 8, 20
 NEAR = 3  # places in the order of the past gaps: so near to the threshold no gap is drawn
-REAL, LONG, SHORT = (17, 3, 5), (17, 4, 5), (9, 5, 2)  # steps, actions and attacks: of Catch, and of other games
+REAL, LONG, SHORT = (
+    (17, 3, 5),
+    (17, 4, 5),
+    (9, 5, 2),
+)  # steps, actions and attacks: of Catch, and of other games
 
 
 def _game(draw, steps, actions, games):
@@ -386,7 +390,10 @@ def decides_at_its_time(student, draw):
 
 
 def _some(task: Task, draw: Draw) -> list[Case]:
-    return [task.case(draw, size, real) for size, real in ((REAL, True), (LONG, False), (LONG, False), (SHORT, False))]
+    return [
+        task.case(draw, size, real)
+        for size, real in ((REAL, True), (LONG, False), (LONG, False), (SHORT, False))
+    ]
 
 
 moments.checks(

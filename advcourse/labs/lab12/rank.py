@@ -42,9 +42,7 @@ class RankTask(SentenceTask):
 
 def _gains(case: Case) -> Tensor:
     net, numbers = case.victim.build(torch.float64), case["numbers"]
-    gains = gains_of(
-        net, numbers, case["options"], slope_of(net, numbers, wrong_minus_right(case["label"]))
-    )
+    gains = gains_of(net, numbers, case["options"], slope_of(net, numbers, wrong_minus_right(case["label"])))
     return gains.masked_fill(case["options"] == 0, -torch.inf)
 
 
@@ -359,7 +357,12 @@ def gives_fewer_rows(student, draw):
     """Where fewer than k places have an option, there are fewer rows."""
     case = student.task.case(draw, k=MANY)
     reply, rows = student.ask(case), rows_of(case)[0]
-    if isinstance(reply, Reply) and reply.kind == TENSOR and reply.value.dim() == 2 and len(reply.value) > rows:
+    if (
+        isinstance(reply, Reply)
+        and reply.kind == TENSOR
+        and reply.value.dim() == 2
+        and len(reply.value) > rows
+    ):
         told = (
             f"Only {rows} places have an option, and you return {len(reply.value)} rows. A place whose options are all 0 gives "
             "no row."

@@ -112,9 +112,7 @@ def trusts_the_promise(model, numbers, label, synonyms, stopwords, share):
 @swap.slip("never verified")
 def the_most_promising_together(model, numbers, label, synonyms, stopwords, share):
     found = numbers.clone()
-    pairs = promising(
-        model, found, label, allowed(numbers, synonyms, stopwords), int(share * len(numbers))
-    )
+    pairs = promising(model, found, label, allowed(numbers, synonyms, stopwords), int(share * len(numbers)))
     for place, word in pairs.tolist():
         if lead(model, found[None], label)[0] > 0:
             break

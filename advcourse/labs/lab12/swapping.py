@@ -30,7 +30,9 @@ def swaps_synonyms_alone(student: Student, draw: Draw) -> None:
     cases = _cases(student.task, draw, 6, deep=4.0)  # too deep to succeed early
     found = [student(case).long() for case in cases]
     if all(torch.equal(f, c["numbers"]) for f, c in zip(found, cases)):
-        told = "The sentences come back as they went in. Is the sentence with the swaps the one that you return?"
+        told = (
+            "The sentences come back as they went in. Is the sentence with the swaps the one that you return?"
+        )
         raise Finding("nothing swapped", told)
     keeps_the_rules(cases, found)
 
@@ -90,9 +92,7 @@ def leaves_what_is_misread(student: Student, draw: Draw) -> None:
     for case in _cases(student.task, draw, 4, deep=-0.3):
         found = student(case).long()
         if not torch.equal(found, case["numbers"]):
-            told = (
-                "The model misreads a sentence before anything is swapped, and you swap a word. Ask the model first."
-            )
+            told = "The model misreads a sentence before anything is swapped, and you swap a word. Ask the model first."
             raise Finding("misread already", told)
 
 
@@ -122,9 +122,7 @@ def _compare(student, cases):
     keeps_the_rules(cases, found)
     right = [called(student.task.solution, case).long() for case in cases]
     theirs, ours = ([_misread(c, r) for c, r in zip(cases, some)] for some in (found, right))
-    swaps = [
-        [int((r != c["numbers"]).sum()) for c, r in zip(cases, some)] for some in (found, right)
-    ]
+    swaps = [[int((r != c["numbers"]).sum()) for c, r in zip(cases, some)] for some in (found, right)]
     both = [i for i in range(len(cases)) if theirs[i] and ours[i]]
     longer = sum(swaps[0][i] - swaps[1][i] for i in both) / max(1, len(both))
     enough = sum(theirs) >= sum(ours) - SLACK
@@ -140,11 +138,12 @@ def _compare(student, cases):
     )
     if enough:
         raise Finding("too many swaps", f"{told}, but yours take {longer:.1f} swaps more on average.")
-    raise Finding("weak", f"{told}. Is the slope that of the sentence as it is now, and is the best of 8 kept?")
+    raise Finding(
+        "weak", f"{told}. Is the slope that of the sentence as it is now, and is the best of 8 kept?"
+    )
 
 
 def _explained(slip, cases, found):
     """The share of the sentences that a slip gives the same."""
     same = [torch.equal(called(slip.function, c), r.double()) for c, r in zip(cases, found)]
     return sum(same) / len(same)
-
