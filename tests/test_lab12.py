@@ -5,7 +5,6 @@ from itertools import combinations, product
 import pytest
 import torch
 from lab_tests import LabTests
-from torch import nn
 
 from advcourse import attacks
 from advcourse.beyond import reinforcement

@@ -153,7 +153,7 @@ def moving_ball(model, x, eps, alpha, steps):
 
 @disturb.slip(
     "frames pooled",
-    "The two frames share one budget, or one sign. In L-infinity each pixel of each frame has its own eps: no sum, no mean and no "
+    "The two frames share one budget, or one sign. In L-infinity each pixel of each frame has its own eps: no sum, no mean, no "
     "share over the channels.",
 )
 def half_for_each_frame(model, x, eps, alpha, steps):

@@ -1,7 +1,5 @@
 """Lab 12: at which moments of a game to attack."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 

@@ -26,7 +26,7 @@ class Reader(WordReader):
 
     def from_vectors(self, vectors: Tensor, there: Tensor) -> Tensor:
         weight = there.to(vectors.dtype)[:, None]
-        states = self.inner((vectors.transpose(1, 2) * weight)).tanh() * weight
+        states = self.inner(vectors.transpose(1, 2) * weight).tanh() * weight
         return self.last(states.sum(2) / weight.sum(2).clamp_min(1))
 
 

@@ -75,8 +75,8 @@ def rank(model, numbers, label, options, k):
 
 @rank.slip(
     "wrong way",
-    "Your swaps make the model surer of the right class. Climb the logit of the wrong class minus that of the right one, and take "
-    "the new word's vector minus the old one's.",
+    "Your swaps make the model surer of the right class. Climb the logit of the wrong class minus that of the right one, and "
+    "take the new word's vector minus the old one's.",
 )
 def climbs_the_right_class(model, numbers, label, options, k):
     return rank(model, numbers, 1 - label, options, k)
@@ -376,8 +376,8 @@ def where_logits_are_large(student, draw):
     case = student.task.case(draw, loud=4000.0, deep=2000.0)
     if not torch.equal(student(case), called(student.task.solution, case)):
         told = (
-            "On a model that is very sure the order is another one: there the slope of the loss, or of a probability, is 0 to the "
-            "last digit. Take that of the logits' difference."
+            "On a model that is very sure the order is another one: there the slope of the loss, or of a probability, is 0 to "
+            "the last digit. Take that of the logits' difference."
         )
         raise Finding("saturated", told)
 

@@ -69,10 +69,11 @@ def swapped(model, numbers, label, options, budget, k=TRIED, early=True, better=
         "Make `options` first: synonyms[numbers], the synonyms of the words of the ORIGINAL sentence, and 0 where "
         "stopwords[numbers]. Then your `rank` can be used as it is, on the sentence as it is now.",
         "Each turn: stop if the wrong class leads. pairs = rank(model, found, label, options, 8). Make a copy of the sentence "
-        "for each pair, ask the model about all copies at once, and keep the copy in which the wrong class leads most, if that is "
-        "more than now. Then set options[place] = 0: this place has had its swap.",
-        "copies = found.repeat(len(pairs), 1); copies[torch.arange(len(pairs)), pairs[:, 0]] = pairs[:, 1]; logits = model(copies); "
-        "leads = logits[:, 1 - label] - logits[:, label]; best = leads.argmax(). At most int(share * len(numbers)) turns.",
+        "for each pair, ask the model about all copies at once, and keep the copy in which the wrong class leads most, if that "
+        "is more than now. Then set options[place] = 0: this place has had its swap.",
+        "copies = found.repeat(len(pairs), 1); copies[torch.arange(len(pairs)), pairs[:, 0]] = pairs[:, 1]; "
+        "logits = model(copies); leads = logits[:, 1 - label] - logits[:, label]; best = leads.argmax(). "
+        "At most int(share * len(numbers)) turns.",
     ),
     shape=lambda case: case["numbers"].shape,
     numbers="whole",
@@ -136,8 +137,8 @@ def starts_at_one(model, numbers, label, synonyms, stopwords, share):
 
 @swap.slip(
     "on after success",
-    "You go on after the model misreads the sentence, until the share is used up. Each swap more is one that a reader may notice: "
-    "stop as soon as the wrong class leads.",
+    "You go on after the model misreads the sentence, until the share is used up. Each swap more is one that a reader may "
+    "notice: stop as soon as the wrong class leads.",
 )
 def uses_all_it_may(model, numbers, label, synonyms, stopwords, share):
     options = allowed(numbers, synonyms, stopwords)

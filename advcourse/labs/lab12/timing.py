@@ -11,12 +11,14 @@ def gap(logits):
 
 def spend(worth, threshold, k, keep=True):
     """Attack where `worth` (T, N) reaches the threshold, at most k times a game; with `keep` the last moments take the rest."""
-    chosen = torch.zeros_like(worth, dtype=torch.bool)
-    for t in range(len(worth)):
-        left = k - chosen.sum(0)
-        last = left >= len(worth) - t if keep else torch.zeros_like(left, dtype=torch.bool)
-        chosen[t] = (left > 0) & ((worth[t] >= threshold) | last)
-    return chosen
+    left, rows = torch.full_like(worth[0], k), []
+    for t, now in enumerate(worth):
+        attack = (left > 0) & (now >= threshold)
+        if keep:
+            attack = attack | ((left > 0) & (left >= len(worth) - t))
+        left = left - attack.to(left)
+        rows.append(attack)
+    return torch.stack(rows)
 
 
 def usual(worth, share):
