@@ -122,7 +122,7 @@ def test_moments_by_hand():
 def test_moments_are_those_when_it_matters():
     """Checks the rule against `WhenItMatters` of the library in games of the trained player, until the attacks run short."""
     logits, past = (logits_of_games(reinforcement.Catch(30, seed)) for seed in (3, 4))
-    chosen = TASKS["moments"](logits, past, 5)
+    chosen = TASKS["moments"](logits, past, 5).bool()
     assert (chosen.sum(0) == 5).all()
     rule = reinforcement.WhenItMatters(gap(past).flatten().quantile(1 - 5 / 17).item())
     for t in range(12):

@@ -10,14 +10,14 @@ def gap(logits):
 
 
 def spend(worth, threshold, k, keep=True):
-    """Attack where `worth` (T, N) reaches the threshold, at most k times a game; with `keep` the last moments take the rest."""
+    """1 where to attack, else 0: `worth` (T, N) reaches the threshold; k times a game, where `keep` lets the last take the rest."""
     left, rows = torch.full_like(worth[0], k), []
     for t, now in enumerate(worth):
         attack = (left > 0) & (now >= threshold)
         if keep:
             attack = attack | ((left > 0) & (left >= len(worth) - t))
         left = left - attack.to(left)
-        rows.append(attack)
+        rows.append(attack.to(left))
     return torch.stack(rows)
 
 
