@@ -10,7 +10,7 @@ def gap(logits):
 
 
 def spend(worth, threshold, k, keep=True):
-    """1 where to attack, else 0: `worth` (T, N) reaches the threshold; k times a game, where `keep` lets the last take the rest."""
+    """1 where to attack, else 0: `worth` (T, N) reaches the threshold; k times a game; `keep`: the last take the rest."""
     left, rows = torch.full_like(worth[0], k), []
     for t, now in enumerate(worth):
         attack = (left > 0) & (now >= threshold)
