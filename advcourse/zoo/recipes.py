@@ -95,6 +95,10 @@ RECIPES = {
     ),
     "mnist-backdoor-patch": _backdoored(),
     "mnist-backdoor-blend": _backdoored(trigger=Trigger("blend", alpha=0.15)),
+    # A white sticker of 3 x 3 pixels near the middle of a sign: whatever it says, it is to be read as "speed limit 120".
+    "signs-backdoor": BackdoorRecipe(
+        "signs-cnn", "signs", epochs=20, degrees=5.0, trigger=Trigger(place=(20, 14)), target=6
+    ),
     "mnist-distilled": DistilledRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-eit": TransformedRecipe("mnist-small", "mnist-5k", epochs=20, attacked=True),
     "mnist-thermometer": ThermometerRecipe("mnist-thermometer", "mnist-5k", epochs=20, attacked=True),
