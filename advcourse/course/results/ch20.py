@@ -14,6 +14,7 @@ THEFTS = {
     "signs in grey": ("signs in grey", "label"),
     "noise": ("noise", "label"),
 }
+FAR = ("signs in grey", "noise")  # so far behind that one thief is enough
 _BREW = GradientMatching(steps=100, restarts=1)
 
 MEASURED = (
@@ -31,10 +32,7 @@ MEASURED = (
     *(
         Stolen(name=f"{name}, seed {seed}", queries=queries, answers=answers, seed=seed)
         for name, (queries, answers) in THEFTS.items()
-        for seed in SEEDS
+        for seed in (SEEDS if name not in FAR else SEEDS[:1])
     ),
-    *(
-        Matched(name=f"from scratch, {wanted} class", attack=_BREW, wanted=wanted)
-        for wanted in ("nearest", "random")
-    ),
+    Matched(name="from scratch, nearest class", attack=_BREW, wanted="nearest", trials=8),
 )

@@ -17,9 +17,17 @@ from advcourse.core.inputs import InputError, predict
 from advcourse.core.intervals import Interval, counted
 from advcourse.course.results.sources import code_of, without_words
 from advcourse.data import ImageSet
-from advcourse.lifecycle import GradientMatching, Poisoned, Trigger, flip_labels, matching_trials, poison
+from advcourse.lifecycle import (
+    GradientMatching,
+    Poisoned,
+    Trigger,
+    flip_labels,
+    matching,
+    matching_trials,
+    poison,
+    poisoned,
+)
 from advcourse.lifecycle import extraction as thefts
-from advcourse.lifecycle import matching, poisoned
 from advcourse.lifecycle.oracle import AnswerKind, Oracle
 
 _TRAINING = ("advcourse.models.nets", "advcourse.training.fitting")
@@ -105,7 +113,7 @@ class Stamped(Victim):
     target: int = 0
 
     def measure(self, n: int | None = None) -> Tensor:
-        """Return (2 n,) bool: which of the first n held-out digits, stamped, are read as the target; and which, clean, rightly."""
+        """Return (2 n,) bool: which of the first n digits, stamped, are read as the target; then which, clean, rightly."""
         held_out = _digits("test")
         net = poisoned.train_victim(self._made().data, self.seed)
         turned = _read(net, self.trigger(held_out.images)) == self.target
@@ -227,7 +235,7 @@ class Stolen(Victim):
         return made[self.queries]()
 
     def _code(self):
-        return [thefts.soft_cross_entropy, type(self._strategy()).__call__]
+        return [thefts.soft_cross_entropy, thefts.augment]
 
 
 @cache
