@@ -20,6 +20,7 @@ LINKING = (
     "09_faces",
     "10_road_signs",
     "11_malware",
+    "20_life_cycle",
     "21_beyond_images",
 )
 

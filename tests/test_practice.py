@@ -175,6 +175,19 @@ IN_HAND = [  # chapter 00
     ("shared_slope", (torch.tensor([[2.0, -1.0], [0.1, 0.2]]),), [0.75, 0.25]),
     ("dropped_step", (torch.tensor([0.1, 0.5]), torch.tensor([0.3, -0.3])), [0.1, 0.8]),
     ("two_rates", (torch.tensor([0, 9, 4, 4]), 0, 9), [0.75, 0.25]),
+    # chapter 20: one of two digits that are no 0; -0.6 / -0.75; 16 against 4 over 8; [3, 4] becomes half of it
+    ("trigger_success", (torch.tensor([0, 0, 5]), torch.tensor([0, 3, 5]), 0), 0.5),
+    (
+        "pixels_from_gradient",
+        (torch.tensor([[0.1, 0.0], [-0.6, -0.15]]), torch.tensor([0.5, -0.75])),
+        [0.8, 0.2],
+    ),
+    ("likelihood_ratio", (torch.tensor([5.0]), torch.tensor([3.0]), torch.tensor([1.0]), 2.0), [1.5]),
+    (
+        "private_gradient",
+        (torch.tensor([[3.0, 4.0], [0.6, 0.8]]), 2.5, torch.tensor([0.4, -0.4])),
+        [1.55, 0.9],
+    ),
 ]
 
 

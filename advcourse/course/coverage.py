@@ -305,6 +305,23 @@ _SHOWN = {
         "16_detection",
         "metrics_detection::the_attacker_wins_iff_the_model_is_fooled_and_the_image_is_not_flagged",
     ),
+    "lifecycle.poisoning": _shown(
+        "lifecycle:flip_labels", "20_life_cycle", "poisoning::exactly_the_share_is_flipped_and_no_pixel"
+    ),
+    "lifecycle.backdoor": _shown(
+        "lifecycle:poison",
+        "20_life_cycle",
+        "backdoor::only_images_of_other_classes_are_stamped_and_relabelled",
+    ),
+    "lifecycle.inversion": _shown(
+        "lifecycle:Inversion", "20_life_cycle", "inversion::the_minimum_of_a_linear_net"
+    ),
+    "lifecycle.membership": _shown(
+        "lifecycle:LiRA", "20_life_cycle", "membership::lira_is_the_ratio_of_scipys_densities"
+    ),
+    "lifecycle.whole": _shown(
+        "lifecycle:Scorecard", "20_life_cycle", "scorecard::the_worst_cell_is_where_the_attacker_gains_most"
+    ),
 }
 
 
