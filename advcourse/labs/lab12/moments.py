@@ -20,11 +20,7 @@ from advcourse.labs.verdicts import Finding
 
 GAMES, EARLIER = 8, 20
 NEAR = 3  # places in the order of the past gaps: so near to the threshold no gap is drawn
-REAL, LONG, SHORT = (
-    (17, 3, 5),
-    (17, 4, 5),
-    (9, 5, 2),
-)  # steps, actions and attacks: of Catch, and of other games
+REAL, LONG, SHORT = (17, 3, 5), (17, 4, 5), (9, 5, 2)  # steps, actions, attacks: of Catch and of others
 
 
 def _game(draw, steps, actions, games):
@@ -36,18 +32,16 @@ def _game(draw, steps, actions, games):
 class MomentsTask(Task):
     """Its cases hold logits of games, those of the trained player or drawn ones, and no images."""
 
-    def case(
-        self, draw: Draw, size: tuple[int, int, int] = LONG, real: bool = False, games: int = GAMES
-    ) -> Case:
-        """A fresh question about `games` of this `size`: steps, actions and attacks. `real`: the trained player's games."""
+    def case(self, draw: Draw, size: tuple[int, int, int] = LONG, real: bool = False) -> Case:
+        """A fresh question about games of this `size`: steps, actions and attacks. `real`: the trained player's games."""
         steps, actions, k = size
         if real:
-            both = [logits_of_games(Catch(n, draw.integer())) for n in (games, EARLIER)]
+            both = [logits_of_games(Catch(n, draw.integer())) for n in (GAMES, EARLIER)]
         else:
-            both = [_game(draw, steps, actions, n) for n in (games, EARLIER)]
+            both = [_game(draw, steps, actions, n) for n in (GAMES, EARLIER)]
         logits, past = both
         logits = _away_from_the_threshold(draw, logits, past, k)
-        return Case(None, torch.zeros(games), {"logits": logits, "past": past, "k": k})
+        return Case(None, torch.zeros(GAMES), {"logits": logits, "past": past, "k": k})
 
 
 def _away_from_the_threshold(draw, logits, past, k):
@@ -388,10 +382,7 @@ def decides_at_its_time(student, draw):
 
 
 def _some(task: Task, draw: Draw) -> list[Case]:
-    return [
-        task.case(draw, size, real)
-        for size, real in ((REAL, True), (LONG, False), (LONG, False), (SHORT, False))
-    ]
+    return [task.case(draw, REAL, True)] + [task.case(draw, size) for size in (LONG, LONG, SHORT)]
 
 
 moments.checks(

@@ -23,4 +23,5 @@ def spend(worth, threshold, k, keep=True):
 
 def usual(worth, share):
     """The number that a `share` of all that is in `worth` is above."""
-    return worth.flatten().quantile(1 - share)
+    ordered = worth.flatten().sort().values
+    return ordered[round((1 - share) * (len(ordered) - 1))]
