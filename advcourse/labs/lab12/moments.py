@@ -341,9 +341,8 @@ def softmax_in_place(logits, past, k):
 def _other_moments(case: Case, found: Tensor, right: Tensor) -> Finding:
     """The finding for moments that no slip explains."""
     t, n = (found != right).nonzero()[0].tolist()
-    share = (found != right).double().mean().item()
     told = (
-        f"{percent(share)} of the decisions are not those of the rule. The first is at step {t} of game {n}: yours says "
+        f"{percent((found != right).double().mean().item())} of the decisions are not those of the rule. The first is at step {t} of game {n}: yours says "
         f"{'attack' if found[t, n] else 'wait'}, and the rule {'attack' if right[t, n] else 'wait'}."
     )
     return Finding("formula", told)
