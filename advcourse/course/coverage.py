@@ -123,7 +123,7 @@ _SHOWN = {
         "attacks:PGD", "00_start_here", "gradient_attacks::two_linear_classes_targeted"
     ),
     "intro.breadth": _shown(
-        "beyond.text:HotFlip", "21_beyond_images", "text::words_fool_both_nets_and_chance_does_not"
+        "beyond.text:HotFlip", "21_beyond_images", "text::words_fool_both_nets_and_chance_does_not", "lab12"
     ),
     "intro.hypotheses": _shown(
         "attacks:FGSM", "01_why_they_exist", "gradient_attacks::linf_on_ten_linear_classes"
@@ -306,21 +306,28 @@ _SHOWN = {
         "metrics_detection::the_attacker_wins_iff_the_model_is_fooled_and_the_image_is_not_flagged",
     ),
     "lifecycle.poisoning": _shown(
-        "lifecycle:flip_labels", "20_life_cycle", "poisoning::exactly_the_share_is_flipped_and_no_pixel"
+        "lifecycle:flip_labels",
+        "20_life_cycle",
+        "poisoning::exactly_the_share_is_flipped_and_no_pixel",
+        "lab11",
     ),
     "lifecycle.backdoor": _shown(
         "lifecycle:poison",
         "20_life_cycle",
         "backdoor::only_images_of_other_classes_are_stamped_and_relabelled",
+        "lab11",
     ),
     "lifecycle.inversion": _shown(
         "lifecycle:Inversion", "20_life_cycle", "inversion::the_minimum_of_a_linear_net"
     ),
     "lifecycle.membership": _shown(
-        "lifecycle:LiRA", "20_life_cycle", "membership::lira_is_the_ratio_of_scipys_densities"
+        "lifecycle:LiRA", "20_life_cycle", "membership::lira_is_the_ratio_of_scipys_densities", "lab11"
     ),
     "lifecycle.whole": _shown(
-        "lifecycle:Scorecard", "20_life_cycle", "scorecard::the_worst_cell_is_where_the_attacker_gains_most"
+        "lifecycle:Scorecard",
+        "20_life_cycle",
+        "scorecard::the_worst_cell_is_where_the_attacker_gains_most",
+        "lab11",
     ),
 }
 

@@ -39,8 +39,7 @@ class MomentsTask(Task):
             both = [logits_of_games(Catch(n, draw.integer())) for n in (GAMES, EARLIER)]
         else:
             both = [_game(draw, steps, actions, n) for n in (GAMES, EARLIER)]
-        logits, past = both
-        logits = _away_from_the_threshold(draw, logits, past, k)
+        past, logits = both[1], _away_from_the_threshold(draw, *both, k)
         return Case(None, torch.zeros(GAMES), {"logits": logits, "past": past, "k": k})
 
 
@@ -341,8 +340,9 @@ def softmax_in_place(logits, past, k):
 def _other_moments(case: Case, found: Tensor, right: Tensor) -> Finding:
     """The finding for moments that no slip explains."""
     t, n = (found != right).nonzero()[0].tolist()
+    share = percent((found != right).double().mean().item())
     told = (
-        f"{percent((found != right).double().mean().item())} of the decisions are not those of the rule. The first is at step {t} of game {n}: yours says "
+        f"{share} of the decisions are not those of the rule. The first is at step {t} of game {n}: yours says "
         f"{'attack' if found[t, n] else 'wait'}, and the rule {'attack' if right[t, n] else 'wait'}."
     )
     return Finding("formula", told)
