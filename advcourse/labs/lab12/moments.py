@@ -5,6 +5,7 @@ from torch import Tensor
 
 from advcourse.beyond.reinforcement import Catch
 from advcourse.core.rounding import percent
+from advcourse.labs.checks import Student
 from advcourse.labs.comparing import Comparison, called, gives, recognises
 from advcourse.labs.exercises import Case, Draw, Task, exercise
 from advcourse.labs.lab12.games import logits_of_games
@@ -25,8 +26,7 @@ REAL, LONG, SHORT = (17, 3, 5), (17, 4, 5), (9, 5, 2)  # steps, actions, attacks
 
 def _game(draw, steps, actions, games):
     """Logits (T, N, K) of a player who now and then is very sure."""
-    sure = 0.2 + 3 * draw.uniform((steps, games, 1)) ** 2
-    return sure * draw.normal((steps, games, actions))
+    return (0.2 + 3 * draw.uniform((steps, games, 1)) ** 2) * draw.normal((steps, games, actions))
 
 
 class MomentsTask(Task):
@@ -356,7 +356,7 @@ MOMENTS = Comparison(
 )
 
 
-def is_yes_or_no(student, draw):
+def is_yes_or_no(student: Student, draw: Draw) -> None:
     """Each decision is True or False, or 1 or 0."""
     found = student(student.task.case(draw))
     odd = (found != 0) & (found != 1)
@@ -365,7 +365,7 @@ def is_yes_or_no(student, draw):
         raise Finding("zeros and ones", told)
 
 
-def decides_at_its_time(student, draw):
+def decides_at_its_time(student: Student, draw: Draw) -> None:
     """What comes after a step changes no decision up to it."""
     case, other = student.task.case(draw), student.task.case(draw)
     for t in (len(case["logits"]) // 3, 2 * len(case["logits"]) // 3):

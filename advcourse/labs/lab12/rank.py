@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from advcourse.labs.checks import Student
 from advcourse.labs.comparing import Comparison, called, gives
 from advcourse.labs.exercises import Case, Draw, exercise
 from advcourse.labs.lab12.nets import SentenceNet
@@ -324,7 +325,7 @@ PAIRS = Comparison(
 )
 
 
-def names_options(student, draw):
+def names_options(student: Student, draw: Draw) -> None:
     """Each row is a place of the sentence and one of its options."""
     case = student.task.case(draw, k=MANY)
     found, options = student(case).long(), case["options"]
@@ -353,7 +354,7 @@ def _explained(task, case, found):
             raise Finding(slip.key, slip.message)
 
 
-def gives_fewer_rows(student, draw):
+def gives_fewer_rows(student: Student, draw: Draw) -> None:
     """Where fewer than k places have an option, there are fewer rows."""
     case = student.task.case(draw, k=MANY)
     reply, rows = student.ask(case), rows_of(case)[0]
@@ -371,7 +372,7 @@ def gives_fewer_rows(student, draw):
     student.images(reply, case)
 
 
-def where_logits_are_large(student, draw):
+def where_logits_are_large(student: Student, draw: Draw) -> None:
     """A net that is very sure has the same order; its probabilities have no slope."""
     case = student.task.case(draw, loud=4000.0, deep=2000.0)
     if not torch.equal(student(case), called(student.task.solution, case)):

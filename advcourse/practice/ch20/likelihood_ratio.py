@@ -52,7 +52,7 @@ def upside_down(phi, inside, outside, spread):
 
 @likelihood_ratio.slip(
     "one threshold for all",
-    "This is the confidence itself, the same for easy and for hard points. Compare it with what each point's own two centres "
+    "This is the confidence itself, the same for easy and for hard images. Compare it with what each image's own two centres "
     "predict.",
 )
 def the_confidence(phi, inside, outside, spread):
