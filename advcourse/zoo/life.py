@@ -17,8 +17,10 @@ from torch import Tensor
 from advcourse import data, models
 from advcourse.attacks import PGD
 from advcourse.core.files import make_folder, replacing
+from advcourse.data.base import ImageSet
 from advcourse.defenses import PAT
 from advcourse.lifecycle import (
+    BackdoorRate,
     CleanAccuracy,
     ConfidenceThreshold,
     EvasionRate,
@@ -29,6 +31,7 @@ from advcourse.lifecycle import (
     InversionRate,
     LiRA,
     MembershipRate,
+    PoisoningRate,
     PrivateTraining,
     Pruned,
     RightOrWrong,
@@ -145,10 +148,12 @@ def digit_subjects() -> list[Subject]:
 
 
 def digit_columns() -> dict[str, Column]:
-    """Return the scorecard's columns for digits. `PoisoningRate` and `BackdoorRate` can be added, once they are measured."""
+    """Return the scorecard's columns for digits, in the order of a model's life."""
     train, test = data.load("mnist-5k", "train"), data.load("mnist-5k")
     return {
         "clean accuracy": CleanAccuracy(test),
+        "poisoning": PoisoningRate(train, test),
+        "backdoor": _backdoor(train, test),
         "evasion": EvasionRate(test),
         "inversion": InversionRate(
             train, models.load("mnist-mlp"), models.build("mnist-small", 0), Inversion(tv=0.0)
@@ -156,6 +161,13 @@ def digit_columns() -> dict[str, Column]:
         "membership": MembershipRate(),
         "extraction": ExtractionRate(train, test, models.build("mnist-small", 100)),
     }
+
+
+def _backdoor(train: ImageSet, test: ImageSet) -> BackdoorRate:
+    """Return the column for victims of the first 1000 images, whose defender trusts the next 1000, or as many as there are."""
+    victims = range(1000)
+    trusted = range(1000, min(2000, len(train)))
+    return BackdoorRate(train.subset(victims), train.subset(trusted), test)
 
 
 def sign_subjects() -> list[Subject]:
@@ -175,6 +187,8 @@ def sign_columns() -> dict[str, Column]:
     fresh = models.build("signs-cnn", 100)
     return {
         "clean accuracy": CleanAccuracy(test),
+        "poisoning": PoisoningRate(train, test),
+        "backdoor": _backdoor(train, test),
         "evasion": EvasionRate(test, PGD(4 / 255, steps=20)),
         "inversion": InversionRate(train, models.load("signs-phone"), fresh, Inversion(tv=0.0)),
         "membership": MembershipRate(),
