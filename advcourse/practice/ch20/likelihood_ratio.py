@@ -36,7 +36,7 @@ def drawn_confidences(draw: Draw) -> dict[str, Any]:
         "((phi - outside) ** 2 - (phi - inside) ** 2) / (2 * spread**2): far from the outside and near the inside is a member.",
     ),
     shape=lambda case: case.arguments["phi"].shape,
-    praise="The same confidence, 6, speaks for a member at the first point and against one at the second.",
+    praise="The same confidence, 6, speaks for a member at the first image and against one at the second.",
 )
 def likelihood_ratio(phi, inside, outside, spread):
     return ((phi - outside) ** 2 - (phi - inside) ** 2) / (2 * spread**2)
