@@ -122,7 +122,10 @@ def _judged(flags, h, poison):
         raise Finding("not whitened", f"{told} {why}")
     if precision >= LEAST:
         raise Finding("part of it", f"{told} These are a part of the cluster: return it as a whole.")
-    why = "It is not the smaller of the two clusters of ten components with variance 1."
+    why = (
+        "It is not the smaller of the two clusters of ten components with variance 1. Did your 2-means stop at worse clusters? "
+        "two_means takes the best of 100 starts; KMeans(2) has one, and needs n_init=100."
+    )
     raise Finding("no clusters", f"{told} {why}")
 
 
