@@ -158,13 +158,13 @@ def prints_the_sign_in_each_step(model, plate, mask, target, views, corners, ste
 
 @sticker.wrong("sign printed in the steps")
 def prints_the_sign_by_signs(model, plate, mask, target, views, corners, steps):
-    paper = pasted(plate, mask, torch.full_like(plate[:3], 0.5))
+    sheet = pasted(plate, mask, torch.full_like(plate[:3], 0.5))
     for _ in range(steps):
-        paper.requires_grad_()
-        surface = torch.cat([print_of(paper[:3], corners), plate[3:]])
-        (slope,) = torch.autograd.grad(loss_of(model, photographs(surface, views), target), paper)
-        paper = pasted(plate, mask, (paper.detach() - 0.08 * slope.sign()).clamp(0, 1)[:3])
-    return paper
+        sheet.requires_grad_()
+        surface = torch.cat([print_of(sheet[:3], corners), plate[3:]])
+        (slope,) = torch.autograd.grad(loss_of(model, photographs(surface, views), target), sheet)
+        sheet = pasted(plate, mask, (sheet.detach() - 0.08 * slope.sign()).clamp(0, 1)[:3])
+    return sheet
 
 
 @sticker.wrong("sign printed in the steps")
