@@ -64,7 +64,7 @@ def test_success_is_the_librarys():
         case = question("success", seed)
         model = case.victim.build()
 
-        class Stamp:
+        class Stamp(Trigger):
             def __call__(self, x, mask=case["mask"], pattern=case["pattern"]):
                 return stamped(x, mask, pattern)
 

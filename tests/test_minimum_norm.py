@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from advcourse import attacks, data, models
 from advcourse.attacks import DDN, FMN
 from advcourse.attacks.norms import into_ball, length
+from advcourse.core.errors import ZeroGradientWarning
 from advcourse.core.inputs import InputError, predict
 
 NORMS = ("L0", "L1", "L2", "Linf")
@@ -158,3 +159,20 @@ def test_settings_out_of_range_are_refused(cls, field):
     with pytest.raises(InputError, match=f"^{next(iter(field))}: "):
         cls(**field)
     assert cls.__name__ in attacks.REGISTRY
+
+
+@pytest.mark.parametrize("attack", [DDN(), *(FMN(norm=norm) for norm in NORMS)], ids=["DDN", *NORMS])
+def test_a_flat_model_is_asked_about_finite_images_alone(attack):
+    """Without a gradient no image moves, however often the radius grows: in float32 it would be infinite after 300 steps."""
+    asked = []
+
+    class Flat(torch.nn.Module):
+        def forward(self, x):
+            asked.append(x.detach())
+            return torch.tensor([1.0, 0.0]).expand(len(x), 2) + 0 * x.flatten(1).sum(1, keepdim=True)
+
+    x = images(3)
+    with pytest.warns(ZeroGradientWarning):
+        result = attack.run(Flat(), x, torch.zeros(3, dtype=torch.long))
+    assert all(torch.isfinite(seen).all() for seen in asked)
+    assert torch.equal(result.images, x) and not result.success.any()

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from advcourse.attacks.ascent import log_odds
-from advcourse.attacks.ball import direction, per_image
+from advcourse.attacks.ball import direction
 from advcourse.attacks.base import Attack
 from advcourse.attacks.best import Nearest
 from advcourse.attacks.hyperparameters import number
@@ -54,6 +54,7 @@ class DDN(Attack):
         nearest = Nearest(x, lambda clean, images: length(images - clean, "L2"))
         everyone = torch.arange(len(x), device=x.device)
         x_k, radius = x, x.new_full((len(x),), self.radius)
+        farthest = length(torch.maximum(x, 1 - x), "L2")  # of all images, so that no radius grows without end
         for step in range(self.steps + 1):
             at = x_k.detach().requires_grad_(step < self.steps)
             logits = victim(at)
@@ -65,5 +66,6 @@ class DDN(Attack):
             alpha = self.alpha * (0.01 + 0.99 * (1 + math.cos(math.pi * step / self.steps)) / 2)
             delta = x_k - x + alpha * direction(gradient, "L2")
             radius = radius * torch.where(fooled, 1 - self.gamma, 1 + self.gamma)
-            x_k = (x + delta * (radius.view(-1, 1, 1, 1) / per_image(length(delta, "L2")))).clamp(0, 1)
+            radius = radius.minimum(farthest)
+            x_k = (x + direction(delta, "L2") * radius.view(-1, 1, 1, 1)).clamp(0, 1)
         return nearest.images, torch.full_like(y, self.steps), {}
