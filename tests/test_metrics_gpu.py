@@ -40,6 +40,7 @@ CALLS = {
     "true_confidence": (metrics.true_confidence, RAW, Y),
     "confidences": (metrics.confidences, RAW, Y),
     "noise_tolerance": (metrics.noise_tolerance, RAW),
+    "optimality": (metrics.optimality, 1 + SCORES, 0.5 + SCORES.square() / 2),
     "survival": (metrics.survival, FOOLED, SCORES > 0.5),
     "destruction_rate": (metrics.destruction_rate, ~FOOLED | FOOLED, FOOLED, SCORES > 0.5),
     "classification_accuracy_variance": (metrics.classification_accuracy_variance, RAW, DEFENDED, Y),
