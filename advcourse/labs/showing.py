@@ -1,14 +1,14 @@
 """`show(function)`: what a student's function makes of real digits and attacks, in words and in a picture."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from advcourse import plots
 from advcourse.labs.checks import task_of
 from advcourse.labs.exercises import Draw
-from advcourse.labs.running import NUMBER, TENSOR, UNWRITTEN, Call, LocalRunner, usual_state
-from advcourse.labs.verdicts import image_tag, marked_up
+from advcourse.labs.running import NUMBER, TENSOR, UNWRITTEN, Call, LocalRunner, quiet, usual_state
+from advcourse.labs.verdicts import NOT_ATTEMPTED, image_tag, marked_up
 
 LARGEST = 1e6  # more than any right answer holds
 
@@ -83,3 +83,38 @@ class Show:
         if name not in self.infinite and not (usual.abs() <= LARGEST).all():
             raise _Missing(f"{name} returned numbers that make no picture. `check({name})` says more.")
         return value
+
+
+@dataclass(frozen=True)
+class ShowRight:
+    """The function `show` of a lab whose views try an answer out on something large, and so ask for a right one.
+
+    lab: whose tasks they are. views: by task, a function of the student's answer that returns a `Shown`, or something else that
+    shows itself.
+    """
+
+    lab: object
+    views: dict
+
+    @usual_state()
+    def __call__(self, function: Callable[..., Any], guess: object = None, task: str | None = None) -> object:
+        """Try a student's function out; returns something that shows itself. The first call can take some seconds.
+
+        Args:
+            function: the student's answer. It must be right: nothing is shown of another.
+            guess: what was expected beforehand; it is told beside the result.
+            task: the task's name (default: the function's own name).
+
+        Raises `InputError` for what is no function, or no task of this lab that has something to show.
+        """
+        name = task_of(function, task, self.views, "show")
+        verdict = self.lab.check(function, name)
+        if not verdict.right:
+            unwritten = verdict.outcome == NOT_ATTEMPTED
+            why = "is not written yet." if unwritten else f"is not right yet. `check({name})` says why."
+            return Shown(f"{name} {why}")
+        with quiet():
+            shown = self.views[name](function)
+        if isinstance(shown, Shown) and guess is not None:
+            return replace(shown, text=f"{shown.text}\nYou guessed {guess}.")
+        return shown

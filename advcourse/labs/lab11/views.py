@@ -1,22 +1,16 @@
 """`show(function)`: a student's function on digits, on a net that learned a backdoor, and on the shipped shadow nets."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 
 from advcourse import plots
 from advcourse.core.intervals import counted, printed
 from advcourse.core.rounding import percent
-from advcourse.labs.checks import task_of
 from advcourse.labs.exercises import Draw
 from advcourse.labs.lab11.clustering import SEEDS, found_by, poisoned_class, whitened
 from advcourse.labs.lab11.lab import LAB
 from advcourse.labs.lab11.poisoning import a_set, obeyed
 from advcourse.labs.lab11.thief import BUDGET, LEARNT, POOL, UNSEEN, a_victim
-from advcourse.labs.running import quiet, usual_state
-from advcourse.labs.showing import Shown
-from advcourse.labs.verdicts import NOT_ATTEMPTED
+from advcourse.labs.showing import Shown, ShowRight
 from advcourse.labs.victims import Questions
 from advcourse.lifecycle import load_shadows
 from advcourse.lifecycle.membership import Guesses
@@ -119,29 +113,4 @@ def _steal(function):
 
 VIEWS = {"poison": _poison, "suspects": _suspects, "lira": _lira, "steal": _steal}
 
-
-@usual_state()
-def show(function: Callable[..., Any], guess: object = None, task: str | None = None) -> Shown:
-    """Try a student's function out; returns a `Shown`, which shows itself.
-
-    Args:
-        function: the student's answer. It must be right: nothing is shown of another.
-        guess: what was expected beforehand; it is told beside the result.
-        task: the task's name (default: the function's own name).
-
-    Raises `InputError` for what is no function, or no task of this lab that has something to show.
-    """
-    name = task_of(function, task, VIEWS, "show")
-    verdict = LAB.check(function, name)
-    if not verdict.right:
-        unwritten = verdict.outcome == NOT_ATTEMPTED
-        return Shown(
-            f"{name} is not written yet."
-            if unwritten
-            else f"{name} is not right yet. `check({name})` says why."
-        )
-    with quiet():
-        shown = VIEWS[name](function)
-    if guess is not None:
-        return Shown(f"{shown.text}\nYou guessed {guess}.", shown.png, shown.alt)
-    return shown
+show = ShowRight(LAB, VIEWS)

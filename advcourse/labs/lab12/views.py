@@ -1,8 +1,5 @@
 """`show(function)`: a student's function on real sentences and in games of Catch, against the nets of chapter 21."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
@@ -11,13 +8,10 @@ from advcourse.beyond import reinforcement, text
 from advcourse.beyond.controls import RandomSigns
 from advcourse.core.intervals import counted, printed
 from advcourse.data import reviews
-from advcourse.labs.checks import task_of
 from advcourse.labs.lab12.games import logits_of_games, player
 from advcourse.labs.lab12.lab import LAB
 from advcourse.labs.lab12.seeing import preferred, walk
-from advcourse.labs.running import quiet
-from advcourse.labs.showing import Shown
-from advcourse.labs.verdicts import NOT_ATTEMPTED
+from advcourse.labs.showing import Shown, ShowRight
 
 SENTENCES, GAMES, ATTACKS, SHARE = 60, 100, 5, 0.3
 EPS = 0.2
@@ -119,24 +113,4 @@ def _moments(function):
 
 VIEWS = {"swap": _swap, "disturb": _disturb, "moments": _moments}
 
-
-def show(function: Callable[..., Any], guess: object = None, task: str | None = None) -> Shown:
-    """Try a student's function out on real sentences or in games; returns something that shows itself.
-
-    Args:
-        function: the student's answer. It must be right: nothing is shown of another.
-        guess: what was expected beforehand; it is told beside the result.
-        task: the task's name (default: the function's own name).
-
-    Raises `InputError` for what is no function, or no task of this lab that has something to show.
-    """
-    name = task_of(function, task, VIEWS, "show")
-    verdict = LAB.check(function, name)
-    if not verdict.right:
-        unwritten = verdict.outcome == NOT_ATTEMPTED
-        why = "is not written yet." if unwritten else f"is not right yet. `check({name})` says why."
-        return Shown(f"{name} {why}")
-    with quiet():
-        shown = VIEWS[name](function)
-    told = shown.text if guess is None else f"{shown.text}\nYou guessed {guess}."
-    return Shown(told, shown.png, shown.alt)
+show = ShowRight(LAB, VIEWS)

@@ -1,23 +1,18 @@
 """`show(function)`: a student's function on the apps of chapter 11, and against detectors that are trained for it."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import torch
 
 from advcourse import data, plots
 from advcourse.cases import malware
 from advcourse.core.intervals import counted, printed
-from advcourse.course.app_explorer import Difference, difference
+from advcourse.course.app_explorer import difference
 from advcourse.data.apps import TORCH, App, extract
-from advcourse.labs.checks import task_of
 from advcourse.labs.lab6.given import CANDIDATES, phone
 from advcourse.labs.lab6.lab import LAB
-from advcourse.labs.running import quiet
-from advcourse.labs.showing import Shown
-from advcourse.labs.verdicts import NOT_ATTEMPTED
+from advcourse.labs.showing import Shown, ShowRight
 
 BUDGETS = (1, 3, 5, 10, 20)
 TOLD = 1, 3  # the budgets that are told in words
@@ -122,28 +117,4 @@ def _clean(function):
 
 VIEWS = {"evade": _evade, "edit": _edit, "evade_app": _evade_app, "clean": _clean}
 
-
-def show(function: Callable[..., Any], guess: object = None, task: str | None = None) -> Shown | Difference:
-    """Try a student's function out on apps; returns something that shows itself. The first call takes some seconds.
-
-    Args:
-        function: the student's answer. It must be right: nothing is shown of another.
-        guess: what was expected beforehand; it is told beside the result.
-        task: the task's name (default: the function's own name).
-
-    Raises `InputError` for what is no function, or no task of this lab that has something to show.
-    """
-    name = task_of(function, task, VIEWS, "show")
-    verdict = LAB.check(function, name)
-    if not verdict.right:
-        unwritten = verdict.outcome == NOT_ATTEMPTED
-        return Shown(
-            f"{name} is not written yet."
-            if unwritten
-            else f"{name} is not right yet. `check({name})` says why."
-        )
-    with quiet():
-        shown = VIEWS[name](function)
-    if isinstance(shown, Shown) and guess is not None:
-        return Shown(f"{shown.text}\nYou guessed {guess}.", shown.png, shown.alt)
-    return shown
+show = ShowRight(LAB, VIEWS)
